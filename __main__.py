@@ -1,0 +1,5 @@
+"""`python -m edgeconv`."""
+
+from .cli.main import main
+
+main()
