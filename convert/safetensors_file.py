@@ -1,0 +1,154 @@
+"""Read a safetensors file without trusting it: the header is checked before a byte of it is believed.
+
+Format: https://huggingface.co/docs/safetensors#format. Stricter than the reference reader in what it refuses with a
+sentence: duplicate keys, holes, trailing bytes, Git-LFS pointers and saved error pages.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.errors import CheckpointError
+
+MAX_HEADER = 100_000_000
+"""Bytes; the reference implementation's own limit."""
+
+_ITEM_SIZE = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "U16": 2, "U32": 4,
+    "U64": 8, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+_NUMPY = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where one tensor lies: `dtype` is safetensors' name, `start` and `end` are byte offsets in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+def parse_header(header: bytes, data_start: int, file_size: int, where: str) -> dict[str, TensorInfo]:
+    """Parse and check a header.
+
+    Args:
+        header: the JSON text.
+        data_start: offset of the first data byte in the file (8 + length of the header).
+        file_size: bytes of the whole file.
+        where: the file's name, for messages.
+
+    Raises:
+        CheckpointError: the header does not describe exactly the bytes that follow it.
+    """
+    try:
+        table = json.loads(header, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{where}: the header is not valid: {error}.", _DAMAGED) from error
+    if not isinstance(table, dict):
+        raise CheckpointError(f"{where}: the header is not a table of tensors.", _DAMAGED)
+    table.pop("__metadata__", None)
+    tensors = {name: _tensor(name, entry, data_start, where) for name, entry in table.items()}
+    position = data_start
+    for info in sorted(tensors.values(), key=lambda t: (t.start, t.end)):
+        if info.start != position:
+            raise CheckpointError(f"{where}: {info.name} does not begin where the tensor before it ends.", _DAMAGED)
+        position = info.end
+    if position > file_size:
+        raise CheckpointError(
+            f"{where} is truncated: its header promises {position:,} bytes, the file has {file_size:,}.",
+            "Download it again; `git lfs pull` or `hf download` resume a broken transfer.",
+        )
+    if position < file_size:
+        raise CheckpointError(f"{where} has {file_size - position:,} bytes after its last tensor.", _DAMAGED)
+    return tensors
+
+
+_DAMAGED = "The file is damaged or was not written by safetensors; take it again from its source."
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a name appears twice")
+    return table
+
+
+def _tensor(name: str, entry: Any, data_start: int, where: str) -> TensorInfo:
+    try:
+        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        whole = all(type(n) is int and n >= 0 for n in (*shape, start, end))
+    except (TypeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{where}: the entry of {name} is not one of safetensors.", _DAMAGED) from error
+    if dtype not in _ITEM_SIZE:
+        raise CheckpointError(f"{where}: {name} has the unknown type {dtype}.", _DAMAGED)
+    if not whole or end - start != math.prod(shape) * _ITEM_SIZE[dtype]:
+        raise CheckpointError(f"{where}: shape and offsets of {name} do not agree.", _DAMAGED)
+    return TensorInfo(name, dtype, tuple(shape), data_start + start, data_start + end)
+
+
+class SafetensorsFile:
+    """One open shard: its tensors by name, and their data as views of the mapped file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(_first(file.read(8), path), "little")
+            if length > min(MAX_HEADER, self.size - 8):
+                raise CheckpointError(f"{path.name}: the header claims {length:,} bytes.", _hint(path))
+            header = file.read(length)
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.tensors: Mapping[str, TensorInfo] = parse_header(header, 8 + length, self.size, path.name)
+
+    def view(self, info: TensorInfo) -> npt.NDArray[Any]:
+        """Return the tensor as a read-only view of the file; bfloat16 as its bits in uint16.
+
+        Raises:
+            CheckpointError: a type that is no floating-point weight of 16 or 32 bits.
+        """
+        if info.dtype not in _NUMPY:
+            raise CheckpointError(
+                f"{info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
+                "Take the checkpoint in one of these types (an unquantised revision of the model).",
+            )
+        flat = np.frombuffer(self._map, _NUMPY[info.dtype], info.size, info.start)
+        return flat.reshape(info.shape)
+
+    def release(self, start: int, end: int) -> None:
+        """Tell the kernel that the pages of [start, end) are not needed again, so that memory stays flat."""
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+
+
+def _first(head: bytes, path: Path) -> bytes:
+    if len(head) < 8:
+        raise CheckpointError(f"{path.name} is too short to be a safetensors file.", _hint(path))
+    return head
+
+
+def _hint(path: Path) -> str:
+    """Name the two things that people most often find in a shard's place."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        return "It is a Git-LFS pointer, not the weights: run `git lfs pull` in the checkout."
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "It is a web page saved in the file's place: download the file again."
+    return _DAMAGED

@@ -1,0 +1,181 @@
+"""Which weight gets which precision: NNCF's choice, made from shapes and (for ratio < 1) from quantisation errors.
+
+Source: `nncf/quantization/algorithms/weight_compression/{algorithm,mixed_precision}.py`, version 3.4.0:
+`get_weight_compression_parameters`, `_get_ratio_defining_params`, `_handle_adjust_group_size_fallback`,
+`MixedPrecisionCriterion.apply` and `DataFreeCriterion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..core.errors import UsageError
+from .scheme import MIN_ADJUSTED_GROUP, Scheme
+
+Role = Literal["embedding", "matmul"]
+_PER_CHANNEL = -1
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight of the graph, in topological order: `shape` is [rows, columns], groups run along the columns."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    is_last: bool = False
+    """The last weighted node of the graph uses this constant (shared with the embedding or not)."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        rows, columns = self.shape
+        return rows * columns
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """How one weight is stored: NNCF's mode name (None: uncompressed) and its group size (-1: per row)."""
+
+    mode: str | None
+    group_size: int = _PER_CHANNEL
+
+
+def ratio_defining(weights: Sequence[Weight], scheme: Scheme) -> list[Weight]:
+    """The weights that share out `mode` and `backup`; all others get `backup`.
+
+    MatMul weights but the last; with `all_layers` also the last one and the embeddings, which NNCF puts at the end. A last layer
+    that shares the embedding's constant is not counted twice, and then no other layer is left out in its place.
+    """
+    matmuls = [w for w in weights if w.role == "matmul"]
+    if scheme.all_layers:
+        return matmuls + [w for w in weights if w.role == "embedding"]
+    last_is_shared = any(w.is_last and w.role == "embedding" for w in weights)
+    return matmuls if last_is_shared else matmuls[:-1]
+
+
+def assign(
+    weights: Sequence[Weight],
+    scheme: Scheme,
+    error: Callable[[Weight], float] | None = None,
+) -> dict[str, Assignment]:
+    """Give every weight its mode and group size.
+
+    Args:
+        weights: all weights in the graph's topological order, each constant once.
+        scheme: the resolved scheme.
+        error: the int8 round-trip error of a weight, `quantize.integer.int8_error`; called only when ratio < 1.
+
+    Raises:
+        UsageError: the user's group size does not divide a row.
+    """
+    if not scheme.compresses:
+        return {w.name: Assignment(None) for w in weights}
+    backup = _backup(scheme)
+    table = {w.name: backup for w in weights}
+    if scheme.mode.startswith("int8"):
+        return table
+    candidates = ratio_defining(weights, scheme)
+    if scheme.group_size_fallback == "ignore":
+        for weight in [w for w in candidates if not _divides(w, scheme.group_size)]:
+            table[weight.name] = Assignment(None)
+            candidates.remove(weight)
+    groups = {w.name: _group(w, scheme) for w in candidates}
+    if scheme.group_size_fallback == "adjust":
+        candidates = [w for w in candidates if groups[w.name] is not None]
+    primary = candidates
+    if scheme.ratio < 1 and candidates:
+        if error is None:
+            raise ValueError("a ratio below 1 needs the weights' errors")
+        primary = _least_sensitive(candidates, scheme.ratio, [error(w) for w in candidates])
+    for weight in primary:
+        group = groups[weight.name]
+        table[weight.name] = Assignment(scheme.mode, scheme.group_size if group is None else group)
+    _refuse_undivided([w for w in primary if groups[w.name] is None], scheme)
+    return table
+
+
+def check_groups(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
+    """Say, from the shapes alone, what a scheme's group size does to these weights.
+
+    Returns the sentences for the plan: which rows get another group, which keep the backup precision.
+
+    Raises:
+        UsageError: the user's group size does not divide a row, with the sizes that do.
+    """
+    if not scheme.compresses or scheme.group_size == _PER_CHANNEL:
+        return []
+    candidates = ratio_defining(weights, scheme)
+    undivided = [w for w in candidates if not _divides(w, scheme.group_size)]
+    if scheme.group_size_fallback == "error":
+        _refuse_undivided(undivided, scheme)
+    notes = []
+    for columns in sorted({w.shape[-1] for w in undivided}):
+        count = sum(w.shape[-1] == columns for w in undivided)
+        group = adjusted_group(columns) if scheme.group_size_fallback == "adjust" else None
+        if scheme.group_size_fallback == "ignore":
+            what = "stay uncompressed"
+        else:
+            what = f"get groups of {group}" if group else f"get {scheme.backup}"
+        notes.append(f"{count} weights with rows of {columns}, which {scheme.group_size} does not divide, {what}")
+    return notes
+
+
+def adjusted_group(columns: int) -> int | None:
+    """Return the largest power of two that divides a row, if it is at least 32 (NNCF's rule); else None."""
+    power = columns & -columns
+    return power if power >= MIN_ADJUSTED_GROUP else None
+
+
+def _backup(scheme: Scheme) -> Assignment:
+    if scheme.mode.startswith("int8"):
+        return Assignment(scheme.mode)
+    if scheme.backup == "none":
+        return Assignment(None)
+    if scheme.backup == "mxfp8_e4m3":
+        return Assignment(scheme.backup, 32)
+    if scheme.backup == "fp8_e4m3":
+        return Assignment(scheme.backup, scheme.group_size)
+    return Assignment(scheme.backup)
+
+
+def _divides(weight: Weight, group: int) -> bool:
+    return group == _PER_CHANNEL or weight.shape[-1] % group == 0
+
+
+def _group(weight: Weight, scheme: Scheme) -> int | None:
+    if _divides(weight, scheme.group_size):
+        return scheme.group_size
+    return adjusted_group(weight.shape[-1]) if scheme.group_size_fallback == "adjust" else None
+
+
+def _least_sensitive(weights: Sequence[Weight], ratio: float, errors: Sequence[float]) -> list[Weight]:
+    """NNCF's order: ascending 1 / (error + eps), i.e. the weights that int8 serves worst go to four bits first."""
+    eps = 2.0**-23
+    order = sorted(range(len(weights)), key=lambda i: 1 / (errors[i] + eps))
+    total = sum(w.size for w in weights)
+    chosen: list[Weight] = []
+    taken = 0
+    for i in order:
+        if (taken + weights[i].size) / total >= ratio:
+            break
+        chosen.append(weights[i])
+        taken += weights[i].size
+    return chosen
+
+
+def _refuse_undivided(weights: Sequence[Weight], scheme: Scheme) -> None:
+    if not weights:
+        return
+    rows = sorted({w.shape[-1] for w in weights})
+    fits = [g for g in (16, 32, 48, 64, 72, 96, 128, 192, 256, 512, 1024) if all(r % g == 0 for r in rows)]
+    sizes = ", ".join(map(str, [*fits, -1]))
+    raise UsageError(
+        f"Group size {scheme.group_size} does not divide rows of {', '.join(map(str, rows))} "
+        f"({len(weights)} weights, for example {weights[0].name}).",
+        f"Sizes that divide every row: {sizes}. Or use --group-size-fallback adjust, or leave --group-size out.",
+    )
+
+

@@ -1,0 +1,34 @@
+"""The compiled kernels of `kernels.c`, if the installation could build them."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+
+import numpy as np
+
+DTYPES = {np.dtype(np.uint16): 0, np.dtype(np.float32): 1}
+"""Element types that the kernels read: bfloat16 as its bits in uint16, float32."""
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """Load the kernels; None if they were not built or EDGECONV_KERNELS=numpy asks for the fallback."""
+    if os.environ.get("EDGECONV_KERNELS") == "numpy":
+        return None
+    spec = importlib.util.find_spec("edgeconv.quantize._kernels")
+    if spec is None or spec.origin is None:
+        return None
+    lib = ctypes.CDLL(spec.origin)
+    pointer, size, small = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    lib.ec_compress.argtypes = [pointer, small, size, size, size, small, small, pointer, pointer, pointer]
+    lib.ec_int8_error.argtypes = [pointer, small, size, size, pointer]
+    lib.ec_not_finite.argtypes = [pointer, small, size]
+    return lib
+
+
+def describe() -> str:
+    """Name what quantises: for `edgeconv doctor` and the run's log."""
+    return "compiled C kernels" if library() else "numpy (the compiled kernels are not built)"

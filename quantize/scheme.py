@@ -1,0 +1,232 @@
+"""What a user asks of the weights, resolved into one complete, checked scheme.
+
+The names and the rules of combination are those of NNCF 3.4 (`nncf.CompressWeightsMode`, `nncf.BackupMode`,
+`nncf.quantization.algorithms.weight_compression.algorithm.check_user_compression_configuration`), checked here
+before a weight is touched and without importing nncf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..core.errors import UsageError
+
+FLOAT_PRECISIONS = ("fp32", "bf16", "fp16")
+INT8_MODES = ("int8_asym", "int8_sym")
+EXACT_MODES = (*INT8_MODES, "int4_asym", "int4_sym")
+"""Modes whose data-free arithmetic `quantize.integer` reproduces bit for bit."""
+PRECISIONS = (
+    *FLOAT_PRECISIONS,
+    "int8", "int8_sym", "int8_asym",
+    "int4", "int4_sym", "int4_asym", "int3_sym", "int2_sym",
+    "nf4", "fp4", "mxfp4", "nvfp4", "cb4", "fp8_e4m3", "mxfp8_e4m3",
+)  # fmt: skip
+BACKUPS = ("none", "int8_sym", "int8_asym", "fp8_e4m3", "mxfp8_e4m3")
+FALLBACKS = ("error", "ignore", "adjust")
+ONLY_GROUP = {"mxfp4": 32, "mxfp8_e4m3": 32, "nvfp4": 16}
+MIN_ADJUSTED_GROUP = 32
+"""`AdvancedCompressionParameters.min_adjusted_group_size` of NNCF."""
+
+_BITS = {"int2_sym": 2, "int3_sym": 3, "fp8_e4m3": 8, "mxfp8_e4m3": 8, "int8_asym": 8, "int8_sym": 8}
+_PER_CHANNEL = -1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user said; None means "you choose"."""
+
+    precision: str
+    group_size: int | None = None
+    group_size_fallback: str | None = None
+    ratio: float | None = None
+    sym: bool | None = None
+    backup_precision: str | None = None
+    all_layers: bool | None = None
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A complete weight-compression scheme.
+
+    Attributes:
+        precision: the name the user gave.
+        mode: NNCF's mode ("int4_sym", "nf4", …) or the float precision itself ("bf16", …).
+        group_size: weights of a row that share one scale; -1: the whole row.
+        group_size_fallback: what happens to a row that the group does not divide: "error", "ignore" (the tensor
+            stays uncompressed) or "adjust" (the largest power of two ≥ 32 that divides it, else the backup mode).
+        ratio: share of the ratio-defining weights that get `mode`; the rest get `backup`.
+        backup: mode of embeddings, of the last layer and of the weights above `ratio`; "none": uncompressed.
+        all_layers: embeddings and last layer get `mode` too.
+        chosen_by: who decided what the user left open ("user", "nncf", or the name of a family).
+    """
+
+    precision: str
+    mode: str
+    group_size: int = _PER_CHANNEL
+    group_size_fallback: str = "error"
+    ratio: float = 1.0
+    backup: str = "int8_asym"
+    all_layers: bool = False
+    chosen_by: str = "nncf"
+
+    @property
+    def compresses(self) -> bool:
+        """True unless the weights stay floating point."""
+        return self.mode not in FLOAT_PRECISIONS
+
+    @property
+    def bits(self) -> int:
+        """Bits of one weight in `mode`."""
+        if not self.compresses:
+            return 32 if self.mode == "fp32" else 16
+        return _BITS.get(self.mode, 4)
+
+    @property
+    def exact(self) -> bool:
+        """True if our own quantiser gives NNCF's bytes for every tensor of this scheme."""
+        return self.mode in EXACT_MODES and (self.backup in (*INT8_MODES, "none"))
+
+    def describe(self) -> str:
+        """One line for a person."""
+        if not self.compresses:
+            return f"{self.mode} (weights are not compressed)"
+        group = "per channel" if self.group_size == _PER_CHANNEL else f"group {self.group_size}"
+        if self.mode in INT8_MODES:
+            return f"{self.mode}, {group}"
+        rest = "embeddings and last layer too" if self.all_layers else f"embeddings and last layer {self.backup}"
+        return f"{self.mode}, {group}, ratio {self.ratio:g}, {rest}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form, as it stands in the manifest."""
+        return asdict(self)
+
+
+def resolve(request: Request, family_default: dict[str, Any] | None = None, family: str = "") -> Scheme:
+    """Complete a request with the family's published choice, else with NNCF's and optimum's defaults.
+
+    `family_default` holds `sym`, `group_size` and `ratio` as the model's makers chose them for plain "int4".
+
+    Raises:
+        UsageError: a combination that NNCF refuses.
+    """
+    if request.precision not in PRECISIONS:
+        raise UsageError(
+            f"Unknown precision {request.precision!r}.", "One of: " + ", ".join(PRECISIONS) + "."
+        )
+    if request.precision in FLOAT_PRECISIONS:
+        _refuse_compression_options(request)
+        return Scheme(precision=request.precision, mode=request.precision, backup="none", chosen_by="user")
+    default = family_default if request.precision == "int4" and family_default else {}
+    mode = _mode(request, default)
+    _check(request, mode)
+    if mode in INT8_MODES:
+        return Scheme(precision=request.precision, mode=mode, backup=mode)
+    group = request.group_size if request.group_size is not None else _default_group(mode, default)
+    return Scheme(
+        precision=request.precision,
+        mode=mode,
+        group_size=group,
+        group_size_fallback=_fallback(request, mode),
+        ratio=request.ratio if request.ratio is not None else float(default.get("ratio", 1.0)),
+        backup=request.backup_precision or _default_backup(mode),
+        all_layers=bool(request.all_layers),
+        chosen_by=family if default else "nncf",
+    )
+
+
+def _mode(request: Request, default: dict[str, Any]) -> str:
+    if request.precision in ("int4", "int8"):
+        sym = request.sym if request.sym is not None else bool(default.get("sym", False))
+        return f"{request.precision}_{'sym' if sym else 'asym'}"
+    named = {"_sym": True, "_asym": False}
+    for suffix, sym in named.items():
+        if request.precision.endswith(suffix) and request.sym not in (None, sym):
+            raise UsageError(
+                f"--precision {request.precision} contradicts {'--sym' if request.sym else '--asym'}.",
+                "Say it once: either in the precision's name or by the flag.",
+            )
+    if request.sym is not None and not request.precision.startswith("int"):
+        raise UsageError(f"--sym/--asym have no meaning for {request.precision}.", "They belong to int4 and int8.")
+    return request.precision
+
+
+def _refuse_compression_options(request: Request) -> None:
+    given = [
+        flag
+        for flag, value in {
+            "--group-size": request.group_size,
+            "--group-size-fallback": request.group_size_fallback,
+            "--ratio": request.ratio,
+            "--sym/--asym": request.sym,
+            "--backup-precision": request.backup_precision,
+            "--all-layers": request.all_layers,
+        }.items()
+        if value is not None
+    ]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} cannot be used with --precision {request.precision}: nothing is compressed.",
+            "Drop the option, or choose a compressed precision such as int4.",
+        )
+
+
+def _check(request: Request, mode: str) -> None:
+    """The rules of NNCF, as sentences for the person who types the options."""
+    if mode in INT8_MODES:
+        given = [
+            flag
+            for flag, wrong in {
+                "--ratio": request.ratio not in (None, 1.0),
+                "--group-size": request.group_size not in (None, _PER_CHANNEL),
+                "--group-size-fallback": request.group_size_fallback is not None,
+                "--all-layers": request.all_layers is not None,
+                "--backup-precision": request.backup_precision is not None,
+            }.items()
+            if wrong
+        ]
+        if given:
+            raise UsageError(
+                f"{', '.join(given)} cannot be used with {mode}: it compresses every layer, one scale per row.",
+                "Drop the option, or choose int4.",
+            )
+    if request.ratio is not None and not 0 <= request.ratio <= 1:
+        raise UsageError(f"--ratio must lie between 0 and 1, not {request.ratio:g}.")
+    if request.group_size is not None and (request.group_size == 0 or request.group_size < _PER_CHANNEL):
+        raise UsageError(f"--group-size must be positive, or -1 for one scale per row, not {request.group_size}.")
+    if request.backup_precision is not None and request.backup_precision not in BACKUPS:
+        raise UsageError(f"Unknown backup precision {request.backup_precision!r}.", f"One of: {', '.join(BACKUPS)}.")
+    if request.group_size_fallback is not None and request.group_size_fallback not in FALLBACKS:
+        raise UsageError(
+            f"Unknown group size fallback {request.group_size_fallback!r}.", f"One of: {', '.join(FALLBACKS)}."
+        )
+    only = ONLY_GROUP.get(mode)
+    if only and request.group_size not in (None, only):
+        raise UsageError(f"{mode} has groups of {only} by its definition, not {request.group_size}.")
+    if only and request.group_size_fallback == "adjust":
+        raise UsageError(f"{mode} cannot adjust its group size.", "Use --group-size-fallback ignore or error.")
+
+
+def _default_group(mode: str, default: dict[str, Any]) -> int:
+    if mode in ONLY_GROUP:
+        return ONLY_GROUP[mode]
+    if mode == "cb4":
+        return _PER_CHANNEL
+    return int(default.get("group_size", 128))
+
+
+def _default_backup(mode: str) -> str:
+    if mode in ("mxfp4", "mxfp8_e4m3"):
+        return "mxfp8_e4m3"
+    if mode in ("fp4", "fp8_e4m3"):
+        return "fp8_e4m3"
+    return "int8_asym"
+
+
+def _fallback(request: Request, mode: str) -> str:
+    """A size that the user named must fit or fail; a default size gives way."""
+    if request.group_size_fallback:
+        return request.group_size_fallback
+    if request.group_size is not None:
+        return "error"
+    return "ignore" if mode in ONLY_GROUP else "adjust"

@@ -1,0 +1,46 @@
+"""Fixtures that several folders of tests share: models."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edgeconv.builtin import model_path
+
+from .models import smollm2, tiny
+from .models.store import default_cache
+
+
+@pytest.fixture(scope="session")
+def builtin_model() -> Path:
+    """The built-in checkpoint: a trained GLM of 5.8 M parameters. Read-only: copy it before changing anything."""
+    return model_path()
+
+
+@pytest.fixture(scope="session")
+def smollm2_llama() -> Path:
+    """SmolLM2-135M-Instruct, a real model of type llama. Read-only; a test that uses it is `slow`."""
+    return smollm2.llama_form(default_cache())
+
+
+@pytest.fixture(scope="session")
+def smollm2_glm() -> Path:
+    """The same model of type glm. Read-only; a test that uses it is `slow`."""
+    return smollm2.glm_form(default_cache())
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A factory of tiny random checkpoints, `tiny_model("qwen2", tie_word_embeddings=True)`: see models/tiny.py.
+
+    The same call gives the same folder for the whole session, so it is read-only: copy it before changing anything.
+    """
+    made: dict[str, Path] = {}
+
+    def make(model_type: str, **options: Any) -> Path:
+        key = repr((model_type, sorted(options.items())))
+        if key not in made:
+            made[key] = tiny.make(model_type, tmp_path_factory.mktemp(model_type), **options)
+        return made[key]
+
+    return make
