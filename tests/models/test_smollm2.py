@@ -39,18 +39,12 @@ def test_glm_form_is_the_same_model(models, tokenizer):
 
 
 def test_it_speaks(models, tokenizer):
-    """Mean negative log-likelihood a token: below 3.5 nats only for a model whose weights all lie where they should."""
-    ids = tokenizer(PARAGRAPH.split(". ")[0], return_tensors="pt")["input_ids"]
+    """A weight in the wrong place costs nats at once; texts are not compared, for first tokens nearly tie."""
+    ids = tokenizer(PARAGRAPH[: PARAGRAPH.index("人")], return_tensors="pt")["input_ids"]
+    fact = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.inference_mode():
-        assert models[1](ids, labels=ids).loss < 3.5
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "What is the capital of France?"}],
-        add_generation_prompt=True,
-        return_tensors="pt",
-        return_dict=True,
-    )
-    answer = models[1].generate(**prompt, max_new_tokens=12, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-    assert "Paris" in tokenizer.decode(answer)
+        assert models[1](ids, labels=ids).loss < 3
+        assert tokenizer.decode(models[1](fact).logits[0, -1].argmax()) == " Paris"
 
 
 def test_tokenizer_is_that_of_the_gguf(tokenizer):

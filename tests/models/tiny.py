@@ -93,7 +93,7 @@ def _randomise(model: Any, seed: int) -> None:
     """Fill all weights with bell-shaped values whose width differs from output channel to output channel.
 
     One width for all, as a fresh model has, would give every channel the same scale and hide a quantiser that mixes
-    channels up. Norms and biases move away from the 1 and 0 they are born with, so that one that is forgotten shows as well.
+    channels up. Norms and biases leave the 1 and 0 they are born with, so that one that is forgotten shows as well.
     """
     import torch
 

@@ -1,0 +1,241 @@
+"""Full-size GLM checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT`.
+
+Time, memory and disk of a conversion depend on the sizes of the tensors, not on what the model knows, so these stand in
+for GLM-Edge where its weights cannot be had. The values are bell-shaped, with a width of its own for each output
+channel, so that a quantiser has real work to do. They say nothing about accuracy.
+
+One block of noise is drawn and read again from other places for each tensor; no tensor is ever whole in memory.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from edgeconv.builtin import model_path
+
+NOISE_VALUES = 1 << 25  # 64 MiB of bfloat16
+CHUNK_VALUES = 1 << 23
+SHARD_BYTES = 5_000_000_000  # transformers' own limit for a shard
+BYTES_PER_VALUE = 2
+MARKER_ROOM = 18  # GLM-Edge: 59264 rows, the first marker is 59246
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The sizes of a GLM, in transformers' sense of the terms."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    tied: bool = False
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Return name -> shape [out, in] of each tensor, in the order of the forward pass."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        layer: dict[str, tuple[int, ...]] = {
+            "input_layernorm": (self.hidden,),
+            "self_attn.q_proj": (queries, self.hidden),
+            "self_attn.k_proj": (keys, self.hidden),
+            "self_attn.v_proj": (keys, self.hidden),
+            "self_attn.o_proj": (self.hidden, queries),
+            "post_attention_layernorm": (self.hidden,),
+            "mlp.gate_up_proj": (2 * self.intermediate, self.hidden),
+            "mlp.down_proj": (self.hidden, self.intermediate),
+        }
+        shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens": (self.vocab, self.hidden)}
+        for i in range(self.layers):
+            shapes |= {f"model.layers.{i}.{name}": shape for name, shape in layer.items()}
+        shapes["model.norm"] = (self.hidden,)
+        if not self.tied:
+            shapes["lm_head"] = (self.vocab, self.hidden)
+        return {f"{name}.weight": shape for name, shape in shapes.items()}
+
+    def parameters(self) -> int:
+        """Return the number of weights, a tied head counted once."""
+        return sum(prod(shape) for shape in self.tensors().values())
+
+
+GLM_EDGE_1_5B = Geometry(hidden=2048, intermediate=6144, layers=28, heads=16, kv_heads=4, head_dim=128, vocab=59264)
+GLM_EDGE_4B = Geometry(hidden=3072, intermediate=8192, layers=40, heads=24, kv_heads=6, head_dim=128, vocab=59264)
+SIZES = {"1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B}
+
+
+class Noise:
+    """Bell-shaped bfloat16 values from one seeded block, scaled row by row."""
+
+    def __init__(self, seed: int) -> None:
+        import numpy as np
+        import torch
+
+        self._random = np.random.default_rng(seed)
+        # numpy draws float32 normals on one core faster than torch does, and always the same ones
+        values = self._random.standard_normal(NOISE_VALUES, dtype=np.float32)
+        self._block = torch.from_numpy(values).to(torch.bfloat16)
+
+    def chunks(self, shape: tuple[int, ...]) -> Iterator[Any]:
+        """Yield bfloat16 tensors that together, row after row, make one weight of `shape`.
+
+        A matrix has rows of width about 1/sqrt(in), times a log-normal factor for the tensor and one for each row; a
+        vector (the weight of a norm) lies around 1.
+        """
+        import numpy as np
+        import torch
+
+        if len(shape) == 1:
+            yield 1 + 0.1 * self._values(1, shape[0])[0]
+            return
+        rows, columns = shape
+        spread = 0.2 * self._random.standard_normal() + 0.4 * self._random.standard_normal(rows)
+        widths = torch.from_numpy(columns**-0.5 * np.exp(spread)).to(torch.bfloat16)[:, None]
+        step = max(1, CHUNK_VALUES // columns)
+        for first in range(0, rows, step):
+            some = widths[first : first + step]
+            yield self._values(len(some), columns) * some
+
+    def _values(self, rows: int, columns: int) -> Any:
+        start = int(self._random.integers(NOISE_VALUES - rows * columns))
+        return self._block[start : start + rows * columns].view(rows, columns)
+
+
+def make(folder: Path, geometry: Geometry, *, seed: int = 0, shard_bytes: int = SHARD_BYTES) -> Path:
+    """Write a bfloat16 checkpoint of type `glm` to `folder`, which must be absent or empty, and return it.
+
+    Raises:
+        FileExistsError: `folder` holds something already.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty")
+    shards = _shards(geometry.tensors(), shard_bytes)
+    noise = Noise(seed)
+    weight_map = {}
+    for number, tensors in enumerate(shards, 1):
+        alone = len(shards) == 1
+        name = "model.safetensors" if alone else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        _write_shard(folder / name, tensors, noise)
+        weight_map |= dict.fromkeys(tensors, name)
+    if len(shards) > 1:
+        total = geometry.parameters() * BYTES_PER_VALUE
+        _write_json(
+            folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
+        )
+    _write_tokenizer(folder, geometry.vocab)
+    _write_config(folder, geometry)
+    return folder
+
+
+def _shards(tensors: dict[str, tuple[int, ...]], shard_bytes: int) -> list[dict[str, tuple[int, ...]]]:
+    """Deal the tensors out in order; a shard is closed when the next tensor would make it larger than `shard_bytes`."""
+    shards: list[dict[str, tuple[int, ...]]] = [{}]
+    size = 0
+    for name, shape in tensors.items():
+        length = prod(shape) * BYTES_PER_VALUE
+        if shards[-1] and size + length > shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = shape
+        size += length
+    return shards
+
+
+def _write_shard(path: Path, tensors: dict[str, tuple[int, ...]], noise: Noise) -> None:
+    """Write one safetensors file: the header's length (u64, little-endian), the header (JSON), the values."""
+    import torch
+
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in tensors.items():
+        start, end = end, end + prod(shape) * BYTES_PER_VALUE
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # values begin at a multiple of 8, as safetensors wants
+    with path.open("wb", buffering=0) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for shape in tensors.values():
+            for chunk in noise.chunks(shape):
+                file.write(chunk.contiguous().view(torch.uint8).numpy().data)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_tokenizer(folder: Path, vocab: int) -> None:
+    """Write the built-in tokenizer, filled up to `vocab` entries and with the markers where GLM-Edge has them.
+
+    Fillers take the ids between the last merge and the first marker. No merge makes them, so no text contains them.
+    """
+    tokenizer = json.loads((model_path() / "tokenizer.json").read_text(encoding="utf-8"))
+    markers = tokenizer["added_tokens"]
+    names = {marker["content"] for marker in markers}
+    known = {token: i for token, i in tokenizer["model"]["vocab"].items() if token not in names}
+    first = vocab - MARKER_ROOM
+    if first < len(known):
+        raise ValueError(f"a vocabulary of {vocab} is too small for the built-in tokenizer's {len(known)} tokens")
+    known |= {f"[unused{i}]": i for i in [*range(len(known), first), *range(first + len(markers), vocab)]}
+    for i, marker in enumerate(markers, first):
+        marker["id"] = known[marker["content"]] = i
+    tokenizer["model"]["vocab"] = dict(sorted(known.items(), key=lambda entry: entry[1]))
+    _write_json(folder / "tokenizer.json", tokenizer)
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(model_path() / name, folder / name)
+
+
+def _write_config(folder: Path, geometry: Geometry) -> None:
+    """Write config.json with the keys of GLM-Edge's own (those of transformers 4) and generation_config.json."""
+    end = geometry.vocab - MARKER_ROOM
+    ids = {"eos_token_id": [end, end + 7, end + 9], "pad_token_id": end}  # <|endoftext|>, <|user|>, <|observation|>
+    config = {
+        "architectures": ["GlmForCausalLM"],
+        "model_type": "glm",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": None,
+        "head_dim": geometry.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": geometry.hidden,
+        "initializer_range": 0.02,
+        "intermediate_size": geometry.intermediate,
+        "max_position_embeddings": 8192,
+        "num_attention_heads": geometry.heads,
+        "num_hidden_layers": geometry.layers,
+        "num_key_value_heads": geometry.kv_heads,
+        "partial_rotary_factor": 1.0,
+        "rms_norm_eps": 1e-05,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": geometry.tied,
+        "torch_dtype": "bfloat16",
+        "use_cache": True,
+        "vocab_size": geometry.vocab,
+    }
+    _write_json(folder / "generation_config.json", ids)
+    _write_json(folder / "config.json", config | ids)
+
+
+def main() -> None:
+    """Read the command line and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.geometry", description="Write a full-size random GLM.")
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("out", type=Path, help="absent or empty folder")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    geometry = SIZES[arguments.size]
+    make(arguments.out, geometry, seed=arguments.seed)
+    size = geometry.parameters() * BYTES_PER_VALUE / 1e9
+    print(f"{arguments.out}: {size:.2f} GB in {time.perf_counter() - started:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

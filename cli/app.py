@@ -1,0 +1,41 @@
+"""The Typer application: which commands there are. What they do is imported when one of them runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import chat, demo, doctor, inspect, openvino
+
+app = typer.Typer(
+    name="edgeconv",
+    help="Convert Hugging Face checkpoints to edge formats, and prove that the result is still the same model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # cli.main is the one place that shows errors
+    rich_markup_mode=None,  # plain help: rich's panels double the time that `edgeconv --help` takes
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgeconv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("openvino")(openvino.openvino)
+app.command("inspect")(inspect.inspect)
+app.command("chat")(chat.chat)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,152 @@
+"""The entry point, and the ONE place where errors become words and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from ..core.errors import EdgeconvError, ExitCode
+from .output import paint
+
+_OUT_OF_MEMORY = ("bad_alloc", "can't allocate memory", "cannot allocate memory", "not enough memory")
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP arrived. A BaseException, so that only `finally` blocks see it on its way out."""
+
+
+def main() -> NoReturn:
+    """Run `edgeconv` with the process's arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; every error is shown here and nowhere else."""
+    _listen()
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except Terminated:
+        return _fail(arguments, ExitCode.TERMINATED, "Terminated.", None)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except BrokenPipeError:
+        return _reader_left()
+    except EdgeconvError as error:
+        return _fail(arguments, error.exit_code, error.message, error.hint, error)
+    except click.ClickException as error:
+        return _usage(arguments, error)
+    except OSError as error:
+        return _operating_system(arguments, error)
+    except (MemoryError, Exception) as error:  # noqa: BLE001 - the boundary
+        return _unexpected(arguments, error)
+    if code == ExitCode.INTERRUPTED:  # click turns KeyboardInterrupt into this
+        return _interrupted()
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    import typer.main
+
+    from .app import app
+
+    try:
+        result = typer.main.get_command(app).main(args=arguments, prog_name="edgeconv", standalone_mode=False)
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, BrokenPipeError):  # click answers a closed pipe by sys.exit(1)
+            return _reader_left()
+        return exit_.code if isinstance(exit_.code, int) else ExitCode.FAULT
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _listen() -> None:
+    """Let SIGTERM and SIGHUP unwind the stack, so that staging folders are removed."""
+    owner = os.getpid()
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked worker inherits the handler, but owns nothing that needs cleaning
+            os._exit(ExitCode.TERMINATED)
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_IGN)  # a second one must not interrupt the cleaning
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, terminate)
+
+
+def _usage(arguments: list[str], error: click.ClickException) -> int:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        sys.stderr.write(error.format_message() + "\n")
+        return ExitCode.USAGE
+    command = context.command_path if context else "edgeconv"
+    return _fail(arguments, ExitCode.USAGE, error.format_message(), f"`{command} --help` lists what it takes.")
+
+
+def _operating_system(arguments: list[str], error: OSError) -> int:
+    what = error.strerror or str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "Free some space." if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    if hint is None and error.errno in (errno.ENOMEM, None):
+        return _unexpected(arguments, error)
+    return _fail(arguments, ExitCode.FAULT, f"{where}{what}.", hint or _TRACEBACK_HINT, error)
+
+
+_TRACEBACK_HINT = "Repeat with -v to see where it happened."
+
+
+def _unexpected(arguments: list[str], error: BaseException) -> int:
+    if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _OUT_OF_MEMORY):
+        hint = "Close other programs, use a machine with more, or try --engine stream, which needs least."
+        return _fail(arguments, ExitCode.FAULT, "There is not enough memory.", hint, error)
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    message = f"Unexpected {type(error).__name__}: {first_line}" if first_line else f"Unexpected {type(error).__name__}"
+    hint = "This is a fault of edgeconv or of a library under it. Repeat with -v for the traceback."
+    return _fail(arguments, ExitCode.FAULT, message, hint, error)
+
+
+def _interrupted() -> int:
+    sys.stderr.write("Interrupted.\n")
+    return ExitCode.INTERRUPTED
+
+
+def _reader_left() -> int:
+    """Whoever read our stdout has closed it, as `head` does: nothing to say, and nobody to say it to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes stdout once more as it ends
+    return ExitCode.FAULT
+
+
+def _fail(
+    arguments: list[str], code: ExitCode, message: str, hint: str | None, error: BaseException | None = None
+) -> int:
+    """Show an error on stderr, as text or, with `--json`, as one JSON object."""
+    if error is not None and _verbose(arguments):
+        traceback.print_exception(error)
+    if "--json" in arguments:
+        content = {"message": message, "hint": hint, "exit_code": int(code), "kind": _kind(error, code)}
+        sys.stderr.write(json.dumps({"error": content}, ensure_ascii=False) + "\n")
+        return code
+    sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {message}\n")
+    if hint:
+        sys.stderr.write(f"{paint('hint:', '1;36', sys.stderr)} {hint}\n")
+    return code
+
+
+def _kind(error: BaseException | None, code: ExitCode) -> str:
+    return type(error).__name__ if isinstance(error, EdgeconvError) else code.name.lower()
+
+
+def _verbose(arguments: list[str]) -> bool:
+    return any(word == "--verbose" or re.fullmatch("-[a-z]*v[a-z]*", word) for word in arguments)

@@ -1,0 +1,176 @@
+"""`edgeconv openvino`: a checkpoint becomes an OpenVINO IR."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..quantize import scheme
+from .options import Json, Quiet, Verbose, choice
+from .output import Output, duration, size
+
+if TYPE_CHECKING:
+    from .. import pipeline
+
+
+def openvino(
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", metavar="ID|DIR", help="A Hub id, also as ID@REVISION, or a checkpoint's folder."),
+    ],
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision", "-p", click_type=choice(scheme.PRECISIONS), help="What the weights become.",
+            rich_help_panel="Weights",
+        ),
+    ] = "int4",
+    group_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Weights of a row that share one scale; -1: the whole row."),
+    ] = None,
+    group_size_fallback: Annotated[
+        str | None,
+        typer.Option(
+            click_type=choice(scheme.FALLBACKS),
+            help="What happens to a row that the group size does not divide: an error, left uncompressed, or a "
+            "smaller group.",
+        ),
+    ] = None,
+    ratio: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."),
+    ] = None,
+    sym: Annotated[
+        bool | None, typer.Option("--sym/--asym", help="Quantise without or with a zero point.", show_default=False)
+    ] = None,
+    backup_precision: Annotated[
+        str | None,
+        typer.Option(click_type=choice(scheme.BACKUPS), help="What embeddings, last layer and the rest become."),
+    ] = None,
+    all_layers: Annotated[
+        bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the result goes.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a converted model that is there already.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
+    ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            click_type=choice(("auto", "stream", "trace")),
+            help="How the graph is made: built and streamed, traced by optimum-intel, or whichever can.",
+        ),
+    ] = "auto",
+    compressor: Annotated[
+        str,
+        typer.Option(click_type=choice(("auto", "nncf")), help="Who quantises: whichever is fastest, or NNCF itself."),
+    ] = "auto",
+    rope: Annotated[
+        str,
+        typer.Option(
+            click_type=choice(("source", "fused")),
+            help="Order of the rows of q and k: the checkpoint's, or the one that the CPU plugin can fuse.",
+        ),
+    ] = "source",
+    local_files_only: Annotated[
+        bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Convert a chat checkpoint to an OpenVINO IR with its tokenizer.
+
+    The folder that results loads in OVModelForCausalLM, openvino_genai.LLMPipeline and plain openvino. A private or
+    gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
+    """
+    from .. import pipeline
+
+    out = Output(json=json, quiet=quiet, verbose=verbose)
+    request = scheme.Request(
+        precision=precision,
+        group_size=group_size,
+        group_size_fallback=group_size_fallback,
+        ratio=ratio,
+        sym=sym,
+        backup_precision=backup_precision,
+        all_layers=all_layers,
+    )
+    job = pipeline.Job(
+        model=model,
+        request=request,
+        revision=revision,
+        output=output,
+        force=force,
+        trust_remote_code=trust_remote_code,
+        engine=engine,
+        compressor=compressor,
+        rope=rope,
+        local_files_only=local_files_only,
+    )
+    if dry_run:
+        with out.working() as progress:
+            plan = pipeline.plan(job, progress)
+        show_plan(out, plan)
+        return
+    with out.working() as progress:
+        artefact = pipeline.run(job, progress)
+    show_artefact(out, artefact)
+
+
+def show_plan(out: Output, plan: pipeline.Plan) -> None:
+    """Print the plan on stdout: it is what `--dry-run` was asked for."""
+    if out.json:
+        out.data(plan.as_dict())
+        return
+    out.pairs(plan.rows())
+    for note in plan.notes:
+        out.result(f"note: {note}")
+
+
+def show_artefact(out: Output, artefact: pipeline.Artefact) -> None:
+    """Print the path on stdout and what became of the model on stderr."""
+    if out.json:
+        out.data(summary(artefact))
+        return
+    if not out.quiet:
+        out.pairs(_rows(artefact), stream=sys.stderr)
+    out.result(str(artefact.path))
+
+
+def summary(artefact: pipeline.Artefact) -> dict[str, Any]:
+    """What `--json` answers after a conversion; the per-tensor table stays in the manifest."""
+    manifest = artefact.manifest
+    return {
+        "output": str(artefact.path),
+        "source_bytes": sum(file.size for file in manifest.source.files.values()),
+        "output_bytes": sum(file.size for file in manifest.outputs.values()),
+        "bits_per_weight": manifest.bits_per_weight,
+        "scheme": manifest.scheme,
+        "engine": manifest.engine,
+        "compressor": manifest.compressor,
+        "row_order": manifest.row_order,
+        "seconds": round(artefact.seconds, 3),
+        "plan": artefact.plan.as_dict(),
+    }
+
+
+def _rows(artefact: pipeline.Artefact) -> list[tuple[str, str]]:
+    facts = summary(artefact)
+    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
+    return [
+        ("Size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
+        ("Bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
+        ("Scheme", scheme.Scheme(**artefact.manifest.scheme).describe()),
+        ("Engine", f"{artefact.manifest.engine}, compressor {artefact.manifest.compressor}"),
+        ("Time", duration(artefact.seconds)),
+    ]

@@ -1,0 +1,54 @@
+"""GLM: GLM-Edge chat (1.5B, 4B) and the GLM-4 chat models in transformers' native form (`model_type: glm`).
+
+Block: neighbouring pairs are rotated, on `partial_rotary_factor` of each head; gate and up are one projection, gate first.
+Source: `transformers/models/glm/modeling_glm.py`; the int4 scheme: GLM-Edge's `inference/ov_convert/convert_chat.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .decoder import Decoder, Reader
+
+MODEL_TYPES = ("glm",)
+DEFAULTS = {
+    "hidden_act": "silu",
+    "head_dim": 128,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1.5625e-07,
+    "rope_theta": 10000.0,
+    "partial_rotary_factor": 0.5,
+    "attention_bias": True,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 131072,
+}
+GLM_EDGE_INT4 = {"sym": True, "group_size": 128, "ratio": 0.8}
+"""What the makers of GLM-Edge compress their chat models with."""
+
+
+def decoder(config: dict[str, Any]) -> Decoder:
+    """Read config.json."""
+    read = Reader(config, DEFAULTS)
+    head_dim = read.size("head_dim")
+    return Decoder(
+        family="glm",
+        vocab_size=read.size("vocab_size"),
+        hidden_size=read.size("hidden_size"),
+        intermediate_size=read.size("intermediate_size"),
+        num_layers=read.size("num_hidden_layers"),
+        num_heads=read.size("num_attention_heads"),
+        num_kv_heads=read.size("num_key_value_heads"),
+        head_dim=head_dim,
+        rms_norm_eps=float(read.get("rms_norm_eps")),
+        rope=read.rope(head_dim, interleaved=True, partial=True),
+        activation=read.activation(),
+        qkv_bias=bool(read.get("attention_bias")),
+        fused_gate_up=True,
+        tied=bool(read.get("tie_word_embeddings")),
+        assumed=tuple(read.assumed),
+    )
+
+
+def int4_default(config: dict[str, Any]) -> dict[str, Any] | None:
+    """GLM-Edge's own int4 scheme; GLM-4, which has biases on q, k and v, takes the general defaults."""
+    return None if config.get("attention_bias", True) else GLM_EDGE_INT4

@@ -1,0 +1,25 @@
+"""What an IR says of itself in its rt_info, in the places where optimum-intel, NNCF and openvino_genai look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...quantize.scheme import Scheme
+
+_ACTIVATIONS_SCALE = "8.0"
+"""optimum-intel's value for text generation: keeps float16 activations of GPUs and NPUs in range."""
+
+
+def add(model: Any, scheme: Scheme) -> None:
+    """Add edgeconv's version, the scheme and the runtime options.
+
+    The cache of an uncompressed model asks for float16, as optimum-intel does; a compressed one leaves it to the device.
+    """
+    from ... import __version__
+
+    model.set_rt_info(__version__, ["edgeconv", "version"])
+    for key, value in scheme.as_dict().items():
+        model.set_rt_info(str(value), ["edgeconv", "scheme", key])
+    model.set_rt_info(_ACTIVATIONS_SCALE, ["runtime_options", "ACTIVATIONS_SCALE_FACTOR"])
+    if not scheme.compresses:
+        model.set_rt_info("f16", ["runtime_options", "KV_CACHE_PRECISION"])

@@ -1,0 +1,184 @@
+"""How one tensor of a checkpoint lies in an IR: which constants, of which element types, sizes and bytes.
+
+Compressed tensors take the form that NNCF writes (`openvino_backend.py::_create_compression_subgraph`, 3.4.0): values
+u4/i4/u8/i8 as [rows, groups, group] (or [rows, cols] with one scale a row), zero points of the values' type, scales float16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import CheckpointError
+from ...core.manifest import TensorEntry
+from ...quantize import integer
+from ...quantize.assign import Assignment
+from ..checkpoint import Checkpoint
+
+Array = npt.NDArray[Any]
+BLOCK = 1 << 22
+"""Elements that are quantised at a time."""
+
+_BITS = {"u4": 4, "i4": 4, "u8": 8, "i8": 8, "bf16": 16, "f16": 16, "f32": 32}
+_ELEMENT = {"int4_sym": "i4", "int4_asym": "u4", "int8_sym": "i8", "int8_asym": "u8"}
+_SOURCE_ELEMENT = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
+_PRECISION_ELEMENT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One constant: its name in the graph, OpenVINO element type and shape."""
+
+    name: str
+    element: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes, packed."""
+        return (math.prod(self.shape) * _BITS[self.element] + 7) // 8
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor of the checkpoint and the constants that hold it.
+
+    `row_order` is the permutation that `--rope fused` applies to the rows of q and k (int64 [rows]); None: as they are.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    assignment: Assignment
+    values: Part
+    zero_point: Part | None = None
+    scale: Part | None = None
+    row_order: Array | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The constants in the order in which they lie in the .bin."""
+        return [part for part in (self.values, self.zero_point, self.scale) if part]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its constants."""
+        return sum(part.size for part in self.parts)
+
+    def entry(self) -> TensorEntry:
+        """Return the tensor's row in the manifest."""
+        mode = self.assignment.mode
+        return TensorEntry(
+            name=self.name,
+            shape=list(self.shape),
+            precision=mode or self.values.element,
+            group_size=self.assignment.group_size if mode else None,
+            bytes=self.size,
+        )
+
+
+def store(
+    name: str, dtype: str, shape: tuple[int, ...], assignment: Assignment, precision: str, row_order: Array | None = None
+) -> Stored:
+    """Decide how a tensor lies in the IR.
+
+    Args:
+        name: its name in the checkpoint, and of its constant.
+        dtype: safetensors' name of its type.
+        shape: [rows, cols] for a weight; one dimension for norms and biases, which are never compressed.
+        assignment: what `quantize.assign` gave it.
+        precision: the scheme's mode; a float precision converts the uncompressed weights.
+        row_order: a permutation of the rows.
+    """
+    if assignment.mode is None:
+        return Stored(name, shape, assignment, Part(name, _float_element(dtype, shape, precision), shape), None, None, row_order)
+    rows, cols = shape
+    grouped = assignment.group_size != -1
+    groups = cols // assignment.group_size if grouped else 1
+    element = _ELEMENT[assignment.mode]
+    per_group = (rows, groups, 1) if grouped else (rows, 1)
+    values = Part(name, element, (rows, groups, assignment.group_size) if grouped else shape)
+    zero = None if assignment.mode.endswith("_sym") else Part(f"{name}/zero_point", element, per_group)
+    return Stored(name, shape, assignment, values, zero, Part(f"{name}/scale", "f16", per_group), row_order)
+
+
+def _float_element(dtype: str, shape: tuple[int, ...], precision: str) -> str:
+    """Norms and biases keep their type, so that fp16 costs no accuracy where it saves no space; fp32 is all of float32."""
+    if dtype not in _SOURCE_ELEMENT:
+        raise CheckpointError(
+            f"The checkpoint stores weights as {dtype}; BF16, F16 and F32 can be converted.",
+            "Take an unquantised revision of the model.",
+        )
+    if precision == "fp32" or (len(shape) > 1 and precision in _PRECISION_ELEMENT):
+        return _PRECISION_ELEMENT[precision]
+    return _SOURCE_ELEMENT[dtype]
+
+
+def blocks(stored: Stored) -> list[tuple[int, int]]:
+    """Cut a tensor into ranges of rows of about BLOCK elements; a row with half a byte at its end is not cut off."""
+    rows = stored.shape[0] if stored.shape else 1
+    cols = math.prod(stored.shape[1:])
+    step = max(1, BLOCK // max(cols, 1))
+    if cols % 2:
+        step += step % 2
+    return [(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def read_block(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> Array:
+    """Return rows [start, stop) in the artefact's order."""
+    tensor = checkpoint.tensor(stored.name)
+    if stored.row_order is not None:
+        return tensor[stored.row_order[start:stop]]
+    return tensor[start:stop]
+
+
+def encode(stored: Stored, block: Array) -> tuple[Array, Array | None, Array | None]:
+    """Return the bytes of a block's values, and its zero points and scales (None where there are none).
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite, or does not fit into float16.
+    """
+    try:
+        if stored.assignment.mode is None:
+            return _encode_float(stored, block), None, None
+        done = integer.compress(block, stored.assignment.mode, stored.assignment.group_size)
+    except CheckpointError as error:
+        raise CheckpointError(f"{stored.name}: {error.message}", error.hint) from error
+    return done.data, done.zero_point, done.scale
+
+
+def _encode_float(stored: Stored, block: Array) -> Array:
+    integer.require_finite(block)
+    element = stored.values.element
+    if block.dtype == {"bf16": np.uint16, "f16": np.float16, "f32": np.float32}[element]:
+        return np.ascontiguousarray(block).reshape(-1).view(np.uint8)
+    values = integer.to_float32(block)
+    if element == "f32":
+        return values.reshape(-1).view(np.uint8)
+    if element == "bf16":
+        return to_bfloat16(values).reshape(-1).view(np.uint8)
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise CheckpointError("a weight does not fit into float16 (above 65504).", "Use --precision bf16.")
+    return half.reshape(-1).view(np.uint8)
+
+
+def to_bfloat16(values: Array) -> Array:
+    """Round float32 to bfloat16 (to nearest, ties to even); returns the bits as uint16."""
+    bits = values.view(np.uint32)
+    rounded: Array = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return rounded
+
+
+def tail(stored: Stored, zero_points: list[Array], scales: list[Array]) -> Iterator[Array]:
+    """Return the bytes of the zero points and of the scales, from those of the blocks."""
+    if stored.zero_point:
+        zero = np.concatenate([z.reshape(-1) for z in zero_points])
+        yield integer.pack(zero) if stored.zero_point.element == "u4" else zero
+    if stored.scale:
+        yield np.concatenate([s.reshape(-1) for s in scales]).view(np.uint8)

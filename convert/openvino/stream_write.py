@@ -1,0 +1,145 @@
+"""Stream a checkpoint's weights through the quantiser into one .bin, in order, hashing what is written.
+
+A few blocks are in flight at a time, so memory does not depend on the model's size. Blocks are quantised by threads
+(the kernels release the interpreter's lock) and written in order by the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...core.manifest import FileDigest
+from ...core.progress import Progress, Task
+from ...quantize import integer
+from ...quantize.assign import Weight
+from ..checkpoint import Checkpoint
+from .ir_file import Layout
+from .stored import Stored, blocks, encode, read_block, tail
+
+T = TypeVar("T")
+
+
+def workers() -> int:
+    """Threads worth starting: the cores that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progress) -> Callable[[Weight], float]:
+    """Measure the int8 round-trip error of each tensor (`integer.int8_error`), for the choice that a ratio below 1 needs."""
+    task = progress.task("Measuring sensitivity", sum(math.prod(t.shape) for t in tensors) * 2)
+    errors: dict[str, float] = {}
+
+    def measure(stored: Stored, start: int, stop: int) -> tuple[str, float]:
+        block = read_block(checkpoint, stored, start, stop)
+        error = integer.int8_error(block)
+        _release(checkpoint, stored, start, stop)
+        task.advance(block.nbytes)
+        return stored.name, error
+
+    jobs = ((measure, stored, start, stop) for stored in tensors for start, stop in blocks(stored))
+    for name, error in _in_order(jobs):
+        errors[name] = max(errors.get(name, 0.0), error)
+    task.finish()
+    return lambda weight: errors[weight.name]
+
+
+def write_bin(checkpoint: Checkpoint, tensors: list[Stored], layout: Layout, path: Path, progress: Progress) -> FileDigest:
+    """Write the weights and the graph's small constants at their places.
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.
+    """
+    task = progress.task("Writing weights", sum(checkpoint.tensor(t.name).nbytes for t in tensors))
+    digest = hashlib.sha256()
+    with path.open("wb", buffering=0) as file:
+        writer = _Writer(file.write, digest.update)
+        for stored, zero_points, scales in _encoded(checkpoint, tensors, writer, layout, task):
+            for part, data in zip(stored.parts[1:], tail(stored, zero_points, scales), strict=True):
+                writer.at(layout.offsets[part.name], data)
+        for offset, data in layout.small:
+            writer.at(offset, data)
+    task.finish()
+    return FileDigest(size=writer.position, sha256=digest.hexdigest())
+
+
+def _encoded(
+    checkpoint: Checkpoint, tensors: list[Stored], writer: _Writer, layout: Layout, task: Task
+) -> Iterator[tuple[Stored, list[Any], list[Any]]]:
+    """Write each tensor's values; after its last block give the tensor with its zero points and scales."""
+
+    def run(stored: Stored, start: int, stop: int) -> tuple[Stored, int, int, Any, Any, Any]:
+        block = read_block(checkpoint, stored, start, stop)
+        data, zero_point, scale = encode(stored, block)
+        task.advance(block.nbytes)
+        return stored, start, stop, data, zero_point, scale
+
+    zero_points: list[Any] = []
+    scales: list[Any] = []
+    jobs = ((run, stored, start, stop) for stored in tensors for start, stop in blocks(stored))
+    for stored, start, stop, data, zero_point, scale in _in_order(jobs):
+        if start == 0:
+            writer.at(layout.offsets[stored.values.name], data)
+        else:
+            writer.append(data)
+        _release(checkpoint, stored, start, stop)
+        zero_points.append(zero_point)
+        scales.append(scale)
+        if stop == (stored.shape[0] if stored.shape else 1):
+            yield stored, zero_points, scales
+            zero_points, scales = [], []
+
+
+class _Writer:
+    """Appends to a file and to its digest; gaps between constants are zeros."""
+
+    def __init__(self, write: Callable[[Any], int | None], update: Callable[[Any], None]) -> None:
+        self._write = write
+        self._update = update
+        self.position = 0
+
+    def at(self, offset: int, data: Any) -> None:
+        if offset < self.position:
+            raise AssertionError(f"the layout overlaps at {offset}")
+        if offset > self.position:
+            self.append(bytes(offset - self.position))
+        self.append(data)
+
+    def append(self, data: Any) -> None:
+        view = memoryview(data).cast("B")
+        self._update(view)
+        while len(view):
+            written = self._write(view) or 0
+            self.position += written
+            view = view[written:]
+
+
+def _in_order(jobs: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+    """Run (function, *arguments) on threads, a few at a time; give the results in the jobs' order."""
+    window: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            for function, *arguments in jobs:
+                window.append(pool.submit(function, *arguments))
+                if len(window) > 2 * workers():
+                    yield window.popleft().result()
+            while window:
+                yield window.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _release(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> None:
+    """Give back the pages of rows [start, stop); with a row order, those of the whole tensor once its last row is read."""
+    info = checkpoint.info(stored.name)
+    row = (info.end - info.start) // max(info.shape[0], 1) if info.shape else info.end - info.start
+    if stored.row_order is None:
+        checkpoint.shard_of(stored.name).release(info.start + start * row, info.start + stop * row)
+    elif stop == info.shape[0]:
+        checkpoint.shard_of(stored.name).release(info.start, info.end)

@@ -1,0 +1,88 @@
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from edgeconv.benchmarks import geometry
+
+SMALL = geometry.Geometry(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, head_dim=16, vocab=4200)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return geometry.make(tmp_path_factory.mktemp("geometry"), SMALL, shard_bytes=300_000)
+
+
+@pytest.mark.parametrize(
+    ("size", "parameters", "tensors"),
+    [(geometry.GLM_EDGE_1_5B, 1_593_427_968, 227), (geometry.GLM_EDGE_4B, 4_327_984_128, 323)],
+)
+def test_sizes_are_those_of_glm_edge(size, parameters, tensors):
+    assert size.parameters() == parameters
+    assert len(size.tensors()) == tensors
+
+
+def test_transformers_takes_every_tensor(folder):
+    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert type(model).__name__ == "GlmForCausalLM"
+    assert sum(p.numel() for p in model.parameters()) == SMALL.parameters()
+    rotated = model.model.rotary_emb.inv_freq.numel() * 2
+    assert rotated == SMALL.head_dim
+    assert model(torch.tensor([[1, 2, 3]])).logits.isfinite().all()
+
+
+def test_shards_and_index_agree(folder):
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    shards = sorted(folder.glob("*.safetensors"))
+    assert len(shards) > 2
+    found = {}
+    for shard in shards:
+        with safe_open(shard, "pt") as file:
+            found |= {name: (shard.name, tuple(file.get_slice(name).get_shape())) for name in file.keys()}  # noqa: SIM118
+    assert {name: shape for name, (_, shape) in found.items()} == SMALL.tensors()
+    assert {name: shard for name, (shard, _) in found.items()} == index["weight_map"]
+    assert index["metadata"]["total_size"] == 2 * SMALL.parameters()
+
+
+def test_weights_are_bell_shaped_with_a_width_a_row(tmp_path):
+    wide = geometry.Geometry(hidden=1024, intermediate=512, layers=1, heads=4, kv_heads=2, head_dim=32, vocab=4200)
+    with safe_open(geometry.make(tmp_path / "m", wide) / "model.safetensors", "pt") as file:
+        weight = file.get_tensor("model.layers.0.mlp.gate_up_proj.weight").float()
+    widths = weight.std(dim=1, keepdim=True)
+    assert widths.max() > 4 * widths.min()
+    kurtosis = ((weight - weight.mean(dim=1, keepdim=True)) / widths).pow(4).mean()
+    assert abs(kurtosis - 3) < 0.1  # 3 for a normal distribution, 1.8 for a uniform one
+    assert weight.unique(dim=0).shape == weight.shape
+
+
+def test_markers_lie_where_glm_edge_has_them(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert len(tokenizer) == SMALL.vocab
+    markers = ["<|endoftext|>", "<|user|>", "<|observation|>"]
+    assert tokenizer.convert_tokens_to_ids(markers) == config["eos_token_id"] == [4182, 4189, 4191]
+    text = "The capital of 日本\n[unused4100]"
+    ids = tokenizer(text + "<|user|>")["input_ids"]
+    assert ids[-1] == 4189
+    assert max(ids[:-1]) < 4084
+    assert tokenizer.decode(ids[:-1]) == text
+
+
+def test_same_seed_same_bits(folder, tmp_path):
+    again = geometry.make(tmp_path / "again", SMALL, shard_bytes=300_000)
+    other = geometry.make(tmp_path / "other", SMALL, shard_bytes=300_000, seed=1)
+    names = [path.name for path in folder.glob("*.safetensors")]
+    assert all((folder / name).read_bytes() == (again / name).read_bytes() for name in names)
+    assert not any((folder / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def test_refuses_a_folder_in_use_and_a_vocabulary_too_small(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        geometry.make(tmp_path, SMALL)
+    tiny = geometry.Geometry(hidden=8, intermediate=8, layers=1, heads=1, kv_heads=1, head_dim=8, vocab=4000)
+    with pytest.raises(ValueError, match="too small"):
+        geometry.make(tmp_path / "m", tiny)

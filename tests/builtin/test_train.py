@@ -1,0 +1,40 @@
+import json
+from random import Random
+
+import pytest
+
+from edgeconv.builtin import corpus, train
+
+
+def test_conversations_follow_the_seed_and_are_well_formed():
+    first, again, other = ([corpus.conversation(r) for _ in range(300)] for r in (Random(1), Random(1), Random(2)))
+    assert first == again != other
+    for messages in first:
+        roles = [message["role"] for message in messages]
+        assert roles[roles[0] == "system" :] == ["user", "assistant"] * (len(roles) // 2)
+        assert not any(token in message["content"] for message in messages for token in corpus.SPECIAL_TOKENS)
+
+
+def test_held_out_documents_are_not_learnt():
+    learn, held_out = corpus.running_text()
+    assert len(held_out) >= 3
+    assert not set(learn) & set(held_out)
+    assert sum(map(len, learn)) > 300_000
+
+
+def test_rate_warms_up_and_falls():
+    rates = [train.rate(step, 800) for step in range(800)]
+    top = rates.index(max(rates))
+    assert 50 <= top <= 70
+    assert rates == [*sorted(rates[: top + 1]), *sorted(rates[top + 1 :], reverse=True)]
+    assert rates[-1] < 0.04 * train.LEARNING_RATE
+
+
+@pytest.mark.slow
+def test_a_short_run_writes_a_checkpoint_and_learns(tmp_path):
+    """Eight steps with the shipped recipe: the loss falls, the tokenizer is the shipped one."""
+    provenance = train.train(tmp_path, steps=8)
+    start, end = provenance["learning_curve"]
+    assert end["ppl_chat"] < 0.8 * start["ppl_chat"]
+    written = json.loads((tmp_path / "PROVENANCE.json").read_text(encoding="utf-8"))
+    assert written["sha256"].keys() >= {"model.safetensors", "tokenizer.json", "config.json"}

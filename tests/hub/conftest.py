@@ -1,0 +1,144 @@
+"""A Hub of the tests' own, and an HF_HOME for each test."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+
+from edgeconv.core.progress import Task
+
+from .server import Files, HubServer
+
+# Of the person who runs the tests; none of it may reach one.
+_FOREIGN = (
+    "HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_TOKEN HF_TOKEN_PATH HUGGING_FACE_HUB_TOKEN HF_HUB_OFFLINE "
+    "TRANSFORMERS_OFFLINE HF_HUB_DISABLE_IMPLICIT_TOKEN HUGGINGFACE_CO_STAGING HF_DEBUG HF_HUB_DISABLE_SYMLINKS "
+    "HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy"
+).split()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A running Hub that huggingface_hub talks to, with an empty HF_HOME."""
+    with HubServer() as server:
+        for name in _FOREIGN:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        # The library sleeps for seconds between its own attempts.
+        monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda _: None))
+        reload_constants()
+        yield server
+    monkeypatch.undo()
+    reload_constants()
+
+
+def reload_constants() -> None:
+    """Have huggingface_hub read the environment again: it does so once, when it is imported.
+
+    Everything that a download touches looks its settings up in this module at the time of the call.
+    """
+    importlib.reload(constants)
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def files() -> Files:
+    """A checkpoint of two shards as it lies on the Hub, with things beside it that nobody needs."""
+    shards = {
+        f"model-{i:05d}-of-00002.safetensors": safetensors({f"layer.{i}": bytes(range(256)) * 64 * i}) for i in (1, 2)
+    }
+    index = {"metadata": {}, "weight_map": {"layer.1": list(shards)[0], "layer.2": list(shards)[1]}}
+    return shards | {
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        "config.json": b'{"model_type": "glm"}',
+        "generation_config.json": b"{}",
+        "tokenizer.json": b'{"model": {}}',
+        "tokenizer_config.json": b"{}",
+        "chat_template.jinja": b"{{ messages }}",
+        "additional_chat_templates/tools.jinja": b"{{ tools }}",
+        "README.md": b"---\nlicense: mit\n---\n",
+        "LICENSE": b"MIT",
+        ".gitattributes": b"*.safetensors filter=lfs",
+        "pytorch_model.bin": b"pickle",
+        "consolidated.safetensors": b"the same weights again",
+        "modeling_glm.py": b"raise SystemExit",
+        "onnx/config.json": b"{}",
+        "figures/plot.png": b"png",
+        "training_args.bin": b"pickle",
+    }
+
+
+NEEDED = {
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "additional_chat_templates/tools.jinja",
+    "README.md",
+    "LICENSE",
+}
+
+
+def safetensors(tensors: dict[str, bytes]) -> bytes:
+    """A file of U8 tensors."""
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    data = b""
+    for name, content in tensors.items():
+        offsets = [len(data), len(data) + len(content)]
+        header[name] = {"dtype": "U8", "shape": [len(content)], "data_offsets": offsets}
+        data += content
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+class Recorder:
+    """A Progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.tasks: list[RecordedTask] = []
+        self.notes: list[str] = []
+        self.details: list[str] = []
+
+    def task(self, description: str, total: int | None = None) -> Task:
+        self.tasks.append(RecordedTask(description, total))
+        return self.tasks[-1]
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def detail(self, message: str) -> None:
+        self.details.append(message)
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self.notes, *self.details])
+
+
+class RecordedTask:
+    def __init__(self, description: str, total: int | None) -> None:
+        self.description = description
+        self.total = total
+        self.steps: list[int] = []
+        self.finished = False
+
+    def advance(self, amount: int) -> None:
+        self.steps.append(amount)
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+@pytest.fixture
+def progress() -> Recorder:
+    return Recorder()
