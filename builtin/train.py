@@ -63,7 +63,9 @@ class Batches:
 
         while len(self._pending) < length:
             messages = corpus.conversation(self._random)
-            said = self._tokenizer.apply_chat_template(messages, tokenize=False) + self._tokenizer.eos_token
+            # As in GLM, an answer ends where the user's next turn would begin; with two ways to end, greedy decoding
+            # would hang on a coin toss, and every comparison of decoded tokens with it.
+            said = self._tokenizer.apply_chat_template(messages, tokenize=False) + "<|user|><|endoftext|>"
             self._pending += self._tokenizer(said)["input_ids"]
         row, self._pending = self._pending[:length], self._pending[length:]
         return torch.tensor(row)

@@ -24,8 +24,7 @@ def openvino(
     precision: Annotated[
         str,
         typer.Option(
-            "--precision", "-p", click_type=choice(scheme.PRECISIONS), help="What the weights become.",
-            rich_help_panel="Weights",
+            "--precision", "-p", click_type=choice(scheme.PRECISIONS), help="What the weights become."
         ),
     ] = "int4",
     group_size: Annotated[

@@ -7,6 +7,7 @@ names that leave the folder, truncated files, pickles, custom code without conse
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..core.errors import CheckpointError
-from .safetensors_file import SafetensorsFile, TensorInfo
+from .safetensors_file import Header, SafetensorsFile, TensorInfo
 
 _MAX_JSON = 200_000_000
 _INDEX = "model.safetensors.index.json"
@@ -28,7 +29,7 @@ class Checkpoint:
 
     folder: Path
     config: dict[str, Any]
-    shards: dict[str, SafetensorsFile]
+    shards: Mapping[str, SafetensorsFile | Header]
     generation_config: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -56,7 +57,10 @@ class Checkpoint:
 
     def shard_of(self, name: str) -> SafetensorsFile:
         """Return the open file that holds a tensor."""
-        return self.shards[self._home[name][0]]
+        shard = self.shards[self._home[name][0]]
+        if isinstance(shard, Header):
+            raise CheckpointError(f"The weights of {shard.name} are not on this machine.")
+        return shard
 
     def tensor(self, name: str) -> npt.NDArray[Any]:
         """Return a tensor as a view of its mapped file (bfloat16 as uint16 bits)."""
@@ -90,6 +94,28 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
         raise CheckpointError(f"{folder.name}: the safetensors files hold no tensors.", "Take another revision.")
     generation = folder / "generation_config.json"
     return Checkpoint(folder, config, shards, read_json(generation) if generation.is_file() else {})
+
+
+def open_headers(
+    folder: Path, headers: Mapping[str, dict[str, Any]], sizes: Mapping[str, int], *, trust_remote_code: bool = False
+) -> Checkpoint:
+    """Open a checkpoint of which only the small files and the shards' headers are here, for a plan.
+
+    Args:
+        folder: config.json, tokenizer files, index.
+        headers: shard → its parsed safetensors header, which no longer tells how long its text was.
+        sizes: shard → bytes of the file.
+        trust_remote_code: as for `open_checkpoint`.
+
+    Raises:
+        CheckpointError: as `open_checkpoint`.
+    """
+    config = _read_config(folder)
+    if config.get("auto_map") and not trust_remote_code:
+        _require_native(config, folder)
+    shards = {name: Header(name, sizes[name], header) for name, header in headers.items()}
+    _check_against_index(folder, shards)
+    return Checkpoint(folder, config, shards)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -178,7 +204,7 @@ def _safe_name(name: Any) -> str:
     )
 
 
-def _check_against_index(folder: Path, shards: dict[str, SafetensorsFile]) -> None:
+def _check_against_index(folder: Path, shards: Mapping[str, SafetensorsFile | Header]) -> None:
     owners: dict[str, str] = {}
     for shard, file in shards.items():
         for name in file.tensors:

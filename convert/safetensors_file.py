@@ -103,6 +103,17 @@ def _tensor(name: str, entry: Any, data_start: int, where: str) -> TensorInfo:
     return TensorInfo(name, dtype, tuple(shape), data_start + start, data_start + end)
 
 
+class Header:
+    """A shard of which only the header is known."""
+
+    def __init__(self, name: str, size: int, header: dict[str, Any]) -> None:
+        self.name = name
+        self.size = size
+        ends = [e["data_offsets"][1] for key, e in header.items() if key != "__metadata__"]
+        data_start = size - max(ends, default=0)
+        self.tensors = parse_header(json.dumps(header).encode(), data_start, size, name)
+
+
 class SafetensorsFile:
     """One open shard: its tensors by name, and their data as views of the mapped file."""
 

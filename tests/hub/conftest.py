@@ -15,11 +15,11 @@ from edgeconv.core.progress import Task
 from .server import Files, HubServer
 
 # Of the person who runs the tests; none of it may reach one.
-_FOREIGN = (
-    "HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_TOKEN HF_TOKEN_PATH HUGGING_FACE_HUB_TOKEN HF_HUB_OFFLINE "
-    "TRANSFORMERS_OFFLINE HF_HUB_DISABLE_IMPLICIT_TOKEN HUGGINGFACE_CO_STAGING HF_DEBUG HF_HUB_DISABLE_SYMLINKS "
-    "HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy"
-).split()
+_FOREIGN = [
+    *("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN", "HF_DEBUG"),
+    *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN", "HF_HUB_DISABLE_SYMLINKS"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "HUGGINGFACE_CO_STAGING"),
+]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def files() -> Files:
     shards = {
         f"model-{i:05d}-of-00002.safetensors": safetensors({f"layer.{i}": bytes(range(256)) * 64 * i}) for i in (1, 2)
     }
-    index = {"metadata": {}, "weight_map": {"layer.1": list(shards)[0], "layer.2": list(shards)[1]}}
+    index = {"metadata": {}, "weight_map": dict(zip(("layer.1", "layer.2"), shards, strict=True))}
     return shards | {
         "model.safetensors.index.json": json.dumps(index).encode(),
         "config.json": b'{"model_type": "glm"}',

@@ -9,9 +9,11 @@ Each call of the protocol is one function behind `@route`; a later call needs on
 storage are served, as the real Hub does, by a redirect to another host name, which must not be shown the token.
 """
 
+import contextlib
 import hashlib
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -185,7 +187,7 @@ def resolve(hub: "HubServer", request: Request, match: re.Match[str]) -> Reply:
     entry = tree_entry(match["path"], data)
     headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
     if "lfs" not in entry:
-        return ranged(data, headers | {"ETag": f'"{entry["oid"]}"'}, request)
+        return ranged(hub, data, headers | {"ETag": f'"{entry["oid"]}"'}, request)
     sha256 = entry["lfs"]["oid"]
     hub.storage[sha256] = data
     headers |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(data))}
@@ -196,12 +198,12 @@ def resolve(hub: "HubServer", request: Request, match: re.Match[str]) -> Reply:
 @route("GET HEAD", r"/storage/(?P<sha256>[0-9a-f]{64})/.+")
 def storage(hub: "HubServer", request: Request, match: re.Match[str]) -> Reply:
     data = hub.storage.get(match["sha256"])
-    return error(404) if data is None else ranged(data, {"ETag": f'"{match["sha256"]}"'}, request)
+    return error(404) if data is None else ranged(hub, data, {"ETag": f'"{match["sha256"]}"'}, request)
 
 
-def ranged(data: bytes, headers: dict[str, str], request: Request) -> Reply:
+def ranged(hub: "HubServer", data: bytes, headers: dict[str, str], request: Request) -> Reply:
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-    if not wanted:
+    if not wanted or hub.ignores_ranges:
         return Reply(200, headers, data)
     start, end = int(wanted[1]), min(int(wanted[2] or len(data) - 1), len(data) - 1)
     if start >= len(data):
@@ -220,6 +222,8 @@ class HubServer:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.page_size: int | None = None
+        self.ignores_ranges = False
+        self.connections: list[socket.socket] = []
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Connection)
         self._http.daemon_threads = True
@@ -234,11 +238,14 @@ class HubServer:
         self.stop()
 
     def stop(self) -> None:
-        """Close the port; from then on connections are refused."""
+        """Close the port and what was connected to it; from then on connections are refused."""
         if self._thread.is_alive():
             self._http.shutdown()
             self._thread.join()
         self._http.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):  # it may be closed already
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:
@@ -337,6 +344,10 @@ class HubServer:
 
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.hub.connections.append(self.connection)  # type: ignore[attr-defined]
 
     def handle_any(self) -> None:
         hub: HubServer = self.server.hub  # type: ignore[attr-defined]

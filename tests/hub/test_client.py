@@ -155,9 +155,9 @@ def test_ranges(hub: HubServer, files: Files, name: str, progress: Recorder) -> 
     assert "503" in progress.text
 
 
-def test_a_server_that_ignores_ranges(hub: HubServer, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_ignores_ranges(hub: HubServer, files: Files) -> None:
     hub.add_repo("org/name", files)
-    monkeypatch.setattr("tests.hub.server.ranged", lambda data, headers, request: whole(data, headers), raising=False)
+    hub.ignores_ranges = True
     listing = resolve("org/name", None, QUICK, Silent())
     assert read_range(listing, "config.json", 5, 6, retry=QUICK, progress=Silent()) == files["config.json"][5:11]
 

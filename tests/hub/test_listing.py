@@ -72,7 +72,11 @@ UNSAFE = ["../evil", "a/../../evil", "/etc/passwd", "a\\..\\b", "C:/x", "a//b", 
 def test_unsafe_names(name: str) -> None:
     assert not is_safe_name(name)
     with pytest.raises(CheckpointError, match="outside of its folder"):
-        from_tree("org/name", "0" * 40, [tree_entry("config.json", b"{}"), tree_entry(name.strip("\ud800"), b"") | {"path": name}])
+        from_tree(
+            "org/name",
+            "0" * 40,
+            [tree_entry("config.json", b"{}"), tree_entry(name.strip("\ud800"), b"") | {"path": name}],
+        )
 
 
 @pytest.mark.parametrize("name", ["config.json", "a/b/c.json", "..a", "a..", "模型.json", "with space.txt", "[1].bin"])

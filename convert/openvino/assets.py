@@ -1,0 +1,68 @@
+"""The files beside the IR: configs, tokenizer files, chat template, openvino_config.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ...quantize.scheme import INT8_MODES, Scheme
+from ..checkpoint import Checkpoint
+
+COPIED = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
+    "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+_OPTIMUM_DTYPES = ("int8", "int4", "nf4", "mxfp4", "cb4")
+LICENCES = ("LICENSE*", "NOTICE*", "USE_POLICY*")
+
+
+def sources(folder: Path) -> list[Path]:
+    """Return the small files that an artefact takes over, in a fixed order."""
+    named = [folder / name for name in ("config.json", "generation_config.json", *COPIED)]
+    licences = sorted(p for pattern in LICENCES for p in folder.glob(pattern) if p.is_file())
+    return [p for p in named if p.is_file()] + licences
+
+
+def write(checkpoint: Checkpoint, scheme: Scheme, out: Path) -> None:
+    """Write all of them into the staging folder."""
+    for path in sources(checkpoint.folder):
+        if path.name not in ("config.json", "generation_config.json"):
+            shutil.copyfile(path, out / path.name)
+    # the artefact needs no code of the checkpoint's, so it does not point to any
+    _write_json(out / "config.json", {k: v for k, v in checkpoint.config.items() if k != "auto_map"})
+    _write_json(out / "generation_config.json", checkpoint.generation_config or _generation_config(checkpoint.config))
+    _write_json(out / "openvino_config.json", _openvino_config(scheme))
+
+
+def _generation_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What runtimes need at least: the ids that begin, end and pad."""
+    keys = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return {"_from_model_config": True, **{k: config[k] for k in keys if config.get(k) is not None}}
+
+
+def _openvino_config(scheme: Scheme) -> dict[str, Any]:
+    """optimum-intel's `OVConfig`, as far as it can express the scheme."""
+    if not scheme.compresses:
+        return {"dtype": scheme.mode, "quantization_config": None}
+    dtype = "int8" if scheme.mode in INT8_MODES else "int4" if scheme.mode.startswith("int4") else scheme.mode
+    if dtype not in _OPTIMUM_DTYPES:
+        return {"dtype": dtype, "quantization_config": None}
+    quantization: dict[str, Any] = {"bits": scheme.bits, "dtype": dtype, "quant_method": "default"}
+    if dtype.startswith("int"):
+        quantization["sym"] = scheme.mode.endswith("_sym")
+    if dtype != "int8":
+        quantization |= {
+            "group_size": scheme.group_size,
+            "group_size_fallback": scheme.group_size_fallback,
+            "ratio": scheme.ratio,
+            "all_layers": scheme.all_layers or None,
+        }
+        if scheme.backup in ("none", *INT8_MODES):
+            quantization["backup_precision"] = scheme.backup
+    return {"dtype": dtype, "quantization_config": quantization}
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -1,0 +1,93 @@
+"""The tokenizer and detokenizer IRs, made in a process of their own.
+
+transformers loads a tokenizer without torch four times as fast and in an eighth of the memory, and only a fresh process can keep
+torch out; it runs beside the weights. A tokenizer that cannot be converted is an error: an artefact without it does not run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from ...core.errors import ConversionError
+
+
+class TokenizerExport:
+    """A running export; `wait` ends it. Use as a context manager, so that an error elsewhere stops it."""
+
+    def __init__(self, source: Path, out: Path, *, trust_remote_code: bool = False) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        command = [sys.executable, "-m", "edgeconv.convert.openvino.tokenizer", str(source), str(out)]
+        if trust_remote_code:
+            command.append("--trust-remote-code")
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)
+
+    def __enter__(self) -> TokenizerExport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        self._log.close()
+
+    def wait(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            ConversionError: the tokenizer is missing or cannot be converted.
+        """
+        answer, _ = self._process.communicate()
+        if self._process.returncode == 0:
+            return
+        try:
+            reason = json.loads(answer)["error"]
+        except (ValueError, KeyError):
+            self._log.seek(0)
+            lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+            reason = lines[-1] if lines else f"the process ended with {self._process.returncode}"
+        raise ConversionError(
+            f"The tokenizer cannot be converted: {reason}.",
+            "Without it the model does not run. The checkpoint needs a tokenizer.json (or another file of a fast tokenizer) "
+            "of a kind that openvino_tokenizers knows.",
+        )
+
+
+def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
+    """Write openvino_tokenizer.xml/.bin and openvino_detokenizer.xml/.bin (in this process)."""
+    from openvino import save_model
+    from openvino_tokenizers import convert_tokenizer
+    from transformers import AutoTokenizer
+
+    from .ir_file import name_nodes
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=trust_remote_code)
+    tokenizer.padding_side = tokenizer.truncation_side = "left"  # as optimum-intel does for text generation
+    models = convert_tokenizer(tokenizer, with_detokenizer=True)
+    for model, name in zip(models, ("openvino_tokenizer", "openvino_detokenizer"), strict=True):
+        name_nodes(model)
+        save_model(model, out / f"{name}.xml", compress_to_fp16=False)
+
+
+def _main() -> int:
+    source, out, *flags = sys.argv[1:]
+    trust = "--trust-remote-code" in flags
+    if not trust:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        export(Path(source), Path(out), trust_remote_code=trust)
+    except Exception as error:  # noqa: BLE001 - whatever a library raises goes to the parent as one sentence
+        first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        print(json.dumps({"error": first}))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
