@@ -34,8 +34,8 @@ def _root(
     pass
 
 
-app.command("openvino")(openvino.openvino)
-app.command("inspect")(inspect.inspect)
-app.command("chat")(chat.chat)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+app.command("openvino", short_help="Convert a chat checkpoint to an OpenVINO IR.")(openvino.openvino)
+app.command("inspect", short_help="Show a converted model and check its files.")(inspect.inspect)
+app.command("chat", short_help="Talk to a converted model.")(chat.chat)
+app.command("demo", short_help="Convert the built-in model and ask it questions.")(demo.demo)
+app.command("doctor", short_help="Check this machine and its libraries.")(doctor.doctor)

@@ -19,6 +19,7 @@ _HELP = "/reset begins a new conversation, /exit or Ctrl-D leaves, Ctrl-C stops 
 
 def chat(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model.")],
+    *,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="The system message.")] = None,
     max_new_tokens: Annotated[int, typer.Option(metavar="N", help="The most tokens of one answer.")] = 512,
     temperature: Annotated[

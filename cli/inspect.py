@@ -74,17 +74,21 @@ def _show(out: Output, manifest: Manifest, files: FileCheck, shares: list[Share]
     origin = f"{source.repo_id}@{source.commit}" if source.repo_id else "a folder"
     out.pairs(
         [
-            ("Source", f"{origin} ({source.model_type}, {source.parameters:,} parameters)"),
-            ("Source size", size(sum(file.size for file in source.files.values()))),
-            ("Size", size(sum(file.size for file in manifest.outputs.values()))),
-            ("Bits per weight", f"{manifest.bits_per_weight:.2f}"),
-            ("Scheme", describe_scheme(manifest)),
-            ("Engine", f"{manifest.engine}, compressor {manifest.compressor}"),
-            *([("Rows of q and k", _ROW_ORDERS.get(manifest.row_order, manifest.row_order))] if manifest.row_order else []),
-            *(("Assumed", text) for text in manifest.assumed),
-            *(("Note", text) for text in manifest.notes),
-            ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))),
-            ("Files", _describe_files(manifest, files)),
+            ("source", f"{origin} ({source.model_type}, {source.parameters:,} parameters)"),
+            ("source size", size(sum(file.size for file in source.files.values()))),
+            ("size", size(sum(file.size for file in manifest.outputs.values()))),
+            ("bits per weight", f"{manifest.bits_per_weight:.2f}"),
+            ("scheme", describe_scheme(manifest)),
+            ("engine", f"{manifest.engine}, compressor {manifest.compressor}"),
+            *(
+                [("rows of q and k", _ROW_ORDERS.get(manifest.row_order, manifest.row_order))]
+                if manifest.row_order
+                else []
+            ),
+            *(("assumed", text) for text in manifest.assumed),
+            *(("note", text) for text in manifest.notes),
+            ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))),
+            ("files", _describe_files(manifest, files)),
         ]
     )
     out.result("")
@@ -150,6 +154,6 @@ def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
         out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})
         return
     out.result("There is no edgeconv.json: edgeconv did not write this IR, so its source and its files are unchecked.")
-    out.result(f"Size: {size(total)}")
+    out.result(f"size: {size(total)}")
     out.result("")
     _show_shares(out, shares, "Constants")

@@ -18,6 +18,7 @@ from ..core.errors import EdgeconvError, ExitCode
 from .output import paint
 
 _OUT_OF_MEMORY = ("bad_alloc", "can't allocate memory", "cannot allocate memory", "not enough memory")
+_AGAIN = "Repeat with -v for the traceback."
 
 
 class Terminated(BaseException):
@@ -32,25 +33,22 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error is shown here and nowhere else."""
     _listen()
+    code: int
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
     except Terminated:
-        return _fail(arguments, ExitCode.TERMINATED, "Terminated.", None)
+        code = _fail(arguments, ExitCode.TERMINATED, "Terminated.", None)
     except KeyboardInterrupt:
-        return _interrupted()
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        return _reader_left()
-    except EdgeconvError as error:
-        return _fail(arguments, error.exit_code, error.message, error.hint, error)
+        code = _reader_left()
     except click.ClickException as error:
-        return _usage(arguments, error)
-    except OSError as error:
-        return _operating_system(arguments, error)
-    except (MemoryError, Exception) as error:  # noqa: BLE001 - the boundary
-        return _unexpected(arguments, error)
-    if code == ExitCode.INTERRUPTED:  # click turns KeyboardInterrupt into this
-        return _interrupted()
+        code = _usage(arguments, error)
+    except Exception as error:  # noqa: BLE001 - the boundary
+        code = _fail(arguments, *_explain(error), error)
+    if code == ExitCode.INTERRUPTED:  # click may turn KeyboardInterrupt into this code
+        _fail(arguments, ExitCode.INTERRUPTED, "Interrupted.", None)
     return code
 
 
@@ -61,10 +59,10 @@ def _invoke(arguments: list[str]) -> int:
 
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name="edgeconv", standalone_mode=False)
-    except SystemExit as exit_:
-        if isinstance(exit_.__context__, BrokenPipeError):  # click answers a closed pipe by sys.exit(1)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # click answers a closed pipe by sys.exit(1)
             return _reader_left()
-        return exit_.code if isinstance(exit_.code, int) else ExitCode.FAULT
+        return stop.code if isinstance(stop.code, int) else ExitCode.FAULT
     except click.Abort as error:
         raise KeyboardInterrupt from error
     return result if isinstance(result, int) else ExitCode.OK
@@ -95,31 +93,21 @@ def _usage(arguments: list[str], error: click.ClickException) -> int:
     return _fail(arguments, ExitCode.USAGE, error.format_message(), f"`{command} --help` lists what it takes.")
 
 
-def _operating_system(arguments: list[str], error: OSError) -> int:
-    what = error.strerror or str(error)
-    where = f"{error.filename}: " if error.filename else ""
-    hint = "Free some space." if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
-    if hint is None and error.errno in (errno.ENOMEM, None):
-        return _unexpected(arguments, error)
-    return _fail(arguments, ExitCode.FAULT, f"{where}{what}.", hint or _TRACEBACK_HINT, error)
-
-
-_TRACEBACK_HINT = "Repeat with -v to see where it happened."
-
-
-def _unexpected(arguments: list[str], error: BaseException) -> int:
-    if isinstance(error, MemoryError) or any(text in str(error).lower() for text in _OUT_OF_MEMORY):
+def _explain(error: Exception) -> tuple[ExitCode, str, str | None]:
+    """Return the exit code, the sentence and the hint for an error."""
+    if isinstance(error, EdgeconvError):
+        return error.exit_code, error.message, error.hint
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
         hint = "Close other programs, use a machine with more, or try --engine stream, which needs least."
-        return _fail(arguments, ExitCode.FAULT, "There is not enough memory.", hint, error)
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    message = f"Unexpected {type(error).__name__}: {first_line}" if first_line else f"Unexpected {type(error).__name__}"
-    hint = "This is a fault of edgeconv or of a library under it. Repeat with -v for the traceback."
-    return _fail(arguments, ExitCode.FAULT, message, hint, error)
-
-
-def _interrupted() -> int:
-    sys.stderr.write("Interrupted.\n")
-    return ExitCode.INTERRUPTED
+        return ExitCode.FAULT, "There is not enough memory.", hint
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return ExitCode.FAULT, f"{where}{error.strerror}.", "Free some space." if full else _AGAIN
+    first_line = text.splitlines()[0] if text else "no message"
+    hint = f"This is a fault of edgeconv or of a library under it. {_AGAIN}"
+    return ExitCode.FAULT, f"Unexpected {type(error).__name__}: {first_line}", hint
 
 
 def _reader_left() -> int:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 def openvino(
+    *,
     model: Annotated[
         str,
-        typer.Option("--model", "-m", metavar="ID|DIR", help="A Hub id, also as ID@REVISION, or a checkpoint's folder."),
+        typer.Option(
+            "--model", "-m", metavar="ID|DIR", help="A Hub id, also as ID@REVISION, or a checkpoint's folder."
+        ),
     ],
     precision: Annotated[
         str,
-        typer.Option(
-            "--precision", "-p", click_type=choice(scheme.PRECISIONS), help="What the weights become."
-        ),
+        typer.Option("--precision", "-p", click_type=choice(scheme.PRECISIONS), help="What the weights become."),
     ] = "int4",
     group_size: Annotated[
         int | None,
@@ -41,7 +42,9 @@ def openvino(
     ] = None,
     ratio: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."),
+        typer.Option(
+            metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."
+        ),
     ] = None,
     sym: Annotated[
         bool | None, typer.Option("--sym/--asym", help="Quantise without or with a zero point.", show_default=False)
@@ -132,8 +135,6 @@ def show_plan(out: Output, plan: pipeline.Plan) -> None:
         out.data(plan.as_dict())
         return
     out.pairs(plan.rows())
-    for note in plan.notes:
-        out.result(f"note: {note}")
 
 
 def show_artefact(out: Output, artefact: pipeline.Artefact) -> None:
@@ -167,9 +168,9 @@ def _rows(artefact: pipeline.Artefact) -> list[tuple[str, str]]:
     facts = summary(artefact)
     share = facts["output_bytes"] / max(facts["source_bytes"], 1)
     return [
-        ("Size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
-        ("Bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
-        ("Scheme", scheme.Scheme(**artefact.manifest.scheme).describe()),
-        ("Engine", f"{artefact.manifest.engine}, compressor {artefact.manifest.compressor}"),
-        ("Time", duration(artefact.seconds)),
+        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
+        ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
+        ("scheme", scheme.Scheme(**artefact.manifest.scheme).describe()),
+        ("engine", f"{artefact.manifest.engine}, compressor {artefact.manifest.compressor}"),
+        ("time", duration(artefact.seconds)),
     ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..core.progress import Progress
+from ..core.progress import Progress, Silent
 from . import quiet
 
 if TYPE_CHECKING:
@@ -67,24 +67,27 @@ class Output:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[Progress]:
-        """Give a Progress that shows steps on stderr; meanwhile stdout is kept clear of libraries' messages."""
+        """Give a Progress that shows steps on stderr; meanwhile stdout is kept clear of libraries' messages.
+
+        Where stderr is no terminal, `--json` silences the steps, so that stderr is empty or one JSON object.
+        """
         from .progress import LineProgress, bars
 
         with quiet.libraries(verbose=self.verbose):
-            if self.quiet or not sys.stderr.isatty():
-                yield LineProgress(self)
-            else:
+            if sys.stderr.isatty() and not self.quiet:
                 with bars(console(sys.stderr), verbose=self.verbose) as progress:
                     yield progress
+            elif self.quiet or (self.json and not self.verbose):
+                yield Silent()
+            else:
+                yield LineProgress(self)
 
 
 def console(stream: TextIO) -> Console:
     """Return a rich console that takes text as it is; it honours NO_COLOR and a stream that is no terminal."""
     from rich.console import Console
 
-    return Console(
-        file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _NO_WRAP
-    )
+    return Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _NO_WRAP)
 
 
 def paint(text: str, code: str, stream: TextIO) -> str:
@@ -96,9 +99,9 @@ def paint(text: str, code: str, stream: TextIO) -> str:
 
 def size(count: float) -> str:
     """Write a number of bytes in decimal units, as disks are sold and `df -H` counts."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
 

@@ -18,19 +18,22 @@ if TYPE_CHECKING:
 
 
 class LineProgress:
-    """Says which step begins, a line each: for logs and pipes. With `-q` it says nothing."""
+    """Says which step begins, a line each: for logs and pipes."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
 
     def task(self, description: str, total: int | None = None) -> Task:
+        """Begin a step."""
         self._output.say(f"{description} …")
         return _Line()
 
     def note(self, message: str) -> None:
-        self._output.say(f"note: {message}")
+        """Say it."""
+        self._output.say(message)
 
     def detail(self, message: str) -> None:
+        """Say it if `-v` was given."""
         if self._output.verbose:
             self._output.say(message)
 
@@ -51,12 +54,15 @@ class RichProgress:
         self._verbose = verbose
 
     def task(self, description: str, total: int | None = None) -> Task:
+        """Begin a step."""
         return _Bar(self._live, self._live.add_task(description, total=total))
 
     def note(self, message: str) -> None:
-        self._live.console.print(f"note: {message}")
+        """Say it."""
+        self._live.console.print(message)
 
     def detail(self, message: str) -> None:
+        """Say it if `-v` was given."""
         if self._verbose:
             self._live.console.print(message, style="dim")
 

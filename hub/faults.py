@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ..core.errors import AccessError, EdgeconvError, HubUnreachableError, OutputError
 
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN"
+_SETTINGS = "HF_HOME says where the cache lies; correct the cause, or point it at another folder."
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _CANNOT_WRITE = {
     errno.ENOSPC: "the disk is full",
@@ -165,7 +166,7 @@ def _disk(error: OSError) -> EdgeconvError:
     reason = _CANNOT_WRITE.get(error.errno or 0, error.strerror)
     return OutputError(
         f"The Hub's cache {constants.HF_HUB_CACHE} cannot be used: {reason}.",
-        "Free some space, or point HF_HOME at another folder.",
+        "Free some space, or point HF_HOME at another folder." if error.errno in _CANNOT_WRITE else _SETTINGS,
     )
 
 

@@ -32,9 +32,11 @@ def check_files(folder: Path, manifest: Manifest, progress: Progress) -> FileChe
         ArtefactError: the manifest names a file outside the folder, or a file cannot be read.
     """
     for name in manifest.outputs:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-            raise ArtefactError(f"{folder / MANIFEST_NAME} names a file outside the folder: {name!r}.", "Do not use it.")
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts or "\\" in name or "\0" in name:
+            raise ArtefactError(
+                f"{folder / MANIFEST_NAME} names a file outside the folder: {name!r}.", "Do not use it."
+            )
     damaged, missing = [], []
     task = progress.task("Checking files", sum(file.size for file in manifest.outputs.values()))
     for name, expected in sorted(manifest.outputs.items()):

@@ -41,7 +41,9 @@ def of_ir(xml: Path) -> list[Share]:
     import openvino
 
     if not xml.with_suffix(".bin").is_file():
-        raise ArtefactError(f"{xml.with_suffix('.bin')} is missing.", "The .xml needs the .bin of the same name beside it.")
+        raise ArtefactError(
+            f"{xml.with_suffix('.bin')} is missing.", "The .xml needs the .bin of the same name beside it."
+        )
     try:
         model = openvino.Core().read_model(xml)
     except RuntimeError as error:

@@ -134,7 +134,7 @@ class _Builder:
         ops, rope = self.ops, self.d.rope
         frequencies = ops.constant(rope.inverse_frequencies()[None, :, None], np.float32)
         steps = ops.convert(ops.unsqueeze(positions, self._i64(1)), np.float32)
-        angles = ops.transpose(ops.matmul(frequencies, steps, False, False), ops.constant([0, 2, 1], np.int32))
+        angles = ops.transpose(ops.matmul(frequencies, steps, False, False, name="rotary/angles"), ops.constant([0, 2, 1], np.int32))
         angles = _pairs(self, angles) if rope.interleaved else ops.concat([angles, angles], -1)
         return tuple(ops.unsqueeze(f(angles), self._i64(1)) for f in (ops.cos, ops.sin))  # type: ignore[return-value]
 

@@ -2,17 +2,26 @@
 
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
 from edgeconv.core.progress import Task
+from edgeconv.hub import fetch as fetching
+from edgeconv.hub.client import Retry
+from edgeconv.hub.fetch import Fetched, Metadata
+from edgeconv.hub.source import parse
 
-from .server import Files, HubServer
+from .server import Files, HubServer, Repo
+
+QUICK = Retry(attempts=3, first_delay=0.01, longest_delay=0.05)
+SHARD = "model-00002-of-00002.safetensors"
+TOKEN = "hf_SecretSecretSecretSecret"
 
 # Of the person who runs the tests; none of it may reach one.
 _FOREIGN = [
@@ -93,13 +102,12 @@ NEEDED = {
 def safetensors(tensors: dict[str, bytes]) -> bytes:
     """A file of U8 tensors."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    data = b""
+    end = 0
     for name, content in tensors.items():
-        offsets = [len(data), len(data) + len(content)]
-        header[name] = {"dtype": "U8", "shape": [len(content)], "data_offsets": offsets}
-        data += content
+        header[name] = {"dtype": "U8", "shape": [len(content)], "data_offsets": [end, end + len(content)]}
+        end += len(content)
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + data
+    return len(text).to_bytes(8, "little") + text + b"".join(tensors.values())
 
 
 class Recorder:
@@ -142,3 +150,51 @@ class RecordedTask:
 @pytest.fixture
 def progress() -> Recorder:
     return Recorder()
+
+
+@pytest.fixture
+def repo(hub: HubServer, files: Files) -> Repo:
+    """`files` on the Hub as org/name."""
+    return hub.add_repo("org/name", files)
+
+
+@pytest.fixture
+def fetch(progress: Recorder) -> Callable[..., Fetched]:
+    def run(model: str = "org/name", **options: Any) -> Fetched:
+        return fetching.fetch(parse(model), progress=progress, retry=QUICK, **options)
+
+    return run
+
+
+@pytest.fixture
+def fetch_metadata(progress: Recorder) -> Callable[..., Metadata]:
+    def run(model: str = "org/name", **options: Any) -> Metadata:
+        return fetching.fetch_metadata(parse(model), progress=progress, retry=QUICK, **options)
+
+    return run
+
+
+def content(folder: Path) -> Files:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def needed(files: Files) -> Files:
+    return {path: files[path] for path in NEEDED}
+
+
+def write(folder: Path, files: Files) -> None:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+
+
+def damage(path: Path) -> None:
+    """Flip one bit and keep the size."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def blobs(tmp_path: Path) -> Path:
+    """Where org/name's contents lie."""
+    return tmp_path / "hf/hub/models--org--name/blobs"

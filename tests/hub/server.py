@@ -115,6 +115,12 @@ def tree_entry(path: str, data: bytes) -> dict[str, Any]:
     return entry
 
 
+def digest_of(path: str, data: bytes) -> str:
+    """What the content hashes to: sha256 in large-file storage, else git's blob sha1."""
+    entry = tree_entry(path, data)
+    return str(entry.get("lfs", entry)["oid"])
+
+
 Handler = Callable[["HubServer", Request, re.Match[str]], Reply]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 
@@ -344,6 +350,7 @@ class HubServer:
 
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
 
     def setup(self) -> None:
         super().setup()

@@ -217,8 +217,8 @@ class Chat:
 def _check_device(device: str) -> None:
     import openvino
 
-    known = {name.split(".")[0] for name in openvino.Core().available_devices}
-    if device.split(":")[0].split(".")[0] not in {*known, *_META_DEVICES}:
+    known = {name.partition(".")[0] for name in openvino.Core().available_devices}
+    if device.partition(":")[0].partition(".")[0] not in {*known, *_META_DEVICES}:
         raise UsageError(f"There is no device {device} here.", f"OpenVINO sees: {', '.join(sorted(known))}.")
 
 

@@ -1,0 +1,120 @@
+"""The stream engine's graph with real constants, compressed by NNCF itself.
+
+The constants are views of the mapped shards, so that the source still costs no memory; what NNCF makes of them does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import CheckpointError
+from ...core.manifest import TensorEntry
+from ...core.progress import Progress
+from ...quantize import integer, nncf_call
+from ...quantize.assign import Assignment
+from ...quantize.scheme import Scheme
+from ..checkpoint import Checkpoint
+from ..families.decoder import Decoder
+from . import ir_file, rt_info, stream_graph
+from .engine import Exported
+from .stored import Part, store
+
+ROTARY = "rotary/angles"
+_MODE_OF = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym"}
+
+
+def export_with_nncf(
+    checkpoint: Checkpoint,
+    decoder: Decoder,
+    scheme: Scheme,
+    out: Path,
+    orders: dict[str, npt.NDArray[np.int64]],
+    progress: Progress,
+) -> Exported:
+    """Write openvino_model.xml and .bin. `orders` permutes rows, as in `stream.row_orders`."""
+    import openvino as ov
+
+    views = _Views(checkpoint, decoder, orders, progress)
+    model = stream_graph.build(decoder, views)
+    task = progress.task("Compressing with NNCF")
+    model = nncf_call.compress(model, scheme, [ROTARY])
+    task.finish()
+    rt_info.add(model, scheme)
+    ir_file.name_nodes(model)
+    ov.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
+    return Exported(entries(model, decoder.tensors(), scheme), "nncf", [], {})
+
+
+class _Views:
+    """Supplies the graph builder with constants over the mapped files."""
+
+    def __init__(self, checkpoint: Checkpoint, decoder: Decoder, orders: dict[str, Any], progress: Progress) -> None:
+        self._checkpoint = checkpoint
+        self._shapes = decoder.tensors()
+        self._orders = orders
+        self._task = progress.task("Checking weights", checkpoint.size)
+        self._outputs: dict[str, Any] = {}
+        self._data: list[Any] = []  # the arrays must outlive the graph
+
+    def __call__(self, name: str) -> Any:
+        """Return the float32 output of a tensor; the same node for the same name."""
+        if name not in self._outputs:
+            info = self._checkpoint.info(name)
+            stored = store(name, info.dtype, self._shapes[name], Assignment(None), "int", self._orders.get(name))
+            self._outputs[name] = ir_file.dequantised(stored, self._constant)
+        return self._outputs[name]
+
+    def _constant(self, part: Part) -> Any:
+        from openvino import Tensor, Type, opset13
+
+        array = self._checkpoint.tensor(part.name)
+        try:
+            integer.require_finite(array)
+        except CheckpointError as error:
+            raise CheckpointError(f"{part.name}: {error.message}", error.hint) from error
+        if part.name in self._orders:
+            array = array[self._orders[part.name]]
+        self._task.advance(array.nbytes)
+        self._data.append(array)
+        tensor = Tensor(array, list(part.shape), getattr(Type, part.element))
+        return opset13.constant(tensor, shared_memory=True, name=part.name)
+
+
+def entries(model: Any, shapes: dict[str, tuple[int, ...]], scheme: Scheme) -> list[TensorEntry]:
+    """Read from a compressed graph how it stores each tensor: values, zero points, scales and codebooks by name."""
+    constants: dict[str, list[Any]] = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant":
+            constants.setdefault(_owner(node.get_friendly_name(), shapes), []).append(node)
+    return [_entry(name, shape, constants[name], scheme) for name, shape in shapes.items()]
+
+
+def _owner(constant: str, shapes: dict[str, tuple[int, ...]]) -> str:
+    """The tensor that a constant belongs to: NNCF puts its suffixes behind "/" or "_"."""
+    if constant in shapes:
+        return constant
+    stem = constant.split("/", 1)[0]
+    if stem in shapes:
+        return stem
+    return next((name for name in shapes if constant.startswith(name + "_")), "")
+
+
+def _entry(name: str, shape: tuple[int, ...], constants: list[Any], scheme: Scheme) -> TensorEntry:
+    values = max(constants, key=lambda node: np.prod(list(node.get_output_shape(0)), dtype=np.int64))
+    element = values.get_element_type().get_type_name()
+    compressed = len(constants) > 1
+    mode = _MODE_OF.get(element, scheme.backup if element == "f8e4m3" and scheme.bits < 8 else scheme.mode)
+    if element == "u4" and scheme.mode == "cb4":
+        mode = scheme.mode
+    stored_shape = list(values.get_output_shape(0))
+    return TensorEntry(
+        name=name,
+        shape=list(shape),
+        precision=mode if compressed else element,
+        group_size=(stored_shape[-1] if len(stored_shape) > len(shape) else -1) if compressed else None,
+        bytes=sum(node.get_byte_size() for node in constants),
+    )

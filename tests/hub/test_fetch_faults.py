@@ -1,0 +1,166 @@
+"""Transfers that go wrong, one thing at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeconv.core.errors import (
+    CheckpointError,
+    ExitCode,
+    HubUnreachableError,
+)
+from edgeconv.hub.fetch import Fetched
+
+from .conftest import QUICK, SHARD, Recorder, blobs, content, damage, needed, reload_constants
+from .server import Files, HubServer, Repo, digest_of, tree_entry
+
+
+def test_flipped_bit_is_healed(
+    hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], progress: Recorder
+) -> None:
+    hub.flip(SHARD, times=1)
+    assert content(fetch().path) == needed(files)
+    assert len(hub.asked(f"/storage/.*{SHARD}")) == 2
+    assert sum(progress.tasks[0].steps) == progress.tasks[0].total
+    assert min(progress.tasks[0].steps) > 0
+
+
+@pytest.mark.parametrize("name", [SHARD, "config.json"])
+def test_flipped_bit_every_time(
+    hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], tmp_path: Path, name: str
+) -> None:
+    hub.flip(f"/{name}$")
+    with pytest.raises(HubUnreachableError, match=name) as caught:
+        fetch()
+    assert caught.value.exit_code == ExitCode.UNREACHABLE
+    assert len(hub.asked(f"/(storage|resolve)/.*/{name}$")) == 2
+    assert not list((tmp_path / "hf").rglob(name))
+    assert not (
+        blobs(tmp_path) / digest_of(name, repo.commits[repo.refs["main"]][name])
+    ).exists()  # nor under another name
+
+
+def test_damage_in_the_cache_is_healed(
+    hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], progress: Recorder
+) -> None:
+    shard = (fetch().path / SHARD).resolve()
+    damage(shard)
+    assert content(fetch().path) == needed(files)
+    assert progress.notes == [f"The cached {SHARD} is damaged and is fetched anew."]
+
+
+def test_only_what_lacks_is_fetched_again(
+    hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched]
+) -> None:
+    got = fetch()
+    (got.path / "config.json").unlink()
+    (blobs_file := (got.path / "tokenizer.json").resolve()).unlink()
+    hub.requests.clear()
+    assert content(fetch(f"org/name@{got.commit}").path) == needed(files)
+    assert {request.path.rpartition("/")[2] for request in hub.requests} == {"config.json", "tokenizer.json"}
+    assert blobs_file.is_file()
+
+
+def test_a_cache_without_links(
+    repo: Repo, files: Files, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_DISABLE_SYMLINKS", "1")
+    reload_constants()
+    folder = fetch().path
+    assert not (folder / SHARD).is_symlink()
+    damage(folder / SHARD)
+    assert content(fetch().path) == needed(files)
+
+
+def test_connection_cut_in_the_middle_is_resumed(
+    hub: HubServer,
+    repo: Repo,
+    files: Files,
+    fetch: Callable[..., Fetched],
+    progress: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)  # what is in hand when it breaks is lost
+    hub.cut(SHARD, after=10_000, times=2)
+    assert content(fetch().path) == needed(files)
+    ranges = [request.headers.get("range") for request in hub.asked(f"/storage/.*{SHARD}")]
+    assert ranges == [None, "bytes=10000-", "bytes=20000-"]
+    assert sum(progress.tasks[0].steps) == progress.tasks[0].total
+
+
+def test_connection_cut_for_ever(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], tmp_path: Path) -> None:
+    hub.cut(SHARD, after=0)
+    with pytest.raises(HubUnreachableError, match="breaks the connection"):
+        fetch()
+    assert not list((tmp_path / "hf").rglob("*incomplete"))
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_storm_that_passes(
+    hub: HubServer,
+    repo: Repo,
+    files: Files,
+    fetch: Callable[..., Fetched],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+    for pattern in ("/revision/", "/tree/", "/storage/", "config.json"):
+        hub.fail("GET", pattern, status=status, times=2)
+    assert content(fetch().path) == needed(files)
+
+
+@pytest.mark.parametrize("pattern", ["/revision/", "/tree/", "/storage/", "/tokenizer.json"])
+def test_storm_that_does_not_pass(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], pattern: str) -> None:
+    hub.fail("GET", pattern, status=503)
+    with pytest.raises(HubUnreachableError, match="503") as caught:
+        fetch()
+    assert len(hub.asked(pattern)) == QUICK.attempts
+    assert "finished files are kept" in (caught.value.hint or "")
+
+
+def test_head_fails(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
+    hub.fail("HEAD", SHARD, status=500)
+    with pytest.raises(HubUnreachableError, match="500"):
+        fetch()
+
+
+def test_an_error_page_in_the_place_of_a_file(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched]) -> None:
+    hub.replace(SHARD, lambda _: b"<html>Sorry</html>")
+    with pytest.raises(HubUnreachableError, match="fewer bytes"):
+        fetch()
+
+
+def test_a_listed_file_that_is_not_there(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched]) -> None:
+    repo.listed_extra.append(tree_entry("tokenizer.model", b"absent"))
+    with pytest.raises(HubUnreachableError, match="lists a file"):
+        fetch()
+
+
+def test_another_content_than_listed(hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched]) -> None:
+    repo.unlisted.add("config.json")
+    repo.listed_extra.append(tree_entry("config.json", files["config.json"].swapcase()))
+    with pytest.raises(HubUnreachableError, match=r"config\.json: twice"):
+        fetch()
+
+
+@pytest.mark.parametrize("name", ["../../../../evil", "/tmp/evil-of-edgeconv", "a/../../../evil"])
+def test_a_name_that_leaves_the_folder(
+    hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], tmp_path: Path, name: str
+) -> None:
+    repo.listed_extra.append(tree_entry(name, b"evil"))
+    with pytest.raises(CheckpointError, match="outside of its folder"):
+        fetch()
+    assert not hub.asked("/resolve/", "HEAD")
+    assert not (tmp_path / "hf" / "hub").exists()
+
+
+def test_a_foreign_file_in_the_snapshot(repo: Repo, fetch: Callable[..., Fetched]) -> None:
+    folder = fetch().path
+    (folder / ".DS_Store").write_bytes(b"harmless")
+    fetch()
+    (folder / "adapter_config.json").write_bytes(b"{}")
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json is in the cache, but not in org/name"):
+        fetch()
