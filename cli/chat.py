@@ -64,12 +64,15 @@ def chat(
         _talk(conversation, verbose=verbose)
     else:
         for line in sys.stdin:
-            if question := line.strip():
-                _obey(conversation, question, verbose=verbose)
+            if not _obey(conversation, line.strip(), verbose=verbose, survive=False):
+                break
 
 
-def answer(conversation: Chat, question: str, *, verbose: bool = False) -> Answer:
-    """Ask, print the answer on stdout as it is made, and return it; Ctrl-C ends the answer early."""
+def answer(conversation: Chat, question: str, *, verbose: bool = False, survive: bool = False) -> Answer:
+    """Ask, print the answer on stdout as it is made, and return it.
+
+    Ctrl-C ends the answer early; unless `survive`, it then goes on as KeyboardInterrupt.
+    """
     with conversation.ask(question) as generation:
         while True:
             try:
@@ -78,6 +81,8 @@ def answer(conversation: Chat, question: str, *, verbose: bool = False) -> Answe
                     sys.stdout.flush()
                 break
             except KeyboardInterrupt:
+                if not survive:
+                    raise
                 generation.cancel()
         result = generation.answer()
     sys.stdout.write("\n")
@@ -104,10 +109,8 @@ def _talk(conversation: Chat, *, verbose: bool) -> None:
         except KeyboardInterrupt:
             sys.stderr.write("\n" + _HELP + "\n")
             continue
-        if question == "/exit":
+        if not _obey(conversation, question, verbose=verbose, survive=True):
             return
-        if question:
-            _obey(conversation, question, verbose=verbose)
 
 
 def _read() -> str:
@@ -118,10 +121,14 @@ def _read() -> str:
     return input()
 
 
-def _obey(conversation: Chat, question: str, *, verbose: bool) -> None:
-    if question == "/reset":
+def _obey(conversation: Chat, line: str, *, verbose: bool, survive: bool) -> bool:
+    """Do what a line says, most often answer it; False if it says to leave."""
+    if line == "/exit":
+        return False
+    if line == "/reset":
         conversation.reset()
-    elif question == "/help":
+    elif line == "/help":
         sys.stderr.write(_HELP + "\n")
-    else:
-        answer(conversation, question, verbose=verbose)
+    elif line:
+        answer(conversation, line, verbose=verbose, survive=survive)
+    return True

@@ -7,6 +7,7 @@ Source: `nncf/quantization/algorithms/weight_compression/{algorithm,mixed_precis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -170,8 +171,8 @@ def _refuse_undivided(weights: Sequence[Weight], scheme: Scheme) -> None:
     if not weights:
         return
     rows = sorted({w.shape[-1] for w in weights})
-    fits = [g for g in (16, 32, 48, 64, 72, 96, 128, 192, 256, 512, 1024) if all(r % g == 0 for r in rows)]
-    sizes = ", ".join(map(str, [*fits, -1]))
+    common = math.gcd(*rows)
+    sizes = ", ".join(str(g) for g in [*range(16, min(common, 1024) + 1, 16), -1] if common % g == 0)
     raise UsageError(
         f"Group size {scheme.group_size} does not divide rows of {', '.join(map(str, rows))} "
         f"({len(weights)} weights, for example {weights[0].name}).",

@@ -46,6 +46,7 @@ def export_with_nncf(
     rt_info.add(model, scheme)
     ir_file.name_nodes(model)
     ov.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
+    ir_file.mark_decompression(out / "openvino_model.xml")
     return Exported(entries(model, decoder.tensors(), scheme), "nncf", [], {})
 
 

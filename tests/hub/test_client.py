@@ -156,10 +156,13 @@ def test_ranges(hub: HubServer, files: Files, name: str, progress: Recorder) -> 
 
 
 def test_a_server_that_ignores_ranges(hub: HubServer, files: Files) -> None:
-    hub.add_repo("org/name", files)
+    vocabulary = bytes(range(251)) * 20_000  # more than comes in one piece
+    hub.add_repo("org/name", files | {"vocab.json": vocabulary})
     hub.ignores_ranges = True
     listing = resolve("org/name", None, QUICK, Silent())
     assert read_range(listing, "config.json", 5, 6, retry=QUICK, progress=Silent()) == files["config.json"][5:11]
+    data = read_range(listing, "vocab.json", 4_000_000, 100_000, retry=QUICK, progress=Silent())
+    assert data == vocabulary[4_000_000:4_100_000]
 
 
 def test_fewer_bytes_than_asked_for(hub: HubServer, files: Files) -> None:

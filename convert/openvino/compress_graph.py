@@ -1,0 +1,127 @@
+"""Put weights that are not quantised yet into a graph: a stand-in for each constant, wired up as NNCF wires its own.
+
+Source: NNCF 3.4.0, `weight_compression/openvino_backend.py::{transform_model, _create_compression_subgraph, _replace_node}`
+and `openvino/rt_info.py::dump_parameters`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...quantize.assign import Assignment
+from ...quantize.scheme import INT8_MODES, Scheme
+from .compress_find import Found
+from .stored import Part, Stored, store
+
+_SAFETENSORS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
+
+
+class StandIns:
+    """Makes constants of the right type and shape that all share one block of zeros."""
+
+    def __init__(self, largest: int) -> None:
+        self._zeros: npt.NDArray[np.uint8] = np.zeros(largest + 4, np.uint8)
+
+    def __call__(self, part: Part) -> Any:
+        """Return the constant of a part. It is valid for as long as this object lives."""
+        from openvino import Tensor, Type, opset13
+
+        tensor = Tensor(self._zeros[: part.size], list(part.shape), getattr(Type, part.element))
+        return opset13.constant(tensor, shared_memory=True, name=part.name)
+
+
+def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> list[Stored]:
+    """Say how each weight is stored, those left out that stay as they are."""
+    planned = []
+    for one in found:
+        element = one.node.get_element_type().get_type_name()
+        assignment = table[one.weight.name]
+        precision = scheme.mode if not scheme.compresses else "int"
+        stored = store(one.weight.name, _SAFETENSORS[element], one.weight.shape, assignment, precision)
+        if assignment.mode is not None or stored.values.element != element:
+            planned.append(stored)
+    return planned
+
+
+def replace(found: Found, stored: Stored, constant: StandIns) -> None:
+    """Let everything that reads the weight read its de-quantised (or converted) stand-in instead."""
+    from openvino import Type
+
+    node = found.node
+    element = node.get_element_type()
+    direct = any(t.get_node().get_type_name() != "Convert" for t in node.output(0).get_target_inputs())
+    if stored.assignment.mode is None:
+        new = constant(stored.values)
+    else:
+        new = _dequantised(stored, found.port, constant)
+    if direct and new.get_element_type() != element:
+        new = _convert(new, element, f"{stored.name}/fq_weights_{found.port}/convert")
+    elif stored.assignment.mode is None and new.get_element_type() == Type.f32:
+        _bypass_converts(node, new)
+    _rewire(node, new)
+
+
+def _dequantised(stored: Stored, port: int, constant: StandIns) -> Any:
+    """Build the subgraph constants → float16 [rows, columns]."""
+    from openvino import Type
+    from openvino import opset13 as ops
+
+    name = stored.name
+    value = ops.convert(constant(stored.values), Type.f16)
+    if stored.zero_point:
+        zero = ops.convert(constant(stored.zero_point), Type.f16)
+        value = ops.subtract(value, zero, name=f"{name}/zero_point/subtract")
+    value = ops.multiply(value, constant(stored.scale), name=f"{name}/fq_weights_{port}")
+    if stored.assignment.group_size != -1:
+        value = ops.reshape(value, ops.constant(np.array(stored.shape, np.int64)), special_zero=False)
+    return value
+
+
+def _convert(value: Any, element: Any, name: str) -> Any:
+    from openvino import opset13 as ops
+
+    return ops.convert(value, element, name=name)
+
+
+def _rewire(old: Any, new: Any) -> None:
+    """Replace a node for its readers; a Convert to the type that the new node has anyway goes."""
+    for target in old.output(0).get_target_inputs():
+        reader = target.get_node()
+        if reader.get_type_name() == "Convert" and reader.get_element_type() == new.get_element_type():
+            _rewire(reader, new)
+        else:
+            target.replace_source_output(new.output(0))
+
+
+def _bypass_converts(old: Any, new: Any) -> None:
+    for target in old.output(0).get_target_inputs():
+        if target.get_node().get_type_name() == "Convert":
+            _rewire(target.get_node(), new)
+
+
+def add_rt_info(model: Any, scheme: Scheme) -> None:
+    """Say in the rt_info what NNCF says, so that what looks there finds a compressed model and does not compress it again."""
+    from importlib.metadata import version
+
+    parameters = {
+        "mode": scheme.mode,
+        "group_size": scheme.group_size,
+        "ratio": 1 if scheme.mode in INT8_MODES else scheme.ratio,
+        "all_layers": scheme.all_layers,
+        "ignored_scope": [],
+        "sensitivity_metric": "weight_quantization_error",
+        "awq": False,
+        "scale_estimation": False,
+        "gptq": False,
+        "lora_correction": False,
+        "backup_mode": "int8_asym" if scheme.mode in INT8_MODES else scheme.backup,
+        "compression_format": "dequantize",
+        "advanced_parameters": {"group_size_fallback_mode": scheme.group_size_fallback},
+    }
+    for key, value in parameters.items():
+        model.set_rt_info(str(value), ["nncf", "weight_compression", key])
+    model.set_rt_info(version("nncf"), ["nncf", "version"])
+    model.set_rt_info(version("nncf"), ["optimum", "nncf_version"])

@@ -1,0 +1,200 @@
+"""The trace engine: any decoder that optimum-intel can export, without its full-precision IR and without copies of the weights.
+
+transformers builds the model over the mapped shards, optimum-intel's configuration patches it, torch traces it, OpenVINO
+converts the trace. What comes out holds the checkpoint's own bytes; they are quantised on their way into the .bin, to the
+bytes that `optimum-cli export openvino` would have written, or by NNCF in memory where it alone can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ...core.errors import CheckpointError, ConversionError
+from ...core.progress import Progress
+from ...quantize import integer, nncf_call
+from ...quantize.assign import Assignment, Weight, assign, ratio_defining
+from ...quantize.scheme import Scheme
+from ..checkpoint import Checkpoint
+from . import compress_find, compress_graph, rt_info, trace_names, trace_write
+from .engine import Exported
+from .stream_nncf import entries
+from .trace_support import supported
+
+__all__ = ["export", "supported", "weights"]
+
+Array = npt.NDArray[Any]
+_EMBEDDING = re.compile(r"(embed_tokens|embed_in|word_embeddings|wte|embeddings?)\.weight$")
+_HEAD = re.compile(r"^(lm_head|embed_out|output)\.weight$")
+
+
+def weights(checkpoint: Checkpoint) -> list[Weight]:
+    """Guess, from names and shapes, the weights that a scheme compresses; a plan needs them before there is a graph.
+
+    It differs from the graph's own list where transformers merges or splits tensors (experts), and in the order of layers'
+    weights.
+    """
+    shapes = {name: checkpoint.info(name).shape for name in checkpoint.names}
+    matrices = {name: (shape[0], shape[1]) for name, shape in shapes.items() if len(shape) == 2}
+    tied = not any(_HEAD.search(name) for name in matrices)
+    tables = sorted(name for name in matrices if _EMBEDDING.search(name))
+    heads = sorted(name for name in matrices if _HEAD.search(name))
+    middle = sorted(set(matrices) - set(tables) - set(heads), key=_natural)
+    return [
+        *(Weight(name, matrices[name], "embedding", tied and name == tables[0]) for name in tables),
+        *(Weight(name, matrices[name], "matmul") for name in middle),
+        *(Weight(name, matrices[name], "matmul", is_last=True) for name in heads),
+    ]
+
+
+def export(
+    checkpoint: Checkpoint,
+    scheme: Scheme,
+    out: Path,
+    *,
+    compressor: str = "auto",
+    trust_remote_code: bool = False,
+    progress: Progress,
+) -> Exported:
+    """Write openvino_model.xml and .bin.
+
+    Args:
+        checkpoint: of a type for which `supported` returns None.
+        scheme: the resolved scheme.
+        out: the staging folder.
+        compressor: "auto" (our own quantiser where it is exact and fits every weight) or "nncf".
+        trust_remote_code: run the checkpoint's own code if transformers has no implementation.
+        progress: hears of the steps.
+
+    Raises:
+        CheckpointError: a tensor is missing, superfluous, NaN or infinite.
+        ConversionError: the export or NNCF refuses.
+    """
+    from .trace_quiet import tracing
+
+    reason = supported(checkpoint.config)
+    if reason and not trust_remote_code:
+        raise CheckpointError(reason)
+    with tracing():
+        model, named = _trace(checkpoint, scheme, trust_remote_code, progress)
+    release = _releaser(checkpoint)
+    _check_finite(checkpoint, {name.split("#")[0] for name in named}, release)
+    rt_info.add(model, scheme)
+    contents = trace_write.Weights({*named}, release)
+    notes: list[str] = []
+    stand_ins = None
+    used = "nncf" if scheme.compresses and (compressor == "nncf" or not scheme.exact) else "edgeconv"
+    if used == "edgeconv":
+        try:
+            stand_ins = _stand_in(model, scheme, contents, progress)
+        except compress_find.NotOurs as layout:
+            notes.append(f"NNCF compressed all weights, because one is no plain matrix: {layout}.")
+            used = "nncf"
+    if used == "nncf" and scheme.compresses:
+        model = _compress_with_nncf(model, checkpoint, scheme, release, progress)
+    trace_names.normalise(model)
+    digest = trace_write.write(model, contents, out, progress)
+    del stand_ins  # its memory had to outlive the model's last use
+    return Exported(entries(model, named, scheme), used, notes, {"openvino_model.bin": digest})
+
+
+def _trace(
+    checkpoint: Checkpoint, scheme: Scheme, trust_remote_code: bool, progress: Progress
+) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """Return the graph over the checkpoint's bytes, and name → shape of the constants that hold its tensors."""
+    from .trace_load import load
+    from .trace_model import to_openvino
+
+    task = progress.task(f"Tracing {checkpoint.model_type}")
+    torch_model = load(checkpoint, trust_remote_code=trust_remote_code)
+    try:
+        model = to_openvino(torch_model, compresses=scheme.compresses)
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ConversionError(f"optimum-intel cannot export this {checkpoint.model_type}: {error}") from error
+    named = trace_names.adopt(model, checkpoint)
+    trace_names.check_used(model, torch_model)
+    task.finish()
+    return model, named
+
+
+def _stand_in(model: Any, scheme: Scheme, contents: trace_write.Weights, progress: Progress) -> Any:
+    """Replace the weights by stand-ins of the form that the scheme gives them, and list what these stand for.
+
+    Raises:
+        NotOurs: a weight has a layout that only NNCF handles.
+    """
+    found = compress_find.find(model)
+    values = {one.weight.name: trace_write.constant_values(one.node) for one in found}
+    table = _assign(found, values, scheme, contents.release, progress)
+    planned = compress_graph.plan(found, table, scheme)
+    stand_ins = compress_graph.StandIns(max((part.size for stored in planned for part in stored.parts), default=0))
+    by_name = {one.weight.name: one for one in found}
+    for stored in planned:
+        contents.table[stored.name] = (stored, values[stored.name])
+        compress_graph.replace(by_name[stored.name], stored, stand_ins)
+    if scheme.compresses:
+        compress_graph.add_rt_info(model, scheme)
+    return stand_ins
+
+
+def _assign(
+    found: list[compress_find.Found],
+    values: dict[str, Array],
+    scheme: Scheme,
+    release: Callable[[Array], None],
+    progress: Progress,
+) -> dict[str, Assignment]:
+    listed = [one.weight for one in found]
+    if not scheme.compresses or scheme.ratio >= 1:
+        return assign(listed, scheme)
+    candidates = [(w.name, values[w.name]) for w in ratio_defining(listed, scheme)]
+    errors = trace_write.int8_errors(candidates, release, progress)
+    return assign(listed, scheme, lambda weight: errors[weight.name])
+
+
+def _compress_with_nncf(
+    model: Any, checkpoint: Checkpoint, scheme: Scheme, release: Callable[[Array], None], progress: Progress
+) -> Any:
+    """Let NNCF compress the graph in memory, after a look at every weight: it does not object to a NaN."""
+    _check_finite(checkpoint, set(), release)
+    task = progress.task("Compressing with NNCF")
+    model = nncf_call.compress(model, scheme)
+    task.finish()
+    return model
+
+
+def _check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: Callable[[Array], None]) -> None:
+    for name in sorted(checkpoint.names - checked_elsewhere):
+        values = checkpoint.tensor(name)
+        try:
+            integer.require_finite(values)
+        except CheckpointError as error:
+            raise CheckpointError(f"{name}: {error.message}", error.hint) from error
+        release(values)
+
+
+def _releaser(checkpoint: Checkpoint) -> Callable[[Array], None]:
+    """Return a function that gives back the pages of an array, if it is a part of a mapped shard."""
+    shards = []
+    for file in checkpoint.shards.values():
+        for info in file.tensors.values():
+            if info.size:
+                base = file.view(info).ctypes.data - info.start
+                shards.append((base, base + file.size, file))
+                break
+
+    def release(array: Array) -> None:
+        start = array.ctypes.data
+        for first, end, file in shards:
+            if first <= start < end:
+                file.release(start - first, start - first + array.nbytes)
+
+    return release
+
+
+def _natural(name: str) -> list[Any]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

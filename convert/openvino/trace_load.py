@@ -1,0 +1,135 @@
+"""A checkpoint becomes a transformers model whose weights are still the mapped file, and every tensor is accounted for."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import CheckpointError
+from ..checkpoint import Checkpoint
+
+UNUSED = ("*rotary_emb.inv_freq", "*.attn.bias", "*.masked_bias", "*.attention.bias", "*.embed_positions.weights")
+"""Tensors of old checkpoints that hold no weights: buffers that transformers computes from the config."""
+
+
+def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
+    """Build the model in the checkpoint's own type.
+
+    Returns:
+        the transformers model in evaluation mode; its parameters are views of the mapped shards wherever transformers needs no
+        other type or form of them.
+
+    Raises:
+        CheckpointError: a tensor is missing, has another shape, or would be left out silently.
+    """
+    from optimum.exporters.openvino.__main__ import FORCE_ATTN_MODEL_CLASSES
+
+    config, model_class = _classes(checkpoint, trust_remote_code)
+    options: dict[str, Any] = {}
+    if checkpoint.model_type in FORCE_ATTN_MODEL_CLASSES:
+        options["attn_implementation"] = FORCE_ATTN_MODEL_CLASSES[checkpoint.model_type]
+    try:
+        with _unabridged():
+            model, report = model_class.from_pretrained(
+                None,
+                config=config,
+                state_dict={name: _tensor(checkpoint, name) for name in checkpoint.names},
+                dtype="auto",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, in our words
+                **options,
+            )
+    except (RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"transformers cannot build {checkpoint.model_type} from this checkpoint: {error}",
+            "Its config.json and its tensors do not belong together.",
+        ) from error
+    _check(checkpoint, model, report)
+    return model
+
+
+def _classes(checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, Any]:
+    """Return config and model class; the checkpoint's own code is used only where transformers has none, and with consent."""
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    native = checkpoint.model_type in CONFIG_MAPPING
+    code = checkpoint.config.get("auto_map", {}).get("AutoModelForCausalLM")
+    if not native and not (trust_remote_code and code):
+        raise CheckpointError(f"transformers does not know model_type {checkpoint.model_type!r}.")
+    config = AutoConfig.from_pretrained(
+        checkpoint.folder, trust_remote_code=trust_remote_code and not native, local_files_only=True
+    )
+    if native:
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise CheckpointError(
+                f"transformers has no causal language model for model_type {checkpoint.model_type!r}."
+            )
+        return config, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return config, get_class_from_dynamic_module(code, str(checkpoint.folder))
+
+
+def _tensor(checkpoint: Checkpoint, name: str) -> Any:
+    """Return a torch tensor over the mapped bytes."""
+    import torch
+
+    array = checkpoint.tensor(name)
+    if array.dtype == np.uint16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+@contextmanager
+def _unabridged() -> Iterator[None]:
+    """Have transformers report every unexpected tensor: it drops those that a model class declares uninteresting."""
+    from transformers import PreTrainedModel
+
+    original = PreTrainedModel._adjust_missing_and_unexpected_keys
+
+    def adjust(self: Any, report: Any) -> None:
+        unexpected = set(report.unexpected_keys)
+        original(self, report)
+        report.unexpected_keys = unexpected
+
+    PreTrainedModel._adjust_missing_and_unexpected_keys = adjust
+    try:
+        yield
+    finally:
+        PreTrainedModel._adjust_missing_and_unexpected_keys = original
+
+
+def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
+    if report["mismatched_keys"]:
+        name, found, expected = min(report["mismatched_keys"], key=lambda row: str(row[0]))
+        raise CheckpointError(
+            f"{name} is {list(found)}; by config.json it should be {list(expected)}.",
+            "Config and weights are not of the same model.",
+        )
+    if report["missing_keys"]:
+        raise CheckpointError(
+            f"The checkpoint lacks {len(report['missing_keys'])} tensors, for example {min(report['missing_keys'])}.",
+            "Its config.json promises them: the two do not belong together, or a shard is missing.",
+        )
+    unused = sorted(n for n in report["unexpected_keys"] if not any(fnmatch.fnmatch(n, pattern) for pattern in UNUSED))
+    if unused:
+        raise CheckpointError(
+            f"{len(unused)} tensors of the checkpoint have no place in {type(model).__name__}, "
+            f"for example {unused[0]}: converting the rest would make another model.",
+            "It is not a plain text model of this type (a vision model, an adapter?), or its config.json is another's.",
+        )
+    _check_ties(checkpoint, model)
+
+
+def _check_ties(checkpoint: Checkpoint, model: Any) -> None:
+    """Both ends of a tie may be stored if they are equal; transformers unties them silently if they are not."""
+    declared = model.get_expanded_tied_weights_keys(all_submodels=True)
+    for target, source in declared.items():
+        if {target, source} <= checkpoint.names and target not in model.all_tied_weights_keys:
+            raise CheckpointError(
+                f"config.json says that {target} is tied to {source}, but the two differ.",
+                'Set "tie_word_embeddings": false in config.json if both are meant to be used.',
+            )

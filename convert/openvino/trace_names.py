@@ -1,0 +1,110 @@
+"""Names: constants get those of the checkpoint's tensors, and numbered nodes get numbers that do not depend on the process."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import CheckpointError
+from ..checkpoint import Checkpoint
+
+_MODULE = re.compile(r"^(?:__module|self)\.([^/]+)")
+_NUMBERED = re.compile(r"^([A-Za-z]+\d*)_\d+$")
+
+
+def adopt(model: Any, checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Name each constant after the tensor it holds.
+
+    A constant over a shard's own bytes is known by its address; one that was cast, or folded with another (Gemma's 1 + w),
+    by the module that reads it and its number of elements.
+
+    Returns:
+        name → shape of the constants named, in the graph's order. One tensor may have become two constants: the second
+        is called `name#2`.
+    """
+    homes = {checkpoint.tensor(name).ctypes.data: name for name in sorted(checkpoint.names)}
+    named: dict[str, tuple[int, ...]] = {}
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Constant" or not _is_float(node):
+            continue
+        name = homes.get(node.data.ctypes.data) or _by_module(node, checkpoint)
+        if name is None:
+            continue
+        copies = sum(1 for other in named if other.split("#")[0] == name)
+        name = f"{name}#{copies + 1}" if copies else name
+        node.set_friendly_name(name)
+        named[name] = tuple(node.get_output_shape(0))
+    return named
+
+
+def check_used(model: Any, torch_model: Any) -> None:
+    """Require that every parameter's module left a trace in the graph.
+
+    Raises:
+        CheckpointError: the export ignores a part of the model, so the result would be another one.
+    """
+    paths = {m[1] for node in model.get_ordered_ops() if (m := _MODULE.match(node.get_friendly_name()))}
+    paths |= {
+        node.get_friendly_name().rsplit(".", 1)[0]
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Constant"
+    }
+    reached = {path[:end] for path in paths for end in _ends(path)}
+    for name, _ in torch_model.named_parameters():
+        module = name.rpartition(".")[0]
+        if module not in reached and not _is_inlined(torch_model, module, reached):
+            raise CheckpointError(
+                f"The exported graph does not use {name}.", "The export for this model type leaves a part of it out."
+            )
+
+
+def normalise(model: Any) -> None:
+    """Renumber the nodes that OpenVINO numbers by a counter of the process."""
+    count = 0
+    for node in model.get_ordered_ops():
+        if _NUMBERED.match(node.get_friendly_name()) and "." not in node.get_friendly_name():
+            node.set_friendly_name(f"{node.get_type_name()}_{count}")
+            count += 1
+
+
+def _is_float(node: Any) -> bool:
+    return node.get_element_type().get_type_name() in ("bf16", "f16", "f32")
+
+
+def _by_module(node: Any, checkpoint: Checkpoint) -> str | None:
+    elements = math.prod(node.get_output_shape(0))
+    if elements < 2:
+        return None
+    paths = [node.get_friendly_name(), *(t.get_node().get_friendly_name() for t in node.output(0).get_target_inputs())]
+    for path in paths:
+        match = _MODULE.match(path)
+        if not match:
+            continue
+        module = re.sub(r"\._openvino_orig_(weight|bias)$", "", match[1])
+        kinds = ("bias",) if match[1].endswith("bias") else ("weight", "bias")
+        for name in [match[1], *(f"{module}.{kind}" for kind in kinds)]:
+            if name in checkpoint.names and checkpoint.info(name).size == elements:
+                return name
+    return None
+
+
+def _ends(path: str) -> list[int]:
+    """Positions at which a dotted path's ancestors, and itself, end."""
+    return [*(i for i, c in enumerate(path) if c == "."), len(path)]
+
+
+def _is_inlined(torch_model: Any, module: str, reached: set[str]) -> bool:
+    """True for a module of an unusual kind whose parent calls no method of it (experts, for one) but reads its parameters."""
+    import torch
+
+    usual = (torch.nn.Linear, torch.nn.Embedding)
+    return not isinstance(torch_model.get_submodule(module), usual) and module.rpartition(".")[0] in reached - {""}
+
+
+def array(node: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return a constant's values without copying them (bfloat16 as its bits in uint16)."""
+    data: np.ndarray[Any, np.dtype[Any]] = node.data
+    return data.view(np.uint16) if node.get_element_type().get_type_name() == "bf16" else data

@@ -1,0 +1,54 @@
+"""The state of the process while a model is traced: one thread, no telemetry, no chatter, no garbage collection."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def tracing() -> Iterator[None]:
+    """Run the body as a tracer likes it, and put everything back.
+
+    OpenMP threads that wait for two-token matrix products spin through more CPU than the products take, and the collector walks
+    over all of torch again and again while the tracer makes its nodes: together they cost more than the trace itself.
+    """
+    silence_telemetry()
+    import torch
+    import transformers
+
+    threads, collects, verbosity = torch.get_num_threads(), gc.isenabled(), transformers.logging.get_verbosity()
+    bars = transformers.logging.is_progress_bar_enabled()
+    torch.set_num_threads(1)
+    gc.disable()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")  # TracerWarning: shapes become constants, which optimum's patches allow for
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        transformers.logging.set_verbosity(verbosity)
+        if bars:
+            transformers.logging.enable_progress_bar()
+        if collects:
+            gc.enable()
+
+
+def silence_telemetry() -> None:
+    """Keep OpenVINO's converter from reporting to its statistics service.
+
+    It sends tens of events for each model, each from a fork of this whole process: seconds where there is a network, more
+    where there is none, and never what a user asked for.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # an import of it now fails, which OpenVINO and NNCF allow for
+    if modules["openvino_telemetry"] is not None:
+        from openvino_telemetry.utils.sender import TelemetrySender
+
+        TelemetrySender.send = lambda *_: None

@@ -1,0 +1,97 @@
+"""Runs command lines in this process, through the very function that the program runs."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeconv import pipeline
+from edgeconv.cli import main
+from edgeconv.quantize.scheme import resolve
+
+from ..core import artefacts
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        return json.loads(self.err)["error"]
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def edgeconv(capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def command(*arguments: object) -> Result:
+        capfd.readouterr()
+        code = main.run([str(argument) for argument in arguments])
+        return Result(int(code), *capfd.readouterr())
+
+    yield command
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def artefact(tmp_path: Path) -> Path:
+    """The folder of a small artefact with a true manifest; there is no model in it."""
+    artefacts.make(tmp_path / "artefact")
+    return tmp_path / "artefact"
+
+
+def make_plan(job: pipeline.Job) -> pipeline.Plan:
+    return pipeline.Plan(
+        source=job.model,
+        commit=None,
+        model_type="glm",
+        parameters=1664,
+        engine="stream",
+        engine_reason="its block is known",
+        compressor="edgeconv",
+        rope=job.rope,
+        scheme=resolve(job.request),
+        input_bytes=3328,
+        output_bytes=2048,
+        output=job.output or Path("name-openvino-int4"),
+        notes=["a note"],
+    )
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[pipeline.Job]:
+    """Replaces the pipeline by one that writes the small artefact; the jobs that it was given."""
+    seen: list[pipeline.Job] = []
+
+    def plan(job: pipeline.Job, progress: Any = None) -> pipeline.Plan:
+        seen.append(job)
+        return make_plan(job)
+
+    def run(job: pipeline.Job, progress: Any) -> pipeline.Artefact:
+        seen.append(job)
+        output = job.output or tmp_path / "out"
+        progress.task("Reading weights", 10).finish()
+        progress.note("engine: stream")
+        progress.detail("layer 1 of 1")
+        print("a library talks")
+        manifest = artefacts.make(output)
+        return pipeline.Artefact(output, manifest, make_plan(job), 1.25)
+
+    monkeypatch.setattr(pipeline, "plan", plan)
+    monkeypatch.setattr(pipeline, "run", run)
+    return seen

@@ -1,0 +1,62 @@
+import importlib
+import logging
+import os
+import sys
+import warnings
+
+import pytest
+
+from edgeconv.cli import quiet
+
+
+def chatter() -> None:
+    print("python", flush=True)
+    os.write(1, b"native\n")
+    warnings.warn("a python warning", stacklevel=1)
+    logger = logging.getLogger("some.library")
+    handler = logging.StreamHandler(sys.stdout)  # where NNCF logs
+    logger.addHandler(handler)
+    logger.warning("a logged warning")
+    logger.removeHandler(handler)
+
+
+def test_nothing_reaches_the_user(capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder) -> None:
+    with quiet.libraries(verbose=False):
+        chatter()
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn
+
+
+def test_verbose_sends_all_of_it_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(UserWarning, match="a python warning"), quiet.libraries(verbose=True):
+        chatter()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["python", "native", "a logged warning"]
+
+
+def test_errors_of_libraries_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    logger, handler = logging.getLogger("some.library"), logging.StreamHandler(sys.stderr)
+    logger.addHandler(handler)
+    with quiet.libraries(verbose=False):
+        logger.warning("a warning")
+        logger.error("an error")
+    logger.removeHandler(handler)
+    assert capfd.readouterr().err == "an error\n"
+
+
+def test_all_is_as_before_even_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    before = sys.stdout, logging.root.manager.disable, list(warnings.filters)
+    with pytest.raises(ValueError, match="x"), quiet.libraries(verbose=False):
+        raise ValueError("x")
+    assert (sys.stdout, logging.root.manager.disable, list(warnings.filters)) == before
+    print("python", flush=True)
+    os.write(1, b"native\n")
+    assert capfd.readouterr().out == "python\nnative\n"
+
+
+def test_no_library_can_report_to_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
+    quiet.refuse_telemetry()
+    with pytest.raises(ImportError):
+        importlib.import_module("openvino_telemetry")

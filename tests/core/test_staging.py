@@ -1,0 +1,199 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgeconv.core.errors import OutputError
+from edgeconv.core.staging import check_output, check_space, staged
+
+from .artefacts import make
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(target: Path, text: str) -> None:
+    with staged(target) as folder:
+        (folder / "edgeconv.json").write_text(text)
+
+
+def start(target: Path, body: str) -> subprocess.Popen[str]:
+    """Run `body` inside `staged(target)` in another process; return when it has printed a line."""
+    program = f"""
+        import sys, time
+        from pathlib import Path
+        from edgeconv.core.staging import staged
+        with staged(Path({str(target)!r})) as folder:
+            (folder / "half").write_text("half")
+            print("ready", flush=True)
+            {body}
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    process.communicate("go\n", timeout=60)
+    return process.returncode
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a disk for a test needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_the_result_appears_under_its_name_and_nothing_else_stays(tmp_path: Path) -> None:
+    write(tmp_path / "deep" / "out", "new")
+    assert names(tmp_path / "deep") == ["out"]
+    assert names(tmp_path / "deep" / "out") == ["edgeconv.json"]
+    assert (tmp_path / "deep" / "out").stat().st_mode & 0o777 == 0o755
+
+
+def test_the_target_is_absent_until_the_end(tmp_path: Path) -> None:
+    with staged(tmp_path / "out") as folder:
+        assert folder.parent == tmp_path
+        assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out").is_dir()
+
+
+def test_an_old_result_is_replaced_whole(tmp_path: Path) -> None:
+    with staged(tmp_path / "out") as folder:
+        make(folder)
+    write(tmp_path / "out", "new")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["edgeconv.json"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_leaves_the_old_result_and_nothing_new(tmp_path: Path, error: type[BaseException]) -> None:
+    write(tmp_path / "out", "old")
+    with pytest.raises(error), staged(tmp_path / "out") as folder:
+        (folder / "edgeconv.json").write_text("new")
+        raise error
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "edgeconv.json").read_text() == "old"
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    write(tmp_path / "out", "old")
+    process = start(tmp_path / "out", "time.sleep(60)")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert len(names(tmp_path)) == 2
+    assert (tmp_path / "out" / "edgeconv.json").read_text() == "old"
+    write(tmp_path / "out", "new")
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "edgeconv.json").read_text() == "new"
+
+
+def test_a_run_that_lives_keeps_its_folder(tmp_path: Path) -> None:
+    process = start(tmp_path / "out", "sys.stdin.readline()")
+    write(tmp_path / "out", "mine")
+    assert len(names(tmp_path)) == 2
+    assert finish(process) == 0
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["half"]
+
+
+def test_neighbours_are_not_touched(tmp_path: Path) -> None:
+    for name in ("out.partial", "out-2.partial-abc", "another.partial-abc"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out.partial-file").write_text("a file, not a folder")
+    write(tmp_path / "out", "new")
+    assert names(tmp_path) == ["another.partial-abc", "out", "out-2.partial-abc", "out.partial", "out.partial-file"]
+
+
+def test_force_is_needed_where_something_is(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    with pytest.raises(OutputError, match="not empty") as caught:
+        check_output(tmp_path / "out", force=False)
+    assert "--force" in str(caught.value.hint)
+    check_output(tmp_path / "out", force=True)
+
+
+def test_force_replaces_converted_models_only(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("three years")
+    with pytest.raises(OutputError, match="no conversion wrote"):
+        check_output(tmp_path, force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_or_a_link_is_never_replaced(tmp_path: Path, force: bool) -> None:
+    make(tmp_path / "model")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    for name in ("file", "link"):
+        with pytest.raises(OutputError, match="not a folder"):
+            check_output(tmp_path / name, force=force)
+
+
+def test_an_absent_or_empty_folder_is_free(tmp_path: Path) -> None:
+    check_output(tmp_path, force=False)
+    check_output(tmp_path / "a" / "b" / "c", force=False)
+    assert names(tmp_path) == []
+
+
+def test_too_little_space_is_said_before_the_start(tmp_path: Path) -> None:
+    check_space(tmp_path / "out", 1)
+    with pytest.raises(OutputError, match="GB free"):
+        check_space(tmp_path / "not" / "yet" / "out", shutil.disk_usage(tmp_path).total * 2)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that cannot be written to: by its mode, or for root, whom modes do not stop, by its mount."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    if os.geteuid():
+        folder.chmod(0o555)
+        yield folder
+    else:
+        with mounted(folder, "ro"):
+            yield folder
+
+
+def test_a_folder_that_cannot_be_written_to(read_only: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_output(read_only / "out", force=False)
+    with pytest.raises(OutputError, match="cannot be written"), staged(read_only / "out"):
+        pass
+
+
+def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError), staged(tmp_path / "file" / "out"):
+        pass
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk", "size=1m"):
+        yield tmp_path / "disk"
+
+
+def test_a_full_disk_is_an_error_with_a_hint_and_leaves_nothing(small_disk: Path) -> None:
+    write(small_disk / "out", "old")
+    with pytest.raises(OutputError, match="is full") as caught, staged(small_disk / "out") as folder:
+        (folder / "edgeconv.json").write_bytes(bytes(2 << 20))
+    assert caught.value.hint
+    assert names(small_disk) == ["out"]
+    assert (small_disk / "out" / "edgeconv.json").read_text() == "old"

@@ -1,0 +1,121 @@
+"""Independent readings of an IR, for tests: its constants, its de-quantised weights, its logits; and torch's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ACCURATE = {"EXECUTION_MODE_HINT": "ACCURACY"}
+Constants = dict[str, tuple[str, tuple[int, ...], bytes]]
+
+
+def constants(path: Path) -> Constants:
+    """Every constant that belongs to a weight: name → (element type, shape, bytes), optimum's names made ours."""
+    import openvino as ov
+
+    return model_constants(ov.Core().read_model(path))
+
+
+def model_constants(model: Any) -> Constants:
+    found = {}
+    for node in model.get_ordered_ops():
+        name = node.get_friendly_name().removeprefix("self.").replace("._openvino_orig_weight", ".weight")
+        if node.get_type_name() == "Constant" and ".weight" in name:
+            shape = tuple(node.get_output_shape(0))
+            found[name] = (node.get_element_type().get_type_name(), shape, np.ascontiguousarray(node.data).tobytes())
+    return found
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    """De-quantise by the definition, in float32: (q - zero point) * scale."""
+    import openvino as ov
+
+    found: dict[str, dict[str, np.ndarray]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for node in ov.Core().read_model(path).get_ordered_ops():
+        name = node.get_friendly_name()
+        if node.get_type_name() == "Constant" and (name.startswith("model.") or name.startswith("lm_head.")):
+            stem, _, part = name.partition("/")
+            found.setdefault(stem, {})[part] = _as_float(node)
+            if not part:
+                shapes[stem] = tuple(node.get_output_shape(0))
+    return {name: _dequantise(parts, shapes[name]) for name, parts in found.items()}
+
+
+def _dequantise(parts: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    values = parts[""]
+    if "scale" in parts:
+        values = (values - parts.get("zero_point", np.float32(0))) * parts["scale"]
+    return values.reshape(shape[0], -1) if len(shape) == 3 else values
+
+
+def _as_float(node: Any) -> np.ndarray:
+    kind, shape = node.get_element_type().get_type_name(), tuple(node.get_output_shape(0))
+    data = np.ascontiguousarray(node.data)
+    if kind in ("u4", "i4"):
+        raw = data.reshape(-1).view(np.uint8)
+        nibbles = np.stack([raw & 15, raw >> 4], axis=-1).reshape(-1)[: int(np.prod(shape))].astype(np.int16)
+        if kind == "i4":
+            nibbles = np.where(nibbles > 7, nibbles - 16, nibbles)
+        return nibbles.reshape(shape).astype(np.float32)
+    if kind == "bf16":
+        return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32).reshape(shape)
+    return data.astype(np.float32)
+
+
+class Runner:
+    """An IR compiled for the CPU; `logits` is one prefill, `decode` token by token with the cache."""
+
+    def __init__(self, path: Path, config: dict[str, str] | None = None) -> None:
+        import openvino as ov
+
+        self._request = ov.Core().compile_model(path, "CPU", ACCURATE if config is None else config).create_infer_request()
+
+    def logits(self, ids: list[int], start: int = 0) -> np.ndarray:
+        """float32 [n, vocab]; `start` continues after that many cached positions."""
+        if start == 0:
+            self._request.reset_state()
+        n = len(ids)
+        feed = {
+            "input_ids": np.array([ids], np.int64),
+            "attention_mask": np.ones((1, start + n), np.int64),
+            "position_ids": np.arange(start, start + n, dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, np.int32),
+        }
+        return self._request.infer(feed)[0][0].copy()
+
+    def decode(self, ids: list[int]) -> np.ndarray:
+        return np.concatenate([self.logits([token], position) for position, token in enumerate(ids)])
+
+    def greedy(self, ids: list[int], count: int) -> list[int]:
+        made: list[int] = []
+        logits, position = self.logits(ids), len(ids)
+        while len(made) < count:
+            made.append(int(logits[-1].argmax()))
+            logits = self.logits(made[-1:], position)
+            position += 1
+        return made
+
+
+def torch_model(folder: Path, replaced: dict[str, np.ndarray] | None = None) -> Any:
+    """The checkpoint in float32, optionally holding other weights (by name; a tied head follows its embedding)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    if replaced:
+        own = dict(model.named_parameters())
+        assert set(own) == set(replaced), set(own) ^ set(replaced)
+        with torch.no_grad():
+            for name, value in replaced.items():
+                own[name].copy_(torch.from_numpy(value))
+    return model
+
+
+def torch_logits(model: Any, ids: list[int]) -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([ids])).logits[0].numpy()
