@@ -41,7 +41,7 @@ def test_a_named_group_that_does_not_divide_is_refused_with_those_that_do() -> N
     with pytest.raises(UsageError) as caught:
         check_groups(weights, resolve(Request("int4", group_size=128)))
     assert "576" in caught.value.message
-    assert "16, 32, 48, 64, 96, 192, -1" in (caught.value.hint or "")
+    assert "16, 32, 48, 64, 96, 144, 192, 288, 576, -1" in (caught.value.hint or "")
 
 
 def test_the_default_group_adjusts_and_says_so() -> None:

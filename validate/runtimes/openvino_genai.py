@@ -87,6 +87,7 @@ class Generation:
     def __init__(self, pipeline: Any, history: Any, config: Any) -> None:
         self._history = history
         self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._shown: list[str] = []
         self._cancelled = threading.Event()
         self._result: Any = None
         self._failure: BaseException | None = None
@@ -96,6 +97,7 @@ class Generation:
         from openvino_genai import StreamingStatus
 
         def stream(piece: str) -> Any:
+            self._shown.append(piece)
             self._pieces.put(piece)
             return StreamingStatus.STOP if self._cancelled.is_set() else StreamingStatus.RUNNING
 
@@ -133,11 +135,13 @@ class Generation:
         if self._failure is not None:
             self._history.pop()  # the question that has no answer
             raise ArtefactError(f"The generation failed: {_reason(self._failure)}.") from self._failure
-        text, metrics = self._result.texts[0], self._result.perf_metrics
+        interrupted, metrics = self._cancelled.is_set(), self._result.perf_metrics
+        # The pipeline makes one more token after it is told to stop; the conversation holds what the user has seen.
+        text = "".join(self._shown) if interrupted else self._result.texts[0]
         self._history.append({"role": "assistant", "content": text})
         return Answer(
             text=text,
-            finish="interrupted" if self._cancelled.is_set() else self._result.finish_reasons[0].name.lower(),
+            finish="interrupted" if interrupted else self._result.finish_reasons[0].name.lower(),
             prompt_tokens=metrics.get_num_input_tokens(),
             tokens=metrics.get_num_generated_tokens(),
             seconds_to_first=metrics.get_ttft().mean / 1000,
