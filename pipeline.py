@@ -147,10 +147,12 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
 
 
 def _plan(job: Job, checkpoint: Checkpoint, repo_id: str | None, commit: str | None) -> tuple[Plan, Choice]:
+    from .convert.openvino.tokenizer import require_files
     from .quantize.assign import check_groups
 
     if job.compressor not in COMPRESSORS:
         raise UsageError(f"Unknown compressor {job.compressor!r}.", f"One of: {', '.join(COMPRESSORS)}.")
+    require_files(checkpoint.folder)
     choice = choose(checkpoint.config, job.engine, job.rope)
     scheme = resolve(job.request, int4_default(checkpoint.config), checkpoint.model_type)
     if choice.decoder:

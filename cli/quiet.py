@@ -8,7 +8,8 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any
+
+from ..convert.openvino.trace_quiet import silence_telemetry
 
 _ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # our own bars show the same
@@ -28,7 +29,7 @@ def libraries(*, verbose: bool) -> Iterator[None]:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    refuse_telemetry()
+    silence_telemetry()
     level = logging.root.manager.disable
     if not verbose:
         logging.disable(logging.WARNING)  # for all loggers: NNCF sets its own one's level and handler at import
@@ -39,16 +40,6 @@ def libraries(*, verbose: bool) -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def refuse_telemetry() -> None:
-    """Make `import openvino_telemetry` fail, which OpenVINO and NNCF answer by sending nothing.
-
-    Both report each conversion to a statistics service by default. Nobody who converts a private checkpoint on a
-    closed network expects that, and neither library has an option to turn it off in the process.
-    """
-    modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)
 
 
 @contextlib.contextmanager

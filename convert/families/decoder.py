@@ -40,9 +40,13 @@ class Rope:
     scaling: dict[str, Any] = field(default_factory=dict)
 
     def inverse_frequencies(self) -> npt.NDArray[np.float32]:
-        """Return float32 [dim / 2], as `transformers.modeling_rope_utils` computes them."""
-        exponents = np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)
-        frequencies = np.float32(1.0) / np.power(np.float32(self.theta), exponents, dtype=np.float32)
+        """Return float32 [dim / 2], as `transformers.modeling_rope_utils` computes them.
+
+        The power is taken in float64 and rounded: numpy's float32 power is off by some units in the last place, which position
+        4,000 multiplies into a visible error of the angle, and it differs between machines.
+        """
+        exponents = (np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)).astype(np.float64)
+        frequencies = (np.float32(1.0) / np.power(self.theta, exponents).astype(np.float32)).astype(np.float32)
         kind = self.scaling.get("rope_type", "default")
         if kind == "linear":
             return (frequencies / np.float32(self.scaling["factor"])).astype(np.float32)

@@ -48,20 +48,26 @@ def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> li
 
 def replace(found: Found, stored: Stored, constant: StandIns) -> None:
     """Let everything that reads the weight read its de-quantised (or converted) stand-in instead."""
-    from openvino import Type
+    node, compressed = found.node, stored.assignment.mode is not None
+    new = _dequantised(stored, found.port, constant) if compressed else constant(stored.values)
+    for target in node.output(0).get_target_inputs():
+        reader = target.get_node()
+        if reader.get_type_name() != "Convert":
+            target.replace_source_output(_as_type(new, node.get_element_type(), f"{stored.name}/convert"))
+        elif compressed or new.get_element_type() != reader.get_element_type():
+            target.replace_source_output(new.output(0))
+        else:
+            for end in reader.output(0).get_target_inputs():
+                end.replace_source_output(new.output(0))
 
-    node = found.node
-    element = node.get_element_type()
-    direct = any(t.get_node().get_type_name() != "Convert" for t in node.output(0).get_target_inputs())
-    if stored.assignment.mode is None:
-        new = constant(stored.values)
-    else:
-        new = _dequantised(stored, found.port, constant)
-    if direct and new.get_element_type() != element:
-        new = _convert(new, element, f"{stored.name}/fq_weights_{found.port}/convert")
-    elif stored.assignment.mode is None and new.get_element_type() == Type.f32:
-        _bypass_converts(node, new)
-    _rewire(node, new)
+
+def _as_type(value: Any, element: Any, name: str) -> Any:
+    """Convert for one reader. NNCF lets the readers of a tied float32 weight share a Convert; the CPU plugin then rounds
+    the de-quantised values to float16 for one of them, and with a Convert each it does not.
+    """
+    from openvino import opset13 as ops
+
+    return value.output(0) if value.get_element_type() == element else ops.convert(value, element, name=name).output(0)
 
 
 def _dequantised(stored: Stored, port: int, constant: StandIns) -> Any:
@@ -78,28 +84,6 @@ def _dequantised(stored: Stored, port: int, constant: StandIns) -> Any:
     if stored.assignment.group_size != -1:
         value = ops.reshape(value, ops.constant(np.array(stored.shape, np.int64)), special_zero=False)
     return value
-
-
-def _convert(value: Any, element: Any, name: str) -> Any:
-    from openvino import opset13 as ops
-
-    return ops.convert(value, element, name=name)
-
-
-def _rewire(old: Any, new: Any) -> None:
-    """Replace a node for its readers; a Convert to the type that the new node has anyway goes."""
-    for target in old.output(0).get_target_inputs():
-        reader = target.get_node()
-        if reader.get_type_name() == "Convert" and reader.get_element_type() == new.get_element_type():
-            _rewire(reader, new)
-        else:
-            target.replace_source_output(new.output(0))
-
-
-def _bypass_converts(old: Any, new: Any) -> None:
-    for target in old.output(0).get_target_inputs():
-        if target.get_node().get_type_name() == "Convert":
-            _rewire(target.get_node(), new)
 
 
 def add_rt_info(model: Any, scheme: Scheme) -> None:
@@ -123,5 +107,5 @@ def add_rt_info(model: Any, scheme: Scheme) -> None:
     }
     for key, value in parameters.items():
         model.set_rt_info(str(value), ["nncf", "weight_compression", key])
+    model.set_rt_info("True", ["nncf", "friendly_names_were_updated"])
     model.set_rt_info(version("nncf"), ["nncf", "version"])
-    model.set_rt_info(version("nncf"), ["optimum", "nncf_version"])

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-from ...core.errors import ConversionError
+from ...core.errors import CheckpointError, ConversionError
+from ..checkpoint import read_json
 
 
 class TokenizerExport:
@@ -68,11 +69,30 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     from .ir_file import name_nodes
 
     tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=trust_remote_code)
+    _require_room(tokenizer, source)
     tokenizer.padding_side = tokenizer.truncation_side = "left"  # as optimum-intel does for text generation
     models = convert_tokenizer(tokenizer, with_detokenizer=True)
     for model, name in zip(models, ("openvino_tokenizer", "openvino_detokenizer"), strict=True):
         name_nodes(model)
         save_model(model, out / f"{name}.xml", compress_to_fp16=False)
+
+
+def require_files(source: Path) -> None:
+    """Raise CheckpointError if the folder has none of the files that hold a tokenizer.
+
+    transformers would make an empty tokenizer of its own for some families.
+    """
+    patterns = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt", "spiece.model")
+    if not any(path.is_file() for pattern in patterns for path in source.glob(pattern)):
+        raise CheckpointError(f"{source.name} has no tokenizer.", "Add the checkpoint's tokenizer.json.")
+
+
+def _require_room(tokenizer: Any, source: Path) -> None:
+    """A token without a row in the embedding would crash the runtime, or read another's."""
+    config = read_json(source / "config.json")
+    rows = config.get("vocab_size", config.get("text_config", {}).get("vocab_size"))
+    if isinstance(rows, int) and len(tokenizer) > rows:
+        raise ValueError(f"it has {len(tokenizer)} tokens, the model {rows}")
 
 
 def _main() -> int:

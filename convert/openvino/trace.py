@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ __all__ = ["export", "supported", "weights"]
 
 Array = npt.NDArray[Any]
 _EMBEDDING = re.compile(r"(embed_tokens|embed_in|word_embeddings|wte|embeddings?)\.weight$")
+_HALF_EPS, _FLOAT_EPS = 2.0**-10, 2.0**-23
+"""NNCF adds to each error the eps of the weight's own type, bfloat16 counting as float16 (`DataFreeCriterion`);
+`quantize.assign` adds float32's. It makes a difference where a graph holds both, as Gemma's does."""
+
 _HEAD = re.compile(r"^(lm_head|embed_out|output)\.weight$")
 
 
@@ -84,6 +89,8 @@ def export(
     release = _releaser(checkpoint)
     _check_finite(checkpoint, {name.split("#")[0] for name in named}, release)
     rt_info.add(model, scheme)
+    if scheme.compresses:
+        model.set_rt_info(version("nncf"), ["optimum", "nncf_version"])
     contents = trace_write.Weights({*named}, release)
     notes: list[str] = []
     stand_ins = None
@@ -153,6 +160,8 @@ def _assign(
         return assign(listed, scheme)
     candidates = [(w.name, values[w.name]) for w in ratio_defining(listed, scheme)]
     errors = trace_write.int8_errors(candidates, release, progress)
+    for name, array in candidates:
+        errors[name] += 0 if array.dtype == np.float32 else _HALF_EPS - _FLOAT_EPS
     return assign(listed, scheme, lambda weight: errors[weight.name])
 
 

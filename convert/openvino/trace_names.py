@@ -6,8 +6,6 @@ import math
 import re
 from typing import Any
 
-import numpy as np
-
 from ...core.errors import CheckpointError
 from ..checkpoint import Checkpoint
 
@@ -22,8 +20,8 @@ def adopt(model: Any, checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     by the module that reads it and its number of elements.
 
     Returns:
-        name → shape of the constants named, in the graph's order. One tensor may have become two constants: the second
-        is called `name#2`.
+        name → the tensor's shape in the checkpoint, in the graph's order. One tensor may have become two constants: the
+        second is called `name#2`.
     """
     homes = {checkpoint.tensor(name).ctypes.data: name for name in sorted(checkpoint.names)}
     named: dict[str, tuple[int, ...]] = {}
@@ -34,9 +32,9 @@ def adopt(model: Any, checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
         if name is None:
             continue
         copies = sum(1 for other in named if other.split("#")[0] == name)
-        name = f"{name}#{copies + 1}" if copies else name
-        node.set_friendly_name(name)
-        named[name] = tuple(node.get_output_shape(0))
+        own = f"{name}#{copies + 1}" if copies else name
+        node.set_friendly_name(own)
+        named[own] = checkpoint.info(name).shape
     return named
 
 
@@ -62,7 +60,8 @@ def check_used(model: Any, torch_model: Any) -> None:
 
 
 def normalise(model: Any) -> None:
-    """Renumber the nodes that OpenVINO numbers by a counter of the process."""
+    """Renumber the graph and the nodes that OpenVINO numbers by counters of the process."""
+    model.set_friendly_name("Model0")
     count = 0
     for node in model.get_ordered_ops():
         if _NUMBERED.match(node.get_friendly_name()) and "." not in node.get_friendly_name():
@@ -102,9 +101,3 @@ def _is_inlined(torch_model: Any, module: str, reached: set[str]) -> bool:
 
     usual = (torch.nn.Linear, torch.nn.Embedding)
     return not isinstance(torch_model.get_submodule(module), usual) and module.rpartition(".")[0] in reached - {""}
-
-
-def array(node: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """Return a constant's values without copying them (bfloat16 as its bits in uint16)."""
-    data: np.ndarray[Any, np.dtype[Any]] = node.data
-    return data.view(np.uint16) if node.get_element_type().get_type_name() == "bf16" else data

@@ -203,7 +203,7 @@ def config_with_text_for_a_number(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.update(hidden_size="64"))
 
 
-@fault("tokenizer cannot be converted")
+@fault("has no tokenizer")
 def no_tokenizer(folder: Path) -> None:
     for path in folder.glob("tokenizer*"):
         path.unlink()
@@ -212,6 +212,18 @@ def no_tokenizer(folder: Path) -> None:
 @fault("tokenizer cannot be converted")
 def corrupt_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
+
+
+@fault("has 4096 tokens, the model 4000")
+def tokenizer_larger_than_the_vocabulary(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    edit(folder / "config.json", lambda c: c.update(vocab_size=4000))
+    for path in shards(folder):
+        tensors = load_file(path)
+        for name in {"model.embed_tokens.weight", "lm_head.weight"} & set(tensors):
+            tensors[name] = tensors[name][:4000].clone()
+        save_file(tensors, path)
 
 
 def _with_value(folder: Path, bits: int) -> None:

@@ -15,10 +15,6 @@ import pytest
 
 from ..bad.checkpoints import FAULTS
 
-MAY_BE_SILENT_IN_A_PLAN = {
-    "weight_is_nan", "weight_is_infinite", "no_tokenizer", "corrupt_tokenizer",
-}  # fmt: skip
-
 
 def edgeconv(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "400"}

@@ -13,7 +13,7 @@ from edgeconv.core.manifest import LOG_NAME, read_manifest
 from edgeconv.pipeline import Job, plan, run
 from edgeconv.quantize.scheme import Request
 
-from ..ir import ACCURATE, Runner
+from ..ir import ACCURATE, Runner, torch_logits, torch_model
 
 FILES = {
     "openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_tokenizer.bin",
@@ -68,9 +68,10 @@ def test_assumed_values_are_in_the_plan_and_the_manifest(builtin_model: Path, tm
     del config["rms_norm_eps"]
     (source / "config.json").write_text(json.dumps(config))
     job = Job(str(source), Request("int8"), output=tmp_path / "ov")
-    assert any(s.startswith("rms_norm_eps") for s in plan(job).assumed)
-    assert ("assumed", plan(job).assumed[0]) in plan(job).rows()
-    assert read_manifest(run(job).path).assumed == plan(job).assumed
+    planned = plan(job)
+    assert any(s.startswith("rms_norm_eps") for s in planned.assumed)
+    assert ("assumed", planned.assumed[0]) in planned.rows()
+    assert read_manifest(run(job).path).assumed == planned.assumed
 
 
 @pytest.mark.slow
@@ -105,10 +106,7 @@ def test_real_model_generates_the_same_64_tokens_everywhere(
     import numpy as np
     import openvino as ov
     import openvino_genai
-    import torch
     from transformers import AutoTokenizer
-
-    from ..ir import torch_model
 
     source = request.getfixturevalue(form)
     out = run(Job(str(source), Request("bf16"), output=tmp_path / "ov")).path
@@ -116,10 +114,9 @@ def test_real_model_generates_the_same_64_tokens_everywhere(
     message = [{"role": "user", "content": "Write about the sea."}]
     ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=True)["input_ids"]
     plain = Runner(out / "openvino_model.xml").greedy(ids, 64)
-    reference = torch_model(source).generate(
-        torch.tensor([ids]), max_new_tokens=64, min_new_tokens=64, do_sample=False, eos_token_id=None
-    )
-    assert reference[0, len(ids) :].tolist() == plain
+    # the reference need not decode: it chooses the same tokens if it agrees with each one after those before it
+    reference = torch_logits(torch_model(source), ids + plain)[len(ids) - 1 : -1]
+    assert reference.argmax(-1).tolist() == plain
     config = openvino_genai.GenerationConfig(max_new_tokens=64, ignore_eos=True, do_sample=False)
     pipe = openvino_genai.LLMPipeline(str(out), "CPU", **ACCURATE)
     made = pipe.generate(ov.Tensor(np.array([ids], np.int64)), config)
