@@ -139,7 +139,15 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
         progress.note(f"{label}: {value}")
     known = {file.path: file.sha256 for file in fetched.files if file.sha256}
     with staged(planned.output) as folder:
-        manifest = _convert(job, planned, choice, checkpoint, known, folder, progress)
+        manifest = _convert(
+            job,
+            planned=planned,
+            choice=choice,
+            checkpoint=checkpoint,
+            known=known,
+            folder=folder,
+            progress=progress,
+        )
         manifest.write(folder)
         seconds = time.time() - started
         _write_log(folder, job, fetched.path, started, seconds)
@@ -189,7 +197,14 @@ def _plan(job: Job, checkpoint: Checkpoint, repo_id: str | None, commit: str | N
 
 
 def _convert(
-    job: Job, planned: Plan, choice: Choice, checkpoint: Checkpoint, known: dict[str, str], folder: Path, progress: Progress
+    job: Job,
+    *,
+    planned: Plan,
+    choice: Choice,
+    checkpoint: Checkpoint,
+    known: dict[str, str],
+    folder: Path,
+    progress: Progress,
 ) -> Manifest:
     from .convert.openvino import assets
     from .convert.openvino.tokenizer import TokenizerExport

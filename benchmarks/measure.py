@@ -29,6 +29,7 @@ class Measured:
     written: int
 
     def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
         return asdict(self)
 
 

@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES, default="default")
     parser.add_argument("--engine", choices=("stream", "trace"), default="stream")
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--alone", action="store_true", help="do not run the peer (it needs more memory than some machines have)")
+    parser.add_argument(
+        "--alone", action="store_true", help="do not run the peer (it needs more memory than some machines have)"
+    )
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeconv-bench")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -95,7 +97,9 @@ def compare(source: Path, case: str, engine: str, pairs: int, work: Path, *, alo
 def table(result: dict[str, Any]) -> str:
     """Render medians and ratios."""
     names = list(result["runs"])
-    lines = [f"{result['source']}, {result['case']}, engine {result['engine']}, {len(result['runs'][names[0]])} runs each"]
+    lines = [
+        f"{result['source']}, {result['case']}, engine {result['engine']}, {len(result['runs'][names[0]])} runs each"
+    ]
     lines.append(f"{'':10} " + " ".join(f"{name:>14}" for name in names) + f" {'ratio (min–max)':>22}")
     for figure in FIGURES:
         columns = [[run[figure] for run in result["runs"][name]] for name in names]

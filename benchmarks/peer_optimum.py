@@ -1,6 +1,6 @@
 """optimum-cli with its version cap on `glm` lifted, so that it can be measured at all; everything else is its own.
 
-    python -m benchmarks.peer_optimum export openvino --model DIR --task text-generation-with-past --weight-format int4 OUT
+python -m benchmarks.peer_optimum export openvino --model DIR --task text-generation-with-past --weight-format int4 OUT
 """
 
 import sys

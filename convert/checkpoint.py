@@ -42,6 +42,11 @@ class Checkpoint:
         return str(self.config["model_type"])
 
     @property
+    def has_weights(self) -> bool:
+        """False if only the shards' headers are here."""
+        return not any(isinstance(shard, Header) for shard in self.shards.values())
+
+    @property
     def names(self) -> set[str]:
         """Names of all tensors."""
         return set(self._home)

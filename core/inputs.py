@@ -19,7 +19,9 @@ class InputDigests:
         self._folder = folder
         self._names = names
         self._known = known
-        self._task = progress.task("Hashing the source", sum((folder / n).stat().st_size for n in names if n not in known))
+        self._task = progress.task(
+            "Hashing the source", sum((folder / n).stat().st_size for n in names if n not in known)
+        )
         self._digests: dict[str, FileDigest] = {}
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)

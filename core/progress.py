@@ -38,10 +38,11 @@ class Silent:
     """A Progress that says nothing: for libraries' callers and for tests."""
 
     def task(self, description: str, total: int | None = None) -> Task:
+        """Give a task that nobody watches."""
         return _SilentTask()
 
     def note(self, message: str) -> None:
-        pass
+        """Drop it."""
 
     def detail(self, message: str) -> None:
-        pass
+        """Drop it."""

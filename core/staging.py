@@ -26,7 +26,9 @@ def check_output(target: Path, *, force: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise OutputError(f"{target} exists and is not a folder.", "Choose another --output.")
     if target.is_dir() and any(target.iterdir()) and not force:
-        raise OutputError(f"{target} exists and is not empty.", "Repeat with --force to replace it, or choose another --output.")
+        raise OutputError(
+            f"{target} exists and is not empty.", "Repeat with --force to replace it, or choose another --output."
+        )
     if target.is_dir() and any(target.iterdir()) and not _is_replaceable(target):
         raise OutputError(
             f"{target} holds files that no conversion wrote; --force replaces only converted models.",
@@ -69,8 +71,8 @@ def staged(target: Path) -> Iterator[Path]:
         raise _explain(error, target.parent) from error
     try:
         yield folder
+        _sync(folder)  # takes seconds, during which .pid keeps another run's sweep away
         (folder / ".pid").unlink()
-        _sync(folder)
         _publish(folder, target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):

@@ -178,5 +178,3 @@ def _refuse_undivided(weights: Sequence[Weight], scheme: Scheme) -> None:
         f"({len(weights)} weights, for example {weights[0].name}).",
         f"Sizes that divide every row: {sizes}. Or use --group-size-fallback adjust, or leave --group-size out.",
     )
-
-

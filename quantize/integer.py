@@ -86,9 +86,7 @@ def int8_error(weights: Array) -> float:
     if lib is not None:
         error = ctypes.c_double()
         _check(
-            lib.ec_int8_error(
-                weights.ctypes.data, native.DTYPES[weights.dtype], *weights.shape, ctypes.byref(error)
-            )
+            lib.ec_int8_error(weights.ctypes.data, native.DTYPES[weights.dtype], *weights.shape, ctypes.byref(error))
         )
         return error.value
     values = to_float32(weights)

@@ -43,4 +43,6 @@ def compress(model: Any, scheme: Scheme, ignored: Sequence[str] = ()) -> Any:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars and tables are not our data
             return nncf.compress_weights(model, **options)
     except (nncf.ValidationError, nncf.ParameterNotSupportedError, nncf.UnsupportedModelError) as error:
-        raise ConversionError(f"NNCF refuses this compression: {error}.", "Choose another precision or group size.") from error
+        raise ConversionError(
+            f"NNCF refuses this compression: {error}.", "Choose another precision or group size."
+        ) from error

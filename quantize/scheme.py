@@ -28,7 +28,17 @@ ONLY_GROUP = {"mxfp4": 32, "mxfp8_e4m3": 32, "nvfp4": 16}
 MIN_ADJUSTED_GROUP = 32
 """`AdvancedCompressionParameters.min_adjusted_group_size` of NNCF."""
 
-_BITS = {"int2_sym": 2, "int3_sym": 3, "fp8_e4m3": 8, "mxfp8_e4m3": 8, "int8_asym": 8, "int8_sym": 8}
+_BITS = {
+    "fp32": 32,
+    "bf16": 16,
+    "fp16": 16,
+    "int2_sym": 2,
+    "int3_sym": 3,
+    "fp8_e4m3": 8,
+    "mxfp8_e4m3": 8,
+    "int8_asym": 8,
+    "int8_sym": 8,
+}
 _PER_CHANNEL = -1
 
 
@@ -78,9 +88,7 @@ class Scheme:
     @property
     def bits(self) -> int:
         """Bits of one weight in `mode`."""
-        if not self.compresses:
-            return 32 if self.mode == "fp32" else 16
-        return _BITS.get(self.mode, 4)
+        return bits_of(self.mode)
 
     @property
     def exact(self) -> bool:
@@ -102,6 +110,11 @@ class Scheme:
         return asdict(self)
 
 
+def bits_of(mode: str) -> int:
+    """Bits of one weight, scales and zero points left out."""
+    return _BITS.get(mode, 4)
+
+
 def resolve(request: Request, family_default: dict[str, Any] | None = None, family: str = "") -> Scheme:
     """Complete a request with the family's published choice, else with NNCF's and optimum's defaults.
 
@@ -111,9 +124,7 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         UsageError: a combination that NNCF refuses.
     """
     if request.precision not in PRECISIONS:
-        raise UsageError(
-            f"Unknown precision {request.precision!r}.", "One of: " + ", ".join(PRECISIONS) + "."
-        )
+        raise UsageError(f"Unknown precision {request.precision!r}.", "One of: " + ", ".join(PRECISIONS) + ".")
     if request.precision in FLOAT_PRECISIONS:
         _refuse_compression_options(request)
         return Scheme(precision=request.precision, mode=request.precision, backup="none", chosen_by="user")

@@ -36,7 +36,7 @@ def weights(path: Path) -> dict[str, np.ndarray]:
     shapes: dict[str, tuple[int, ...]] = {}
     for node in ov.Core().read_model(path).get_ordered_ops():
         name = node.get_friendly_name()
-        if node.get_type_name() == "Constant" and (name.startswith("model.") or name.startswith("lm_head.")):
+        if node.get_type_name() == "Constant" and name.startswith(("model.", "lm_head.")):
             stem, _, part = name.partition("/")
             found.setdefault(stem, {})[part] = _as_float(node)
             if not part:
@@ -71,7 +71,9 @@ class Runner:
     def __init__(self, path: Path, config: dict[str, str] | None = None) -> None:
         import openvino as ov
 
-        self._request = ov.Core().compile_model(path, "CPU", ACCURATE if config is None else config).create_infer_request()
+        self._request = (
+            ov.Core().compile_model(path, "CPU", ACCURATE if config is None else config).create_infer_request()
+        )
 
     def logits(self, ids: list[int], start: int = 0) -> np.ndarray:
         """float32 [n, vocab]; `start` continues after that many cached positions."""

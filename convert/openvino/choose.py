@@ -34,7 +34,9 @@ def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source") -
     if rope not in ("source", "fused"):
         raise UsageError(f"Unknown row order {rope!r}.", "--rope is source or fused.")
     if rope == "fused" and choice.engine != "stream":
-        raise UsageError("--rope fused needs the stream engine.", f"This checkpoint takes the trace engine: {choice.reason}.")
+        raise UsageError(
+            "--rope fused needs the stream engine.", f"This checkpoint takes the trace engine: {choice.reason}."
+        )
     if rope == "fused" and choice.decoder and not choice.decoder.rope.interleaved:
         raise UsageError(
             f"--rope fused changes nothing for {choice.decoder.family}: its rows lie in that order already.",
@@ -48,7 +50,9 @@ def _stream_or_trace(config: dict[str, Any], engine: str) -> Choice:
         decoder = families.decoder(config)
     except NotExpressible as reason:
         if engine == "stream":
-            raise UsageError(f"The stream engine cannot take this checkpoint: {reason}.", "Use --engine auto.") from reason
+            raise UsageError(
+                f"The stream engine cannot take this checkpoint: {reason}.", "Use --engine auto."
+            ) from reason
         return _trace(config, str(reason))
     return Choice("stream", f"the block of {decoder.family} is known", decoder)
 

@@ -40,7 +40,13 @@ def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> li
         element = one.node.get_element_type().get_type_name()
         assignment = table[one.weight.name]
         precision = scheme.mode if not scheme.compresses else "int"
-        stored = store(one.weight.name, _SAFETENSORS[element], one.weight.shape, assignment, precision)
+        stored = store(
+            one.weight.name,
+            dtype=_SAFETENSORS[element],
+            shape=one.weight.shape,
+            assignment=assignment,
+            precision=precision,
+        )
         if assignment.mode is not None or stored.values.element != element:
             planned.append(stored)
     return planned

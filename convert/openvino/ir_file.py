@@ -55,7 +55,9 @@ def dequantised(stored: Stored, constant: Any) -> Any:
 
     if stored.assignment.mode is None:
         value = constant(stored.values)
-        return value if stored.values.element == "f32" else ops.convert(value, np.float32, name=f"{stored.name}/convert")
+        return (
+            value if stored.values.element == "f32" else ops.convert(value, np.float32, name=f"{stored.name}/convert")
+        )
     name = stored.name
     value = ops.convert(constant(stored.values), np.float16)
     if stored.zero_point:

@@ -82,7 +82,13 @@ class Stored:
 
 
 def store(
-    name: str, dtype: str, shape: tuple[int, ...], assignment: Assignment, precision: str, row_order: Array | None = None
+    name: str,
+    *,
+    dtype: str,
+    shape: tuple[int, ...],
+    assignment: Assignment,
+    precision: str,
+    row_order: Array | None = None,
 ) -> Stored:
     """Decide how a tensor lies in the IR.
 
@@ -95,7 +101,9 @@ def store(
         row_order: a permutation of the rows.
     """
     if assignment.mode is None:
-        return Stored(name, shape, assignment, Part(name, _float_element(dtype, shape, precision), shape), None, None, row_order)
+        return Stored(
+            name, shape, assignment, Part(name, _float_element(dtype, shape, precision), shape), None, None, row_order
+        )
     rows, cols = shape
     grouped = assignment.group_size != -1
     groups = cols // assignment.group_size if grouped else 1

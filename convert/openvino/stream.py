@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ...core.errors import CheckpointError
 from ...core.progress import Progress
 from ...quantize.assign import Assignment, Weight, assign, ratio_defining
-from ...quantize.scheme import Scheme
+from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
 from ..families.decoder import Decoder, Rope
 from . import ir_file, rt_info, stream_graph, stream_write
@@ -94,7 +94,7 @@ def export(
     if scheme.compresses and (compressor == "nncf" or not scheme.exact):
         from .stream_nncf import export_with_nncf
 
-        return export_with_nncf(checkpoint, decoder, scheme, out, orders, progress)
+        return export_with_nncf(checkpoint, decoder, scheme, out, orders=orders, progress=progress)
     plain = _stored(checkpoint, decoder, {}, scheme, orders)
     error = None
     if scheme.ratio < 1:
@@ -143,27 +143,36 @@ def _stored(
     checkpoint: Checkpoint, decoder: Decoder, table: dict[str, Assignment], scheme: Scheme, orders: dict[str, Any]
 ) -> list[Stored]:
     return [
-        store(name, checkpoint.info(name).dtype, shape, table.get(name, Assignment(None)), scheme.mode, orders.get(name))
+        store(
+            name,
+            dtype=checkpoint.info(name).dtype,
+            shape=shape,
+            assignment=table.get(name, Assignment(None)),
+            precision=scheme.mode,
+            row_order=orders.get(name),
+        )
         for name, shape in decoder.tensors().items()
     ]
 
 
 def predicted_size(checkpoint: Checkpoint, decoder: Decoder, scheme: Scheme) -> int:
-    """Return the bytes of the .bin, from shapes alone; for a ratio below 1 with its first choice of weights, which differs little."""
-    sizes = {w.name: w.size for w in weights(decoder)}
-    table = assign(weights(decoder), scheme, lambda w: float(sizes[w.name]))
+    """Return the bytes of the .bin, from shapes alone.
+
+    Which weights a ratio below 1 compresses further is not known yet: their number is, to within one weight.
+    """
+    table = assign(weights(decoder), scheme, lambda weight: float(weight.size))
     if scheme.compresses and not scheme.exact:
-        bits = {s: scheme.bits for s in sizes}
-        return sum(sizes[n] * bits[n] // 8 for n in sizes)
+        return sum(w.size * bits_of(table[w.name].mode or "bf16") // 8 for w in weights(decoder))
     return sum(s.size for s in _stored(checkpoint, decoder, table, scheme, {}))
 
 
 def _require_tied(checkpoint: Checkpoint) -> None:
     """A tied checkpoint may store its head as well, if it is the embedding."""
+    if not checkpoint.has_weights:
+        return  # a plan knows only headers; the run will look
     head, table = (checkpoint.tensor(n) for n in ("lm_head.weight", "model.embed_tokens.weight"))
     if head.dtype != table.dtype or head.shape != table.shape or not np.array_equal(head, table):
         raise CheckpointError(
             "config.json says that the embeddings are tied, but lm_head.weight differs from model.embed_tokens.weight.",
             'Set "tie_word_embeddings": false in config.json if the head is meant to be used.',
         )
-

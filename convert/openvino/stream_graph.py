@@ -134,9 +134,11 @@ class _Builder:
         ops, rope = self.ops, self.d.rope
         frequencies = ops.constant(rope.inverse_frequencies()[None, :, None], np.float32)
         steps = ops.convert(ops.unsqueeze(positions, self._i64(1)), np.float32)
-        angles = ops.transpose(ops.matmul(frequencies, steps, False, False, name="rotary/angles"), ops.constant([0, 2, 1], np.int32))
+        angles = ops.transpose(
+            ops.matmul(frequencies, steps, False, False, name="rotary/angles"), ops.constant([0, 2, 1], np.int32)
+        )
         angles = _pairs(self, angles) if rope.interleaved else ops.concat([angles, angles], -1)
-        return tuple(ops.unsqueeze(f(angles), self._i64(1)) for f in (ops.cos, ops.sin))  # type: ignore[return-value]
+        return ops.unsqueeze(ops.cos(angles), self._i64(1)), ops.unsqueeze(ops.sin(angles), self._i64(1))
 
     def _rotate(self, states: Node) -> Node:
         """Rotate the first `rope.dim` dimensions of [batch, heads, n, head_dim]."""

@@ -32,6 +32,7 @@ def export_with_nncf(
     decoder: Decoder,
     scheme: Scheme,
     out: Path,
+    *,
     orders: dict[str, npt.NDArray[np.int64]],
     progress: Progress,
 ) -> Exported:
@@ -65,7 +66,14 @@ class _Views:
         """Return the float32 output of a tensor; the same node for the same name."""
         if name not in self._outputs:
             info = self._checkpoint.info(name)
-            stored = store(name, info.dtype, self._shapes[name], Assignment(None), "int", self._orders.get(name))
+            stored = store(
+                name,
+                dtype=info.dtype,
+                shape=self._shapes[name],
+                assignment=Assignment(None),
+                precision="int",
+                row_order=self._orders.get(name),
+            )
             self._outputs[name] = ir_file.dequantised(stored, self._constant)
         return self._outputs[name]
 

@@ -50,7 +50,9 @@ def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progres
     return lambda weight: errors[weight.name]
 
 
-def write_bin(checkpoint: Checkpoint, tensors: list[Stored], layout: Layout, path: Path, progress: Progress) -> FileDigest:
+def write_bin(
+    checkpoint: Checkpoint, tensors: list[Stored], layout: Layout, path: Path, progress: Progress
+) -> FileDigest:
     """Write the weights and the graph's small constants at their places.
 
     Raises:
@@ -63,8 +65,8 @@ def write_bin(checkpoint: Checkpoint, tensors: list[Stored], layout: Layout, pat
         for stored, zero_points, scales in _encoded(checkpoint, tensors, writer, layout, task):
             for part, data in zip(stored.parts[1:], tail(stored, zero_points, scales), strict=True):
                 writer.at(layout.offsets[part.name], data)
-        for offset, data in layout.small:
-            writer.at(offset, data)
+        for offset, constant in layout.small:
+            writer.at(offset, constant)
     task.finish()
     return FileDigest(size=writer.position, sha256=digest.hexdigest())
 

@@ -23,6 +23,7 @@ from ...core.errors import CheckpointError
 from ...core.manifest import FileDigest
 from ...core.progress import Progress, Task
 from ...quantize import integer
+from .ir_file import mark_decompression
 from .stored import BLOCK, Stored, blocks, encode, tail
 from .stream_write import _in_order as in_order
 
@@ -101,6 +102,7 @@ def write(model: Any, weights: Weights, folder: Path, progress: Progress) -> Fil
         digest = FileDigest(size=out.size, sha256=out.digest.hexdigest())
     task.finish()
     path.write_text(_CONST.sub(lambda m: f'{m[1]}offset="{next(offsets)}" size="{m["size"]}"', text), "utf-8")
+    mark_decompression(path)
     return digest
 
 

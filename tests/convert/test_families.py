@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.families import STREAMED, decoder
-from edgeconv.convert.families import glm, llama, phi3
+from edgeconv.convert.families import STREAMED, decoder, glm, llama, phi3
 from edgeconv.convert.families.decoder import NotExpressible
 from edgeconv.core.errors import CheckpointError
 

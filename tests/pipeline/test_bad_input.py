@@ -19,12 +19,20 @@ from ..bad.checkpoints import FAULTS
 def edgeconv(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "400"}
     return subprocess.run(
-        [sys.executable, "-m", "edgeconv", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "edgeconv", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
 def snapshot(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -58,7 +66,9 @@ def test_fault(name: str, tiny_model: Callable[..., Path], tmp_path: Path) -> No
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
-def test_bad_options(arguments: list[str], code: int, says: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_bad_options(
+    arguments: list[str], code: int, says: str, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
     model = str(tiny_model("llama"))
     done = edgeconv("openvino", *[model if a == "MODEL" else a for a in arguments], cwd=tmp_path)
     assert done.returncode == code, done.stderr

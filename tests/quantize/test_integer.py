@@ -48,7 +48,9 @@ def nncf_compress(weights: np.ndarray, mode: str, group: int):
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float16, np.float32], ids=["bf16", "fp16", "fp32"])
-@pytest.mark.parametrize(("cols", "group"), [(256, 32), (256, 64), (256, 128), (256, -1), (192, 96), (217, -1), (63, 21)])
+@pytest.mark.parametrize(
+    ("cols", "group"), [(256, 32), (256, 64), (256, 128), (256, -1), (192, 96), (217, -1), (63, 21)]
+)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_byte_is_that_of_nncf(mode: str, cols: int, group: int, kind: type) -> None:
     if mode.startswith("int8") and group != -1:

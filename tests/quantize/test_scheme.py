@@ -69,14 +69,16 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("request_", REFUSED, ids=lambda r: repr(r))
+@pytest.mark.parametrize("request_", REFUSED, ids=repr)
 def test_what_nncf_refuses_is_refused_before(request_: Request) -> None:
     with pytest.raises(UsageError) as caught:
         resolve(request_)
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("request_", [r for r in REFUSED if r.precision in ("int8", "mxfp4", "nvfp4", "int4")], ids=repr)
+@pytest.mark.parametrize(
+    "request_", [r for r in REFUSED if r.precision in ("int8", "mxfp4", "nvfp4", "int4")], ids=repr
+)
 def test_nncf_refuses_them_indeed(request_: Request) -> None:
     """Our rules are not stricter than theirs, but for names that no NNCF option could carry."""
     import nncf
@@ -85,7 +87,9 @@ def test_nncf_refuses_them_indeed(request_: Request) -> None:
 
     if request_.backup_precision == "int2" or request_.group_size_fallback == "maybe":
         pytest.skip("not expressible in NNCF's types")
-    mode = nncf.CompressWeightsMode({"int8": "int8_asym", "int4": "int4_asym"}.get(request_.precision, request_.precision))
+    mode = nncf.CompressWeightsMode(
+        {"int8": "int8_asym", "int4": "int4_asym"}.get(request_.precision, request_.precision)
+    )
     names = set(inspect.signature(algorithm.check_user_compression_configuration).parameters)
     options = dict.fromkeys(names) | {"mode": mode, "subset_size": 128}
     options |= {"ratio": request_.ratio, "group_size": request_.group_size, "all_layers": request_.all_layers}

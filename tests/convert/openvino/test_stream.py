@@ -36,7 +36,9 @@ def export(source: Path, out: Path, request: Request, **options: str) -> Path:
 
 
 @pytest.mark.parametrize("model_type", STREAMED)
-@pytest.mark.parametrize("request_", [Request("bf16"), Request("int8"), Request("int4", group_size=32)], ids=lambda r: r.precision)
+@pytest.mark.parametrize(
+    "request_", [Request("bf16"), Request("int8"), Request("int4", group_size=32)], ids=lambda r: r.precision
+)
 def test_conversion_error_of_every_family(
     model_type: str, request_: Request, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -78,16 +80,27 @@ def test_variants_of_the_block(name: str, tiny_model: Callable[..., Path], tmp_p
     assert np.abs(logits - torch_logits(torch_model(source), IDS)).max() < FULL_PRECISION
 
 
-@pytest.mark.parametrize("request_", [
-    Request("int4_sym", group_size=128), Request("int4_asym", group_size=64, ratio=0.8), Request("int4_sym", group_size=32, ratio=0.6),
-    Request("int4_asym", group_size=-1, ratio=0.8), Request("int4_sym", all_layers=True, ratio=0.8), Request("int8"), Request("int8_sym"),
-    Request("int4_sym", backup_precision="none"), Request("int4_asym", backup_precision="int8_sym", ratio=0.6),
-], ids=repr)  # fmt: skip
+COMPRESSED = [
+    Request("int4_sym", group_size=128),
+    Request("int4_asym", group_size=64, ratio=0.8),
+    Request("int4_sym", group_size=32, ratio=0.6),
+    Request("int4_asym", group_size=-1, ratio=0.8),
+    Request("int4_sym", all_layers=True, ratio=0.8),
+    Request("int4_sym", backup_precision="none"),
+    Request("int4_asym", backup_precision="int8_sym", ratio=0.6),
+    Request("int8"),
+    Request("int8_sym"),
+]
+
+
+@pytest.mark.parametrize("request_", COMPRESSED, ids=repr)
 @pytest.mark.parametrize(("model_type", "tied"), [("glm", True), ("llama", False)])
 def test_constants_are_those_of_nncf(
     model_type: str, tied: bool, request_: Request, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    source = tiny_model(model_type, hidden_size=256, head_dim=64, intermediate_size=384, tie_word_embeddings=tied, num_hidden_layers=3)
+    source = tiny_model(
+        model_type, hidden_size=256, head_dim=64, intermediate_size=384, tie_word_embeddings=tied, num_hidden_layers=3
+    )
     ours = constants(export(source, tmp_path / "ours", request_))
     theirs = constants(export(source, tmp_path / "theirs", request_, compressor="nncf"))
     assert ours == theirs
@@ -178,7 +191,9 @@ def test_a_tensor_without_a_place_is_refused(tiny_model: Callable[..., Path], tm
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_stored_head_of_a_tied_model_must_be_the_embedding(same: bool, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_stored_head_of_a_tied_model_must_be_the_embedding(
+    same: bool, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
     from safetensors.torch import load_file, save_file
 
     source = shutil.copytree(tiny_model("llama", tie_word_embeddings=True), tmp_path / "model")
