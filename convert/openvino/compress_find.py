@@ -18,6 +18,7 @@ _WEIGHTED = (
     "GroupConvolutionBackpropData",
 )  # fmt: skip
 _TRANSPARENT = ("Convert", "FakeQuantize", "FakeConvert", "Reshape")
+_MOVING = ("Transpose", "Concat", "Reshape", "Unsqueeze", "Squeeze", "Tile", "Broadcast", "Gather", "Slice")
 _FLOATS = ("f16", "bf16", "f32", "f64")
 _EMBEDDING_INPUTS = ("f16", "f32", "f64")
 
@@ -104,16 +105,28 @@ def _matrix(operation: Any, port: int, constant: Any) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _feeds_rope(matmul: Any) -> bool:
-    """True for positions × inverse frequencies: MatMul → Transpose and/or Concat → Cos and Sin."""
-    if matmul.get_type_name() != "MatMul":
+def rope_products(model: Any) -> list[str]:
+    """Return the names of the products positions × inverse frequencies.
+
+    NNCF knows those that a Transpose and a Concat lead to Cos and Sin, and would compress the frequencies of others
+    (Cohere's): float16 scales turn them by whole radians at position 4,000.
+    """
+    return [operation.get_friendly_name() for operation, _, _ in _uses(model) if _feeds_rope(operation)]
+
+
+def _feeds_rope(product: Any) -> bool:
+    """True if a product of two matrices leads to Cos and Sin by operations that only move values about."""
+    if product.get_type_name() != "MatMul":
         return False
-    return any(
-        {"Cos", "Sin"} <= {consumer.get_type_name() for consumer in _consumers(end)}
-        for middle in _consumers(matmul)
-        if middle.get_type_name() in ("Transpose", "Concat")
-        for end in [middle, *(c for c in _consumers(middle) if c.get_type_name() == "Concat")]
-    )
+    reached, ends = [product], set()
+    while reached:
+        for reader in _consumers(reached.pop()):
+            kind = reader.get_type_name()
+            if kind in _MOVING:
+                reached.append(reader)
+            else:
+                ends.add(kind)
+    return {"Cos", "Sin"} <= ends
 
 
 def _consumers(node: Any) -> list[Any]:

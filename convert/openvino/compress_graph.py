@@ -54,26 +54,22 @@ def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> li
 
 def replace(found: Found, stored: Stored, constant: StandIns) -> None:
     """Let everything that reads the weight read its de-quantised (or converted) stand-in instead."""
+    from openvino import opset13 as ops
+
     node, compressed = found.node, stored.assignment.mode is not None
     new = _dequantised(stored, found.port, constant) if compressed else constant(stored.values)
+    same = new
+    if new.get_element_type() != node.get_element_type():
+        same = ops.convert(new, node.get_element_type(), name=f"{stored.name}/convert")
     for target in node.output(0).get_target_inputs():
         reader = target.get_node()
         if reader.get_type_name() != "Convert":
-            target.replace_source_output(_as_type(new, node.get_element_type(), f"{stored.name}/convert"))
-        elif compressed or new.get_element_type() != reader.get_element_type():
+            target.replace_source_output(same.output(0))
+        elif reader.get_element_type() != new.get_element_type():
             target.replace_source_output(new.output(0))
-        else:
+        else:  # a conversion to the type that it has now
             for end in reader.output(0).get_target_inputs():
                 end.replace_source_output(new.output(0))
-
-
-def _as_type(value: Any, element: Any, name: str) -> Any:
-    """Convert for one reader. NNCF lets the readers of a tied float32 weight share a Convert; the CPU plugin then rounds
-    the de-quantised values to float16 for one of them, and with a Convert each it does not.
-    """
-    from openvino import opset13 as ops
-
-    return value.output(0) if value.get_element_type() == element else ops.convert(value, element, name=name).output(0)
 
 
 def _dequantised(stored: Stored, port: int, constant: StandIns) -> Any:

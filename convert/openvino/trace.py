@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import CheckpointError, ConversionError
@@ -122,7 +123,8 @@ def _trace(
         model = to_openvino(torch_model, compresses=scheme.compresses)
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConversionError(f"optimum-intel cannot export this {checkpoint.model_type}: {error}") from error
-    named = trace_names.adopt(model, checkpoint)
+    model = model.clone()  # leaves behind the nodes that nothing but the converter's memory still holds
+    named = trace_names.adopt(model, checkpoint, torch_model)
     trace_names.check_used(model, torch_model)
     task.finish()
     return model, named
@@ -171,7 +173,7 @@ def _compress_with_nncf(
     """Let NNCF compress the graph in memory, after a look at every weight: it does not object to a NaN."""
     _check_finite(checkpoint, set(), release)
     task = progress.task("Compressing with NNCF")
-    model = nncf_call.compress(model, scheme)
+    model = nncf_call.compress(model, scheme, compress_find.rope_products(model))
     task.finish()
     return model
 

@@ -1,7 +1,7 @@
 """A torch model becomes an `openvino.Model` with its cache as state: by optimum-intel's own configurations and patches.
 
-`optimum.exporters.openvino.export_pytorch` (2.2.0) does the work. Two of its global names are replaced while it runs: the
-one that would write the full-precision IR to disk, and the one that decides about tracing a second time to compare.
+`optimum.exporters.openvino.export_pytorch` (2.2.0) does the work. Some of its global names are replaced while it runs: above
+all the one that would write the full-precision IR to disk, and the one that decides about tracing again to compare.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ...core.errors import ConversionError
@@ -74,6 +75,7 @@ def _captured(convert: Any) -> Iterator[list[Any]]:
     replaced = {
         "save_model": lambda model, *_: models.append(model),
         "allow_skip_tracing_check": lambda *_: True,  # else torch.jit.trace runs the model twice more
+        "gc": SimpleNamespace(collect=lambda: 0),  # it collects twice, which walks over all of torch
     }
     originals = {name: getattr(convert, name) for name in replaced}
     for name, value in replaced.items():

@@ -13,28 +13,30 @@ _MODULE = re.compile(r"^(?:__module|self)\.([^/]+)")
 _NUMBERED = re.compile(r"^([A-Za-z]+\d*)_\d+$")
 
 
-def adopt(model: Any, checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
+def adopt(model: Any, checkpoint: Checkpoint, torch_model: Any) -> dict[str, tuple[int, ...]]:
     """Name each constant after the tensor it holds.
 
     A constant over a shard's own bytes is known by its address; one that was cast, or folded with another (Gemma's 1 + w),
-    by the module that reads it and its number of elements.
+    by the module that reads it and its number of elements. What transformers merges (experts) has the parameter's name.
 
     Returns:
-        name → the tensor's shape in the checkpoint, in the graph's order. One tensor may have become two constants: the
-        second is called `name#2`.
+        name → the tensor's shape, in the graph's order. One tensor may have become two constants: the second is called
+        `name#2`.
     """
+    shapes = {name: tuple(parameter.shape) for name, parameter in torch_model.named_parameters()}
+    shapes |= {name: checkpoint.info(name).shape for name in checkpoint.names}
     homes = {checkpoint.tensor(name).ctypes.data: name for name in sorted(checkpoint.names)}
     named: dict[str, tuple[int, ...]] = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or not _is_float(node):
             continue
-        name = homes.get(node.data.ctypes.data) or _by_module(node, checkpoint)
+        name = homes.get(node.data.ctypes.data) or _by_module(node, shapes)
         if name is None:
             continue
         copies = sum(1 for other in named if other.split("#")[0] == name)
         own = f"{name}#{copies + 1}" if copies else name
         node.set_friendly_name(own)
-        named[own] = checkpoint.info(name).shape
+        named[own] = shapes[name]
     return named
 
 
@@ -73,7 +75,7 @@ def _is_float(node: Any) -> bool:
     return node.get_element_type().get_type_name() in ("bf16", "f16", "f32")
 
 
-def _by_module(node: Any, checkpoint: Checkpoint) -> str | None:
+def _by_module(node: Any, shapes: dict[str, tuple[int, ...]]) -> str | None:
     elements = math.prod(node.get_output_shape(0))
     if elements < 2:
         return None
@@ -85,7 +87,7 @@ def _by_module(node: Any, checkpoint: Checkpoint) -> str | None:
         module = re.sub(r"\._openvino_orig_(weight|bias)$", "", match[1])
         kinds = ("bias",) if match[1].endswith("bias") else ("weight", "bias")
         for name in [match[1], *(f"{module}.{kind}" for kind in kinds)]:
-            if name in checkpoint.names and checkpoint.info(name).size == elements:
+            if name in shapes and math.prod(shapes[name]) == elements:
                 return name
     return None
 

@@ -1,0 +1,1 @@
+"""What a validation found, and its renderings: JSON, Markdown, JUnit, HTML."""

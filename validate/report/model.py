@@ -1,0 +1,156 @@
+"""The report: one value object that the validator fills and every rendering reads.
+
+`parity.json` is this model dumped; its JSON schema stands in docs/parity.schema.json.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Status = Literal["passed", "failed", "skipped"]
+RungName = Literal["structure", "template", "tokens", "logits", "decode", "generation"]
+ComparisonName = Literal["noise_floor", "conversion", "quantisation", "runtime", "long_context"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class Estimate(_Model):
+    """A figure with the 95 % confidence interval of a bootstrap over documents (None where it has none)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Histogram(_Model):
+    """Counts of tokens by KL: `edges` has one more entry than `counts`; the first bin takes everything below."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class PositionBlock(_Model):
+    """Figures of the positions [start, stop) of all documents."""
+
+    start: int
+    stop: int
+    tokens: int
+    mean_kl: float
+    top1: float
+    max_abs_logit: float
+
+
+class Comparison(_Model):
+    """Two sets of logits over the same tokens, the reference's first.
+
+    `figures` holds, by name: mean_kl, median_kl, kl_90, kl_95, kl_99, kl_99_9, max_kl (nats); top1, top5, top10
+    (shares of 1); mean_dp, rms_dp, dp_1, dp_5, dp_95, dp_99 (change of the probability of the token that follows, in
+    percentage points); ppl_reference, ppl_artefact, ln_ppl_ratio; max_abs_logit, mean_abs_logit, cosine; not_finite (count).
+    """
+
+    name: ComparisonName
+    reference: str
+    artefact: str
+    tokens: int
+    documents: int
+    figures: dict[str, Estimate]
+    histogram: Histogram
+    positions: list[PositionBlock]
+
+
+class Alternative(_Model):
+    """One of the most probable tokens at a position, with its probability under both models."""
+
+    text: str
+    reference: float
+    artefact: float
+
+
+class TokenScore(_Model):
+    """One token of the suite: its text, and the KL of the prediction that was made *before* it (None for the first)."""
+
+    text: str
+    kl: float | None = None
+    alternatives: list[Alternative] = []
+
+
+class DocumentScore(_Model):
+    """One document of the suite, token by token, under the quantisation comparison."""
+
+    name: str
+    kind: str
+    mean_kl: float
+    tokens: list[TokenScore]
+
+
+class GenerationPair(_Model):
+    """One greedy answer beside the reference's choices.
+
+    `divergence` is the index of the first generated token that the reference would not have chosen (None: none);
+    `reference_token` is what it would have chosen there, `gap` the difference of the reference's two best logits there, `near_tie`
+    whether that gap is below the noise of bfloat16.
+    """
+
+    prompt: str
+    artefact_text: str
+    reference_text: str
+    tokens: int
+    divergence: int | None = None
+    reference_token: str | None = None
+    artefact_token: str | None = None
+    gap: float | None = None
+    near_tie: bool | None = None
+
+
+class Rung(_Model):
+    """One step of the ladder: what it found, in a sentence, and each failure in a sentence of its own."""
+
+    name: RungName
+    status: Status
+    summary: str
+    failures: list[str] = []
+    warnings: list[str] = []
+    figures: dict[str, float] = {}
+    seconds: float = 0.0
+
+
+class BudgetLine(_Model):
+    """One budget: `value` is the bad end of the figure's confidence interval, `limit` what it must not pass."""
+
+    metric: str
+    limit: float
+    value: float
+    higher_is_better: bool
+    passed: bool
+    reason: str
+
+
+class Subject(_Model):
+    """An artefact or a reference: what it is called, its digest, and facts to show as label → value."""
+
+    name: str
+    digest: str
+    facts: dict[str, str] = {}
+
+
+class Report(_Model):
+    """The whole of parity.json. `first_failed` names the first rung that failed, or "budget"."""
+
+    report: Literal[1] = 1
+    verdict: Literal["passed", "failed"]
+    first_failed: str | None
+    artefact: Subject
+    reference: Subject
+    suite: Subject
+    budgets: list[BudgetLine]
+    rungs: list[Rung]
+    comparisons: list[Comparison]
+    documents: list[DocumentScore]
+    generations: list[GenerationPair]
+    notes: list[str] = []
+    seconds: dict[str, float] = {}
+    versions: dict[str, str] = {}
