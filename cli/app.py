@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import chat, demo, doctor, inspect, openvino
+from . import cache, chat, demo, doctor, inspect, openvino, validate
 
 app = typer.Typer(
     name="edgeconv",
@@ -35,7 +35,9 @@ def _root(
 
 
 app.command("openvino", short_help="Convert a chat checkpoint to an OpenVINO IR.")(openvino.openvino)
+app.command("validate", short_help="Measure whether a converted model is still its checkpoint.")(validate.validate)
 app.command("inspect", short_help="Show a converted model and check its files.")(inspect.inspect)
 app.command("chat", short_help="Talk to a converted model.")(chat.chat)
 app.command("demo", short_help="Convert the built-in model and ask it questions.")(demo.demo)
 app.command("doctor", short_help="Check this machine and its libraries.")(doctor.doctor)
+app.add_typer(cache.cache, name="cache", short_help="Show or empty the cache of validations.")

@@ -82,7 +82,8 @@ def _dequantised(stored: Stored, port: int, constant: StandIns) -> Any:
     if stored.zero_point:
         zero = ops.convert(constant(stored.zero_point), Type.f16)
         value = ops.subtract(value, zero, name=f"{name}/zero_point/subtract")
-    value = ops.multiply(value, constant(stored.scale), name=f"{name}/fq_weights_{port}")
+    if stored.scale:
+        value = ops.multiply(value, constant(stored.scale), name=f"{name}/fq_weights_{port}")
     if stored.assignment.group_size != -1:
         value = ops.reshape(value, ops.constant(np.array(stored.shape, np.int64)), special_zero=False)
     return value

@@ -22,9 +22,11 @@ from ...quantize import integer, nncf_call
 from ...quantize.assign import Assignment, Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
+from ..safetensors_file import SafetensorsFile
 from . import compress_find, compress_graph, rt_info, trace_names, trace_write
 from .engine import Exported
 from .stream_nncf import entries
+from .trace_load import weights_of
 from .trace_support import supported
 
 __all__ = ["export", "supported", "weights"]
@@ -179,7 +181,7 @@ def _compress_with_nncf(
 
 
 def _check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: Callable[[Array], None]) -> None:
-    for name in sorted(checkpoint.names - checked_elsewhere):
+    for name in sorted(weights_of(checkpoint) - checked_elsewhere):
         values = checkpoint.tensor(name)
         try:
             integer.require_finite(values)
@@ -190,18 +192,17 @@ def _check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: 
 
 def _releaser(checkpoint: Checkpoint) -> Callable[[Array], None]:
     """Return a function that gives back the pages of an array, if it is a part of a mapped shard."""
-    shards = []
+    shards: list[tuple[int, SafetensorsFile]] = []
     for file in checkpoint.shards.values():
-        for info in file.tensors.values():
-            if info.size:
-                base = file.view(info).ctypes.data - info.start
-                shards.append((base, base + file.size, file))
-                break
+        names = weights_of(checkpoint) & set(file.tensors)
+        if names and isinstance(file, SafetensorsFile):
+            info = file.tensors[min(names)]
+            shards.append((file.view(info).ctypes.data - info.start, file))
 
     def release(array: Array) -> None:
         start = array.ctypes.data
-        for first, end, file in shards:
-            if first <= start < end:
+        for first, file in shards:
+            if first <= start < first + file.size:
                 file.release(start - first, start - first + array.nbytes)
 
     return release

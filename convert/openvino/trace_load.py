@@ -16,6 +16,11 @@ UNUSED = ("*rotary_emb.inv_freq", "*.attn.bias", "*.masked_bias", "*.attention.b
 """Tensors of old checkpoints that hold no weights: buffers that transformers computes from the config."""
 
 
+def weights_of(checkpoint: Checkpoint) -> set[str]:
+    """Return the names of the tensors that a model must use."""
+    return {name for name in checkpoint.names if not any(fnmatch.fnmatch(name, pattern) for pattern in UNUSED)}
+
+
 def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
     """Build the model in the checkpoint's own type.
 
@@ -37,7 +42,7 @@ def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
             model, report = model_class.from_pretrained(
                 None,
                 config=config,
-                state_dict={name: _tensor(checkpoint, name) for name in checkpoint.names},
+                state_dict={name: _tensor(checkpoint, name) for name in weights_of(checkpoint)},
                 dtype="auto",
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, in our words
@@ -114,7 +119,7 @@ def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
             f"The checkpoint lacks {len(report['missing_keys'])} tensors, for example {min(report['missing_keys'])}.",
             "Its config.json promises them: the two do not belong together, or a shard is missing.",
         )
-    unused = sorted(n for n in report["unexpected_keys"] if not any(fnmatch.fnmatch(n, pattern) for pattern in UNUSED))
+    unused = sorted(report["unexpected_keys"])
     if unused:
         raise CheckpointError(
             f"{len(unused)} tensors of the checkpoint have no place in {type(model).__name__}, "

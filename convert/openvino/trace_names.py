@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.errors import CheckpointError
 from ..checkpoint import Checkpoint
+from .trace_load import weights_of
 
 _MODULE = re.compile(r"^(?:__module|self)\.([^/]+)")
 _NUMBERED = re.compile(r"^([A-Za-z]+\d*)_\d+$")
@@ -17,26 +18,28 @@ def adopt(model: Any, checkpoint: Checkpoint, torch_model: Any) -> dict[str, tup
     """Name each constant after the tensor it holds.
 
     A constant over a shard's own bytes is known by its address; one that was cast, or folded with another (Gemma's 1 + w),
-    by the module that reads it and its number of elements. What transformers merges (experts) has the parameter's name.
+    by the module that reads it and its number of elements. What transformers merges (experts) is called by the parameter, or
+    by the module if it is but a part of one.
 
     Returns:
-        name → the tensor's shape, in the graph's order. One tensor may have become two constants: the second is called
-        `name#2`.
+        name → the tensor's shape, in the graph's order. A second constant of one name is called `name#2`, and so on.
     """
     shapes = {name: tuple(parameter.shape) for name, parameter in torch_model.named_parameters()}
-    shapes |= {name: checkpoint.info(name).shape for name in checkpoint.names}
-    homes = {checkpoint.tensor(name).ctypes.data: name for name in sorted(checkpoint.names)}
+    modules = {name.rpartition(".")[0] for name in shapes}
+    names = sorted(weights_of(checkpoint))
+    shapes |= {name: checkpoint.info(name).shape for name in names}
+    homes = {checkpoint.tensor(name).ctypes.data: name for name in names}
     named: dict[str, tuple[int, ...]] = {}
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or not _is_float(node):
             continue
-        name = homes.get(node.data.ctypes.data) or _by_module(node, shapes)
+        name = homes.get(node.data.ctypes.data) or _by_module(node, shapes) or _part(node, modules)
         if name is None:
             continue
         copies = sum(1 for other in named if other.split("#")[0] == name)
         own = f"{name}#{copies + 1}" if copies else name
         node.set_friendly_name(own)
-        named[own] = shapes[name]
+        named[own] = shapes.get(name, tuple(node.get_output_shape(0)))
     return named
 
 
@@ -90,6 +93,12 @@ def _by_module(node: Any, shapes: dict[str, tuple[int, ...]]) -> str | None:
             if name in shapes and math.prod(shapes[name]) == elements:
                 return name
     return None
+
+
+def _part(node: Any, modules: set[str]) -> str | None:
+    """Return the module whose parameter this constant is a part of (a split that was folded), if it is a matrix at least."""
+    match = _MODULE.match(node.get_friendly_name())
+    return match[1] if match and match[1] in modules and len(node.get_output_shape(0)) > 1 else None
 
 
 def _ends(path: str) -> list[int]:

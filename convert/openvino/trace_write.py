@@ -206,8 +206,8 @@ class _Bin:
         """Append a constant, or take it back if an equal one is there; return its offset."""
         start, digest = self.size, self.digest.copy()
         head = last = b""
-        for piece in pieces:
-            view = memoryview(piece).cast("B")
+        for piece in (piece for piece in pieces if piece.size):
+            view = memoryview(piece.data).cast("B")
             head = head or bytes(view[:_EDGE])
             last = (last + bytes(view[-_EDGE:]))[-_EDGE:]
             self._append(view)

@@ -1,0 +1,114 @@
+"""`edgeconv validate`: is the artefact still the model?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import ExitCode, UsageError
+from .options import Json, Quiet, Verbose
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..validate.report.model import Report
+
+Reference = Annotated[
+    str | None,
+    typer.Option(metavar="ID|DIR", help="The checkpoint; by default the one that the manifest names.", show_default=False),
+]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option("--budget", metavar="METRIC=LIMIT", help="Replace a budget, e.g. mean_kl=0.05 or top1=0.92. Repeatable."),
+]
+
+
+def validate(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model, of any tool's making.")],
+    *,
+    reference: Reference = None,
+    budget: Budgets = None,
+    suite: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own texts: suite.yaml, .txt, .md or .jsonl of chats.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Measure on about N tokens of the suite.", show_default=False)
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Reference and artefact once, teacher-forced; no generation, no error split.")
+    ] = False,
+    reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
+    device: Annotated[str, typer.Option(help="OpenVINO device of the artefact.")] = "CPU",
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write parity.json, parity.md and parity.html there.", show_default=False)
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML file.", show_default=False)] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure, token by token, whether a converted model is still its checkpoint.
+
+    Exits with 3 if it is not within its budget, and names the first rung of the ladder that failed.
+    """
+    from ..validate.ladder import Ask
+    from ..validate.ladder import validate as climb
+    from ..validate.report.write import write
+
+    out = Output(json=json, quiet=quiet, verbose=verbose)
+    if reference_dtype not in ("float32", "bfloat16"):
+        raise UsageError(f"The reference cannot compute in {reference_dtype}.", "Use float32 or bfloat16.")
+    ask = Ask(
+        artefact=folder,
+        reference=reference,
+        suite=suite,
+        budgets=_budgets(budget or []),
+        max_tokens=max_tokens,
+        reference_dtype=reference_dtype,
+        device=device,
+        quick=quick,
+    )
+    with out.working() as progress:
+        found = climb(ask, progress)
+        if report or junit:
+            write(found, report or junit.parent, junit=junit) if report else _only_junit(found, junit)
+    _show(out, found, report)
+    if found.verdict == "failed":
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def _only_junit(found: Report, junit: Path | None) -> None:
+    from ..validate.report.junit import render
+
+    assert junit is not None
+    junit.parent.mkdir(parents=True, exist_ok=True)
+    junit.write_text(render(found), "utf-8")
+
+
+def _budgets(given: list[str]) -> dict[str, float]:
+    limits = {}
+    for text in given:
+        metric, _, limit = text.partition("=")
+        try:
+            limits[metric.strip()] = float(limit)
+        except ValueError as error:
+            raise UsageError(f"--budget {text} is not METRIC=LIMIT.", "For example --budget mean_kl=0.05.") from error
+    return limits
+
+
+def _show(out: Output, found: Report, report: Path | None) -> None:
+    """The verdict, the ladder and the budgets; or all of it as JSON."""
+    if out.json:
+        out.data(found.model_dump(mode="json"))
+        return
+    rows = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
+    for rung in found.rungs:
+        rows += [("", f"✗ {failure}") for failure in rung.failures[:5]]
+    for line in found.budgets:
+        sign = "≥" if line.higher_is_better else "≤"
+        rows.append((line.metric, f"{line.value:.4g} {sign} {line.limit:g}: {'passed' if line.passed else 'FAILED'}"))
+    rows.append(("verdict", found.verdict.upper() + (f" at {found.first_failed}" if found.first_failed else "")))
+    if report:
+        rows.append(("report", str(report / "parity.html")))
+    out.pairs(rows)

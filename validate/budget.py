@@ -1,0 +1,118 @@
+"""The budgets: how far an artefact may be from its reference, per precision, and the verdict.
+
+One table. The numbers come from what good conversions of trained models measure: llama.cpp's published figures for Q8_0 and
+Q4_K_M of Llama 3 (mean KL 0.0014 and 0.031, same first choice 98 % and 92 %), and those of the built-in model and of
+SmolLM2-135M in docs/validation.md. Small models suffer more from four bits, hence the sizes. The numbers are not moved to
+let a release pass: SmolLM2-135M at int4 fails them, as it should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.errors import UsageError
+from ..quantize.scheme import bits_of
+from .report.model import BudgetLine, Comparison
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit on one figure of one comparison."""
+
+    comparison: str
+    metric: str
+    limit: float
+    reason: str
+
+    @property
+    def higher_is_better(self) -> bool:
+        """True for shares of agreement."""
+        return self.metric.startswith("top") or self.metric == "cosine"
+
+
+_ALWAYS = (
+    Budget("conversion", "max_abs_logit", 1e-3, "the graph computes what its own weights say, to float32 rounding"),
+    Budget("conversion", "not_finite", 0, "a NaN or an infinity is never right"),
+    Budget("quantisation", "not_finite", 0, "a NaN or an infinity is never right"),
+    Budget("long_context", "not_finite", 0, "a NaN or an infinity is never right"),
+)
+_FLOAT = (
+    Budget("quantisation", "mean_kl", 1e-4, "nothing is compressed: what is left is rounding"),
+    Budget("quantisation", "top1", 0.99, "nothing is compressed: only ties may fall differently"),
+)
+_EIGHT = (
+    Budget("quantisation", "mean_kl", 0.01, "several times what Q8_0 of an 8B model measures, enough for a small one"),
+    Budget("quantisation", "top1", 0.95, "Q8_0 of an 8B model keeps 98 %"),
+    Budget("quantisation", "ln_ppl_ratio", 0.01, "one per cent of perplexity"),
+)
+_FOUR_LARGE = (
+    Budget("quantisation", "mean_kl", 0.05, "Q4_K_M of an 8B model measures 0.031"),
+    Budget("quantisation", "top1", 0.90, "Q4_K_M of an 8B model keeps 92 %"),
+    Budget("quantisation", "ln_ppl_ratio", 0.05, "five per cent of perplexity"),
+)
+_FOUR_SMALL = (
+    Budget("quantisation", "mean_kl", 0.10, "twice the limit of larger models, whose weights are more redundant"),
+    Budget("quantisation", "top1", 0.85, "as for larger models, less five points"),
+    Budget("quantisation", "ln_ppl_ratio", 0.10, "ten per cent of perplexity"),
+)
+_FEWER = (
+    Budget("quantisation", "mean_kl", 0.50, "two and three bits are for experiments"),
+    Budget("quantisation", "top1", 0.60, "two and three bits are for experiments"),
+)
+LARGE = 3_000_000_000
+"""Parameters from which a model counts as large."""
+
+
+def table(mode: str, parameters: int) -> list[Budget]:
+    """Return the budgets of a scheme's mode ("int4_sym", "bf16", …) at a model's size."""
+    bits = bits_of(mode)
+    if bits >= 16:
+        rows = _FLOAT
+    elif bits == 8:
+        rows = _EIGHT
+    elif bits == 4:
+        rows = _FOUR_LARGE if parameters >= LARGE else _FOUR_SMALL
+    else:
+        rows = _FEWER
+    return [*rows, *_ALWAYS]
+
+
+def override(budgets: list[Budget], asked: Mapping[str, float], known: frozenset[str]) -> list[Budget]:
+    """Replace limits of the quantisation comparison by the user's.
+
+    Raises:
+        UsageError: a metric that no comparison has.
+    """
+    for metric in asked:
+        if metric not in known:
+            raise UsageError(f"Unknown metric {metric!r} in --budget.", f"One of: {', '.join(sorted(known))}.")
+    kept = [b for b in budgets if not (b.comparison == "quantisation" and b.metric in asked)]
+    return kept + [Budget("quantisation", metric, limit, "asked for by --budget") for metric, limit in asked.items()]
+
+
+def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLine]:
+    """Hold each budget against the bad end of its figure's interval; a figure that is missing fails, and so does a NaN."""
+    by_name = {c.name: c for c in comparisons}
+    lines = []
+    for budget in budgets:
+        comparison = by_name.get(budget.comparison)  # type: ignore[call-overload]
+        if comparison is None and budget.comparison in ("conversion", "long_context"):
+            continue  # those rungs say themselves that they were skipped
+        figure = comparison.figures.get(budget.metric) if comparison else None
+        value = float("nan")
+        if figure is not None:
+            end = figure.low if budget.higher_is_better else figure.high
+            value = figure.value if end is None else end
+        passed = value >= budget.limit if budget.higher_is_better else value <= budget.limit
+        lines.append(
+            BudgetLine(
+                metric=f"{budget.comparison}.{budget.metric}",
+                limit=budget.limit,
+                value=value,
+                higher_is_better=budget.higher_is_better,
+                passed=bool(passed),
+                reason=budget.reason,
+            )
+        )
+    return lines

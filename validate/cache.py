@@ -1,0 +1,112 @@
+"""The reference is computed once: its final hidden states are kept, a few dozen times smaller than its logits.
+
+A key is the digest of everything that shapes them: weights, config, token ids, dtype, versions of torch and transformers.
+The cache lies in `$EDGECONV_CACHE`, else `~/.cache/edgeconv`; `edgeconv cache ls` and `clear` show and empty it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.digest import sha256_file
+from ..core.progress import Progress
+
+Array = npt.NDArray[Any]
+
+
+def folder() -> Path:
+    """Where the cache lies."""
+    return Path(os.environ.get("EDGECONV_CACHE") or Path.home() / ".cache" / "edgeconv")
+
+
+def key(weights: str, documents: Sequence[Sequence[int]], dtype: str) -> str:
+    """Name what `LayeredReference.hidden_states` would compute."""
+    content = {
+        "weights": weights,
+        "documents": [list(map(int, ids)) for ids in documents],
+        "dtype": dtype,
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def get(name: str) -> list[Array] | None:
+    """Return the hidden states kept under a key, or None."""
+    place = folder() / "reference" / name
+    if not (place / "meta.json").is_file():
+        return None
+    count = json.loads((place / "meta.json").read_text())["documents"]
+    return [np.load(place / f"{i}.npy") for i in range(count)]
+
+
+def put(name: str, states: Sequence[Array], description: str) -> None:
+    """Keep hidden states; all of them appear at once, or none."""
+    root = folder() / "reference"
+    root.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    try:
+        for i, made in enumerate(states):
+            np.save(staging / f"{i}.npy", made)
+        meta = {"documents": len(states), "description": description, "tokens": sum(map(len, states))}
+        (staging / "meta.json").write_text(json.dumps(meta))
+        if not (root / name).exists():
+            staging.rename(root / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kept pass."""
+
+    key: str
+    description: str
+    tokens: int
+    size: int
+
+
+def entries() -> list[Entry]:
+    """List what is kept."""
+    found = []
+    for place in sorted((folder() / "reference").glob("*/meta.json")):
+        meta = json.loads(place.read_text())
+        size = sum(p.stat().st_size for p in place.parent.iterdir())
+        found.append(Entry(place.parent.name, meta["description"], meta["tokens"], size))
+    return found
+
+
+def clear() -> int:
+    """Remove everything; returns the bytes freed."""
+    freed = sum(p.stat().st_size for p in folder().rglob("*") if p.is_file()) if folder().is_dir() else 0
+    shutil.rmtree(folder() / "reference", ignore_errors=True)
+    (folder() / "digests.json").unlink(missing_ok=True)
+    return freed
+
+
+def file_digest(path: Path, progress: Progress) -> str:
+    """SHA-256 of a large file, remembered by size, modification time and inode."""
+    stat = path.stat()
+    stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
+    book = folder() / "digests.json"
+    known: dict[str, str] = json.loads(book.read_text()) if book.is_file() else {}
+    if stamp not in known:
+        task = progress.task(f"Hashing {path.name}", stat.st_size)
+        known[stamp] = sha256_file(path, task)
+        task.finish()
+        book.parent.mkdir(parents=True, exist_ok=True)
+        fresh = book.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(known))
+        fresh.replace(book)
+    return known[stamp]

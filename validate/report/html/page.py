@@ -1,0 +1,159 @@
+"""Fills the templates: one self-contained file, closed off by a content security policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from ..model import Comparison, ComparisonName, GenerationPair, Report
+from ..words import (
+    COMPARISON_QUESTIONS, COMPARISON_TITLES, METRICS, RUNG_TITLES, bound, comparison, interval, metric, percent,
+    quantity, reason, rungs, seconds, significant, used, visible,
+)  # fmt: skip
+from . import charts, documents
+
+MAX_BYTES = 1_950_000
+"""The page's promise is 2 MB; what does not fit is left out in the order of `_FITS`, and the page says so."""
+_FITS = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (0.1, 1.0), (0.0, 1.0), (0.0, 0.5), (0.0, 0.2), (0.0, 0.05), (0.0, 0.0))
+"""(share of tokens that keep their alternatives, share of documents shown), worst first in both."""
+_TEMPLATES = Path(__file__).parent / "templates"
+_SUITE: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "noise_floor")
+
+
+def render(report: Report) -> str:
+    """Return the page: UTF-8, below 2 MB whatever the size of the suite."""
+    base = _context(report)
+    page = ""
+    for alternatives, shown in _FITS:
+        page = _template().render({**base, **_documents(report, alternatives, shown)})
+        if len(page.encode()) <= MAX_BYTES:
+            break
+    return page
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        seconds=seconds, percent=percent, significant=significant, visible=visible, shown=_shown, interval=_interval
+    )
+    return environment.get_template("page.html")
+
+
+def _context(report: Report) -> dict[str, Any]:
+    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    found = [one for name in _SUITE if (one := comparison(report, name))]
+    main, floor, long = (comparison(report, name) for name in ("quantisation", "noise_floor", "long_context"))
+    limits = _kl_limits(report)
+    return {
+        "report": report,
+        "style": Markup(style), "style_hash": _digest(style),
+        "script": Markup(script), "script_hash": _digest(script),
+        "reason": reason(report), "budgets": [_budget(report, line) for line in report.budgets],
+        "ladder": [(name, RUNG_TITLES[name], rung) for name, rung in rungs(report)],
+        "main": main, "floor": floor, "long": long, "comparisons": found,
+        "titles": COMPARISON_TITLES, "questions": COMPARISON_QUESTIONS,
+        "metrics": [(name, one.title) for name, one in METRICS.items() if any(name in c.figures for c in report.comparisons)],
+        "histogram": charts.histogram(main, floor, limits.get("quantisation")) if main else None,
+        "histogram_rows": charts.histogram_rows(main.histogram) if main else [],
+        "positions": _position_charts(main, floor), "long_positions": _position_charts(long, None),
+        "errors": charts.errors(found, limits) if any("mean_kl" in one.figures for one in found) else None,
+        "pairs": [_pair(pair) for pair in report.generations], "generations": _summary(report.generations),
+        "total": sum(value for value in report.seconds.values() if math.isfinite(value)),
+    }  # fmt: skip
+
+
+def _documents(report: Report, alternatives: float, shown: float) -> dict[str, Any]:
+    ordered = documents.worst_first(report.documents)
+    kept = ordered[: math.ceil(len(ordered) * shown)]
+    kls = sorted((t.kl for one in kept for t in one.tokens if t.kl is not None and math.isfinite(t.kl)), reverse=True)
+    place = math.ceil(len(kls) * alternatives)
+    least = 0.0 if place >= len(kls) else kls[place] if place else math.inf
+    return {
+        "documents": [documents.view(one, opened=index == 0) for index, one in enumerate(kept)],
+        "data": documents.data(kept, least),
+        "least": None if place >= len(kls) else least, "left_out": len(ordered) - len(kept), "levels": documents.LEVELS,
+    }  # fmt: skip
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _kl_limits(report: Report) -> dict[str, float]:
+    """Budgets on a mean KL by comparison; a metric without a comparison's name is of the quantisation."""
+    named = (line for line in report.budgets if line.metric.rpartition(".")[2] == "mean_kl")
+    return {line.metric.rpartition(".")[0] or "quantisation": line.limit for line in named}
+
+
+def _budget(report: Report, line: Any) -> dict[str, Any]:
+    part = used(line)
+    title, unit = metric(line.metric)
+    prefix, _, name = line.metric.rpartition(".")
+    source = next((one for one in report.comparisons if one.name == (prefix or "quantisation")), None)
+    return {
+        "line": line, "title": title, "value": quantity(line.value, unit), "bound": bound(line),
+        "estimate": source.figures.get(name) if source else None, "name": name,
+        "used": None if part is None else f"{part:.0%}" if part < 9.995 else f"{significant(part)} times",
+        # A bar of 160 units in which the limit stands at 100: what is far beyond it runs into the border.
+        "bar": None if part is None else min(160.0, part * 100),
+    }  # fmt: skip
+
+
+def _position_charts(main: Comparison | None, floor: Comparison | None) -> list[tuple[str, Markup]]:
+    if main is None or not main.positions:
+        return []
+    shown = [
+        ("Mean KL by position", charts.kl_by_position(main, floor)),
+        ("Top-1 agreement by position", charts.top1_by_position(main, floor)),
+    ]
+    if main.name == "long_context":
+        shown.append(("Largest logit difference by position", charts.logits_by_position(main)))
+    return shown
+
+
+@dataclass(frozen=True)
+class PairView:
+    """A generation: what both texts share, and what follows in each."""
+
+    pair: GenerationPair
+    common: str
+    reference_rest: str
+    artefact_rest: str
+
+
+def _pair(pair: GenerationPair) -> PairView:
+    first, second = visible(pair.reference_text), visible(pair.artefact_text)
+    length = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    return PairView(pair, first[:length], first[length:], second[length:])
+
+
+def _summary(pairs: list[GenerationPair]) -> dict[str, Any] | None:
+    tokens = sum(pair.tokens for pair in pairs)
+    if not pairs:
+        return None
+    diverged = [pair for pair in pairs if pair.divergence is not None]
+    kept = sum(pair.tokens if pair.divergence is None else pair.divergence for pair in pairs)
+    return {
+        "count": len(pairs), "exact": len(pairs) - len(diverged), "before": percent(kept / tokens) if tokens else "–",
+        "diverged": len(diverged), "near": sum(1 for pair in diverged if pair.near_tie),
+    }  # fmt: skip
+
+
+def _shown(value: float, name: str) -> str:
+    return quantity(value, metric(name).unit)
+
+
+def _interval(estimate: Any, name: str) -> str:
+    return interval(name, estimate)

@@ -1,0 +1,122 @@
+"""The report as GitHub-flavoured Markdown, short enough for the summary of a CI step."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from .model import ComparisonName, GenerationPair, Report, Rung
+from .words import (
+    COMPARISON_TITLES, RUNG_TITLES, bound, comparison, interval, metric, percent, quantity, reason, rungs, seconds,
+    shorten, significant, visible,
+)  # fmt: skip
+
+_MARKS = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "⏭️ skipped", None: "❌ no result"}
+_FIGURES = ("mean_kl", "kl_99", "max_kl", "top1", "ln_ppl_ratio", "max_abs_logit")
+_COMPARISONS: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "noise_floor", "long_context")
+_MAX_FAILURES, _MAX_LENGTH, _MAX_NOTES = 3, 300, 10
+
+
+def render(report: Report) -> str:
+    """Return the summary: verdict, budget, ladder, errors, generations, notes."""
+    parts = [_head(report), _budget(report), _ladder(report), _errors(report), _generations(report.generations)]
+    notes = [f"- {escape(note)}" for note in report.notes[:_MAX_NOTES]]
+    if len(report.notes) > _MAX_NOTES:
+        notes.append(f"- … and {len(report.notes) - _MAX_NOTES} more in parity.json.")
+    parts.append("### Notes\n\n" + "\n".join(notes) if notes else "")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str, length: int = _MAX_LENGTH) -> str:
+    """Make text inert in a table cell: one line, cut, no Markdown, no HTML, no mention of anybody."""
+    line = " ".join(shorten(visible(text), length).split())
+    line = re.sub(r"([\\`*_{}\[\]<>#!|~$])", r"\\\1", line).replace("&", "&amp;").replace(r"\<", "&lt;")
+    return line.replace("@", "@\u200b").replace("://", ":\u200b//")
+
+
+def _head(report: Report) -> str:
+    mark, word = ("✅", "Passed") if report.verdict == "passed" else ("❌", "Failed")
+    total = sum(value for value in report.seconds.values() if math.isfinite(value))
+    against = f"{escape(report.artefact.name)} against {escape(report.reference.name)}, suite {escape(report.suite.name)}"
+    return f"## {mark} {word}: parity of {against}\n\n**{escape(reason(report))}**" + (
+        f" Took {seconds(total)}." if total else ""
+    )
+
+
+def _budget(report: Report) -> str:
+    if not report.budgets:
+        return "### Budget\n\nNo figure was reached that a budget is on."
+    rows = []
+    for line in report.budgets:
+        title, unit = metric(line.metric)
+        mark = _MARKS["passed" if line.passed else "failed"]
+        rows.append((escape(title), f"**{quantity(line.value, unit)}**", bound(line), mark, escape(line.reason)))
+    return "### Budget\n\n" + _table(("metric", "measured", "limit", "", "why this limit"), rows, right=(1, 2))
+
+
+def _ladder(report: Report) -> str:
+    rows = [(RUNG_TITLES[name], _MARKS[rung.status if rung else None], _found(rung)) for name, rung in rungs(report)]
+    return "### Ladder\n\n" + _table(("rung", "", "what it found"), rows)
+
+
+def _found(rung: Rung | None) -> str:
+    if rung is None:
+        return ""
+    failures = [escape(text) for text in rung.failures[:_MAX_FAILURES] if text != rung.summary]
+    if len(rung.failures) > _MAX_FAILURES:
+        failures.append(f"… and {len(rung.failures) - _MAX_FAILURES} more")
+    warnings = [f"⚠️ {escape(text)}" for text in rung.warnings[:_MAX_FAILURES]]
+    return "<br>".join([escape(rung.summary), *(f"• {text}" for text in failures), *warnings])
+
+
+def _errors(report: Report) -> str:
+    rows = []
+    for name in _COMPARISONS:
+        found = comparison(report, name)
+        if found is None:
+            continue
+        cells = [
+            quantity(found.figures[key].value, metric(key).unit) if key in found.figures else "–" for key in _FIGURES
+        ]
+        mean = found.figures.get("mean_kl")
+        if mean and interval("mean_kl", mean):
+            cells[0] += f"<br><sub>{interval('mean_kl', mean)}</sub>"
+        rows.append((f"{COMPARISON_TITLES[name]}<br><sub>{escape(found.reference)} → {escape(found.artefact)}</sub>",
+                     *cells))  # fmt: skip
+    if not rows:
+        return ""
+    header = ("error", *(metric(key).title for key in _FIGURES))
+    return "### Three errors apart\n\n" + _table(header, rows, right=range(1, len(header)))
+
+
+def _generations(pairs: Sequence[GenerationPair]) -> str:
+    if not pairs:
+        return ""
+    diverged = [pair for pair in pairs if pair.divergence is not None]
+    kept = sum(pair.tokens if pair.divergence is None else pair.divergence for pair in pairs)
+    total = sum(pair.tokens for pair in pairs)
+    near = sum(1 for pair in diverged if pair.near_tie)
+    lines = [
+        f"### Generations\n\n{len(pairs) - len(diverged)} of {len(pairs)} greedy answers are the reference's own, token "
+        f"by token; {percent(kept / total) if total else '–'} of the tokens come before a divergence. "
+        f"At {near} of {len(diverged)} divergences the reference itself was near a tie."
+    ]
+    rows = [
+        (escape(pair.prompt, 80), f"{pair.divergence} of {pair.tokens}", _token(pair.reference_token),
+         _token(pair.artefact_token), "–" if pair.gap is None else significant(pair.gap))
+        for pair in diverged[:5]
+    ]  # fmt: skip
+    if rows:
+        lines.append(_table(("prompt", "diverges at", "reference", "artefact", "gap"), rows, right=(1, 4)))
+    return "\n\n".join(lines)
+
+
+def _token(text: str | None) -> str:
+    return "–" if text is None else f"“{escape(visible(text, keep=''), 40)}”"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    flush = set(right)
+    rule = ["---:" if column in flush else "---" for column in range(len(header))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))

@@ -1,0 +1,193 @@
+"""What the renderings share: titles of rungs and metrics, numbers written for people, the reason of a verdict."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, get_args
+
+from .model import BudgetLine, Comparison, ComparisonName, Estimate, Report, Rung, RungName
+
+Unit = Literal["nats", "share", "points", "number", "count"]
+
+
+class Metric(NamedTuple):
+    """How a figure is called and in what it is measured."""
+
+    title: str
+    unit: Unit
+
+
+METRICS = {
+    "mean_kl": Metric("mean KL", "nats"),
+    "median_kl": Metric("median KL", "nats"),
+    "kl_90": Metric("KL, 90 %", "nats"),
+    "kl_95": Metric("KL, 95 %", "nats"),
+    "kl_99": Metric("KL, 99 %", "nats"),
+    "kl_99_9": Metric("KL, 99.9 %", "nats"),
+    "max_kl": Metric("largest KL", "nats"),
+    "top1": Metric("top-1 agreement", "share"),
+    "top5": Metric("top-5 overlap", "share"),
+    "top10": Metric("top-10 overlap", "share"),
+    "mean_dp": Metric("mean Δp", "points"),
+    "rms_dp": Metric("RMS Δp", "points"),
+    "dp_1": Metric("Δp, 1 %", "points"),
+    "dp_5": Metric("Δp, 5 %", "points"),
+    "dp_95": Metric("Δp, 95 %", "points"),
+    "dp_99": Metric("Δp, 99 %", "points"),
+    "ppl_reference": Metric("perplexity, reference", "number"),
+    "ppl_artefact": Metric("perplexity, artefact", "number"),
+    "ln_ppl_ratio": Metric("ln of the perplexity ratio", "nats"),
+    "max_abs_logit": Metric("largest logit difference", "number"),
+    "mean_abs_logit": Metric("mean logit difference", "number"),
+    "cosine": Metric("cosine", "number"),
+    "not_finite": Metric("NaN or infinite logits", "count"),
+}
+RUNGS: tuple[RungName, ...] = get_args(RungName)
+RUNG_TITLES: dict[RungName, str] = {
+    "structure": "Structure and weights",
+    "template": "Chat template",
+    "tokens": "Tokens",
+    "logits": "Logits at every position",
+    "decode": "Cached decoding",
+    "generation": "Generations",
+}
+COMPARISON_TITLES: dict[ComparisonName, str] = {
+    "conversion": "Conversion error",
+    "quantisation": "Quantisation error",
+    "runtime": "Runtime error",
+    "noise_floor": "Noise floor",
+    "long_context": "Long context",
+}
+COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
+    "conversion": "Does the artefact compute what its own stored weights say?",
+    "quantisation": "What does storing the weights in fewer bits cost?",
+    "runtime": "What do the device's default approximations add?",
+    "noise_floor": "How far is the reference from itself in float32?",
+    "long_context": "Does it hold far beyond the lengths of the suite?",
+}
+_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+
+
+def metric(name: str) -> Metric:
+    """Title and unit of a figure or budget, "COMPARISON.METRIC" included; an unknown one keeps its name."""
+    known = METRICS.get(name.rpartition(".")[2])
+    if known is None:
+        return Metric(name.replace("_", " "), "number")
+    prefix = name.rpartition(".")[0].replace("_", " ")
+    return known._replace(title=f"{prefix}: {known.title}") if prefix else known
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write `value` with so many significant digits; in powers of ten where zeros would have to be counted."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")  # rounds first: 9.999 is 10.0
+    power = int(exponent)
+    text = f"{mantissa}e{power}" if not -4 <= power < 6 else f"{value:.{max(0, digits - 1 - power)}f}"
+    return text.replace("-", "−", 1) if value < 0 else text
+
+
+def percent(share: float) -> str:
+    """Write a share of 1; what is not quite 0 % or 100 % is never rounded to it."""
+    if not math.isfinite(share):
+        return significant(share)
+    distance = min(abs(share), abs(1 - share))
+    decimals = 1 if distance == 0 or distance >= 5e-4 else min(6, 1 - math.floor(math.log10(distance * 100)))
+    return f"{share * 100:.{decimals}f} %"
+
+
+def quantity(value: float, unit: Unit) -> str:
+    """Write a figure with its unit."""
+    if not math.isfinite(value):
+        return significant(value)
+    if unit == "share":
+        return percent(value)
+    if unit == "count":
+        return f"{value:,.0f}"
+    if unit == "points":
+        return ("+" if value > 0 else "") + significant(value) + " pp"
+    return significant(value, 3 if unit == "nats" else 4) + (" nats" if unit == "nats" else "")
+
+
+def interval(name: str, estimate: Estimate) -> str:
+    """Write the 95 % confidence interval of a figure; empty if it has none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    low, high = (quantity(value, metric(name).unit) for value in (estimate.low, estimate.high))
+    return f"{low.removesuffix(' nats').removesuffix(' pp').removesuffix(' %')} to {high}"
+
+
+def bound(line: BudgetLine) -> str:
+    """Write a budget's limit as a condition."""
+    return f"{'≥' if line.higher_is_better else '≤'} {quantity(line.limit, metric(line.metric).unit)}"
+
+
+def used(line: BudgetLine) -> float | None:
+    """The part of a budget that is used up (1: all of it), None where that has no meaning.
+
+    For an agreement, whose ideal is 1, it is the disagreement that is spent.
+    """
+    spent, allowed = line.value, line.limit
+    if line.higher_is_better:
+        spent, allowed = 1 - line.value, 1 - line.limit
+    return spent / allowed if math.isfinite(spent) and allowed > 0 and spent >= 0 else None
+
+
+def rungs(report: Report) -> Iterator[tuple[RungName, Rung | None]]:
+    """Every rung of the ladder in its order; None for one that left no result, which is never a pass."""
+    found = {rung.name: rung for rung in report.rungs}
+    for name in RUNGS:
+        yield name, found.get(name)
+
+
+def comparison(report: Report, name: ComparisonName) -> Comparison | None:
+    """Find a comparison by name; None if the run did not get as far."""
+    return next((one for one in report.comparisons if one.name == name), None)
+
+
+def reason(report: Report) -> str:
+    """Say in one sentence why the verdict is what it is."""
+    over = [line for line in report.budgets if not line.passed]
+    failed = next((rung for name, rung in rungs(report) if rung and name == report.first_failed), None)
+    if failed:
+        return f"{RUNG_TITLES[failed.name]}: {next(iter(failed.failures), failed.summary)}"
+    if report.verdict == "failed" and over:
+        count = f" ({len(over)} budgets are)" if len(over) > 1 else ""
+        line = over[0]
+        value = quantity(line.value, metric(line.metric).unit)
+        return f"Over budget{count}: {metric(line.metric).title} is {value}, the limit {bound(line)}."
+    if report.verdict == "failed":
+        return f"First failure: {report.first_failed or 'not named'}."
+    missing = [RUNG_TITLES[name] for name, rung in rungs(report) if rung is None or rung.status == "skipped"]
+    return "Within every budget" + (f"; not run: {', '.join(missing)}." if missing else ", every rung passed.")
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    """Show control characters and marks that turn the writing direction, which hostile text could hide behind."""
+    return "".join(char if char in keep else _shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code in _BIDI or unicodedata.category(char) in ("Cc", "Cs") or (code & 0xFFFE) == 0xFFFE:
+        return f"⟨U+{code:04X}⟩"
+    return char
+
+
+def seconds(value: float) -> str:
+    """Write a duration."""
+    if not math.isfinite(value) or value < 60:
+        return f"{significant(value, 2)} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut a text at `length` characters."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

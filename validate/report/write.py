@@ -1,0 +1,106 @@
+"""Write a report as files, each of them whole or not at all, and read it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...core.errors import ArtefactError, OutputError
+from . import html, markdown
+from .junit import render as junit_xml
+from .model import Report
+
+JSON_NAME, MARKDOWN_NAME, HTML_NAME, JUNIT_NAME = "parity.json", "parity.md", "parity.html", "parity.xml"
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+_COMPACT_DEPTH = 4
+"""Values that lie this deep (a token, a figure, a block of positions) take one line each, so that a diff can be read."""
+
+
+def write(report: Report, folder: Path, *, junit: Path | None = None) -> None:
+    """Write parity.json, parity.md and parity.html into `folder`, and JUnit XML to `junit` if that is given.
+
+    `junit` may be a folder that exists: then the file in it is called parity.xml. If GITHUB_STEP_SUMMARY is set, the Markdown is
+    appended to that file, where GitHub Actions shows it.
+
+    Raises:
+        OutputError: a file cannot be written. Those written before it are whole.
+    """
+    summary = markdown.render(report)
+    _write(folder / JSON_NAME, dump(report))
+    _write(folder / MARKDOWN_NAME, summary)
+    _write(folder / HTML_NAME, html.render(report))
+    if junit is not None:
+        _write(junit / JUNIT_NAME if junit.is_dir() else junit, junit_xml(report))
+    step_summary = os.environ.get(SUMMARY_VARIABLE)
+    if step_summary:
+        try:
+            with Path(step_summary).open("a", encoding="utf-8") as file:
+                file.write(summary + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{step_summary} cannot be written: {error.strerror}.", f"{SUMMARY_VARIABLE} names it; unset that."
+            ) from error
+
+
+def dump(report: Report) -> str:
+    """Return the text of parity.json: sorted keys, one form for one content."""
+    return _json(report.model_dump(mode="json"), 0) + "\n"
+
+
+def read(path: Path) -> Report:
+    """Read a parity.json, or the one in a folder.
+
+    Raises:
+        ArtefactError: there is none, it cannot be read, or it is not a report that this version understands.
+    """
+    path = path / JSON_NAME if path.is_dir() else path
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{path} does not exist.", "`edgeconv validate OUT --report FOLDER` writes it.") from error
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ArtefactError(
+            f"{path} is not a valid report: {where}: {first['msg']}.", "It was edited or written by another version."
+        ) from error
+
+
+def _json(value: Any, depth: int) -> str:
+    if not value or not isinstance(value, dict | list) or depth >= _COMPACT_DEPTH:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key, ensure_ascii=False)}: {_json(value[key], depth + 1)}" for key in sorted(value)]
+    else:
+        items = [_json(item, depth + 1) for item in value]
+    inner = ",\n".join(" " * (depth + 1) + item for item in items)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n{inner}\n{' ' * depth}{closing}"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside `path`, then rename: a reader sees the old file or the new one."""
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        partial = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o644)
+        partial.replace(path)
+        partial = None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another place for it.") from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,173 @@
+"""Rung 3: teacher-forced logits at every position, and the three errors apart.
+
+conversion    the artefact, approximations off, beside torch float32 holding the artefact's own de-quantised weights
+quantisation  the artefact, approximations off, beside the reference in float32
+runtime       the artefact with the device's defaults beside itself with approximations off
+noise floor   the reference in bfloat16 beside the reference in float32
+long context  as conversion, beyond 4,096 positions
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.progress import Progress
+from ..metrics import Scores
+from ..reference import Head
+from ..report.model import Alternative, DocumentScore, TokenScore
+from ..runtimes.base import Runtime
+
+Array = npt.NDArray[Any]
+CHUNK = 128
+"""Positions whose logits are compared at a time."""
+LONG_CHUNK = 256
+"""Positions of one step of the long prefill, whose logits would not fit otherwise."""
+
+
+def against(
+    runtime: Runtime,
+    documents: Sequence[Sequence[int]],
+    references: Sequence[tuple[Head, Sequence[Array]]],
+    progress: Progress,
+    *,
+    label: str,
+    chunk: int | None = None,
+    watch: Callable[[int, int, Array, Array], None] | None = None,
+) -> list[list[Scores]]:
+    """Run the artefact once and score it against several references.
+
+    Args:
+        runtime: the artefact.
+        documents: token ids.
+        references: for each a head and the final hidden states of each document.
+        progress: hears of tokens.
+        label: what the step is called.
+        chunk: positions of a prefill step; None: the whole document at once.
+        watch: called with (document, start, reference logits, artefact logits) of the last reference.
+
+    Returns:
+        For each reference the scores of each document.
+    """
+    task = progress.task(label, sum(map(len, documents)))
+    scores = [[Scores() for _ in documents] for _ in references]
+    for d, ids in enumerate(documents):
+        start = 0
+        for made in runtime.logits(ids, chunk):
+            for offset in range(0, len(made), CHUNK):
+                part = made[offset : offset + CHUNK]
+                stop = start + len(part)
+                for r, (head, states) in enumerate(references):
+                    expected = head.logits(states[d][start:stop])
+                    scores[r][d].add(expected, part, np.array(ids[start + 1 : stop + 1], np.int64))
+                    if watch and r == len(references) - 1:
+                        watch(d, start, expected, part)
+                start = stop
+                task.advance(len(part))
+    task.finish()
+    return scores
+
+
+def heads_apart(
+    first: tuple[Head, Sequence[Array]], second: tuple[Head, Sequence[Array]], documents: Sequence[Sequence[int]]
+) -> list[Scores]:
+    """Score two torch passes against each other (the noise floor)."""
+    scores = [Scores() for _ in documents]
+    for d, ids in enumerate(documents):
+        for start in range(0, len(ids), CHUNK):
+            stop = min(start + CHUNK, len(ids))
+            expected, made = (head.logits(states[d][start:stop]) for head, states in (first, second))
+            scores[d].add(expected, made, np.array(ids[start + 1 : stop + 1], np.int64))
+    return scores
+
+
+class Kept:
+    """The artefact's accurate logits of some documents, in a file, for the comparison with the device's defaults."""
+
+    def __init__(self, runtime: Runtime, documents: Sequence[Sequence[int]]) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._sizes: list[int] = []
+        self.vocab = 0
+        for ids in documents:
+            for made in runtime.logits(ids):
+                self._file.write(np.ascontiguousarray(made))
+                self._sizes.append(len(made))
+                self.vocab = made.shape[1]
+
+    def __iter__(self) -> Iterator[Array]:
+        """Give the logits of each document."""
+        self._file.seek(0)
+        for size in self._sizes:
+            data = self._file.read(size * self.vocab * 4)
+            yield np.frombuffer(data, np.float32).reshape(size, self.vocab)
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+
+def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]]) -> list[Scores]:
+    """Score a runtime against kept logits (the runtime error)."""
+    scores = []
+    for ids, expected in zip(documents, kept, strict=True):
+        score = Scores()
+        (made,) = runtime.logits(ids)
+        for start in range(0, len(ids), CHUNK):
+            stop = min(start + CHUNK, len(ids))
+            score.add(expected[start:stop], made[start:stop], np.array(ids[start + 1 : stop + 1], np.int64))
+        scores.append(score)
+    return scores
+
+
+class Colours:
+    """Collects, for the report, each token's KL and the best alternatives before it."""
+
+    TOP = 3
+
+    def __init__(self, names: Sequence[tuple[str, str]], documents: Sequence[Sequence[int]], decode: Callable[[int], str]) -> None:
+        self._names = names
+        self._documents = documents
+        self._decode = decode
+        self._tokens: list[list[TokenScore]] = [[TokenScore(text=decode(ids[0]))] if len(ids) else [] for ids in documents]
+
+    def watch(self, document: int, start: int, reference: Array, artefact: Array) -> None:
+        """Take a chunk of logits, those of the reference first."""
+        p, q = _softmax(reference), _softmax(artefact[:, : reference.shape[1]])
+        kl = np.sum(p * (np.log(np.maximum(p, 1e-300)) - np.log(np.maximum(q, 1e-300))), axis=1)
+        ids = self._documents[document]
+        for i, position in enumerate(range(start + 1, min(start + 1 + len(p), len(ids)))):
+            best = np.argpartition(p[i], -self.TOP)[-self.TOP :]
+            best = best[np.argsort(-p[i][best])]
+            self._tokens[document].append(
+                TokenScore(
+                    text=self._decode(ids[position]),
+                    kl=max(float(kl[i]), 0.0),
+                    alternatives=[
+                        Alternative(text=self._decode(int(t)), reference=round(float(p[i][t]), 4), artefact=round(float(q[i][t]), 4))
+                        for t in best
+                    ],
+                )
+            )
+
+    def scores(self) -> list[DocumentScore]:
+        """Return what was collected."""
+        return [
+            DocumentScore(
+                name=name,
+                kind=kind,
+                mean_kl=float(np.mean([t.kl for t in tokens if t.kl is not None] or [0.0])),
+                tokens=tokens,
+            )
+            for (name, kind), tokens in zip(self._names, self._tokens, strict=True)
+        ]
+
+
+def _softmax(logits: Array) -> Array:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    result: Array = powers / powers.sum(axis=1, keepdims=True)
+    return result

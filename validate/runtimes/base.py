@@ -1,0 +1,26 @@
+"""What the validator asks of a runtime: one small interface, one file a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+
+class Runtime(Protocol):
+    """A loaded artefact. Logits are float32 [n, vocab]; ids are token ids of the artefact's vocabulary."""
+
+    name: str
+
+    def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[npt.NDArray[Any]]:
+        """Give the logits of every position from an empty cache, `chunk` positions at a time (None: all in one prefill)."""
+
+    def decode(self, ids: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+        """Give the logits of every position [1, vocab], one token at a time through the cache."""
+
+    def generate(self, ids: Sequence[int], count: int, stop: Sequence[int]) -> list[int]:
+        """Continue greedily: at most `count` tokens, ending after the first of `stop`."""
+
+    def close(self) -> None:
+        """Give the memory back."""

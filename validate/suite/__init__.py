@@ -1,0 +1,7 @@
+"""The texts that a validation measures on: documents for teacher forcing, prompts for generation."""
+
+from .encode import EncodedDocument, encode, require
+from .files import load
+from .model import Document, Message, Suite
+
+__all__ = ["Document", "EncodedDocument", "Message", "Suite", "encode", "load", "require"]

@@ -1,0 +1,99 @@
+"""A suite as token ids: windows of bounded length, and a bounded number of tokens if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.errors import UsageError
+from .model import Document, Suite
+
+WINDOW = 512
+"""Tokens of one pass: long enough for attention to matter, short enough for logits to be cheap."""
+
+
+@dataclass(frozen=True)
+class EncodedDocument:
+    """One window of a document.
+
+    Attributes:
+        name: the document's name, with "#2" and so on for the windows after the first.
+        kind: "text", "chat" or "code".
+        ids: token ids, at least 2, so that there is something to predict.
+        document: the name without the window; windows of one document are not independent, which a bootstrap has to know.
+    """
+
+    name: str
+    kind: str
+    ids: list[int]
+    document: str
+
+
+def encode(
+    suite: Suite, tokenizer: Any, max_tokens: int | None = None, *, window: int = WINDOW
+) -> list[EncodedDocument]:
+    """Encode every document with a tokenizer of transformers.
+
+    Args:
+        suite: the documents; chats go through the tokenizer's chat template, or are joined as text where it has none.
+        tokenizer: the reference's.
+        max_tokens: take no more; each kind and language then gives the same share of its tokens, from its beginning.
+        window: the most tokens of one pass. A longer document is cut into windows of even length.
+
+    Raises:
+        UsageError: the tokenizer makes nothing of a document, or `max_tokens` leaves nothing.
+    """
+    encoded = [(document, _ids(document, tokenizer)) for document in suite.documents]
+    if max_tokens is not None:
+        encoded = _bounded(encoded, max_tokens)
+    windows = [piece for document, ids in encoded for piece in _windows(document, ids, window)]
+    if not windows:
+        raise UsageError(f"The suite {suite.name} gives no tokens.", "Ask for more tokens, or give a longer suite.")
+    return windows
+
+
+def require(documents: Iterable[EncodedDocument], tokens: int) -> None:
+    """Raise UsageError if the documents have fewer than `tokens` tokens: figures of less would look like figures of more."""
+    found = sum(len(document.ids) for document in documents)
+    if found < tokens:
+        raise UsageError(f"The suite has {found:,} tokens; {tokens:,} were asked for.", "Give a longer suite.")
+
+
+def _ids(document: Document, tokenizer: Any) -> list[int]:
+    if document.messages is not None and getattr(tokenizer, "chat_template", None):
+        messages = [message.model_dump() for message in document.messages]
+        ids = list(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"])
+    else:
+        text = document.text or "\n\n".join(message.content for message in document.messages or ())
+        ids = list(tokenizer(text)["input_ids"])
+    if len(ids) < 2:
+        raise UsageError(f"The tokenizer makes {len(ids)} tokens of the document {document.name}.", "Leave it out.")
+    return ids
+
+
+def _bounded(encoded: Sequence[tuple[Document, list[int]]], limit: int) -> list[tuple[Document, list[int]]]:
+    """Take the same share of every kind and language, whole documents first."""
+    total = sum(len(ids) for _, ids in encoded)
+    if total <= limit:
+        return list(encoded)
+    room: dict[tuple[str, str], float] = {}
+    for document, ids in encoded:
+        group = (document.kind, document.language)
+        room[group] = room.get(group, 0.0) + len(ids) * limit / total
+    taken = []
+    for document, ids in encoded:
+        group = (document.kind, document.language)
+        part = ids[: int(room[group])]
+        room[group] -= len(part)
+        if len(part) > 1:
+            taken.append((document, part))
+    return taken
+
+
+def _windows(document: Document, ids: list[int], window: int) -> Iterable[EncodedDocument]:
+    count = -(-len(ids) // window)
+    for number in range(count):
+        name = document.name if number == 0 else f"{document.name}#{number + 1}"
+        part = ids[len(ids) * number // count : len(ids) * (number + 1) // count]
+        yield EncodedDocument(name, document.kind, part, document.name)

@@ -1,0 +1,59 @@
+"""What a suite is: named documents and prompts, with a digest of all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Kind = Literal["text", "chat", "code"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Message(_Model):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class Document(_Model):
+    """One text, or one whole conversation. `language` is a label for people ("en", "zh", "python"); it may be empty."""
+
+    name: str
+    kind: Kind
+    language: str = ""
+    text: str | None = None
+    messages: tuple[Message, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Document:
+        if (self.text is None) == (self.messages is None):
+            raise ValueError("a document has either text or messages")
+        if (self.messages is not None) != (self.kind == "chat"):
+            raise ValueError("a document of kind chat has messages, one of another kind has text")
+        if self.text is not None and not self.text.strip():
+            raise ValueError("the text is empty")
+        if self.messages is not None and not any(message.content.strip() for message in self.messages):
+            raise ValueError("the messages are empty")
+        return self
+
+
+class Suite(_Model):
+    """A whole suite. Loading it has checked that nothing in it is empty."""
+
+    name: str
+    documents: tuple[Document, ...]
+    prompts: tuple[tuple[Message, ...], ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, whatever form it was read from; the name is no part of it."""
+        content = self.model_dump(mode="json", exclude={"name"})
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

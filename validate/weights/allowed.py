@@ -1,0 +1,105 @@
+"""How far a de-quantised weight may lie from its source: the bound that its own scheme sets, element by element.
+
+Integers, with a step s = |scale|: rounding to the nearest level costs s/2. A symmetric scheme clips one end: s = max|w| / 2^(b-1)
+puts the extreme on level -2^(b-1), and a value of the other sign near that extreme has only level 2^(b-1) - 1: up to s. The
+stored scale is rounded (float16: 2^-11, or 2^-25 where it is subnormal), which the level multiplies.
+
+Small floats and codebooks: half the wider gap to the neighbouring level, times the scale; at the outermost level what the
+rounding of the scale leaves outside.
+
+The step itself must be the source's: |scale| counts up to what the group's own range justifies. A scale that is too large would
+otherwise allow its own error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import elements
+from .constant import StoredWeight, element_of
+
+Array = npt.NDArray[Any]
+_HALF_ULP = {"bf16": 2.0**-9, "f16": 2.0**-12, "f32": 2.0**-24, "f64": 0.0}
+_SCALE_ROUNDING = {"bf16": 2.0**-9, "f16": 2.0**-11, "f32": 0.0, "f8e4m3": 2.0**-4, "f8e5m2": 2.0**-3, "f8e8m0": 0.0}
+_SUBNORMAL = 2.0**-25
+"""Half the distance of float16's smallest numbers."""
+_SLACK = 1.01
+"""For float32 arithmetic in another order."""
+
+
+def error_bound(stored: StoredWeight, levels: Array, scale: Array | None, source: Array, *, exact: bool) -> Array:
+    """Return the largest error that each element may have, float32, of a shape that broadcasts to the levels.
+
+    Args:
+        stored: how the weight is stored.
+        levels: values less zero points, in the stored shape.
+        scale: broadcasts to the levels; None for weights that are stored as they are.
+        source: the checkpoint's values in the stored shape.
+        exact: the element type is the checkpoint's own, so nothing may differ.
+    """
+    if scale is None:
+        if exact:
+            return np.zeros(1, np.float32)
+        rounding = np.abs(source) * np.float32(2 * _HALF_ULP.get(stored.element, 2.0**-4))
+        bound: Array = rounding + np.float32(_SUBNORMAL if stored.element == "f16" else 1e-38)
+        return bound
+    rounding = sum(_SCALE_ROUNDING.get(element_of(part), 0.0) for part in stored.scales)
+    if stored.element in elements.INTEGERS and stored.codebook is None:
+        return _of_integers(stored, levels, scale, source, rounding)
+    return _of_levels(stored, levels, scale, source, rounding)
+
+
+def _of_integers(stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float) -> Array:
+    half_range = 2 ** (elements.INTEGERS[stored.element] - 1)
+    symmetric = stored.zero_point is None
+    if symmetric:
+        justified = np.abs(source).max(axis=-1, keepdims=True) / (half_range - 1 if half_range > 1 else 1)
+    else:
+        reach = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
+        justified = reach / (2 * half_range - 1)
+    step = _step(scale, justified, levels, rounding)
+    bound = np.abs(levels)
+    bound *= step * rounding + _SUBNORMAL
+    bound += step * (0.5 * _SLACK)
+    if symmetric:
+        bound += np.where(levels == half_range - 1, step * 0.5, 0)
+    return bound
+
+
+def _of_levels(stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float) -> Array:
+    table = np.unique(_table(stored))
+    table = table[np.isfinite(table)]
+    gaps = np.diff(table)
+    below = np.append(gaps[:1], gaps)
+    above = np.append(gaps, gaps[-1:])
+    half = np.maximum(below, above) / 2
+    top = float(np.abs(table).max())
+    # an exponent of two as scale: the extreme lies between the top level and the next power of two
+    powers = any(element_of(part) == "f8e8m0" for part in stored.scales)
+    outside = 2.0 ** (np.floor(np.log2(top)) + 1) - top if powers else top * rounding
+    half[[0, -1]] += outside
+    place = np.clip(np.searchsorted(table, levels), 0, len(table) - 1)
+    reach = min(-float(table[0]), float(table[-1])) if table[0] < 0 else top
+    justified = np.abs(source).max(axis=-1, keepdims=True) / reach * (2.0 if powers else 1.0)
+    step = _step(scale, justified, levels, rounding)
+    bound = half[place].astype(np.float32)
+    bound *= step * _SLACK
+    bound += np.abs(levels) * (step * rounding + _SUBNORMAL)
+    return bound
+
+
+def _step(scale: Array, justified: Array, levels: Array, rounding: float) -> Array:
+    """Return |scale|, cut to what the source's range justifies where each group along the last axis has its own scale."""
+    step = np.abs(scale)
+    if step.shape == (*levels.shape[:-1], 1):
+        return np.minimum(step, justified * (_SLACK + rounding) + np.float32(2.0**-22))
+    return step
+
+
+def _table(stored: StoredWeight) -> Array:
+    if stored.codebook is None:
+        return elements.levels(stored.element)
+    return elements.decode(stored.codebook.data, element_of(stored.codebook), 0, stored.codebook.data.size)

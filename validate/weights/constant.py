@@ -1,0 +1,223 @@
+"""One weight of a graph: the constants from which it is de-quantised, found from where the graph uses it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import elements
+
+Array = npt.NDArray[Any]
+
+
+class Unreadable(Exception):  # noqa: N818 - a reason to list the weight as unmatched, not an error
+    """Why a constant subgraph is not values, zero points and scales."""
+
+
+@dataclass
+class StoredWeight:
+    """A weight as the graph stores it: (values - zero point) * scales, values perhaps looked up in a codebook.
+
+    Attributes:
+        values: OpenVINO's Constant, often [rows, groups, group].
+        shape: of the weight as the graph uses it.
+        zero_point: Constant or None.
+        scales: Constants that multiply the values, each broadcast to their shape.
+        codebook: Constant of the levels that the values index, or None.
+        names: of all the nodes from the values to the use, and of the users; the values' own first.
+        unreadable: why the graph's expression is not of this form; such a weight is only listed, its values are not read.
+    """
+
+    values: Any
+    shape: tuple[int, ...]
+    zero_point: Any = None
+    scales: list[Any] = field(default_factory=list)
+    codebook: Any = None
+    names: list[str] = field(default_factory=list)
+    unreadable: str | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """The values' name in the graph."""
+        return str(self.values.get_friendly_name())
+
+    @cached_property
+    def element(self) -> str:
+        """The values' element type, OpenVINO's name."""
+        return element_of(self.values)
+
+    @cached_property
+    def stored_shape(self) -> tuple[int, ...]:
+        """The values' own shape; the last dimension is a group where there are groups."""
+        return shape_of(self.values)
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.stored_shape)
+
+    @property
+    def rows(self) -> int:
+        """Length of the leading dimension."""
+        return self.stored_shape[0] if self.stored_shape else 1
+
+    def levels(self, start: int, stop: int) -> Array:
+        """Return values less zero points of rows [start, stop), float32, in the stored shape."""
+        values = self._part(self.values, start, stop)
+        if self.codebook is not None:
+            table = _whole(self.codebook).reshape(-1)
+            values = table[values.astype(np.int64)]
+        if self.zero_point is not None:
+            values -= self._part(self.zero_point, start, stop)
+        return values
+
+    def scale(self, start: int, stop: int) -> Array | None:
+        """Return the product of the scales of rows [start, stop), float32, which broadcasts to the levels; None: none."""
+        product: Array | None = None
+        for scale in self.scales:
+            part = self._part(scale, start, stop)
+            product = part if product is None else product * part
+        return product
+
+    def weights(self, start: int, stop: int) -> Array:
+        """Return rows [start, stop), de-quantised in float32, in the stored shape."""
+        levels, scale = self.levels(start, stop), self.scale(start, stop)
+        return levels if scale is None else levels * scale
+
+    def whole(self) -> Array:
+        """Return the weight in the shape in which the graph uses it, float32; made in blocks, so that it is the only copy."""
+        out = np.empty(self.stored_shape, np.float32)
+        flat = out if out.ndim else out.reshape(1)
+        for start, stop in self.blocks():
+            flat[start:stop] = self.weights(start, stop)
+        return out.reshape(self.shape)
+
+    def blocks(self, elements_at_once: int = 1 << 20) -> list[tuple[int, int]]:
+        """Cut the rows into ranges of about so many elements."""
+        step = max(1, elements_at_once * self.rows // max(self.size, 1))
+        return [(start, min(start + step, self.rows)) for start in range(0, self.rows, step)]
+
+    def _part(self, constant: Any, start: int, stop: int) -> Array:
+        """Return the rows of a constant, or all of one that is the same for every row."""
+        shape = shape_of(constant)
+        if len(shape) != len(self.stored_shape) or not shape or shape[0] != self.rows:
+            return _whole(constant)
+        stride = math.prod(shape[1:])
+        flat = elements.decode(constant.data, element_of(constant), start * stride, stop * stride)
+        return flat.reshape(stop - start, *shape[1:])
+
+
+def find(model: Any) -> list[StoredWeight]:
+    """Return every floating-point constant expression of more than one element that the graph computes with.
+
+    Each weight once, in the graph's order, however many users it has.
+    """
+    constant: set[str] = set()
+    found: dict[str, StoredWeight] = {}
+    for node in model.get_ordered_ops():
+        sources = [value.get_node() for value in node.input_values()]
+        fixed = [source.get_name() in constant for source in sources]
+        if node.get_type_name() == "Constant" or (sources and all(fixed) and not _has_state(node)):
+            constant.add(node.get_name())
+            continue
+        for source, is_fixed in zip(sources, fixed, strict=True):
+            if is_fixed and _is_weight(source):
+                stored = _parse(source)
+                known = found.setdefault(stored.values.get_name(), stored)
+                known.names.append(node.get_friendly_name())
+    return list(found.values())
+
+
+def shape_of(node: Any) -> tuple[int, ...]:
+    """Return a node's static shape."""
+    return tuple(int(n) for n in node.get_output_shape(0))
+
+
+def element_of(node: Any) -> str:
+    """Return the name of a node's element type."""
+    return str(node.get_output_element_type(0).get_type_name())
+
+
+def _whole(constant: Any) -> Array:
+    shape = shape_of(constant)
+    return elements.decode(constant.data, element_of(constant), 0, math.prod(shape)).reshape(shape)
+
+
+def _has_state(node: Any) -> bool:
+    return node.get_type_name() in ("ReadValue", "Assign", "Parameter", "RandomUniform")
+
+
+def _is_weight(node: Any) -> bool:
+    return (
+        node.get_output_element_type(0).is_real()
+        and not node.get_output_partial_shape(0).is_dynamic
+        and math.prod(shape_of(node)) > 1
+    )
+
+
+def _parse(root: Any) -> StoredWeight:
+    """Walk from a use up to the values; what is of another form is only listed."""
+    stored = StoredWeight(values=None, shape=shape_of(root))
+    try:
+        _walk(root, stored)
+    except Unreadable as error:
+        values = max((n for n in _ancestors(root) if n.get_type_name() == "Constant"), key=_elements)
+        return StoredWeight(values, stored.shape, names=[values.get_friendly_name()], unreadable=str(error))
+    return stored
+
+
+def _walk(node: Any, stored: StoredWeight) -> None:
+    while True:
+        stored.names.insert(0, node.get_friendly_name())
+        kind = node.get_type_name()
+        inputs = [value.get_node() for value in node.input_values()]
+        if kind == "Constant":
+            stored.values = node
+            _require_readable(node)
+            return
+        if kind in ("Convert", "Reshape", "Squeeze", "Unsqueeze"):
+            node = inputs[0]
+        elif kind == "Multiply" and stored.zero_point is None and stored.codebook is None:
+            node, other = sorted(inputs, key=_elements, reverse=True)
+            stored.scales += _factors(other)
+        elif kind == "Subtract" and stored.zero_point is None:
+            node = inputs[0]
+            stored.zero_point = _constant(inputs[1])
+        elif kind == "Gather" and stored.codebook is None and len(shape_of(inputs[0])) == 1:
+            stored.codebook = _constant(inputs[0])
+            node = inputs[1]
+        else:
+            raise Unreadable(f"it is computed by {kind}")
+
+
+def _require_readable(constant: Any) -> None:
+    if not elements.readable(element_of(constant)):
+        raise Unreadable(f"its element type is {element_of(constant)}")
+
+
+def _ancestors(node: Any) -> list[Any]:
+    return [node, *(a for value in node.input_values() for a in _ancestors(value.get_node()))]
+
+
+def _elements(node: Any) -> int:
+    return max(math.prod(shape_of(a)) for a in _ancestors(node) if a.get_type_name() == "Constant")
+
+
+def _factors(node: Any) -> list[Any]:
+    if node.get_type_name() == "Multiply":
+        return [factor for value in node.input_values() for factor in _factors(value.get_node())]
+    return [_constant(node)]
+
+
+def _constant(node: Any) -> Any:
+    while node.get_type_name() in ("Convert", "Reshape"):
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Constant":
+        raise Unreadable(f"a part of it is computed by {node.get_type_name()}")
+    _require_readable(node)
+    return node

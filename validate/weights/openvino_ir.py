@@ -1,0 +1,170 @@
+"""The weights of an OpenVINO IR, edgeconv's own or another tool's, in the checkpoint's names, shapes and row order.
+
+The .bin stays mapped and one tensor is de-quantised at a time. Integers are multiplied in float32, where the graph, run as it
+stands, would round the product to float16: what the artefact *means* is measured apart from what a device makes of it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...convert import families
+from ...convert.checkpoint import Checkpoint
+from ...convert.families.decoder import NotExpressible
+from ...convert.openvino import stream
+from ...core.errors import ArtefactError
+from ...core.manifest import MANIFEST_NAME, read_manifest
+from ...quantize.integer import to_float32
+from . import match
+from .constant import StoredWeight, find
+
+Array = npt.NDArray[Any]
+XML = "openvino_model.xml"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A weight of the artefact and how it lies in relation to its tensor.
+
+    Attributes:
+        stored: the weight.
+        how: "name" or "content".
+        transposed: it is [columns, rows].
+        row_order: int64 [rows]; row i of the artefact is row `row_order[i]` of the checkpoint. None: the same order.
+        offset: what the export folded into it: 1 for norms that multiply by 1 + w (Gemma).
+    """
+
+    stored: StoredWeight
+    how: str
+    transposed: bool = False
+    row_order: Array | None = None
+    offset: float = 0.0
+
+    def source_rows(self, tensor: Array, start: int, stop: int) -> Array:
+        """Return the checkpoint's values of the artefact's rows [start, stop), float32, in the artefact's stored shape."""
+        shape = (stop - start, *self.stored.stored_shape[1:])
+        if self.transposed:
+            rows = tensor[:, start:stop].T
+        elif self.row_order is not None:
+            rows = tensor[self.row_order[start:stop]]
+        else:
+            rows = tensor.reshape(self.stored.rows, -1)[start:stop]
+        values = to_float32(rows).reshape(shape)
+        return values + np.float32(self.offset) if self.offset else values
+
+    def tensor(self, shape: tuple[int, ...]) -> Array:
+        """Return the whole weight, float32, in the checkpoint's shape and row order."""
+        values = self.stored.whole()
+        values = values.T if self.transposed else values.reshape(shape)
+        if self.row_order is not None:
+            ordered = np.empty_like(values)
+            ordered[self.row_order] = values
+            values = ordered
+        return values - np.float32(self.offset) if self.offset else values
+
+
+class ArtefactWeights:
+    """An IR's weights by the checkpoint's names.
+
+    Attributes:
+        folder: the artefact.
+        model: the graph, as `openvino.Core().read_model` gave it; its constants are views of the mapped .bin.
+        matched: tensor's name → the weights that hold it, mostly one.
+        unmatched_artefact: weights of the graph that hold no tensor of the checkpoint (tables of frequencies, for one).
+        unmatched_checkpoint: tensors that no weight of the graph holds. The export may have folded them away, as it does with
+            norms of ones; it is for the caller to decide.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
+        """Open an IR.
+
+        Raises:
+            ArtefactError: openvino cannot read it, or the .bin is missing or too short.
+        """
+        self.folder = folder
+        self._checkpoint = checkpoint
+        self.model = _read(folder / XML)
+        self._orders = _row_orders(folder, checkpoint)
+        self.matched: dict[str, tuple[Match, ...]] = {}
+        self.unmatched_artefact: list[StoredWeight] = []
+        self._match(find(self.model))
+        self.unmatched_checkpoint = self._left_over()
+
+    def tensor(self, name: str) -> Array:
+        """Return a tensor as the artefact holds it: float32, in the checkpoint's shape and row order.
+
+        Raises:
+            KeyError: the artefact does not hold it (`unmatched_checkpoint`).
+        """
+        return self.matched[name][0].tensor(self._checkpoint.info(name).shape)
+
+    def lookalike(self, name: str) -> str | None:
+        """Return the name of another tensor whose values the artefact holds in the place of this one, if there is one."""
+        others = sorted(self._checkpoint.names - {name})
+        return match.by_content(self.matched[name][0].stored, others, self._checkpoint)
+
+    def _match(self, weights: list[StoredWeight]) -> None:
+        left = []
+        for stored in weights:
+            name = None if stored.unreadable else match.by_name(stored, self._checkpoint)
+            if name is None:
+                left.append(stored)
+            else:
+                self._add(name, stored, "name")
+        for stored in left:
+            missing = sorted(self._checkpoint.names - set(self.matched))
+            name = match.by_content(stored, missing, self._checkpoint)
+            if name is None:
+                self.unmatched_artefact.append(stored)
+            else:
+                self._add(name, stored, "content")
+
+    def _add(self, name: str, stored: StoredWeight, how: str) -> None:
+        shape = self._checkpoint.info(name).shape
+        offset = _folded_offset(stored, self._checkpoint.tensor(name)) if len(shape) == 1 else 0.0
+        made = Match(stored, how, match.is_transposed(stored, shape), self._orders.get(name), offset)
+        self.matched[name] = (*self.matched.get(name, ()), made)
+
+    def _left_over(self) -> list[str]:
+        names = self._checkpoint.names - set(self.matched)
+        if self._checkpoint.config.get("tie_word_embeddings") and "model.embed_tokens.weight" in self.matched:
+            names.discard("lm_head.weight")
+        return sorted(n for n in names if not any(fnmatch.fnmatch(n, pattern) for pattern in stream.UNUSED))
+
+
+def _read(xml: Path) -> Any:
+    import openvino
+
+    for path in (xml, xml.with_suffix(".bin")):
+        if not path.is_file():
+            raise ArtefactError(f"{path} is missing.", "Convert the checkpoint again.")
+    try:
+        return openvino.Core().read_model(xml)
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1].rstrip(".")
+        raise ArtefactError(f"openvino cannot read {xml}: {last}.", "Convert the checkpoint again.") from error
+
+
+def _row_orders(folder: Path, checkpoint: Checkpoint) -> dict[str, npt.NDArray[np.int64]]:
+    if not (folder / MANIFEST_NAME).is_file() or read_manifest(folder).row_order != "rotate_half":
+        return {}
+    try:
+        return stream.row_orders(families.decoder(checkpoint.config))
+    except NotExpressible as error:
+        raise ArtefactError(
+            f"{folder / MANIFEST_NAME} says that rows of q and k are permuted, but {error}.",
+            "The manifest belongs to another model.",
+        ) from error
+
+
+def _folded_offset(stored: StoredWeight, tensor: Array) -> float:
+    """Return 1 if the artefact holds 1 + w, as it does for norms of the Gemma kind."""
+    held, source = stored.whole().reshape(-1), to_float32(tensor).reshape(-1)
+    plain, folded = np.abs(held - source).max(), np.abs(held - 1 - source).max()
+    return 1.0 if folded < plain and folded <= 2**-7 * (1 + np.abs(source).max()) else 0.0
