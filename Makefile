@@ -43,11 +43,13 @@ types: $(STAMP) ## check types; the link lets mypy see the root folder as the pa
 layers: $(STAMP) ## check that imports run one way
 	$(BIN)/lint-imports
 
-docs: $(STAMP) ## write docs/cli.md from the program
+docs: $(STAMP) ## write docs/cli.md and docs/parity.schema.json from the program
 	$(BIN)/python -m edgeconv.cli.reference docs/cli.md
+	$(BIN)/python -m edgeconv.validate.report.schema docs/parity.schema.json
 
-check-docs: $(STAMP) ## check that docs/cli.md is current
+check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.cli.reference --check docs/cli.md
+	$(BIN)/python -m edgeconv.validate.report.schema --check docs/parity.schema.json
 
 lock: $(STAMP) ## write the newest versions that pyproject.toml admits into constraints.txt
 	$(BIN)/python .ci/lock.py constraints.txt

@@ -1,6 +1,6 @@
 """The README's picture: real commands, run here, drawn as a terminal.
 
-    python -m benchmarks.terminal_picture docs/demo.svg
+python -m benchmarks.terminal_picture docs/demo.svg
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`edgeconv validate`: is the artefact still the model?"""
+"""`edgeconv validate`: whether an artefact is still its model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 Reference = Annotated[
     str | None,
-    typer.Option(metavar="ID|DIR", help="The checkpoint; by default the one that the manifest names.", show_default=False),
+    typer.Option(
+        metavar="ID|DIR", help="The checkpoint; by default the one that the manifest names.", show_default=False
+    ),
 ]
 Budgets = Annotated[
     list[str] | None,
-    typer.Option("--budget", metavar="METRIC=LIMIT", help="Replace a budget, e.g. mean_kl=0.05 or top1=0.92. Repeatable."),
+    typer.Option(
+        "--budget", metavar="METRIC=LIMIT", help="Replace a budget, e.g. mean_kl=0.05 or top1=0.92. Repeatable."
+    ),
 ]
 
 
 def validate(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model, of any tool's making.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder of a converted model, of any tool's making.")
+    ],
     *,
     reference: Reference = None,
     budget: Budgets = None,
@@ -36,14 +42,18 @@ def validate(
         int | None, typer.Option(metavar="N", min=1, help="Measure on about N tokens of the suite.", show_default=False)
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Reference and artefact once, teacher-forced; no generation, no error split.")
+        bool,
+        typer.Option("--quick", help="Reference and artefact once, teacher-forced; no generation, no error split."),
     ] = False,
     reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
     device: Annotated[str, typer.Option(help="OpenVINO device of the artefact.")] = "CPU",
     report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write parity.json, parity.md and parity.html there.", show_default=False)
+        Path | None,
+        typer.Option(metavar="DIR", help="Write parity.json, parity.md and parity.html there.", show_default=False),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML file.", show_default=False)] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML file.", show_default=False)
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -71,17 +81,18 @@ def validate(
     )
     with out.working() as progress:
         found = climb(ask, progress)
-        if report or junit:
-            write(found, report or junit.parent, junit=junit) if report else _only_junit(found, junit)
+        if report:
+            write(found, report, junit=junit)
+        elif junit:
+            _only_junit(found, junit)
     _show(out, found, report)
     if found.verdict == "failed":
         raise typer.Exit(ExitCode.PARITY)
 
 
-def _only_junit(found: Report, junit: Path | None) -> None:
+def _only_junit(found: Report, junit: Path) -> None:
     from ..validate.report.junit import render
 
-    assert junit is not None
     junit.parent.mkdir(parents=True, exist_ok=True)
     junit.write_text(render(found), "utf-8")
 
@@ -102,7 +113,7 @@ def _show(out: Output, found: Report, report: Path | None) -> None:
     if out.json:
         out.data(found.model_dump(mode="json"))
         return
-    rows = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
+    rows: list[tuple[str, str]] = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
     for rung in found.rungs:
         rows += [("", f"✗ {failure}") for failure in rung.failures[:5]]
     for line in found.budgets:

@@ -92,7 +92,9 @@ class _Climb:
             done = {rung.name for rung in self.rungs}
             for name in ("logits", "decode", "generation"):
                 if name not in done:
-                    self.rungs.append(Rung(name=name, status="failed", summary="could not run", failures=[error.message]))
+                    self.rungs.append(
+                        Rung(name=name, status="failed", summary="could not run", failures=[error.message])
+                    )
         self.rungs.sort(key=lambda rung: _ORDER.index(rung.name))
         lines = budget.judge(self.budgets, self.comparisons)
         failed = [rung.name for rung in self.rungs if rung.status == "failed"]
@@ -146,10 +148,16 @@ class _Climb:
                 self.rungs.append(decode.check(runtime, self.ids[:3]))
                 answers = self._answers(runtime)
         else:
-            self.rungs += [Rung(name=n, status="skipped", summary="left out by --quick") for n in ("decode", "generation")]  # type: ignore[arg-type]
+            self.rungs += [
+                Rung(name=n, status="skipped", summary="left out by --quick") for n in ("decode", "generation")
+            ]
         long = [] if quick else self._long()
         reference = self._pass("reference", checkpoint_tensors(self.pair.checkpoint), self.ids, ask.reference_dtype)
-        own = None if quick else self._pass("the artefact's own weights", self._own, self.ids + long, "float32", keep=False)
+        own = (
+            None
+            if quick
+            else self._pass("the artefact's own weights", self._own, self.ids + long, "float32", keep=False)
+        )
         if not quick:
             self._noise(reference)
             self._generation(answers)
@@ -167,7 +175,11 @@ class _Climb:
     def _compare(self, runtime: OpenVINORuntime, reference: _Made, own: _Made | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
         colours = logits.Colours(names, self.ids, lambda token: str(self.tokenizer.decode([token])))
-        references = [(own.head, own.states), (reference.head, reference.states)] if own else [(reference.head, reference.states)]
+        references = (
+            [(own.head, own.states), (reference.head, reference.states)]
+            if own
+            else [(reference.head, reference.states)]
+        )
         scores = logits.against(
             runtime, self.ids, references, self.progress, label="Comparing logits", watch=colours.watch
         )

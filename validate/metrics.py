@@ -169,7 +169,9 @@ def _bootstrapped(joined: list[dict[str, Array]]) -> dict[str, Estimate]:
     draws = np.random.default_rng(0).integers(0, len(joined), (RESAMPLES, len(joined)))
     spread = _ratios(sums[draws].sum(1))
     ends = {key: np.percentile(spread[key], [2.5, 97.5]) for key in values}
-    return {key: Estimate(value=float(v), low=float(ends[key][0]), high=float(ends[key][1])) for key, v in values.items()}
+    return {
+        key: Estimate(value=float(v), low=float(ends[key][0]), high=float(ends[key][1])) for key, v in values.items()
+    }
 
 
 def _histogram(kl: Array) -> Histogram:

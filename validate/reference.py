@@ -120,7 +120,9 @@ class LayeredReference:
         bias = self._tensors("lm_head.bias") if self._shell.lm_head.bias is not None else None
         return Head(self._tensors(name), bias, self._dtype, self._softcap)
 
-    def _enter(self, documents: Sequence[Sequence[int]], layers: list[Any]) -> tuple[list[Any], list[list[dict[str, Any]]]]:
+    def _enter(
+        self, documents: Sequence[Sequence[int]], layers: list[Any]
+    ) -> tuple[list[Any], list[list[dict[str, Any]]]]:
         """Embed each document, and learn from the model itself what it passes to each layer."""
         import torch
 
@@ -156,7 +158,7 @@ class LayeredReference:
         for name in names:
             _assign(module, name, torch.nn.Parameter(self._tensors(prefix + name).to(kind), requires_grad=False))
         for name in buffers:
-            scale = torch.tensor(self._shell.config.get_text_config().hidden_size**0.5, dtype=kind)
+            scale = torch.tensor(self._shell.config.get_text_config().hidden_size ** 0.5, dtype=kind)
             _assign(module, name, scale)
         try:
             yield
@@ -185,7 +187,11 @@ def checkpoint_tensors(checkpoint: Any) -> Tensors:
     """Return the checkpoint's weights as torch tensors over the mapped files."""
     import torch
 
-    kinds = {np.dtype(np.uint16): torch.bfloat16, np.dtype(np.float16): torch.float16, np.dtype(np.float32): torch.float32}
+    kinds = {
+        np.dtype(np.uint16): torch.bfloat16,
+        np.dtype(np.float16): torch.float16,
+        np.dtype(np.float32): torch.float32,
+    }
 
     def get(name: str) -> Any:
         array = checkpoint.tensor(name)
@@ -193,7 +199,9 @@ def checkpoint_tensors(checkpoint: Any) -> Tensors:
         if not array.flags.writeable:  # a view of the mapped file: nothing here writes to it
             array = np.lib.stride_tricks.as_strided(array, array.shape, array.strides, writeable=False)
         with _quiet():
-            return torch.from_numpy(array.view(np.int16)).view(kind) if kind is torch.bfloat16 else torch.from_numpy(array)
+            return (
+                torch.from_numpy(array.view(np.int16)).view(kind) if kind is torch.bfloat16 else torch.from_numpy(array)
+            )
 
     return get
 

@@ -74,13 +74,17 @@ def _reference(folder: Path, manifest: Manifest | None, given: str | None) -> tu
     if given is not None:
         return given, None
     if manifest is None:
-        raise UsageError(f"{folder} has no manifest that names its source.", "Say it with --reference FOLDER or a Hub id.")
+        raise UsageError(
+            f"{folder} has no manifest that names its source.", "Say it with --reference FOLDER or a Hub id."
+        )
     if manifest.source.repo_id:
         return manifest.source.repo_id, manifest.source.commit
     log = folder / LOG_NAME
     source: Any = read_json(log).get("source") if log.is_file() else None
     if not isinstance(source, str) or not Path(source).is_dir():
-        raise UsageError("The folder that this was converted from is not here any more.", "Say it with --reference FOLDER.")
+        raise UsageError(
+            "The folder that this was converted from is not here any more.", "Say it with --reference FOLDER."
+        )
     return source, None
 
 

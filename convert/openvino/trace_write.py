@@ -88,6 +88,7 @@ def write(model: Any, weights: Weights, folder: Path, progress: Progress) -> Fil
     from openvino._offline_transformations import apply_fused_names_cleanup
 
     apply_fused_names_cleanup(model)
+    model.set_rt_info(ov.get_version(), ["OpenVINO Runtime"])
     path = folder / "openvino_model.xml"
     ov.serialize(model, str(path), os.devnull)
     text = path.read_text("utf-8")
@@ -164,6 +165,8 @@ def _real(node: Any, weights: Weights) -> Iterator[Array]:
     """Give the bytes of a constant that is in the graph."""
     values = constant_values(node)
     name = node.get_friendly_name()
+    if not values.size:
+        values = np.zeros(1, np.uint8)  # OpenVINO gives a byte to an empty constant
     for block in _cut(values):
         if name in weights.named and block.dtype in (np.uint16, np.float16, np.float32):
             _named(name, integer.require_finite, block)
@@ -206,7 +209,7 @@ class _Bin:
         """Append a constant, or take it back if an equal one is there; return its offset."""
         start, digest = self.size, self.digest.copy()
         head = last = b""
-        for piece in (piece for piece in pieces if piece.size):
+        for piece in pieces:
             view = memoryview(piece.data).cast("B")
             head = head or bytes(view[:_EDGE])
             last = (last + bytes(view[-_EDGE:]))[-_EDGE:]

@@ -38,7 +38,9 @@ def escape(text: str, length: int = _MAX_LENGTH) -> str:
 def _head(report: Report) -> str:
     mark, word = ("✅", "Passed") if report.verdict == "passed" else ("❌", "Failed")
     total = sum(value for value in report.seconds.values() if math.isfinite(value))
-    against = f"{escape(report.artefact.name)} against {escape(report.reference.name)}, suite {escape(report.suite.name)}"
+    against = (
+        f"{escape(report.artefact.name)} against {escape(report.reference.name)}, suite {escape(report.suite.name)}"
+    )
     return f"## {mark} {word}: parity of {against}\n\n**{escape(reason(report))}**" + (
         f" Took {seconds(total)}." if total else ""
     )

@@ -90,9 +90,9 @@ class DocumentScore(_Model):
 class GenerationPair(_Model):
     """One greedy answer beside the reference's choices.
 
-    `divergence` is the index of the first generated token that the reference would not have chosen (None: none);
-    `reference_token` is what it would have chosen there, `gap` the difference of the reference's two best logits there, `near_tie`
-    whether that gap is below the noise of bfloat16.
+    `divergence` is the index of the first generated token that the reference would not have chosen (None: none),
+    `reference_token` what it would have chosen there, `gap` the difference of the reference's two best logits there, and
+    `near_tie` whether that gap is below the noise of bfloat16.
     """
 
     prompt: str

@@ -110,7 +110,11 @@ def quantity(value: float, unit: Unit) -> str:
         return f"{value:,.0f}"
     if unit == "points":
         return ("+" if value > 0 else "") + significant(value) + " pp"
-    return significant(value, 3 if unit == "nats" else 4) + (" nats" if unit == "nats" else "")
+    if unit == "nats":
+        return significant(value) + " nats"
+    if value.is_integer() and abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return significant(value, 6 if 0.99 < value < 1 else 4)  # a cosine says something only after its nines
 
 
 def interval(name: str, estimate: Estimate) -> str:
@@ -122,8 +126,18 @@ def interval(name: str, estimate: Estimate) -> str:
 
 
 def bound(line: BudgetLine) -> str:
-    """Write a budget's limit as a condition."""
-    return f"{'≥' if line.higher_is_better else '≤'} {quantity(line.limit, metric(line.metric).unit)}"
+    """Write a budget's limit as a condition. A limit is exact, so it needs no zeros at its end."""
+    unit = metric(line.metric).unit
+    limit = (
+        f"{line.limit * 100:.6g} %"
+        if unit == "share"
+        else f"{line.limit:.6g}" + {"nats": " nats", "points": " pp"}.get(unit, "")
+    )
+    return f"{'≥' if line.higher_is_better else '≤'} {limit}"
+
+
+def _value(line: BudgetLine) -> str:
+    return quantity(line.value, metric(line.metric).unit)
 
 
 def used(line: BudgetLine) -> float | None:
@@ -156,10 +170,8 @@ def reason(report: Report) -> str:
     if failed:
         return f"{RUNG_TITLES[failed.name]}: {next(iter(failed.failures), failed.summary)}"
     if report.verdict == "failed" and over:
-        count = f" ({len(over)} budgets are)" if len(over) > 1 else ""
-        line = over[0]
-        value = quantity(line.value, metric(line.metric).unit)
-        return f"Over budget{count}: {metric(line.metric).title} is {value}, the limit {bound(line)}."
+        values = [f"{metric(line.metric).title} is {_value(line)}, wanted {bound(line)}" for line in over]
+        return f"Over budget: {'; '.join(values)}."
     if report.verdict == "failed":
         return f"First failure: {report.first_failed or 'not named'}."
     missing = [RUNG_TITLES[name] for name, rung in rungs(report) if rung is None or rung.status == "skipped"]

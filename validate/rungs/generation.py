@@ -65,7 +65,7 @@ def pairs(
                 "gap": gap,
                 "near_tie": gap <= noise,
             }
-            reference_text = decode(answer.made[:parting] + [chosen[parting]]) + " …"
+            reference_text = decode([*answer.made[:parting], chosen[parting]]) + " …"
         found.append(
             GenerationPair(
                 prompt=answer.prompt,

@@ -128,11 +128,15 @@ class Colours:
 
     TOP = 3
 
-    def __init__(self, names: Sequence[tuple[str, str]], documents: Sequence[Sequence[int]], decode: Callable[[int], str]) -> None:
+    def __init__(
+        self, names: Sequence[tuple[str, str]], documents: Sequence[Sequence[int]], decode: Callable[[int], str]
+    ) -> None:
         self._names = names
         self._documents = documents
         self._decode = decode
-        self._tokens: list[list[TokenScore]] = [[TokenScore(text=decode(ids[0]))] if len(ids) else [] for ids in documents]
+        self._tokens: list[list[TokenScore]] = [
+            [TokenScore(text=decode(ids[0]))] if len(ids) else [] for ids in documents
+        ]
 
     def watch(self, document: int, start: int, reference: Array, artefact: Array) -> None:
         """Take a chunk of logits, those of the reference first."""
@@ -147,7 +151,11 @@ class Colours:
                     text=self._decode(ids[position]),
                     kl=max(float(kl[i]), 0.0),
                     alternatives=[
-                        Alternative(text=self._decode(int(t)), reference=round(float(p[i][t]), 4), artefact=round(float(q[i][t]), 4))
+                        Alternative(
+                            text=self._decode(int(t)),
+                            reference=round(float(p[i][t]), 4),
+                            artefact=round(float(q[i][t]), 4),
+                        )
                         for t in best
                     ],
                 )

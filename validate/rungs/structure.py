@@ -55,7 +55,7 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None,
         found.failures.append(error.message)
     else:
         _config(folder, checkpoint, weights, found)
-        _unmatched(folder, checkpoint, weights, found)
+        _unmatched(checkpoint, weights, found)
         _weights(checkpoint, weights, found, progress)
     return Rung(
         name="structure",
@@ -73,6 +73,7 @@ class _Findings:
         self.failures: list[str] = []
         self.warnings: list[str] = []
         self.figures: dict[str, float] = {}
+        self.largest = ""
 
 
 def _summary(found: _Findings) -> str:
@@ -83,7 +84,7 @@ def _summary(found: _Findings) -> str:
     if found.failures:
         wrong = f", {figures['wrong']:.0f} of them wrong" if figures["wrong"] else ""
         return f"{matched}{wrong}; {len(found.failures)} failures in all."
-    return f"{matched}; the worst error is {figures['worst_error']:.2f} of what its scheme allows."
+    return f"{matched}: {found.largest}; the worst element is {figures['worst_error']:.2f} of what its scheme allows."
 
 
 def _files(folder: Path, found: _Findings, progress: Progress) -> None:
@@ -163,26 +164,34 @@ def _relative(stored: StoredWeight, expected: Any) -> float:
     return float(np.max(np.abs(values - expected) / np.abs(expected)))
 
 
-def _unmatched(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, found: _Findings) -> None:
+def _unmatched(checkpoint: Checkpoint, weights: ArtefactWeights, found: _Findings) -> None:
     """What has no counterpart is shown, never counted as compared."""
-    for name in weights.unmatched_checkpoint:
-        shape = list(checkpoint.info(name).shape)
-        if _is_neutral(checkpoint, name):
-            found.warnings.append(f"{name} {shape} is not in the artefact; it is neutral (all ones, or zeros as a bias).")
-        else:
-            found.failures.append(f"{name} {shape} has no counterpart in the artefact.")
-    for stored in weights.unmatched_artefact:
-        reason = f" ({stored.unreadable})" if stored.unreadable else ""
-        found.warnings.append(f"{stored.name} {list(stored.shape)} of the artefact is no tensor of the checkpoint{reason}.")
+    neutral = [name for name in weights.unmatched_checkpoint if _is_neutral(checkpoint, name)]
+    absent = [name for name in weights.unmatched_checkpoint if name not in neutral]
+    if absent:
+        found.failures.append(f"{len(absent)} tensors of the checkpoint have no counterpart in the artefact: {_some(absent)}")
+    if neutral:
+        found.warnings.append(
+            f"{len(neutral)} tensors are not in the artefact, and need not be (all ones, or zeros as a bias): {_some(neutral)}"
+        )
+    foreign = [
+        f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
+        for stored in weights.unmatched_artefact
+    ]
+    if foreign:
+        found.warnings.append(f"{len(foreign)} constants of the artefact are no tensors of the checkpoint: {_some(foreign)}")
     by_content = sorted(name for name, matches in weights.matched.items() if any(m.how == "content" for m in matches))
     if by_content:
         found.warnings.append(
-            f"{len(by_content)} weights were matched by shape and content, not by name: {', '.join(by_content[:_NAMED])}"
-            + (", …" if len(by_content) > _NAMED else ".")
+            f"{len(by_content)} weights were matched by shape and content, not by name: {_some(by_content)}"
         )
     found.figures["unmatched_checkpoint"] = len(weights.unmatched_checkpoint)
     found.figures["unmatched_artefact"] = len(weights.unmatched_artefact)
     found.figures["matched_by_content"] = len(by_content)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ".")
 
 
 def _is_neutral(checkpoint: Checkpoint, name: str) -> bool:
@@ -211,15 +220,10 @@ def _weights(checkpoint: Checkpoint, weights: ArtefactWeights, found: _Findings,
     wrong.sort(key=lambda fit: (-fit.over, -fit.rms))
     found.failures += [_sentence(fit, weights) for fit in wrong[:_NAMED]]
     if len(wrong) > _NAMED:
-        names = ", ".join(fit.name for fit in wrong[_NAMED : 2 * _NAMED])
-        found.failures.append(f"{len(wrong) - _NAMED} more weights are wrong: {names}{', …' * (len(wrong) > 2 * _NAMED)}")
-    worst = sorted((fit for fit in fits if fit not in wrong and fit.rms), key=lambda fit: -fit.rms)[:_NAMED]
-    if worst:
-        found.warnings.append(
-            "Largest relative RMS errors, all within their schemes: "
-            + ", ".join(f"{fit.name} {fit.rms:.4f} ({fit.stored})" for fit in worst)
-            + "."
-        )
+        found.failures.append(f"{len(wrong) - _NAMED} more weights are wrong: {_some([f.name for f in wrong[_NAMED:]])}")
+    largest = max(fits, key=lambda fit: fit.rms, default=None)
+    if largest:
+        found.largest = f"largest relative RMS error {largest.rms:.4f} ({largest.name}, {largest.stored})"
     found.figures |= {
         "weights": len(fits),
         "wrong": len(wrong),

@@ -13,13 +13,14 @@ otherwise allow its own error.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import elements
-from .constant import StoredWeight, element_of
+from .constant import StoredWeight, element_of, shape_of
 
 Array = npt.NDArray[Any]
 _HALF_ULP = {"bf16": 2.0**-9, "f16": 2.0**-12, "f32": 2.0**-24, "f64": 0.0}
@@ -54,9 +55,10 @@ def error_bound(stored: StoredWeight, levels: Array, scale: Array | None, source
 
 def _of_integers(stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float) -> Array:
     half_range = 2 ** (elements.INTEGERS[stored.element] - 1)
-    symmetric = stored.zero_point is None
+    top = half_range - 1
+    symmetric = stored.zero_point is None or math.prod(shape_of(stored.zero_point)) == 1  # u2 and u3 about their middle
     if symmetric:
-        justified = np.abs(source).max(axis=-1, keepdims=True) / (half_range - 1 if half_range > 1 else 1)
+        justified = np.abs(source).max(axis=-1, keepdims=True) / (top)
     else:
         reach = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
         justified = reach / (2 * half_range - 1)
@@ -65,7 +67,7 @@ def _of_integers(stored: StoredWeight, levels: Array, scale: Array, source: Arra
     bound *= step * rounding + _SUBNORMAL
     bound += step * (0.5 * _SLACK)
     if symmetric:
-        bound += np.where(levels == half_range - 1, step * 0.5, 0)
+        bound += np.where(levels == top, step * 0.5, 0)
     return bound
 
 
@@ -86,7 +88,7 @@ def _of_levels(stored: StoredWeight, levels: Array, scale: Array, source: Array,
     justified = np.abs(source).max(axis=-1, keepdims=True) / reach * (2.0 if powers else 1.0)
     step = _step(scale, justified, levels, rounding)
     bound = half[place].astype(np.float32)
-    bound *= step * _SLACK
+    bound *= step * (_SLACK + rounding)  # the levels were chosen with the scale that was not rounded yet
     bound += np.abs(levels) * (step * rounding + _SUBNORMAL)
     return bound
 

@@ -209,6 +209,8 @@ def _elements(node: Any) -> int:
 
 
 def _factors(node: Any) -> list[Any]:
+    while node.get_type_name() in ("Convert", "Reshape"):
+        node = node.input_value(0).get_node()
     if node.get_type_name() == "Multiply":
         return [factor for value in node.input_values() for factor in _factors(value.get_node())]
     return [_constant(node)]

@@ -1,8 +1,8 @@
 """Raw bytes of OpenVINO's element types to float32, exactly.
 
-Integers of less than 8 bits are packed low bits first; u3 and u6 are split in planes (`openvino/reference/convert.hpp`)
-and are not written by any tool that we read. Small floats are read through a table of all their values:
-nf4 (QLoRA, arXiv 2305.14314, appendix E), f4e2m1, f8e4m3, f8e5m2 and f8e8m0 (OCP formats).
+u2, u4 and i4 are packed low bits first. Three bytes hold eight u3 or four u6: low bits in the first two, high bits in the third,
+each from the top down. Small floats are read through a table of all their values: nf4 (QLoRA, arXiv 2305.14314, appendix E),
+f4e2m1, f8e4m3, f8e5m2 and f8e8m0 (OCP formats). tests/validate/test_weights.py compares every code with OpenVINO's own Convert.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NF4 = (
     -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
-INTEGERS = {"u1": 1, "u2": 2, "i4": 4, "u4": 4, "i8": 8, "u8": 8}
+INTEGERS = {"u2": 2, "u3": 3, "i4": 4, "u4": 4, "u6": 6, "i8": 8, "u8": 8}
 TABLES = {"nf4": 4, "f4e2m1": 4, "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8}
 FLOATS = ("bf16", "f16", "f32", "f64")
 
@@ -58,12 +58,29 @@ def _codes(raw: Array, bits: int, start: int, stop: int) -> Array:
     """Unpack to one code a byte."""
     if bits == 8:
         return raw[start:stop]
+    if bits in (3, 6):
+        return _split_codes(raw, bits, start, stop)
     per = 8 // bits
     some = raw[start // per : -(-stop // per)]
     codes = np.empty((some.size, per), np.uint8)
     for place in range(per):
         np.right_shift(some, place * bits, out=codes[:, place])
     codes &= (1 << bits) - 1
+    skip = start % per
+    return codes.reshape(-1)[skip : skip + stop - start]
+
+
+def _split_codes(raw: Array, bits: int, start: int, stop: int) -> Array:
+    """Unpack u3 or u6, whose low and high bits lie apart."""
+    per, high = 24 // bits, bits // 3
+    low = bits - high
+    triples = raw[start // per * 3 : -(-stop // per) * 3].reshape(-1, 3)
+    codes = np.empty((len(triples), per), np.uint8)
+    in_byte = per // 2
+    for place in range(per):
+        lower = triples[:, place // in_byte] >> (8 - low * (place % in_byte + 1)) & ((1 << low) - 1)
+        upper = triples[:, 2] >> (8 - high * (place + 1)) & ((1 << high) - 1)
+        codes[:, place] = lower | upper << low
     skip = start % per
     return codes.reshape(-1)[skip : skip + stop - start]
 

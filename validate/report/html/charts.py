@@ -13,7 +13,7 @@ from ..words import COMPARISON_TITLES, interval, percent, significant
 from . import svg
 from .svg import Axis
 
-_WIDE, _HALF, _HEIGHT = 1080, 528, 300
+_WIDE, _HALF, _THIRD, _HEIGHT = 1080, 528, 356, 300
 
 
 def histogram(main: Comparison, floor: Comparison | None, limit: float | None) -> Markup:
@@ -24,7 +24,9 @@ def histogram(main: Comparison, floor: Comparison | None, limit: float | None) -
     x = Axis(max(x.low, min(edges, default=x.low)), min(x.high, max(edges, default=x.high)), x.start, x.stop, log=True)
     high = max((share for one in shown for share in _shares(one.histogram)), default=0) or 1.0
     y = Axis(0, high * 1.06, _HEIGHT - 46, 74)
-    parts = [svg.frame(x, y, _inner_decades(x), svg.percent_ticks(y), "KL of a token, nats (log scale)", "tokens")]
+    parts = [
+        svg.frame(x, y, _inner_decades(x), svg.percent_ticks(y), "KL of a token, nats (log scale)", "share of tokens")
+    ]
     for (low, high_edge), share in _bins(main.histogram):
         tip = f"KL {significant(low, 2)} to {significant(high_edge, 2)} nats: {percent(share)} of the tokens"
         left, right, top = x.at(low), x.at(high_edge), y.at(share)
@@ -33,29 +35,33 @@ def histogram(main: Comparison, floor: Comparison | None, limit: float | None) -
         corners = [(x.at(e), y.at(s)) for (low, up), s in _bins(floor.histogram) for e in (low, up)]
         parts.append(svg.path("floor", corners))
     marks = [("mean", main, "mark-main"), ("noise floor, mean", floor, "mark-floor")]
-    values = [(label, one.figures["mean_kl"].value, css) for label, one, css in marks if one and "mean_kl" in one.figures]
+    means = [
+        (label, one.figures["mean_kl"].value, css) for label, one, css in marks if one and "mean_kl" in one.figures
+    ]
+    notes = [(f"{label} {significant(value)}", value, css) for label, value, css in means]
     if limit is not None:
-        values.append(("budget of the mean", limit, "mark-limit"))
-    for row, (label, value, css) in enumerate(values):
-        parts.append(_mark(x, y, label, value, css, row))
-    label = f"Histogram of KL per token, {main.tokens} tokens. " + "; ".join(
-        f"{label} {significant(value)} nats" for label, value, _ in values
-    )
+        notes.append((f"budget of the mean {limit:.6g}", limit, "mark-limit"))
+    parts += [
+        svg.line(css, x.at(value), y.start, x.at(value), 8 + 17 * row)
+        for row, (_, value, css) in enumerate(notes)
+        if value > 0 and math.isfinite(value)
+    ]
+    parts += [_note(x, words, value, css, 18 + 17 * row) for row, (words, value, css) in enumerate(notes)]
+    label = f"Histogram of KL per token in nats, {main.tokens} tokens; " + ", ".join(words for words, _, _ in notes)
     return svg.picture(_WIDE, _HEIGHT, label, *parts)
 
 
-def _mark(x: Axis, y: Axis, label: str, value: float, css: str, row: int) -> Markup:
-    words, height = f"{label} {significant(value)}", 14 + 17 * row
-    if not value > 0 or not math.isfinite(value):
-        return svg.text(f"note {css}", x.start, height + 4, words)
+def _note(x: Axis, words: str, value: float, css: str, height: float) -> Markup:
+    if not (value > 0 and math.isfinite(value)):
+        return svg.text(f"note {css}", x.start, height, words)
     place = x.at(value)
     anchor, shift = ("end", -6) if place > (x.start + x.stop) / 2 else ("start", 6)
-    return svg.line(css, place, y.start, place, height - 6) + svg.text(f"note {css}", place + shift, height + 4, words, anchor)
+    return svg.text(f"note {css}", place + shift, height, words, anchor)
 
 
 def _inner_decades(x: Axis) -> list[tuple[float, str]]:
     powers = range(math.ceil(math.log10(x.low) - 1e-9), math.floor(math.log10(x.high) + 1e-9) + 1)
-    step = -(-len(powers) // 12) if len(powers) else 1
+    step = max(1, -(-len(powers) // 12))
     return [(10.0**power, svg.power_label(power)) for power in powers[::step]]
 
 
@@ -118,7 +124,7 @@ def logits_by_position(main: Comparison) -> Markup:
     series = _series(main, None, "max_abs_logit")
     top = max((point for _, blocks in series for _, point in blocks), default=0) or 1.0
     y = Axis(0, top * 1.1, _HEIGHT - 46, 34)
-    ticks = [(tick, significant(tick, 2)) for tick in svg.linear_ticks(y, 4)]
+    ticks = [(tick, f"{tick:g}") for tick in svg.linear_ticks(y)]
     return _by_position(main, series, y, ticks, "largest logit difference", "Largest logit difference by position")
 
 
@@ -137,8 +143,9 @@ def _by_position(
     main: Comparison, series: _Series, y: Axis, y_ticks: Sequence[tuple[float, str]], y_title: str, label: str
 ) -> Markup:
     last = max((block.stop for block in main.positions), default=1)
-    x = Axis(0, max(1, last), 62, _HALF - 16)
-    ticks = [(tick, f"{tick:,.0f}") for tick in svg.binary_ticks(x)]
+    width = _THIRD if main.name == "long_context" else _HALF  # that one has three charts
+    x = Axis(0, max(1, last), 54, width - 26)
+    ticks = [(tick, f"{tick:,.0f}") for tick in svg.binary_ticks(x, 4 if width == _THIRD else 8)]
     parts = [svg.frame(x, y, ticks, y_ticks, "position in the document, tokens", y_title)]
     for css, blocks in reversed(series):
         inside = [(block, value) for block, value in blocks if block.start < last]
@@ -152,7 +159,7 @@ def _by_position(
         )
         left, right = x.at(block.start), x.at(block.stop)
         parts.append(svg.rect("hit", left, y.stop, right - left, y.start - y.stop, tip))
-    return svg.picture(_HALF, _HEIGHT, f"{label}, {COMPARISON_TITLES[main.name].lower()}", *parts)
+    return svg.picture(width, _HEIGHT, f"{label}, {COMPARISON_TITLES[main.name].lower()}", *parts)
 
 
 def errors(found: Sequence[Comparison], limits: dict[str, float]) -> Markup:
@@ -183,7 +190,7 @@ def errors(found: Sequence[Comparison], limits: dict[str, float]) -> Markup:
         if one.name in limits:
             limit = x.at(limits[one.name])
             parts.append(svg.line("mark-limit", limit, place - 14, limit, place + 14))
-            parts.append(svg.text("note mark-limit", limit, place - 18, f"budget {significant(limits[one.name])}", "middle"))
+            parts.append(svg.text("note mark-limit", limit, place - 18, f"budget {limits[one.name]:.6g}", "middle"))
     return svg.picture(_WIDE, height, "Mean KL of each comparison on one logarithmic axis", *parts)
 
 

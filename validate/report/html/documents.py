@@ -39,7 +39,9 @@ class DocumentView:
 
 def worst_first(documents: Sequence[DocumentScore]) -> list[DocumentScore]:
     """Sort by mean KL, falling; one that is not finite is the worst there can be."""
-    return sorted(documents, key=lambda one: (math.isfinite(one.mean_kl), -one.mean_kl if one.mean_kl == one.mean_kl else 0))
+    return sorted(
+        documents, key=lambda one: (math.isfinite(one.mean_kl), -one.mean_kl if one.mean_kl == one.mean_kl else 0)
+    )
 
 
 def view(document: DocumentScore, *, opened: bool) -> DocumentView:

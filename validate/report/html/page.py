@@ -43,7 +43,11 @@ def _template() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(
         seconds=seconds, percent=percent, significant=significant, visible=visible, shown=_shown, interval=_interval
@@ -105,7 +109,7 @@ def _budget(report: Report, line: Any) -> dict[str, Any]:
     return {
         "line": line, "title": title, "value": quantity(line.value, unit), "bound": bound(line),
         "estimate": source.figures.get(name) if source else None, "name": name,
-        "used": None if part is None else f"{part:.0%}" if part < 9.995 else f"{significant(part)} times",
+        "used": None if part is None else f"{part * 100:.0f} %" if part < 9.995 else f"{significant(part)} times",
         # A bar of 160 units in which the limit stands at 100: what is far beyond it runs into the border.
         "bar": None if part is None else min(160.0, part * 100),
     }  # fmt: skip
@@ -135,7 +139,9 @@ class PairView:
 
 def _pair(pair: GenerationPair) -> PairView:
     first, second = visible(pair.reference_text), visible(pair.artefact_text)
-    length = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    length = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
     return PairView(pair, first[:length], first[length:], second[length:])
 
 

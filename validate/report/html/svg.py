@@ -46,7 +46,7 @@ def decade_ticks(axis: Axis) -> list[tuple[float, str]]:
 
 def power_label(power: int) -> str:
     """Write a power of ten as a plot does."""
-    return {0: "1", 1: "10", -1: "0.1", -2: "0.01"}.get(power) or "10" + str(power).translate(
+    return {0: "1", 1: "10", -1: "0.1", -2: "0.01", -3: "0.001"}.get(power) or "10" + str(power).translate(
         str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     )
 
@@ -69,7 +69,7 @@ def binary_ticks(axis: Axis, wanted: int = 6) -> list[float]:
 def percent_ticks(axis: Axis) -> list[tuple[float, str]]:
     """Ticks of an axis of shares."""
     return [(value, f"{significant(round(value * 100, 6), 4).rstrip('0').rstrip('.')} %"
-             if value % 1 else f"{value * 100:.0f} %") for value in linear_ticks(axis, 4)]  # fmt: skip
+             if value % 1 else f"{value * 100:.0f} %") for value in linear_ticks(axis)]  # fmt: skip
 
 
 def frame(

@@ -1,0 +1,72 @@
+"""The table of model types beside the registry of the installed optimum-intel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from edgeconv.convert.openvino.trace_support import CAPPED, LIFTED, SUPPORTED, supported
+
+ENCODER_DECODERS = {"bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "pegasus"}
+"""Their decoders alone can be language models, but no checkpoint of that kind is about."""
+
+
+def registry() -> dict[str, str | None]:
+    """Model type → the newest transformers that optimum-intel exports it under (None: no cap), decoders only."""
+    from edgeconv.convert.openvino.trace_quiet import silence_telemetry
+
+    silence_telemetry()
+    import optimum.exporters.openvino  # noqa: F401 - registers its configurations
+    import transformers
+    from optimum.exporters.openvino.utils import MULTI_MODAL_TEXT_GENERATION_MODELS
+    from optimum.exporters.tasks import TasksManager
+    from packaging.version import Version
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    found = {}
+    for kind, exporters in TasksManager._SUPPORTED_MODEL_TYPE.items():
+        constructor: Any = exporters.get("openvino", {}).get("text-generation-with-past")
+        known = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        if constructor is None or not known or kind in ENCODER_DECODERS or kind in MULTI_MODAL_TEXT_GENERATION_MODELS:
+            continue
+        newest = getattr(constructor.func, "MAX_TRANSFORMERS_VERSION", None)
+        capped = newest is not None and Version(str(newest)) < Version(transformers.__version__)
+        found[kind] = str(newest) if capped else None
+    return found
+
+
+def test_table_is_the_registry() -> None:
+    found = registry()
+    assert {kind for kind, cap in found.items() if cap is None} == SUPPORTED
+    assert {kind: cap for kind, cap in found.items() if cap is not None} == CAPPED | LIFTED
+
+
+@pytest.mark.parametrize("kind", ["llama", "glm", "gemma3_text"])
+def test_supported(kind: str) -> None:
+    assert supported({"model_type": kind}) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "lfm2"}, "only under transformers up to 5.4.0"),
+        ({"model_type": "vit"}, "no text-generation export for vit"),
+        ({"model_type": "llama", "quantization_config": {"quant_method": "awq"}}, "already quantised (awq)"),
+        ({"model_type": "llama", "is_encoder_decoder": True}, "encoder-decoder"),
+    ],
+)
+def test_reasons(config: dict[str, Any], reason: str) -> None:
+    assert reason in (supported(config) or "")
+
+
+def test_asking_imports_nothing_heavy() -> None:
+    """The import of the engine, and its answer, must not cost the seconds of torch."""
+    code = (
+        "import sys; from edgeconv.convert.openvino.trace import supported; supported({'model_type': 'llama'});"
+        "print(sorted({'torch', 'transformers', 'optimum', 'openvino', 'nncf'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from edgeconv.core.errors import UsageError
+from edgeconv.validate import budget
+from edgeconv.validate.ladder import METRICS
+from edgeconv.validate.report.model import Comparison, Estimate, Histogram
+
+
+def comparison(name: str, **figures: tuple[float, float, float] | float) -> Comparison:
+    made = {
+        key: Estimate(value=v) if isinstance(v, float | int) else Estimate(value=v[0], low=v[1], high=v[2])
+        for key, v in figures.items()
+    }
+    return Comparison(
+        name=name, reference="", artefact="", tokens=1, documents=1, figures=made,
+        histogram=Histogram(edges=[0, 1], counts=[1]), positions=[],
+    )  # fmt: skip
+
+
+def verdicts(lines: list) -> dict[str, bool]:
+    return {line.metric: line.passed for line in lines}
+
+
+def test_the_bad_end_of_the_interval_decides() -> None:
+    budgets = [budget.Budget("quantisation", "mean_kl", 0.1, ""), budget.Budget("quantisation", "top1", 0.9, "")]
+    good = comparison("quantisation", mean_kl=(0.05, 0.02, 0.09), top1=(0.95, 0.91, 0.97))
+    wide = comparison("quantisation", mean_kl=(0.05, 0.02, 0.11), top1=(0.95, 0.89, 0.97))
+    assert all(verdicts(budget.judge(budgets, [good])).values())
+    assert not any(verdicts(budget.judge(budgets, [wide])).values())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_fails(value: float) -> None:
+    lines = budget.judge(
+        [budget.Budget("quantisation", "mean_kl", 0.1, "")], [comparison("quantisation", mean_kl=value)]
+    )
+    assert not lines[0].passed
+
+
+def test_a_missing_figure_fails() -> None:
+    budgets = [budget.Budget("quantisation", "mean_kl", 0.1, "")]
+    assert not budget.judge(budgets, [])[0].passed
+    assert not budget.judge(budgets, [comparison("quantisation", top1=1.0)])[0].passed
+
+
+def test_an_unknown_metric_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="mean_kll"):
+        budget.override(budget.table("int4_sym", 10**9), {"mean_kll": 0.1}, METRICS)
+
+
+def test_the_users_limit_replaces_the_tables() -> None:
+    made = budget.override(budget.table("int4_sym", 10**9), {"mean_kl": 0.5, "kl_99": 2.0}, METRICS)
+    limits = {(b.comparison, b.metric): b.limit for b in made}
+    assert limits["quantisation", "mean_kl"] == 0.5
+    assert limits["quantisation", "kl_99"] == 2.0
+    assert limits["conversion", "max_abs_logit"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("mode", "parameters", "limit"),
+    [("bf16", 1, 1e-4), ("int8_asym", 1, 0.01), ("int4_sym", 10**9, 0.10), ("nf4", 10**10, 0.05), ("int2_sym", 1, 0.5)],
+)
+def test_the_table(mode: str, parameters: int, limit: float) -> None:
+    assert next(b.limit for b in budget.table(mode, parameters) if b.metric == "mean_kl") == limit
