@@ -135,8 +135,8 @@ class _Climb:
         with self._timed("structure, template and tokens"):
             if self.weights:
                 self.rungs.append(structure.check(folder, checkpoint, self.weights, self.progress))
-            self.rungs.append(template.check(folder, checkpoint.folder))
-            self.rungs.append(tokens.check(folder, checkpoint.folder))
+            self.rungs.append(template.check(folder, checkpoint, self.progress))
+            self.rungs.append(tokens.check(folder, checkpoint, self.progress))
 
     def _logits_and_after(self) -> None:
         if self.weights is None:

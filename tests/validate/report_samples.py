@@ -6,8 +6,18 @@ from itertools import pairwise
 from typing import Any
 
 from edgeconv.validate.report.model import (
-    Alternative, BudgetLine, Comparison, DocumentScore, Estimate, GenerationPair, Histogram, PositionBlock, Report, Rung,
-    Subject, TokenScore,
+    Alternative,
+    BudgetLine,
+    Comparison,
+    DocumentScore,
+    Estimate,
+    GenerationPair,
+    Histogram,
+    PositionBlock,
+    Report,
+    Rung,
+    Subject,
+    TokenScore,
 )  # fmt: skip
 
 TEXTS = {
@@ -129,17 +139,24 @@ def _generations(kind: str) -> list[GenerationPair]:
 
 
 def _budgets(comparisons: list[Comparison], kind: str) -> list[BudgetLine]:
-    _, conversion, main, *_ = comparisons
-    kl, top1 = main.figures["mean_kl"].high or 0, main.figures["top1"].low or 0
-    limits = (0.01, 0.9) if kind == "passed" else (0.05, 0.92)
-    return [
-        BudgetLine(metric="mean_kl", limit=limits[0], value=kl, higher_is_better=False, passed=kl <= limits[0],
-                   reason="Good conversions of trained models at this precision stay below it."),
-        BudgetLine(metric="top1", limit=limits[1], value=top1, higher_is_better=True, passed=top1 >= limits[1],
-                   reason="Below this, readers notice other answers."),
-        BudgetLine(metric="conversion.mean_kl", limit=0.001, value=conversion.figures["mean_kl"].high or 0, higher_is_better=False, passed=True,
-                   reason="A right graph computes what its stored weights say, whatever their precision."),
-    ]  # fmt: skip
+    limits = (
+        {"mean_kl": 0.01, "top1": 0.9, "ln_ppl_ratio": 0.01}
+        if kind == "passed"
+        else {"mean_kl": 0.1, "top1": 0.85, "ln_ppl_ratio": 0.1, "not_finite": 0.0}
+    )
+    wanted = {f"quantisation.{name}": limit for name, limit in limits.items()} | {"conversion.max_abs_logit": 0.1}
+    lines = []
+    for metric, limit in wanted.items():
+        place, _, name = metric.partition(".")
+        figure = next(one for one in comparisons if one.name == place).figures[name]
+        higher = name == "top1"
+        end = figure.low if higher else figure.high
+        value = figure.value if end is None else end
+        lines.append(BudgetLine(
+            metric=metric, limit=limit, value=value, higher_is_better=higher, reason="Good conversions stay within it.",
+            passed=value >= limit if higher else value <= limit,
+        ))  # fmt: skip
+    return lines
 
 
 def _rungs(kind: str) -> list[Rung]:

@@ -37,26 +37,26 @@ def test_every_figure_against_scipy(documents: list[tuple[np.ndarray, np.ndarray
     kl = rel_entr(p, q).sum(1)
     value = {name: estimate.value for name, estimate in found.figures.items()}
     assert found.tokens == len(kl)
-    assert value["mean_kl"] == pytest.approx(kl.mean(), rel=1e-9)
-    assert value["max_kl"] == pytest.approx(kl.max(), rel=1e-9)
+    assert value["mean_kl"] == pytest.approx(kl.mean(), rel=2e-6)
+    assert value["max_kl"] == pytest.approx(kl.max(), rel=2e-6)
     for name, q_ in (("median_kl", 50), ("kl_90", 90), ("kl_95", 95), ("kl_99", 99), ("kl_99_9", 99.9)):
-        assert value[name] == pytest.approx(np.percentile(kl, q_), rel=1e-9)
+        assert value[name] == pytest.approx(np.percentile(kl, q_), rel=2e-6)
     order_r, order_a = np.argsort(-reference, axis=1), np.argsort(-artefact, axis=1)
     for k in (1, 5, 10):
         shared = [len(set(r[:k]) & set(a[:k])) / k for r, a in zip(order_r, order_a, strict=True)]
         assert value[f"top{k}"] == pytest.approx(np.mean(shared))
     rows = [(softmax(r.astype(float), 1), softmax(a.astype(float), 1), f) for r, a, f in documents]
     dp = np.concatenate([[a[i, t] - r[i, t] for i, t in enumerate(f)] for r, a, f in rows]) * 100
-    assert value["mean_dp"] == pytest.approx(dp.mean(), rel=1e-9)
-    assert value["rms_dp"] == pytest.approx(np.sqrt((dp**2).mean()), rel=1e-9)
-    assert value["dp_99"] == pytest.approx(np.percentile(dp, 99), rel=1e-9)
+    assert value["mean_dp"] == pytest.approx(dp.mean(), rel=2e-6)
+    assert value["rms_dp"] == pytest.approx(np.sqrt((dp**2).mean()), rel=2e-6)
+    assert value["dp_99"] == pytest.approx(np.percentile(dp, 99), rel=2e-6)
     nll = [
         -np.concatenate([[log_softmax(d[side].astype(float), 1)[i, t] for i, t in enumerate(d[2])] for d in documents])
         for side in (0, 1)
     ]
-    assert value["ppl_reference"] == pytest.approx(math.exp(nll[0].mean()), rel=1e-9)
-    assert value["ppl_artefact"] == pytest.approx(math.exp(nll[1].mean()), rel=1e-9)
-    assert value["ln_ppl_ratio"] == pytest.approx((nll[1] - nll[0]).mean(), rel=1e-9)
+    assert value["ppl_reference"] == pytest.approx(math.exp(nll[0].mean()), rel=2e-6)
+    assert value["ppl_artefact"] == pytest.approx(math.exp(nll[1].mean()), rel=2e-6)
+    assert value["ln_ppl_ratio"] == pytest.approx((nll[1] - nll[0]).mean(), rel=2e-6)
     assert value["max_abs_logit"] == pytest.approx(np.abs(reference - artefact).max(), rel=1e-6)
     cosine = (reference * artefact).sum(1) / np.linalg.norm(reference, axis=1) / np.linalg.norm(artefact, axis=1)
     assert value["cosine"] == pytest.approx(cosine.mean(), rel=1e-6)
@@ -83,8 +83,6 @@ def test_two_tokens_by_hand() -> None:
     """p = (3/4, 1/4), q = (1/2, 1/2): KL = 3/4 ln 3/2 + 1/4 ln 1/2; Δp of the first token = −25 points."""
     reference = np.log(np.array([[3.0, 1.0]], np.float32))
     artefact = np.log(np.array([[1.0, 1.0 + 1e-6]], np.float32))
-    scores = Scores()
-    scores.tops = {1: []}
     two = np.concatenate([reference, reference]), np.concatenate([artefact, artefact])
     padded = [np.concatenate([m, np.full((2, 12), -1e4, np.float32)], axis=1) for m in two]
     scores = scored(padded[0], padded[1], np.array([0]))

@@ -8,8 +8,20 @@ from collections.abc import Iterable, Sequence
 
 from .model import ComparisonName, GenerationPair, Report, Rung
 from .words import (
-    COMPARISON_TITLES, RUNG_TITLES, bound, comparison, interval, metric, percent, quantity, reason, rungs, seconds,
-    shorten, significant, visible,
+    COMPARISON_TITLES,
+    RUNG_TITLES,
+    bound,
+    comparison,
+    interval,
+    metric,
+    percent,
+    quantity,
+    reason,
+    rungs,
+    seconds,
+    shorten,
+    significant,
+    visible,
 )  # fmt: skip
 
 _MARKS = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "⏭️ skipped", None: "❌ no result"}

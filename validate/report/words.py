@@ -71,12 +71,15 @@ _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
 
 def metric(name: str) -> Metric:
-    """Title and unit of a figure or budget, "COMPARISON.METRIC" included; an unknown one keeps its name."""
-    known = METRICS.get(name.rpartition(".")[2])
-    if known is None:
-        return Metric(name.replace("_", " "), "number")
-    prefix = name.rpartition(".")[0].replace("_", " ")
-    return known._replace(title=f"{prefix}: {known.title}") if prefix else known
+    """Title and unit of a figure or a budget's "COMPARISON.METRIC"; an unknown one keeps its name.
+
+    The quantisation comparison is what budgets are mostly on, so it is not named.
+    """
+    prefix, _, last = name.rpartition(".")
+    known = METRICS.get(last) or Metric(last.replace("_", " "), "number")
+    return (
+        known if prefix in ("", "quantisation") else known._replace(title=f"{prefix.replace('_', ' ')}: {known.title}")
+    )
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -96,7 +99,7 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return significant(share)
     distance = min(abs(share), abs(1 - share))
-    decimals = 1 if distance == 0 or distance >= 5e-4 else min(6, 1 - math.floor(math.log10(distance * 100)))
+    decimals = 1 if distance == 0 or distance >= 1e-3 else -math.floor(math.log10(distance * 100))
     return f"{share * 100:.{decimals}f} %"
 
 
@@ -106,15 +109,12 @@ def quantity(value: float, unit: Unit) -> str:
         return significant(value)
     if unit == "share":
         return percent(value)
-    if unit == "count":
-        return f"{value:,.0f}"
-    if unit == "points":
-        return ("+" if value > 0 else "") + significant(value) + " pp"
     if unit == "nats":
-        return significant(value) + " nats"
-    if value.is_integer() and abs(value) < 1e9:
-        return f"{value:,.0f}"
-    return significant(value, 6 if 0.99 < value < 1 else 4)  # a cosine says something only after its nines
+        return f"{significant(value)} nats"
+    if unit == "points":
+        return f"{'+' if value > 0 else ''}{significant(value)} pp"
+    whole = unit == "count" or (value.is_integer() and abs(value) < 1e9)
+    return f"{value:,.0f}" if whole else significant(value, 6 if 0.99 < value < 1 else 4)  # a cosine is in its nines
 
 
 def interval(name: str, estimate: Estimate) -> str:
@@ -148,7 +148,7 @@ def used(line: BudgetLine) -> float | None:
     spent, allowed = line.value, line.limit
     if line.higher_is_better:
         spent, allowed = 1 - line.value, 1 - line.limit
-    return spent / allowed if math.isfinite(spent) and allowed > 0 and spent >= 0 else None
+    return max(0.0, spent / allowed) if math.isfinite(spent) and allowed > 0 else None
 
 
 def rungs(report: Report) -> Iterator[tuple[RungName, Rung | None]]:

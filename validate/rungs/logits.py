@@ -9,6 +9,7 @@ long context  as conversion, beyond 4,096 positions
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.progress import Progress
-from ..metrics import Scores
+from ..metrics import Chunk, Scores
 from ..reference import Head
 from ..report.model import Alternative, DocumentScore, TokenScore
 from ..runtimes.base import Runtime
@@ -37,7 +38,7 @@ def against(
     *,
     label: str,
     chunk: int | None = None,
-    watch: Callable[[int, int, Array, Array], None] | None = None,
+    watch: Callable[[int, int, Chunk], None] | None = None,
 ) -> list[list[Scores]]:
     """Run the artefact once and score it against several references.
 
@@ -48,7 +49,7 @@ def against(
         progress: hears of tokens.
         label: what the step is called.
         chunk: positions of a prefill step; None: the whole document at once.
-        watch: called with (document, start, reference logits, artefact logits) of the last reference.
+        watch: called with (document, start, chunk) of the last reference.
 
     Returns:
         For each reference the scores of each document.
@@ -63,9 +64,9 @@ def against(
                 stop = start + len(part)
                 for r, (head, states) in enumerate(references):
                     expected = head.logits(states[d][start:stop])
-                    scores[r][d].add(expected, part, np.array(ids[start + 1 : stop + 1], np.int64))
+                    scored = scores[r][d].add(expected, part, np.array(ids[start + 1 : stop + 1], np.int64))
                     if watch and r == len(references) - 1:
-                        watch(d, start, expected, part)
+                        watch(d, start, scored)
                 start = stop
                 task.advance(len(part))
     task.finish()
@@ -126,37 +127,30 @@ def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]])
 class Colours:
     """Collects, for the report, each token's KL and the best alternatives before it."""
 
-    TOP = 3
-
     def __init__(
         self, names: Sequence[tuple[str, str]], documents: Sequence[Sequence[int]], decode: Callable[[int], str]
     ) -> None:
         self._names = names
         self._documents = documents
-        self._decode = decode
+        self._decode = functools.cache(decode)
         self._tokens: list[list[TokenScore]] = [
-            [TokenScore(text=decode(ids[0]))] if len(ids) else [] for ids in documents
+            [TokenScore(text=self._decode(ids[0]))] if len(ids) else [] for ids in documents
         ]
 
-    def watch(self, document: int, start: int, reference: Array, artefact: Array) -> None:
-        """Take a chunk of logits, those of the reference first."""
-        p, q = _softmax(reference), _softmax(artefact[:, : reference.shape[1]])
-        kl = np.sum(p * (np.log(np.maximum(p, 1e-300)) - np.log(np.maximum(q, 1e-300))), axis=1)
+    def watch(self, document: int, start: int, chunk: Chunk) -> None:
+        """Take a scored chunk: position p's prediction colours token p + 1."""
         ids = self._documents[document]
-        for i, position in enumerate(range(start + 1, min(start + 1 + len(p), len(ids)))):
-            best = np.argpartition(p[i], -self.TOP)[-self.TOP :]
-            best = best[np.argsort(-p[i][best])]
+        for i, position in enumerate(range(start + 1, min(start + 1 + len(chunk.kl), len(ids)))):
+            rows = zip(chunk.best[i], chunk.reference[i], chunk.artefact[i], strict=True)
             self._tokens[document].append(
                 TokenScore(
                     text=self._decode(ids[position]),
-                    kl=max(float(kl[i]), 0.0),
+                    kl=float(f"{chunk.kl[i]:.4g}"),
                     alternatives=[
                         Alternative(
-                            text=self._decode(int(t)),
-                            reference=round(float(p[i][t]), 4),
-                            artefact=round(float(q[i][t]), 4),
+                            text=self._decode(int(t)), reference=round(float(p), 4), artefact=round(float(q), 4)
                         )
-                        for t in best
+                        for t, p, q in rows
                     ],
                 )
             )
@@ -172,10 +166,3 @@ class Colours:
             )
             for (name, kind), tokens in zip(self._names, self._tokens, strict=True)
         ]
-
-
-def _softmax(logits: Array) -> Array:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    powers = np.exp(shifted)
-    result: Array = powers / powers.sum(axis=1, keepdims=True)
-    return result

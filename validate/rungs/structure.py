@@ -143,7 +143,9 @@ def _graph(decoder: Decoder, weights: ArtefactWeights, found: _Findings) -> None
         found.failures.append(f"The logits have {vocabulary.get_length()} columns; by the config {decoder.vocab_size}.")
     states = sum(node.get_type_name() == "ReadValue" for node in weights.model.get_ops())
     if states not in (0, 2 * decoder.num_layers):
-        found.failures.append(f"The graph has {states} states; {decoder.num_layers} layers have {2 * decoder.num_layers}.")
+        found.failures.append(
+            f"The graph has {states} states; {decoder.num_layers} layers have {2 * decoder.num_layers}."
+        )
     expected = decoder.rope.inverse_frequencies()
     tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size == expected.size]
     for table in tables:
@@ -169,7 +171,9 @@ def _unmatched(checkpoint: Checkpoint, weights: ArtefactWeights, found: _Finding
     neutral = [name for name in weights.unmatched_checkpoint if _is_neutral(checkpoint, name)]
     absent = [name for name in weights.unmatched_checkpoint if name not in neutral]
     if absent:
-        found.failures.append(f"{len(absent)} tensors of the checkpoint have no counterpart in the artefact: {_some(absent)}")
+        found.failures.append(
+            f"{len(absent)} tensors of the checkpoint have no counterpart in the artefact: {_some(absent)}"
+        )
     if neutral:
         found.warnings.append(
             f"{len(neutral)} tensors are not in the artefact, and need not be (all ones, or zeros as a bias): {_some(neutral)}"
@@ -179,7 +183,9 @@ def _unmatched(checkpoint: Checkpoint, weights: ArtefactWeights, found: _Finding
         for stored in weights.unmatched_artefact
     ]
     if foreign:
-        found.warnings.append(f"{len(foreign)} constants of the artefact are no tensors of the checkpoint: {_some(foreign)}")
+        found.warnings.append(
+            f"{len(foreign)} constants of the artefact are no tensors of the checkpoint: {_some(foreign)}"
+        )
     by_content = sorted(name for name, matches in weights.matched.items() if any(m.how == "content" for m in matches))
     if by_content:
         found.warnings.append(
@@ -220,7 +226,9 @@ def _weights(checkpoint: Checkpoint, weights: ArtefactWeights, found: _Findings,
     wrong.sort(key=lambda fit: (-fit.over, -fit.rms))
     found.failures += [_sentence(fit, weights) for fit in wrong[:_NAMED]]
     if len(wrong) > _NAMED:
-        found.failures.append(f"{len(wrong) - _NAMED} more weights are wrong: {_some([f.name for f in wrong[_NAMED:]])}")
+        found.failures.append(
+            f"{len(wrong) - _NAMED} more weights are wrong: {_some([f.name for f in wrong[_NAMED:]])}"
+        )
     largest = max(fits, key=lambda fit: fit.rms, default=None)
     if largest:
         found.largest = f"largest relative RMS error {largest.rms:.4f} ({largest.name}, {largest.stored})"

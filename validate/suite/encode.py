@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import UsageError
-from .model import Document, Suite
+from .model import Document, Message, Suite
 
 WINDOW = 512
 """Tokens of one pass: long enough for attention to matter, short enough for logits to be cheap."""
@@ -62,14 +62,29 @@ def require(documents: Iterable[EncodedDocument], tokens: int) -> None:
 
 def _ids(document: Document, tokenizer: Any) -> list[int]:
     if document.messages is not None and getattr(tokenizer, "chat_template", None):
-        messages = [message.model_dump() for message in document.messages]
-        ids = list(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"])
+        ids = _chat_ids(document.messages, tokenizer)
     else:
         text = document.text or "\n\n".join(message.content for message in document.messages or ())
         ids = list(tokenizer(text)["input_ids"])
     if len(ids) < 2:
         raise UsageError(f"The tokenizer makes {len(ids)} tokens of the document {document.name}.", "Leave it out.")
     return ids
+
+
+def _chat_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
+    """Render a chat; a template that refuses system messages (Gemma's older ones) gets them before the first question."""
+    from jinja2 import TemplateError
+
+    turns = [message.model_dump() for message in messages]
+    try:
+        return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
+    except TemplateError:
+        system = [turn["content"] for turn in turns if turn["role"] == "system"]
+        rest = [turn for turn in turns if turn["role"] != "system"]
+        if not system or not rest:
+            raise
+        rest[0] |= {"content": "\n\n".join([*system, rest[0]["content"]])}
+        return list(tokenizer.apply_chat_template(rest, tokenize=True, return_dict=True)["input_ids"])
 
 
 def _bounded(encoded: Sequence[tuple[Document, list[int]]], limit: int) -> list[tuple[Document, list[int]]]:

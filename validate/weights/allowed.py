@@ -44,10 +44,10 @@ def error_bound(stored: StoredWeight, levels: Array, scale: Array | None, source
     if scale is None:
         if exact:
             return np.zeros(1, np.float32)
-        rounding = np.abs(source) * np.float32(2 * _HALF_ULP.get(stored.element, 2.0**-4))
-        bound: Array = rounding + np.float32(_SUBNORMAL if stored.element == "f16" else 1e-38)
+        spread: Array = np.abs(source) * np.float32(2 * _HALF_ULP.get(stored.element, 2.0**-4))
+        bound: Array = spread + np.float32(_SUBNORMAL if stored.element == "f16" else 1e-38)
         return bound
-    rounding = sum(_SCALE_ROUNDING.get(element_of(part), 0.0) for part in stored.scales)
+    rounding = math.fsum(_SCALE_ROUNDING.get(element_of(part), 0.0) for part in stored.scales)
     if stored.element in elements.INTEGERS and stored.codebook is None:
         return _of_integers(stored, levels, scale, source, rounding)
     return _of_levels(stored, levels, scale, source, rounding)
@@ -95,9 +95,9 @@ def _of_levels(stored: StoredWeight, levels: Array, scale: Array, source: Array,
 
 def _step(scale: Array, justified: Array, levels: Array, rounding: float) -> Array:
     """Return |scale|, cut to what the source's range justifies where each group along the last axis has its own scale."""
-    step = np.abs(scale)
+    step: Array = np.abs(scale)
     if step.shape == (*levels.shape[:-1], 1):
-        return np.minimum(step, justified * (_SLACK + rounding) + np.float32(2.0**-22))
+        step = np.minimum(step, justified * (_SLACK + rounding) + np.float32(2.0**-22))
     return step
 
 

@@ -58,7 +58,9 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task) -> Fit:
         levels, scale = stored.levels(start, stop), stored.scale(start, stop)
         bound = error_bound(stored, levels, scale, source, exact=exact)
         if match.offset:
-            bound = bound + np.float32(2.0**-8) * np.abs(source)  # 1 + w was rounded to the checkpoint's type by some exports
+            bound = bound + np.float32(2.0**-8) * np.abs(
+                source
+            )  # 1 + w was rounded to the checkpoint's type by some exports
         if scale is not None:
             levels *= scale
         sums.add(source, levels, bound)

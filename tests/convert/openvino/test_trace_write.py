@@ -106,7 +106,7 @@ def test_only_constants_that_hold_tensors_must_be_finite(tmp_path: Path) -> None
     mask = np.array([0, -np.inf], np.float32)
     write(graph(ops.constant(mask, name="mask")), tmp_path)
     weights = trace_write.Weights({"norm"}, no_release)
-    with pytest.raises(CheckpointError, match="^norm: "):
+    with pytest.raises(CheckpointError, match=r"^norm: "):
         write(graph(ops.constant(mask, name="norm")), tmp_path, weights)
 
 

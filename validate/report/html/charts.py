@@ -25,12 +25,19 @@ def histogram(main: Comparison, floor: Comparison | None, limit: float | None) -
     high = max((share for one in shown for share in _shares(one.histogram)), default=0) or 1.0
     y = Axis(0, high * 1.06, _HEIGHT - 46, 74)
     parts = [
-        svg.frame(x, y, _inner_decades(x), svg.percent_ticks(y), "KL of a token, nats (log scale)", "share of tokens")
+        svg.frame(
+            x,
+            y,
+            _inner_decades(x),
+            svg.percent_ticks(y),
+            x_title="KL of a token, nats (log scale)",
+            y_title="share of tokens",
+        )
     ]
     for (low, high_edge), share in _bins(main.histogram):
         tip = f"KL {significant(low, 2)} to {significant(high_edge, 2)} nats: {percent(share)} of the tokens"
         left, right, top = x.at(low), x.at(high_edge), y.at(share)
-        parts.append(svg.rect("bar", left + 0.5, top, right - left - 1, y.start - top, tip))
+        parts.append(svg.rect("bar", left + 0.5, top, right - left - 1, y.start - top, title=tip))
     if floor:
         corners = [(x.at(e), y.at(s)) for (low, up), s in _bins(floor.histogram) for e in (low, up)]
         parts.append(svg.path("floor", corners))
@@ -108,7 +115,9 @@ def kl_by_position(main: Comparison, floor: Comparison | None) -> Markup:
     """Draw mean KL per block of positions, log y, with the noise floor below it."""
     series = _series(main, floor, "mean_kl", positive=True)
     y = svg.decades((point for _, blocks in series for _, point in blocks), _HEIGHT - 46, 34)
-    return _by_position(main, series, y, svg.decade_ticks(y), "mean KL, nats (log scale)", "Mean KL by position")
+    return _by_position(
+        main, series, y, svg.decade_ticks(y), title="mean KL, nats (log scale)", label="Mean KL by position"
+    )
 
 
 def top1_by_position(main: Comparison, floor: Comparison | None) -> Markup:
@@ -116,7 +125,9 @@ def top1_by_position(main: Comparison, floor: Comparison | None) -> Markup:
     series = _series(main, floor, "top1")
     lowest = min((point for _, blocks in series for _, point in blocks), default=0.0)
     y = Axis(max(0.0, min(0.98, math.floor(lowest * 20 - 0.2) / 20)), 1.0, _HEIGHT - 46, 34)
-    return _by_position(main, series, y, svg.percent_ticks(y), "top-1 agreement", "Top-1 agreement by position")
+    return _by_position(
+        main, series, y, svg.percent_ticks(y), title="top-1 agreement", label="Top-1 agreement by position"
+    )
 
 
 def logits_by_position(main: Comparison) -> Markup:
@@ -125,7 +136,9 @@ def logits_by_position(main: Comparison) -> Markup:
     top = max((point for _, blocks in series for _, point in blocks), default=0) or 1.0
     y = Axis(0, top * 1.1, _HEIGHT - 46, 34)
     ticks = [(tick, f"{tick:g}") for tick in svg.linear_ticks(y)]
-    return _by_position(main, series, y, ticks, "largest logit difference", "Largest logit difference by position")
+    return _by_position(
+        main, series, y, ticks, title="largest logit difference", label="Largest logit difference by position"
+    )
 
 
 _Series = list[tuple[str, list[tuple[PositionBlock, float]]]]
@@ -140,13 +153,13 @@ def _series(main: Comparison, floor: Comparison | None, figure: str, *, positive
 
 
 def _by_position(
-    main: Comparison, series: _Series, y: Axis, y_ticks: Sequence[tuple[float, str]], y_title: str, label: str
+    main: Comparison, series: _Series, y: Axis, y_ticks: Sequence[tuple[float, str]], *, title: str, label: str
 ) -> Markup:
     last = max((block.stop for block in main.positions), default=1)
     width = _THIRD if main.name == "long_context" else _HALF  # that one has three charts
     x = Axis(0, max(1, last), 54, width - 26)
     ticks = [(tick, f"{tick:,.0f}") for tick in svg.binary_ticks(x, 4 if width == _THIRD else 8)]
-    parts = [svg.frame(x, y, ticks, y_ticks, "position in the document, tokens", y_title)]
+    parts = [svg.frame(x, y, ticks, y_ticks, x_title="position in the document, tokens", y_title=title)]
     for css, blocks in reversed(series):
         inside = [(block, value) for block, value in blocks if block.start < last]
         corners = [(x.at(edge), y.at(value)) for block, value in inside for edge in (block.start, block.stop)]
@@ -158,7 +171,7 @@ def _by_position(
             f"largest logit difference {significant(block.max_abs_logit)}"
         )
         left, right = x.at(block.start), x.at(block.stop)
-        parts.append(svg.rect("hit", left, y.stop, right - left, y.start - y.stop, tip))
+        parts.append(svg.rect("hit", left, y.stop, right - left, y.start - y.stop, title=tip))
     return svg.picture(width, _HEIGHT, f"{label}, {COMPARISON_TITLES[main.name].lower()}", *parts)
 
 
@@ -169,7 +182,7 @@ def errors(found: Sequence[Comparison], limits: dict[str, float]) -> Markup:
     height = 40 + 38 * len(rows) + 46
     x = svg.decades([*values, *limits.values()], 170, _WIDE - 90)
     y = Axis(0, 1, height - 46, 26)
-    parts = [svg.frame(x, y, svg.decade_ticks(x), [], "mean KL, nats (log scale)", "")]
+    parts = [svg.frame(x, y, svg.decade_ticks(x), [], x_title="mean KL, nats (log scale)", y_title="")]
     parts += [svg.line("grid", x.at(tick), y.start, x.at(tick), y.stop) for tick, _ in svg.decade_ticks(x)]
     for index, (one, mean) in enumerate(rows):
         place = 46 + 38 * index

@@ -24,8 +24,17 @@ _SCALE = 10_000
 
 
 @dataclass(frozen=True)
+class Entry:
+    """What the script is told of one token; probabilities in whole 1/10000, -1 where they are not finite."""
+
+    kl: float | None
+    shown: str
+    alternatives: list[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
 class DocumentView:
-    """One document: heading facts, and `body`, its tokens as markup."""
+    """One document: heading facts, `body` (its tokens as markup), `entries` (the data for each of them)."""
 
     name: str
     kind: str
@@ -34,17 +43,15 @@ class DocumentView:
     high: int
     profile: Markup
     body: Markup
-    open: bool
+    entries: list[Entry]
 
 
 def worst_first(documents: Sequence[DocumentScore]) -> list[DocumentScore]:
     """Sort by mean KL, falling; one that is not finite is the worst there can be."""
-    return sorted(
-        documents, key=lambda one: (math.isfinite(one.mean_kl), -one.mean_kl if one.mean_kl == one.mean_kl else 0)
-    )
+    return sorted(documents, key=lambda one: -one.mean_kl if math.isfinite(one.mean_kl) else -math.inf)
 
 
-def view(document: DocumentScore, *, opened: bool) -> DocumentView:
+def view(document: DocumentScore) -> DocumentView:
     """Prepare a document for the template."""
     kls = [token.kl for token in document.tokens]
     return DocumentView(
@@ -55,11 +62,11 @@ def view(document: DocumentScore, *, opened: bool) -> DocumentView:
         high=sum(1 for kl in kls if kl is not None and not kl < LEVELS[3]),
         profile=profile(kls),
         body=Markup("").join(_token(token) for token in document.tokens),
-        open=opened,
+        entries=[_entry(token) for token in document.tokens],
     )
 
 
-def data(documents: Sequence[DocumentScore], least: float) -> Markup:
+def data(views: Sequence[DocumentView], least: float) -> Markup:
     """Give the script its data as JSON: alternatives only of tokens whose KL is at least `least` (or not finite).
 
     {"texts": […], "documents": [[[kl, text, reference, artefact, …] or kl, …], …]}: `kl` as it is shown, `text` an
@@ -67,22 +74,20 @@ def data(documents: Sequence[DocumentScore], least: float) -> Markup:
     """
     texts: dict[str, int] = {}
     rows = []
-    for document in documents:
+    for document in views:
         row: list[Any] = []
-        for token in document.tokens:
-            shown = "" if token.kl is None else significant(token.kl)
-            if not token.alternatives or token.kl is None or token.kl < least:
-                row.append(shown)
+        for entry in document.entries:
+            if not entry.alternatives or entry.kl is None or entry.kl < least:
+                row.append(entry.shown)
                 continue
-            entry: list[str | int] = [shown]
-            for one in token.alternatives:
-                text = texts.setdefault(visible(one.text, keep="").replace("␊", "↵"), len(texts))
-                entry += [text, _whole(one.reference), _whole(one.artefact)]
-            row.append(entry)
+            flat: list[str | int] = [entry.shown]
+            for text, reference, artefact in entry.alternatives:
+                flat += [texts.setdefault(text, len(texts)), reference, artefact]
+            row.append(flat)
         rows.append(row)
     packed = json.dumps({"texts": list(texts), "documents": rows}, ensure_ascii=False, separators=(",", ":"))
     # The only ways out of a script element begin with "<"; as an escape of JSON it is the same text.
-    return Markup(packed.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+    return Markup(packed.replace("<", "\\u003c"))
 
 
 def level(kl: float | None) -> str:
@@ -101,6 +106,14 @@ def _token(token: TokenScore) -> Markup:
         css = f"{css} n".strip()
     opening = f'<b class="{css}">' if " " in css else f"<b class={css}>" if css else "<b>"
     return Markup(opening) + escape(visible(token.text.replace("\r\n", "\n"))) + Markup("</b>")
+
+
+def _entry(token: TokenScore) -> Entry:
+    alternatives = [
+        (visible(one.text, keep="").replace("␊", "↵"), _whole(one.reference), _whole(one.artefact))
+        for one in token.alternatives
+    ]
+    return Entry(token.kl, "" if token.kl is None else significant(token.kl), alternatives)
 
 
 def _whole(share: float) -> int:

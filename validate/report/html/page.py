@@ -14,28 +14,72 @@ from markupsafe import Markup
 
 from ..model import Comparison, ComparisonName, GenerationPair, Report
 from ..words import (
-    COMPARISON_QUESTIONS, COMPARISON_TITLES, METRICS, RUNG_TITLES, bound, comparison, interval, metric, percent,
-    quantity, reason, rungs, seconds, significant, used, visible,
+    COMPARISON_QUESTIONS,
+    COMPARISON_TITLES,
+    METRICS,
+    RUNG_TITLES,
+    bound,
+    comparison,
+    interval,
+    metric,
+    percent,
+    quantity,
+    reason,
+    rungs,
+    seconds,
+    significant,
+    used,
+    visible,
 )  # fmt: skip
 from . import charts, documents
 
 MAX_BYTES = 1_950_000
-"""The page's promise is 2 MB; what does not fit is left out in the order of `_FITS`, and the page says so."""
-_FITS = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (0.1, 1.0), (0.0, 1.0), (0.0, 0.5), (0.0, 0.2), (0.0, 0.05), (0.0, 0.0))
-"""(share of tokens that keep their alternatives, share of documents shown), worst first in both."""
+"""The page's promise is 2 MB. What does not fit is left out, the least bad first, and the page says so."""
+_SHARES = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.12, 0.06, 0.03, 0.01, 0.0)
+"""Shares of the tokens that keep their alternatives, tried in turn."""
+_HEADING = 3000
+"""Bytes of a document's heading, generously."""
 _TEMPLATES = Path(__file__).parent / "templates"
 _SUITE: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "noise_floor")
 
 
 def render(report: Report) -> str:
     """Return the page: UTF-8, below 2 MB whatever the size of the suite."""
-    base = _context(report)
-    page = ""
-    for alternatives, shown in _FITS:
-        page = _template().render({**base, **_documents(report, alternatives, shown)})
-        if len(page.encode()) <= MAX_BYTES:
+    context = _context(report)
+    views = [documents.view(one) for one in documents.worst_first(report.documents)]
+    bare = _fill(context, [], Markup('{"texts":[],"documents":[]}'), None, len(views))
+    kept = _fitting(views, MAX_BYTES - _size(bare))
+    kls = (entry.kl for one in kept for entry in one.entries if entry.alternatives and entry.kl is not None)
+    falling = sorted((kl for kl in kls if math.isfinite(kl)), reverse=True)
+    page = bare
+    for share in _SHARES:
+        place = math.ceil(len(falling) * share)
+        least = None if place >= len(falling) else falling[place - 1] if place else math.inf
+        page = _fill(context, kept, documents.data(kept, least or 0.0), least, len(views) - len(kept))
+        if _size(page) <= MAX_BYTES:
             break
     return page
+
+
+def _fitting(views: list[documents.DocumentView], room: int) -> list[documents.DocumentView]:
+    """Take documents, worst first, while their text and bare KLs fit into `room` bytes."""
+    for count, one in enumerate(views):
+        room -= _size(one.body) + sum(len(entry.shown) + 3 for entry in one.entries) + _HEADING
+        if room < 0:
+            return views[:count]
+    return views
+
+
+def _fill(
+    context: dict[str, Any], views: list[documents.DocumentView], data: Markup, least: float | None, left_out: int
+) -> str:
+    known = {"documents": views, "data": data, "least": least, "left_out": left_out, "levels": documents.LEVELS}
+    page: str = _template().render({**context, **known})
+    return page
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 @cache
@@ -75,19 +119,6 @@ def _context(report: Report) -> dict[str, Any]:
         "errors": charts.errors(found, limits) if any("mean_kl" in one.figures for one in found) else None,
         "pairs": [_pair(pair) for pair in report.generations], "generations": _summary(report.generations),
         "total": sum(value for value in report.seconds.values() if math.isfinite(value)),
-    }  # fmt: skip
-
-
-def _documents(report: Report, alternatives: float, shown: float) -> dict[str, Any]:
-    ordered = documents.worst_first(report.documents)
-    kept = ordered[: math.ceil(len(ordered) * shown)]
-    kls = sorted((t.kl for one in kept for t in one.tokens if t.kl is not None and math.isfinite(t.kl)), reverse=True)
-    place = math.ceil(len(kls) * alternatives)
-    least = 0.0 if place >= len(kls) else kls[place] if place else math.inf
-    return {
-        "documents": [documents.view(one, opened=index == 0) for index, one in enumerate(kept)],
-        "data": documents.data(kept, least),
-        "least": None if place >= len(kls) else least, "left_out": len(ordered) - len(kept), "levels": documents.LEVELS,
     }  # fmt: skip
 
 

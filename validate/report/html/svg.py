@@ -73,8 +73,8 @@ def percent_ticks(axis: Axis) -> list[tuple[float, str]]:
 
 
 def frame(
-    x: Axis, y: Axis, x_ticks: Iterable[tuple[float, str]], y_ticks: Iterable[tuple[float, str]], x_title: str,
-    y_title: str,
+    x: Axis, y: Axis, x_ticks: Iterable[tuple[float, str]], y_ticks: Iterable[tuple[float, str]], *,
+    x_title: str, y_title: str,
 ) -> Markup:  # fmt: skip
     """Draw grid, tick labels and axis titles."""
     parts = []
@@ -97,7 +97,7 @@ def line(css: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
     return Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(css, x1, y1, x2, y2)
 
 
-def rect(css: str, x: float, y: float, width: float, height: float, title: str = "") -> Markup:
+def rect(css: str, x: float, y: float, width: float, height: float, *, title: str = "") -> Markup:
     """Draw a rectangle; `title` is what hovering shows."""
     inner = Markup("<title>{}</title>").format(title) if title else ""
     shape = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">{}</rect>')

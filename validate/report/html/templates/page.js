@@ -66,7 +66,7 @@
   const fill = (token) => {
     const entry = data.documents[token.parentElement.dataset.document][place(token)];
     const [kl, ...flat] = Array.isArray(entry) ? entry : [entry];
-    const actual = token.textContent.replaceAll("\n", "↵");
+    const actual = token.textContent.replaceAll("\n", "↵").replaceAll("\t", "␉");
     const head = make("p");
     head.append(kl === "" ? "The first token is given, not predicted." : "KL ");
     if (kl !== "") head.append(make("strong", kl), " nats");

@@ -1,0 +1,147 @@
+"""Rung 1: the prompt that the artefact's chat template renders is the checkpoint's, character by character.
+
+Two templates of the artefact count: the one in its own tokenizer files, which transformers and optimum-intel render, and the
+one in its tokenizer IR, which openvino_genai renders with a Jinja of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...convert.checkpoint import Checkpoint
+from ...core.errors import EdgeconvError
+from ...core.progress import Progress
+from ..report.model import Rung
+from . import tokenizer_pair
+
+Conversation = list[dict[str, str]]
+Render = Callable[[Conversation, bool], str]
+
+
+def _turns(*turns: tuple[str, str]) -> Conversation:
+    return [{"role": role, "content": content} for role, content in turns]
+
+
+CONVERSATIONS: dict[str, Conversation] = {
+    "one question": _turns(("user", "What is the capital of Italy?")),
+    "system": _turns(("system", "Answer briefly."), ("user", "Why is the sky blue?")),
+    "multi-turn": _turns(
+        ("system", "You are a teacher."),
+        ("user", "Name a prime."),
+        ("assistant", "7"),
+        ("user", "Another one?"),
+        ("assistant", "11, for example."),
+        ("user", "And the next?"),
+    ),
+    "ends with an answer": _turns(("user", "Hello"), ("assistant", "Hello! How can I help?")),
+    "empty system": _turns(("system", ""), ("user", "Hello")),
+    "empty question": _turns(("user", "")),
+    "empty answer": _turns(("user", "Go on"), ("assistant", ""), ("user", "Please")),
+    "non-ASCII": _turns(
+        ("system", "你是助手。"), ("user", "日本的首都是哪里？ Çà va? 👩‍🚀 e\u0301"), ("assistant", "东京")
+    ),
+    "white space": _turns(
+        ("user", "  two before, two after  \n"), ("assistant", "\n\tindented\n\n"), ("user", "\u3000全角")
+    ),
+    "markup": _turns(("user", "{{ 1 + 1 }} {% raw %} <|user|> </s> [INST] \"quotes\" 'and' \\n & <b>")),
+}
+
+
+def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    """Compare the rendered prompts.
+
+    Args:
+        folder: the artefact.
+        checkpoint: the reference.
+        progress: hears of the conversations.
+    """
+    started = time.perf_counter()
+    status, summary, compared = "failed", "", 0
+    failures: list[str] = []
+    try:
+        reference = tokenizer_pair.of_transformers(checkpoint.folder)
+        renderers, failures = _renderers(folder, bool(reference.chat_template))
+        if not (reference.chat_template or renderers or failures):
+            status, summary = "skipped", "Neither the checkpoint nor the artefact has a chat template."
+        elif not failures:
+            failures, compared = _compare(_of_transformers(reference), renderers, progress)
+    except EdgeconvError as error:
+        failures = [error.message]
+    if not summary:
+        status = "failed" if failures else "passed"
+        summary = f"{compared} prompts of {len(CONVERSATIONS)} conversations are equal."
+        if failures:
+            summary = f"{len(failures)} differences in {compared} rendered prompts." if compared else failures[0]
+    return Rung(
+        name="template",
+        status=status,  # type: ignore[arg-type]
+        summary=summary,
+        failures=failures,
+        figures={"prompts": compared, "different": len(failures)},
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _renderers(folder: Path, expected: bool) -> tuple[dict[str, Render], list[str]]:
+    """Return what renders on the artefact's side, and the failures of templates that are there on one side only."""
+    files, genai = tokenizer_pair.of_transformers(folder), tokenizer_pair.of_genai(folder)
+    present = {"the artefact's files": bool(files.chat_template), "openvino_genai": bool(genai.chat_template)}
+    failures = []
+    for where, has in present.items():
+        if expected and not has:
+            failures.append(f"The checkpoint has a chat template, {where} has none.")
+        if has and not expected:
+            failures.append(f"{where[0].upper() + where[1:]} has a chat template, the checkpoint has none.")
+    if failures or not expected:
+        return {}, failures
+    return {"the artefact's files": _of_transformers(files), "openvino_genai": _of_genai(genai)}, []
+
+
+def _compare(reference: Render, renderers: dict[str, Render], progress: Progress) -> tuple[list[str], int]:
+    task = progress.task("Rendering prompts", len(CONVERSATIONS))
+    failures, compared = [], 0
+    for name, conversation in CONVERSATIONS.items():
+        for prompted in (True, False):
+            wanted = _rendered(reference, conversation, prompted)
+            for where, render in renderers.items():
+                compared += 1
+                got = _rendered(render, conversation, prompted)
+                if got != wanted:
+                    failures.append(_difference(name, prompted, where, wanted, got))
+        task.advance(1)
+    task.finish()
+    return failures, compared
+
+
+def _rendered(render: Render, conversation: Conversation, prompted: bool) -> str | None:
+    """Return the prompt; None if the template refuses the conversation (no system role, for one), which both must do."""
+    try:
+        return render(conversation, prompted)
+    except Exception:  # noqa: BLE001 - Jinja's errors in two languages; that there is one is what is compared
+        return None
+
+
+def _difference(name: str, prompted: bool, where: str, wanted: str | None, got: str | None) -> str:
+    head = f"Conversation '{name}'{', with the generation prompt' if prompted else ''}, by {where}: "
+    if wanted is None or got is None:
+        refusing, other = (
+            ("the checkpoint's template", where) if wanted is None else (where, "the checkpoint's template")
+        )
+        return head + f"{refusing} refuses it, {other} does not."
+    at = tokenizer_pair.first_difference(wanted, got)
+    return head + (
+        f"differs from character {at}: expected {tokenizer_pair.excerpt(wanted, at)}, rendered {tokenizer_pair.excerpt(got, at)}."
+    )
+
+
+def _of_transformers(tokenizer: Any) -> Render:
+    return lambda messages, prompted: str(
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompted)
+    )
+
+
+def _of_genai(tokenizer: Any) -> Render:
+    return lambda messages, prompted: str(tokenizer.apply_chat_template(messages, add_generation_prompt=prompted))

@@ -1,0 +1,56 @@
+"""The two tokenizers that rungs 1 and 2 compare, opened with a sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import ArtefactError, CheckpointError
+
+
+def of_transformers(folder: Path) -> Any:
+    """Open a folder's tokenizer with transformers.
+
+    Raises:
+        CheckpointError: it cannot be opened.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # each kind of tokenizer has errors of its own; all mean that it is unusable
+        raise CheckpointError(f"transformers cannot open the tokenizer of {folder}: {_reason(error)}.") from error
+
+
+def of_genai(folder: Path) -> Any:
+    """Open an artefact's tokenizer IRs as `openvino_genai.LLMPipeline` does.
+
+    Raises:
+        ArtefactError: they are missing or cannot be opened.
+    """
+    import openvino_genai
+
+    for name in ("openvino_tokenizer.xml", "openvino_detokenizer.xml"):
+        if not (folder / name).is_file():
+            raise ArtefactError(f"{folder / name} is missing.", "Convert the checkpoint again.")
+    try:
+        return openvino_genai.Tokenizer(str(folder))
+    except RuntimeError as error:
+        raise ArtefactError(f"openvino_genai cannot open the tokenizer of {folder}: {_reason(error)}.") from error
+
+
+def excerpt(text: str, at: int, width: int = 30) -> str:
+    """Return the characters around a place, quoted, with marks where some were left out."""
+    start, stop = max(0, at - width), at + width
+    return ("…" if start else "") + repr(text[start:stop]) + ("…" if stop < len(text) else "")
+
+
+def first_difference(one: Any, other: Any) -> int:
+    """Return the first index at which two sequences differ; the shorter one's length if it begins the other."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip().rstrip(".")
