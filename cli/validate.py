@@ -110,6 +110,8 @@ def _budgets(given: list[str]) -> dict[str, float]:
 
 def _show(out: Output, found: Report, report: Path | None) -> None:
     """The verdict, the ladder and the budgets; or all of it as JSON."""
+    from ..validate.report.words import reason
+
     if out.json:
         out.data(found.model_dump(mode="json"))
         return
@@ -119,7 +121,7 @@ def _show(out: Output, found: Report, report: Path | None) -> None:
     for line in found.budgets:
         sign = "≥" if line.higher_is_better else "≤"
         rows.append((line.metric, f"{line.value:.4g} {sign} {line.limit:g}: {'passed' if line.passed else 'FAILED'}"))
-    rows.append(("verdict", found.verdict.upper() + (f" at {found.first_failed}" if found.first_failed else "")))
+    rows.append(("verdict", f"{found.verdict.upper()}. {reason(found)}"))
     if report:
         rows.append(("report", str(report / "parity.html")))
     out.pairs(rows)

@@ -14,6 +14,7 @@ context only), probabilities are exact (its base file rounds log-probabilities t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +134,13 @@ def _join(parts: list[Array]) -> Array:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def compare(name: ComparisonName, reference: str, artefact: str, documents: list[Scores]) -> Comparison:
+def compare(
+    name: ComparisonName,
+    reference: str,
+    artefact: str,
+    documents: list[Scores],
+    groups: Sequence[str] | None = None,
+) -> Comparison:
     """Sum up all documents.
 
     Args:
@@ -141,18 +148,21 @@ def compare(name: ComparisonName, reference: str, artefact: str, documents: list
         reference: what the reference is, in words.
         artefact: what is compared with it, in words.
         documents: the scores of at least one document with at least one token.
+        groups: which text each of them is cut from; the windows of one text are not independent, so the bootstrap draws
+            whole texts. None: each is a text of its own.
 
     Raises:
         ValueError: there is no token; an empty suite must never look like agreement.
     """
-    joined = [scores.joined() for scores in documents]
-    joined = [arrays for arrays in joined if len(arrays["kl"])]
+    kept = [i for i, scores in enumerate(documents) if scores.kl]
+    joined = [documents[i].joined() for i in kept]
+    texts = [groups[i] if groups else str(i) for i in kept]
     if not joined:
         raise ValueError("no token was compared")
     whole = {key: np.concatenate([arrays[key] for arrays in joined]) for key in joined[0]}
     not_finite = sum(scores.not_finite for scores in documents)
     figures = {key: Estimate(value=float(value)) for key, value in _plain(whole).items()}
-    figures |= _bootstrapped(joined)
+    figures |= _bootstrapped(joined, texts)
     figures["not_finite"] = Estimate(value=float(not_finite))
     return Comparison(
         name=name,
@@ -199,7 +209,7 @@ def _ratios(sums: Array) -> dict[str, Array]:
 _SUMS = ("n", "m", "kl", "top1", "top5", "top10", "dp", "dp2", "nll_reference", "nll_artefact")
 
 
-def _bootstrapped(joined: list[dict[str, Array]]) -> dict[str, Estimate]:
+def _bootstrapped(joined: list[dict[str, Array]], texts: list[str]) -> dict[str, Estimate]:
     """Means with the 95 % interval of a bootstrap that draws whole documents, seeded."""
     sums = np.array(
         [
@@ -208,10 +218,12 @@ def _bootstrapped(joined: list[dict[str, Array]]) -> dict[str, Estimate]:
             for a in joined
         ]
     )  # fmt: skip
+    names = sorted(set(texts))
+    sums = np.array([sums[[text == name for text in texts]].sum(0) for name in names])
     values = _ratios(sums.sum(0))
-    if len(joined) < 2:
+    if len(names) < 2:
         return {key: Estimate(value=float(value)) for key, value in values.items()}
-    draws = np.random.default_rng(0).integers(0, len(joined), (RESAMPLES, len(joined)))
+    draws = np.random.default_rng(0).integers(0, len(names), (RESAMPLES, len(names)))
     spread = _ratios(sums[draws].sum(1))
     ends = {key: np.percentile(spread[key], [2.5, 97.5]) for key in values}
     return {

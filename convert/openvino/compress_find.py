@@ -29,7 +29,7 @@ class NotOurs(Exception):  # noqa: N818 - a reason to let NNCF do it, not an err
 
 @dataclass(frozen=True)
 class Found:
-    """A constant that holds a weight: [rows, columns], groups run along the columns.
+    """A constant that holds a weight; of a matrix [rows, columns], groups run along the columns.
 
     `port` is the input of the (first) consumer that it feeds, which NNCF puts into the names of its nodes.
     """
@@ -39,11 +39,15 @@ class Found:
     port: int
 
 
-def find(model: Any) -> list[Found]:
+def find(model: Any, *, matrices: bool = True) -> list[Found]:
     """Return the weights in topological order, each constant once.
 
+    Args:
+        model: an `openvino.Model`.
+        matrices: every weight must be a matrix with an output channel a row; else any layout will do.
+
     Raises:
-        NotOurs: one is not a matrix with an output channel a row.
+        NotOurs: one is no such matrix.
     """
     found: dict[str, Found] = {}
     uses = [use for use in _uses(model) if not _feeds_rope(use[0])]
@@ -51,7 +55,8 @@ def find(model: Any) -> list[Found]:
         name = constant.get_friendly_name()
         if name not in found:
             role: Role = "embedding" if operation.get_type_name() == "Gather" else "matmul"
-            found[name] = Found(Weight(name, _matrix(operation, port, constant), role), constant, port)
+            shape = _matrix(operation, port, constant) if matrices else tuple(constant.get_output_shape(0))
+            found[name] = Found(Weight(name, shape, role), constant, port)
     if uses:
         last = uses[-1][2].get_friendly_name()
         found[last] = replace(found[last], weight=replace(found[last].weight, is_last=True))

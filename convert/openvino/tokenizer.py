@@ -22,7 +22,7 @@ class TokenizerExport:
 
     def __init__(self, source: Path, out: Path, *, trust_remote_code: bool = False) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        command = [sys.executable, "-m", "edgeconv.convert.openvino.tokenizer", str(source), str(out)]
+        command = [sys.executable, "-P", "-m", "edgeconv.convert.openvino.tokenizer", str(source), str(out)]
         if trust_remote_code:
             command.append("--trust-remote-code")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)

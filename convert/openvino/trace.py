@@ -104,7 +104,7 @@ def export(
         except compress_find.NotOurs as layout:
             notes.append(f"NNCF compressed all weights, because one is no plain matrix: {layout}.")
             used = "nncf"
-    if used == "nncf" and scheme.compresses:
+    if used == "nncf":
         model = _compress_with_nncf(model, checkpoint, scheme, release, progress)
     trace_names.normalise(model)
     digest = trace_write.write(model, contents, out, progress)
@@ -138,7 +138,7 @@ def _stand_in(model: Any, scheme: Scheme, contents: trace_write.Weights, progres
     Raises:
         NotOurs: a weight has a layout that only NNCF handles.
     """
-    found = compress_find.find(model)
+    found = compress_find.find(model, matrices=scheme.compresses)
     values = {one.weight.name: trace_write.constant_values(one.node) for one in found}
     table = _assign(found, values, scheme, contents.release, progress)
     planned = compress_graph.plan(found, table, scheme)

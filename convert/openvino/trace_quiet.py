@@ -28,7 +28,7 @@ def tracing() -> Iterator[None]:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TracerWarning: shapes become constants, which optimum's patches allow for
             yield
     finally:

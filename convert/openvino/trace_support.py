@@ -57,7 +57,7 @@ LIFTED = {"gemma3_text": "5.0", "glm": "5.0"}
 """Types that optimum-intel caps at an older transformers although the export is right; the cap that we looked at.
 
 optimum-intel gives no reason for these caps. Under transformers 5.5 the exported graphs agree with torch to 1e-5
-(test_trace_parity.py), so the check is left out for them. Another cap, or a newer transformers, needs another look.
+(test_trace.py), so the check is left out for them. Another cap, or a newer transformers, needs another look.
 """
 
 CAPPED = {

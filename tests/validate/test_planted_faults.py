@@ -56,7 +56,9 @@ def theta(folder: Path) -> None:
 
 
 def slightly_wrong_theta(folder: Path) -> None:
-    edit_json(folder / "config.json", rope_theta=10010.0, rope_parameters={"rope_type": "default", "rope_theta": 10010.0})
+    edit_json(
+        folder / "config.json", rope_theta=10010.0, rope_parameters={"rope_type": "default", "rope_theta": 10010.0}
+    )
 
 
 def eps(folder: Path) -> None:
@@ -100,7 +102,7 @@ def other_template(folder: Path) -> None:
 
 
 SOURCE_FAULTS = {
-    theta: "logits",
+    theta: "structure",  # the rotary frequencies are constants of the graph, and are read
     slightly_wrong_theta: "logits",
     eps: "logits",
     slightly_wrong_eps: "logits",

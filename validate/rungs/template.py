@@ -1,7 +1,7 @@
 """Rung 1: the prompt that the artefact's chat template renders is the checkpoint's, character by character.
 
-Two templates of the artefact count: the one in its own tokenizer files, which transformers and optimum-intel render, and the
-one in its tokenizer IR, which openvino_genai renders with a Jinja of its own.
+Two templates of the artefact count: the one in its tokenizer files, which transformers and optimum-intel render, and the one in
+its tokenizer IR, which openvino_genai prefers to the files and renders with a Jinja of its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rung 2: the artefact's tokenizer gives the checkpoint's ids and texts, and ends where the checkpoint ends.
 
-The texts are a corpus of awkward cases, every token of the vocabulary on a line of its own (so that no merge can be missing
-unseen), and the special tokens. The stop tokens are those that openvino_genai will really stop at.
+The texts are a corpus of awkward cases, every token of the vocabulary on a line of its own, and the special tokens. The tables of
+a byte-level BPE are compared too. The stop tokens are those that openvino_genai will really stop at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...convert.checkpoint import Checkpoint, read_json
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
-from . import tokenizer_pair
+from . import bpe_tables, tokenizer_pair
 from .corpus import TEXTS, UPSTREAM_DEFECTS
 
 _LINES = 256
@@ -38,6 +38,7 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         reference = tokenizer_pair.of_transformers(checkpoint.folder)
         artefact = tokenizer_pair.of_genai(folder)
         _special_ids(folder, checkpoint, reference, artefact, found)
+        found.failures += bpe_tables.differences(folder, reference, artefact)
         _texts(reference, artefact, found, progress)
     except EdgeconvError as error:
         found.failures.append(error.message)

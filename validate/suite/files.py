@@ -245,4 +245,4 @@ def _refused(path: Path, error: ValidationError, where: str = "") -> UsageError:
     first = error.errors()[0]
     key = ".".join([where, *map(str, first["loc"])] if where else map(str, first["loc"])) or "the file"
     reason = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    return UsageError(f"{path}: {key}: {reason}.", "The format of a suite is described in docs/validate.md.")
+    return UsageError(f"{path}: {key}: {reason}.", "The format of a suite is described in docs/validation.md.")

@@ -63,7 +63,7 @@ def _of_integers(stored: StoredWeight, levels: Array, scale: Array, source: Arra
         reach = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
         justified = reach / (2 * half_range - 1)
     step = _step(scale, justified, levels, rounding)
-    bound = np.abs(levels)
+    bound: Array = np.abs(levels)
     bound *= step * rounding + _SUBNORMAL
     bound += step * (0.5 * _SLACK)
     if symmetric:
@@ -87,7 +87,7 @@ def _of_levels(stored: StoredWeight, levels: Array, scale: Array, source: Array,
     reach = min(-float(table[0]), float(table[-1])) if table[0] < 0 else top
     justified = np.abs(source).max(axis=-1, keepdims=True) / reach * (2.0 if powers else 1.0)
     step = _step(scale, justified, levels, rounding)
-    bound = half[place].astype(np.float32)
+    bound: Array = half[place].astype(np.float32)
     bound *= step * (_SLACK + rounding)  # the levels were chosen with the scale that was not rounded yet
     bound += np.abs(levels) * (step * rounding + _SUBNORMAL)
     return bound
@@ -104,4 +104,4 @@ def _step(scale: Array, justified: Array, levels: Array, rounding: float) -> Arr
 def _table(stored: StoredWeight) -> Array:
     if stored.codebook is None:
         return elements.levels(stored.element)
-    return elements.decode(stored.codebook.data, element_of(stored.codebook), 0, stored.codebook.data.size)
+    return elements.decode(stored.codebook.data, element_of(stored.codebook), 0, math.prod(shape_of(stored.codebook)))

@@ -62,7 +62,8 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task) -> Fit:
                 source
             )  # 1 + w was rounded to the checkpoint's type by some exports
         if scale is not None:
-            levels *= scale
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted
+                levels *= scale
         sums.add(source, levels, bound)
         task.advance((info.end - info.start) * (stop - start) // max(stored.rows, 1))
     return sums.fit(name, describe(match), stored.rows)

@@ -90,3 +90,4 @@ def test_other_layouts_are_left_to_nncf(shape: tuple[int, ...], transposed: bool
     model = ov.Model([ops.matmul(x, weight, False, transposed)], [x])
     with pytest.raises(compress_find.NotOurs, match=r"^w is "):
         compress_find.find(model)
+    assert [f.weight.shape for f in compress_find.find(model, matrices=False)] == [shape]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.checkpoint import open_checkpoint
-from edgeconv.convert.openvino import trace
+from edgeconv.convert.openvino import compress_find, trace
 from edgeconv.convert.openvino.engine import Exported
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
@@ -71,6 +71,15 @@ def test_conversion_error_of_every_family(
     if precision == "bf16":
         assert np.abs(logits - torch_logits(torch_model(source), IDS)).max() < FULL_PRECISION
     assert np.abs(runner.decode(IDS) - logits).max() < CONVERSION
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "int4"])
+def test_conversion_error_on_real_weights(precision: str, smollm2_glm: Path, tmp_path: Path) -> None:
+    export(smollm2_glm, tmp_path, Request(precision))
+    logits = Runner(tmp_path / MODEL).logits(IDS)
+    expected = torch_logits(torch_with_ir_weights(smollm2_glm, tmp_path / MODEL), IDS)
+    assert np.abs(logits - expected).max() < (FULL_PRECISION if precision == "bf16" else CONVERSION)
 
 
 VARIANTS = {
@@ -152,6 +161,23 @@ def _rt_info(path: Path, *keys: str) -> dict[str, Any]:
 
     value = ov.Core().read_model(path).get_rt_info([*keys, "weight_compression"]).value
     return {key: str(v) for key, v in value.items()}
+
+
+def test_a_layout_that_is_not_ours_goes_to_nncf(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(*_: Any, **__: Any) -> None:
+        raise compress_find.NotOurs("w is [3, 64, 48], read by a MatMul")
+
+    source = tiny_model("llama", **SIZE)
+    export(source, tmp_path / "ours", Request("int4"))
+    monkeypatch.setattr(compress_find, "find", find)
+    exported = export(source, tmp_path / "theirs", Request("int4"))
+    assert exported.compressor == "nncf"
+    assert exported.notes == [
+        "NNCF compressed all weights, because one is no plain matrix: w is [3, 64, 48], read by a MatMul."
+    ]
+    assert sha256(tmp_path / "ours" / BIN) == sha256(tmp_path / "theirs" / BIN)
 
 
 @pytest.mark.parametrize("precision", ["nf4", "mxfp4", "cb4", "fp8_e4m3", "int3_sym"])

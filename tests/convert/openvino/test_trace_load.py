@@ -44,7 +44,7 @@ def test_an_unknown_type_is_refused(tiny_model: Callable[..., Path]) -> None:
         load(checkpoint)
 
 
-def test_tracing_puts_everything_back(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tracing_puts_everything_back() -> None:
     import gc
 
     import torch
@@ -54,7 +54,5 @@ def test_tracing_puts_everything_back(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(ZeroDivisionError), tracing():
         assert torch.get_num_threads() == 1
         assert not gc.isenabled()
-        print("chatter")
         raise ZeroDivisionError
     assert (torch.get_num_threads(), gc.isenabled(), transformers.logging.get_verbosity()) == before
-    assert capsys.readouterr().out == ""

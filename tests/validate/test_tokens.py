@@ -1,0 +1,169 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.openvino import tokenizer as tokenizer_ir
+from edgeconv.core.progress import Silent
+from edgeconv.validate.report.model import Rung
+from edgeconv.validate.rungs import tokens
+
+from .planted import copy_of, replace
+
+
+@pytest.fixture(scope="module")
+def checkpoint(builtin_model: Path) -> Checkpoint:
+    return open_checkpoint(builtin_model)
+
+
+@pytest.fixture
+def copy(converted: Path, tmp_path: Path) -> Path:
+    return copy_of(converted, tmp_path / "copy")
+
+
+def check(folder: Path, checkpoint: Checkpoint) -> Rung:
+    return tokens.check(folder, checkpoint, Silent())
+
+
+def with_tokenizer(model: Path, to: Path, change: Callable[[dict], None]) -> Path:  # type: ignore[type-arg]
+    """A copy of the checkpoint whose tokenizer.json was changed."""
+    source = shutil.copytree(model, to)
+    content = json.loads((source / "tokenizer.json").read_text("utf-8"))
+    change(content)
+    (source / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+    return source
+
+
+def test_an_untouched_artefact_passes(converted: Path, checkpoint: Checkpoint) -> None:
+    rung = check(converted, checkpoint)
+    assert (rung.status, rung.failures, rung.warnings) == ("passed", [], [])
+    assert rung.figures["tokens"] > 20_000
+    assert rung.figures["different"] == rung.figures["known_defects"] == 0
+
+
+@pytest.mark.parametrize("merge", [0, 1500, -1])
+def test_one_missing_merge_is_found(
+    merge: int, copy: Path, checkpoint: Checkpoint, builtin_model: Path, tmp_path: Path
+) -> None:
+    lost: list[str] = []
+
+    def drop(content: dict) -> None:  # type: ignore[type-arg]
+        lost.extend(content["model"]["merges"].pop(merge))
+
+    source = with_tokenizer(builtin_model, tmp_path / "source", drop)
+    tokenizer_ir.export(source, copy, trust_remote_code=False)
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    left, right = (checkpoint_text(token) for token in lost)
+    assert rung.failures[0] == (
+        f"The tokenizer IR has 3,827 merges, the checkpoint 3,828; 1 missing: {left!r} + {right!r}."
+    )
+    assert rung.warnings == []
+
+
+def checkpoint_text(token: str) -> str:
+    """A token of tokenizer.json as text: of its printable stand-ins for bytes these merges use only the space's."""
+    return token.replace("Ġ", " ")
+
+
+def test_another_split_is_shown_where_it_first_matters(
+    copy: Path, checkpoint: Checkpoint, builtin_model: Path, tmp_path: Path
+) -> None:
+    def plain(content: dict) -> None:  # type: ignore[type-arg]
+        content["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+
+    source = with_tokenizer(builtin_model, tmp_path / "source", plain)
+    tokenizer_ir.export(source, copy, trust_remote_code=False)
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    assert rung.failures[0].startswith("Text '")
+    assert "expected [" in rung.failures[0]
+
+
+def test_a_dropped_stop_token_is_found(copy: Path, checkpoint: Checkpoint) -> None:
+    path = copy / "generation_config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"eos_token_id": content["eos_token_id"][:1]}))
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    assert len(rung.failures) == 2
+    assert "stops at 4084 '<|endoftext|>', the checkpoint at 4084 '<|endoftext|>', 4091 '<|user|>'" in rung.failures[0]
+    assert rung.failures[1].startswith("openvino_genai stops at")
+
+
+def test_no_eos_at_all_is_found(copy: Path, checkpoint: Checkpoint) -> None:
+    for name in ("generation_config.json", "config.json"):
+        content = json.loads((copy / name).read_text())
+        content.pop("eos_token_id")
+        (copy / name).write_text(json.dumps(content))
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    assert any("stops at no token" in f for f in rung.failures)
+
+
+def test_another_eos_in_the_tokenizer_ir_is_found(copy: Path, checkpoint: Checkpoint) -> None:
+    replace(copy / "openvino_tokenizer.xml", '<eos_token_id value="4084"', '<eos_token_id value="4091"')
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    assert any(f.startswith("eos_token_id is 4091 for") for f in rung.failures)
+
+
+def test_a_detokenizer_of_another_model_is_found(
+    copy: Path, checkpoint: Checkpoint, builtin_model: Path, tmp_path: Path
+) -> None:
+    def swap(content: dict) -> None:  # type: ignore[type-arg]
+        vocabulary = content["model"]["vocab"]
+        one, other = (t for t, i in vocabulary.items() if i in (1000, 1001))
+        vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+
+    source = with_tokenizer(builtin_model, tmp_path / "source", swap)
+    (tmp_path / "ir").mkdir()
+    tokenizer_ir.export(source, tmp_path / "ir", trust_remote_code=False)
+    for suffix in ("xml", "bin"):
+        shutil.copy(tmp_path / "ir" / f"openvino_detokenizer.{suffix}", copy)
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    assert any("decodes" in f and "expected" in f for f in rung.failures)
+
+
+def test_the_known_defect_is_a_warning_and_only_where_it_applies(
+    copy: Path, checkpoint: Checkpoint, builtin_model: Path, tmp_path: Path
+) -> None:
+    """Sequence[Digits, ByteLevel]: openvino_tokenizers splits white space before digits otherwise than tokenizers does."""
+    stages = [
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+    ]
+
+    def digits(content: dict) -> None:  # type: ignore[type-arg]
+        content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": stages}
+
+    source = with_tokenizer(builtin_model, tmp_path / "source", digits)
+    tokenizer_ir.export(source, copy, trust_remote_code=False)
+    rung = check(copy, open_checkpoint(source))
+    assert (rung.status, rung.failures) == ("passed", [])
+    assert rung.figures["known_defects"] == len(rung.warnings) > 0
+    assert "known defect" in rung.summary
+    assert all("Known: openvino_tokenizers" in w for w in rung.warnings)
+    # the same artefact for a checkpoint that splits otherwise is simply wrong
+    assert check(copy, checkpoint).status == "failed"
+
+
+def test_a_tokenizer_that_is_not_there_is_a_sentence(copy: Path, checkpoint: Checkpoint) -> None:
+    (copy / "openvino_detokenizer.xml").unlink()
+    rung = check(copy, checkpoint)
+    assert rung.status == "failed"
+    assert "openvino_detokenizer.xml is missing" in rung.failures[0]
+
+
+@pytest.mark.slow
+def test_a_real_tokenizer_of_49152_tokens(smollm2_llama: Path, builtin_model: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(smollm2_llama / name, tmp_path)
+    tokenizer_ir.export(smollm2_llama, tmp_path, trust_remote_code=False)
+    rung = check(tmp_path, open_checkpoint(smollm2_llama))
+    assert (rung.status, rung.failures) == ("passed", [])
+    assert rung.figures["tokens"] > 90_000
