@@ -2,9 +2,9 @@
 
 One table. The numbers come from what good conversions of trained models measure: llama.cpp's published figures for Q8_0 and
 Q4_K_M of Llama 3 (mean KL 0.0014 and 0.031, same first choice 98 % and 92 %), and those of the built-in model and of
-SmolLM2-135M in docs/validation.md. Perplexity has no budget: on text that a model does not know (the built-in one: 15,000) its ratio is
-noise, and KL bounds what matters of it. Small models suffer more from four bits, hence the sizes. The numbers are not moved to
-let a release pass: SmolLM2-135M at int4 fails them, as it should.
+SmolLM2-135M in docs/validation.md. Perplexity has no budget: on text that a model does not know (the built-in one: 15,000)
+its ratio is noise, and KL bounds what matters of it. Small models suffer more from fewer bits, hence the sizes. The
+numbers are not moved to let a release pass: SmolLM2-135M at int4 fails them, as it should.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class _Recorder:
     def __init__(self, calls: list[dict[str, Any]]) -> None:
         import torch
 
-        class Stand(torch.nn.Module):
+        class Stand(torch.nn.Module):  # type: ignore[misc]
             def forward(self, hidden: Any, *arguments: Any, **options: Any) -> Any:
                 calls.append({"arguments": arguments, "options": options})
                 return hidden
@@ -89,7 +89,7 @@ class LayeredReference:
         with torch.device("meta"):
             self._shell = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
         self._softcap = getattr(config, "final_logit_softcapping", None)
-        self._body = getattr(self._shell, "model", None)
+        self._body: Any = getattr(self._shell, "model", None)
         if self._body is None or not hasattr(self._body, "layers") or not hasattr(self._shell, "lm_head"):
             raise ConversionError(f"The reference of model_type {config.model_type} cannot be run layer by layer.")
 

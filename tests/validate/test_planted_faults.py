@@ -1,4 +1,4 @@
-"""The validator's own proof: each planted fault is caught, by the rung that a person would expect; an untouched artefact passes."""
+"""The validator's own proof: each planted fault is caught by the rung that one would expect; an untouched artefact passes."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Kept:
         self.vocab = 0
         for ids in documents:
             for made in runtime.logits(ids):
-                self._file.write(np.ascontiguousarray(made))
+                self._file.write(np.ascontiguousarray(made).data)
                 self._sizes.append(len(made))
                 self.vocab = made.shape[1]
 
