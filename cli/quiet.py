@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from ..convert.openvino.trace_quiet import silence_telemetry
+from ..core.telemetry import silence_telemetry
 
 _ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # our own bars show the same

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import ConversionError
+from ..core.telemetry import silence_telemetry
 from .scheme import INT8_MODES, Scheme
 
 
@@ -24,6 +25,7 @@ def compress(model: Any, scheme: Scheme, ignored: Sequence[str] = ()) -> Any:
     """
     import logging
 
+    silence_telemetry()
     import nncf
 
     nncf.set_log_level(logging.ERROR)
@@ -42,7 +44,13 @@ def compress(model: Any, scheme: Scheme, ignored: Sequence[str] = ()) -> Any:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars and tables are not our data
             return nncf.compress_weights(model, **options)
-    except (nncf.ValidationError, nncf.ParameterNotSupportedError, nncf.UnsupportedModelError) as error:
+    except (
+        nncf.ValidationError,
+        nncf.ParameterNotSupportedError,
+        nncf.UnsupportedModelError,
+        nncf.InvalidGroupSizeError,
+        nncf.InternalError,
+    ) as error:
         raise ConversionError(
             f"NNCF refuses this compression: {error}.", "Choose another precision or group size."
         ) from error

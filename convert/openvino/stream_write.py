@@ -44,7 +44,7 @@ def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progres
         return stored.name, error
 
     jobs = ((measure, stored, start, stop) for stored in tensors for start, stop in blocks(stored))
-    for name, error in _in_order(jobs):
+    for name, error in in_order(jobs):
         errors[name] = max(errors.get(name, 0.0), error)
     task.finish()
     return lambda weight: errors[weight.name]
@@ -85,7 +85,7 @@ def _encoded(
     zero_points: list[Any] = []
     scales: list[Any] = []
     jobs = ((run, stored, start, stop) for stored in tensors for start, stop in blocks(stored))
-    for stored, start, stop, data, zero_point, scale in _in_order(jobs):
+    for stored, start, stop, data, zero_point, scale in in_order(jobs):
         if start == 0:
             writer.at(layout.offsets[stored.values.name], data)
         else:
@@ -122,7 +122,7 @@ class _Writer:
             view = view[written:]
 
 
-def _in_order(jobs: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+def in_order(jobs: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
     """Run (function, *arguments) on threads, a few at a time; give the results in the jobs' order."""
     window: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers()) as pool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core.errors import CheckpointError, ConversionError
+from ...core.telemetry import silence_telemetry
 from ..checkpoint import read_json
 
 
@@ -62,6 +63,7 @@ class TokenizerExport:
 
 def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     """Write openvino_tokenizer.xml/.bin and openvino_detokenizer.xml/.bin (in this process)."""
+    silence_telemetry()
     from openvino import save_model
     from openvino_tokenizers import convert_tokenizer
     from transformers import AutoTokenizer

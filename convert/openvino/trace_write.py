@@ -25,7 +25,7 @@ from ...core.progress import Progress, Task
 from ...quantize import integer
 from .ir_file import mark_decompression
 from .stored import BLOCK, Stored, blocks, encode, tail
-from .stream_write import _in_order as in_order
+from .stream_write import in_order
 
 Array = npt.NDArray[Any]
 _CONST = re.compile(
