@@ -98,7 +98,7 @@ def test_bin_is_optimums(
 
 
 def _export(source: Path, folder: Path) -> None:
-    from edgeconv.convert.openvino.trace_quiet import silence_telemetry
+    from edgeconv.core.telemetry import silence_telemetry
 
     silence_telemetry()
     from optimum.exporters.openvino import main_export

@@ -16,7 +16,7 @@ ENCODER_DECODERS = {"bart", "bigbird_pegasus", "blenderbot", "blenderbot-small",
 
 def registry() -> dict[str, str | None]:
     """Model type → the newest transformers that optimum-intel exports it under (None: no cap), decoders only."""
-    from edgeconv.convert.openvino.trace_quiet import silence_telemetry
+    from edgeconv.core.telemetry import silence_telemetry
 
     silence_telemetry()
     import optimum.exporters.openvino  # noqa: F401 - registers its configurations
