@@ -57,7 +57,7 @@ def compress(weights: Array, mode: str, group: int) -> Compressed:
     rows, cols = weights.shape
     group = cols if group == -1 else group
     weights = _readable(weights)
-    lib = native.library()
+    lib = native.load()
     if lib is None:
         return _compress_numpy(to_float32(weights), bits, sym, group)
     packed = bits == 4 and cols % 2 == 0
@@ -82,7 +82,7 @@ def int8_error(weights: Array) -> float:
         weights: [rows, cols] as for `compress`. Blocks of rows of one tensor combine by max().
     """
     weights = _readable(weights)
-    lib = native.library()
+    lib = native.load()
     if lib is not None:
         error = ctypes.c_double()
         _check(
@@ -100,7 +100,7 @@ def int8_error(weights: Array) -> float:
 def require_finite(values: Array) -> None:
     """Raise CheckpointError if a value is NaN or infinite (uint16 is read as bfloat16)."""
     values = _readable(values)
-    lib = native.library()
+    lib = native.load()
     if lib is not None:
         _check(lib.ec_not_finite(values.ctypes.data, native.DTYPES[values.dtype], values.size))
     else:

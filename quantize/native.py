@@ -14,7 +14,7 @@ DTYPES = {np.dtype(np.uint16): 0, np.dtype(np.float32): 1}
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
+def load() -> ctypes.CDLL | None:
     """Load the kernels; None if they were not built or EDGECONV_KERNELS=numpy asks for the fallback."""
     if os.environ.get("EDGECONV_KERNELS") == "numpy":
         return None
@@ -31,4 +31,4 @@ def library() -> ctypes.CDLL | None:
 
 def describe() -> str:
     """Name what quantises: for `edgeconv doctor` and the run's log."""
-    return "compiled C kernels" if library() else "numpy (the compiled kernels are not built)"
+    return "compiled C kernels" if load() else "numpy (the compiled kernels are not built)"

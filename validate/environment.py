@@ -122,7 +122,7 @@ def _kernels(problems: list[Problem]) -> str | None:
     try:
         from ..quantize import native
 
-        if native.library() is None:
+        if native.load() is None:
             problems.append(
                 Problem(
                     "The compiled kernels are not in use; numpy does the same arithmetic, but slower.",

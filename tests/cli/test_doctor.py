@@ -79,7 +79,7 @@ def test_openvino_packages_of_different_releases(edgeconv: Command, monkeypatch:
 def test_numpy_instead_of_kernels_is_no_fault(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeconv.quantize import native
 
-    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(native, "load", lambda: None)
     result = edgeconv("doctor")
     assert result.code == 0
     assert "warning: The compiled kernels are not in use" in result.out

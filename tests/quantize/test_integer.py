@@ -87,7 +87,7 @@ def test_small_tensors_take_nncfs_other_path_and_agree_too(mode: str) -> None:
     mode=st.sampled_from(MODES),
 )
 def test_kernels_equal_numpy(rows: int, groups: int, group: int, seed: int, mode: str) -> None:
-    if native.library() is None:
+    if native.load() is None:
         pytest.skip("the kernels are not built")
     weights = bfloat16(hard_cases(rows, groups * group, seed))
     ours = integer.compress(weights, mode, group)
@@ -109,7 +109,7 @@ def test_error_is_nncfs_to_float32_accuracy(monkeypatch: pytest.MonkeyPatch) -> 
     tensor = Tensor(ov.Tensor(weights, [200, 257], ov.Type.bf16))
     expected = get_integer_quantization_error(tensor, (1,), WeightCompressionConfig(), "max_mean")
     assert integer.int8_error(weights) == pytest.approx(expected, rel=2e-6)
-    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(native, "load", lambda: None)
     assert integer.int8_error(weights) == pytest.approx(expected, rel=2e-6)
 
 
@@ -117,7 +117,7 @@ def test_error_is_nncfs_to_float32_accuracy(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("fallback", [False, True], ids=["kernels", "numpy"])
 def test_non_finite_weights_are_refused(bad: float, fallback: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if fallback:
-        monkeypatch.setattr(native, "library", lambda: None)
+        monkeypatch.setattr(native, "load", lambda: None)
     weights = hard_cases(4, 64)
     weights[3, 63] = bad
     for values in (weights, bfloat16(weights)):
