@@ -47,14 +47,14 @@ def nncf_compress(weights: np.ndarray, mode: str, group: int):
     return values, np.asarray(done.scale.as_numpy_tensor().data), zero
 
 
+GROUPS = [(256, 32), (256, 64), (256, 128), (192, 96), (63, 21)]
+LAYOUTS = [(mode, cols, -1) for mode in MODES for cols in (256, 217)]
+LAYOUTS += [(mode, *layout) for mode in MODES if mode.startswith("int4") for layout in GROUPS]  # 8 bits have no groups
+
+
 @pytest.mark.parametrize("kind", [np.uint16, np.float16, np.float32], ids=["bf16", "fp16", "fp32"])
-@pytest.mark.parametrize(
-    ("cols", "group"), [(256, 32), (256, 64), (256, 128), (256, -1), (192, 96), (217, -1), (63, 21)]
-)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "cols", "group"), LAYOUTS)
 def test_every_byte_is_that_of_nncf(mode: str, cols: int, group: int, kind: type) -> None:
-    if mode.startswith("int8") and group != -1:
-        pytest.skip("NNCF has no groups at 8 bits")
     weights = hard_cases(200, cols)  # large enough for NNCF's optimised path, which real layers take
     weights = bfloat16(weights) if kind is np.uint16 else weights.astype(kind)
     ours = integer.compress(weights, mode, group)
