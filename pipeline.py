@@ -5,6 +5,7 @@ source → verified checkpoint → engine and scheme → staged files → manife
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -245,7 +246,7 @@ def _convert(
         row_order="rotate_half" if job.rope == "fused" else "source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes,
-        bits_per_weight=round(stored * 8 / max(1, sum(_elements(e.shape) for e in exported.tensors)), 4),
+        bits_per_weight=round(stored * 8 / max(1, sum(math.prod(e.shape) for e in exported.tensors)), 4),
         tensors=exported.tensors,
         versions=_versions(planned.engine),
         outputs=_outputs(folder, exported.digests),
@@ -288,13 +289,6 @@ def _write_log(folder: Path, job: Job, source: Path, started: float, seconds: fl
         "python": platform.python_version(),
     }
     (folder / LOG_NAME).write_text(json.dumps(log, indent=1) + "\n", "utf-8")
-
-
-def _elements(shape: list[int]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
 
 
 def _size(count: int) -> str:
