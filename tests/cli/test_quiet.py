@@ -14,7 +14,7 @@ def chatter() -> None:
     print("python", flush=True)
     os.write(1, b"native\n")
     warnings.warn("a python warning", stacklevel=1)
-    logger = logging.getLogger("some.library")
+    logger = logging.getLogger("some.package")
     handler = logging.StreamHandler(sys.stdout)  # where NNCF logs
     logger.addHandler(handler)
     logger.warning("a logged warning")
@@ -37,7 +37,7 @@ def test_verbose_sends_all_of_it_to_stderr(capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_errors_of_libraries_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    logger, handler = logging.getLogger("some.library"), logging.StreamHandler(sys.stderr)
+    logger, handler = logging.getLogger("some.package"), logging.StreamHandler(sys.stderr)
     logger.addHandler(handler)
     with quiet.libraries(verbose=False):
         logger.warning("a warning")
