@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.errors import ExitCode, UsageError
 from ..quantize import scheme
+from . import validate as parity
 from .options import Json, Quiet, Verbose, choice
 from .output import Output, duration, size
+from .validate import Budgets
 
 if TYPE_CHECKING:
     from .. import pipeline
+    from ..validate.report.model import Report
+
+PARITY = "parity"
+"""Folder inside an artefact for the report of `--validate`."""
 
 
 def openvino(
@@ -85,6 +92,15 @@ def openvino(
     local_files_only: Annotated[
         bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
     ] = False,
+    validate: Annotated[
+        bool,
+        typer.Option(
+            "--validate",
+            help="Then measure whether the result is still its checkpoint, as `edgeconv validate` does, and write the "
+            "report to OUT/parity. Exits with 3 if it is not.",
+        ),
+    ] = False,
+    budget: Budgets = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -124,9 +140,21 @@ def openvino(
             plan = pipeline.plan(job, progress)
         show_plan(out, plan)
         return
+    limits = parity.limits(budget)  # before the conversion: a wrong one must not cost an hour
+    if limits and not validate:
+        raise UsageError("--budget is a limit of the validation.", "Add --validate.")
     with out.working() as progress:
         artefact = pipeline.run(job, progress)
-    show_artefact(out, artefact)
+    found = _validated(out, artefact.path, limits) if validate else None
+    show_artefact(out, artefact, found)
+    if found and found.verdict == "failed":
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def _validated(out: Output, folder: Path, limits: dict[str, float]) -> Report:
+    from ..validate.ladder import Ask
+
+    return parity.measure(out, Ask(folder, budgets=limits), folder / PARITY)
 
 
 def show_plan(out: Output, plan: pipeline.Plan) -> None:
@@ -137,13 +165,18 @@ def show_plan(out: Output, plan: pipeline.Plan) -> None:
     out.pairs(plan.rows())
 
 
-def show_artefact(out: Output, artefact: pipeline.Artefact) -> None:
-    """Print the path on stdout and what became of the model on stderr."""
+def show_artefact(out: Output, artefact: pipeline.Artefact, found: Report | None = None) -> None:
+    """Print the path on stdout and what became of the model, and of its validation, on stderr."""
+    report = artefact.path / PARITY
     if out.json:
-        out.data(summary(artefact))
+        parts = {"verdict", "first_failed", "budgets", "rungs"}
+        verdict = {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report)}} if found else {}
+        out.data(summary(artefact) | verdict)
         return
     if not out.quiet:
         out.pairs(_rows(artefact), stream=sys.stderr)
+        if found:
+            parity.show(out, found, report, sys.stderr)
     out.result(str(artefact.path))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -12,6 +12,7 @@ from .options import Json, Quiet, Verbose
 from .output import Output
 
 if TYPE_CHECKING:
+    from ..validate.ladder import Ask
     from ..validate.report.model import Report
 
 Reference = Annotated[
@@ -63,8 +64,6 @@ def validate(
     Exits with 3 if it is not within its budget, and names the first rung of the ladder that failed.
     """
     from ..validate.ladder import Ask
-    from ..validate.ladder import validate as climb
-    from ..validate.report.write import write
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     if reference_dtype not in ("float32", "bfloat16"):
@@ -73,21 +72,33 @@ def validate(
         artefact=folder,
         reference=reference,
         suite=suite,
-        budgets=_budgets(budget or []),
+        budgets=limits(budget),
         max_tokens=max_tokens,
         reference_dtype=reference_dtype,
         device=device,
         quick=quick,
     )
+    found = measure(out, ask, report, junit)
+    if out.json:
+        out.data(found.model_dump(mode="json"))
+    else:
+        show(out, found, report)
+    if found.verdict == "failed":
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = None) -> Report:
+    """Climb the ladder and write what was asked for."""
+    from ..validate.ladder import validate as climb
+    from ..validate.report.write import write
+
     with out.working() as progress:
         found = climb(ask, progress)
         if report:
             write(found, report, junit=junit)
         elif junit:
             _only_junit(found, junit)
-    _show(out, found, report)
-    if found.verdict == "failed":
-        raise typer.Exit(ExitCode.PARITY)
+    return found
 
 
 def _only_junit(found: Report, junit: Path) -> None:
@@ -97,24 +108,25 @@ def _only_junit(found: Report, junit: Path) -> None:
     junit.write_text(render(found), "utf-8")
 
 
-def _budgets(given: list[str]) -> dict[str, float]:
-    limits = {}
-    for text in given:
+def limits(given: list[str] | None) -> dict[str, float]:
+    """Read `--budget METRIC=LIMIT`. Raises UsageError."""
+    from ..validate.budget import check
+
+    found = {}
+    for text in given or []:
         metric, _, limit = text.partition("=")
         try:
-            limits[metric.strip()] = float(limit)
+            found[metric.strip()] = float(limit)
         except ValueError as error:
             raise UsageError(f"--budget {text} is not METRIC=LIMIT.", "For example --budget mean_kl=0.05.") from error
-    return limits
+    check(found)
+    return found
 
 
-def _show(out: Output, found: Report, report: Path | None) -> None:
-    """The verdict, the ladder and the budgets; or all of it as JSON."""
+def show(out: Output, found: Report, report: Path | None, stream: TextIO | None = None) -> None:
+    """Print the ladder, the budgets and the verdict."""
     from ..validate.report.words import reason
 
-    if out.json:
-        out.data(found.model_dump(mode="json"))
-        return
     rows: list[tuple[str, str]] = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
     for rung in found.rungs:
         rows += [("", f"✗ {failure}") for failure in rung.failures[:5]]
@@ -124,4 +136,4 @@ def _show(out: Output, found: Report, report: Path | None) -> None:
     rows.append(("verdict", f"{found.verdict.upper()}. {reason(found)}"))
     if report:
         rows.append(("report", str(report / "parity.html")))
-    out.pairs(rows)
+    out.pairs(rows, stream)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..core.errors import UsageError
 from ..quantize.scheme import bits_of
+from .metrics import METRICS
 from .report.model import BudgetLine, Comparison
 
 
@@ -81,15 +82,16 @@ def table(mode: str, parameters: int) -> list[Budget]:
     return [*rows, *_ALWAYS]
 
 
-def override(budgets: list[Budget], asked: Mapping[str, float], known: frozenset[str]) -> list[Budget]:
-    """Replace limits of the quantisation comparison by the user's.
-
-    Raises:
-        UsageError: a metric that no comparison has.
-    """
+def check(asked: Mapping[str, float]) -> None:
+    """Raise UsageError for a metric that no comparison has."""
     for metric in asked:
-        if metric not in known:
-            raise UsageError(f"Unknown metric {metric!r} in --budget.", f"One of: {', '.join(sorted(known))}.")
+        if metric not in METRICS:
+            raise UsageError(f"Unknown metric {metric!r} in --budget.", f"One of: {', '.join(sorted(METRICS))}.")
+
+
+def override(budgets: list[Budget], asked: Mapping[str, float]) -> list[Budget]:
+    """Replace limits of the quantisation comparison by the user's. Raises as `check`."""
+    check(asked)
     kept = [b for b in budgets if not (b.comparison == "quantisation" and b.metric in asked)]
     return kept + [Budget("quantisation", metric, limit, "asked for by --budget") for metric, limit in asked.items()]
 

@@ -1,11 +1,4 @@
-"""Figures of two models' logits over the same tokens, accumulated chunk by chunk; nothing of [positions × vocabulary] is kept.
-
-Per token, from the float32 logits r (reference) and a (artefact), sums in float64:
-
-    KL      = Σ_v p_r(v) · (ln p_r(v) − ln p_a(v)), in nats
-    top-k   = share of the reference's k best that are among the artefact's k best (top-1: same first choice)
-    Δp      = p_a(t) − p_r(t) for the token t that follows, in percentage points
-    NLL     = −ln p(t)
+"""A comparison: the figures of a whole suite from the scores of its tokens, with their intervals.
 
 As in llama-perplexity's --kl-divergence, with three differences: every position counts (it scores the second half of each
 context only), probabilities are exact (its base file rounds log-probabilities to 16 bits, which leaves a floor of about
@@ -15,13 +8,13 @@ context only), probabilities are exact (its base file rounds log-probabilities t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .report.model import Comparison, ComparisonName, Estimate, Histogram, PositionBlock
+from .scores import TOPS, Scores
 
 Array = npt.NDArray[Any]
 KL_EDGES = [1e-12, *np.logspace(-9, 1, 41).tolist()]
@@ -29,109 +22,12 @@ KL_EDGES = [1e-12, *np.logspace(-9, 1, 41).tolist()]
 RESAMPLES = 1000
 BLOCK = 512
 """Positions in one block of the figures by position."""
-TOPS = (1, 5, 10)
-SHOWN = 3
-"""Alternatives that a report shows of a position."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """KL [n] of each position, and the reference's best tokens [n, SHOWN] with their probabilities under both."""
-
-    kl: Array
-    best: Array
-    reference: Array
-    artefact: Array
-
-
-@dataclass
-class Scores:
-    """Per-token figures of one document; each array has one entry a scored position."""
-
-    kl: list[Array] = field(default_factory=list)
-    tops: dict[int, list[Array]] = field(default_factory=lambda: {k: [] for k in TOPS})
-    dp: list[Array] = field(default_factory=list)
-    nll_reference: list[Array] = field(default_factory=list)
-    nll_artefact: list[Array] = field(default_factory=list)
-    max_abs: list[Array] = field(default_factory=list)
-    sum_abs: list[Array] = field(default_factory=list)
-    cosine: list[Array] = field(default_factory=list)
-    not_finite: int = 0
-
-    def add(self, reference: Array, artefact: Array, following: Array) -> Chunk:
-        """Add a chunk, and return what a report shows of each of its positions.
-
-        Args:
-            reference: float32 [n, vocab] logits.
-            artefact: float32 [n, vocab] logits of the same positions; a longer vocabulary (padding rows) is cut.
-            following: int [m] ids of the tokens that follow, m = n, or n - 1 for the last chunk of a document.
-        """
-        import torch
-
-        r = torch.from_numpy(np.ascontiguousarray(reference))
-        a = torch.from_numpy(np.ascontiguousarray(artefact[:, : reference.shape[1]]))
-        difference = r - a
-        distance = difference.abs()
-        worst = distance.amax(1)
-        if not torch.isfinite(worst).all():
-            self.not_finite += int((~torch.isfinite(r)).sum() + (~torch.isfinite(a)).sum())
-        self.max_abs.append(worst.double().numpy())
-        self.sum_abs.append(distance.mean(1).double().numpy())
-        self.cosine.append(torch.nn.functional.cosine_similarity(r, a, dim=1).double().numpy())
-        normal_r, normal_a = _log_sum_exp(r), _log_sum_exp(a)
-        kl = _kl(r, difference, normal_r).numpy()
-        self.kl.append(kl)
-        best_r, best_a = r.topk(min(max(TOPS), r.shape[1]), 1).indices, a.topk(min(max(TOPS), r.shape[1]), 1).indices
-        for k in TOPS:
-            shared = (best_r[:, :k, None] == best_a[:, None, :k]).any(2).double().mean(1)
-            self.tops[k].append(shared.numpy())
-        m = len(following)
-        chosen = torch.from_numpy(np.asarray(following, np.int64))[:, None]
-        nll_r = (normal_r[:m] - r[:m].gather(1, chosen)[:, 0]).numpy()
-        nll_a = (normal_a[:m] - a[:m].gather(1, chosen)[:, 0]).numpy()
-        self.nll_reference.append(nll_r)
-        self.nll_artefact.append(nll_a)
-        self.dp.append((np.exp(-nll_a) - np.exp(-nll_r)) * 100)
-        top = best_r[:, :SHOWN]
-        p_r, p_a = ((x.gather(1, top) - z[:, None]).exp().numpy() for x, z in ((r, normal_r), (a, normal_a)))
-        return Chunk(kl, top.numpy(), p_r, p_a)
-
-    def joined(self) -> dict[str, Array]:
-        """Return the arrays of the whole document by name."""
-        arrays = {name: _join(getattr(self, name)) for name in _ARRAYS}
-        return arrays | {f"top{k}": _join(parts) for k, parts in self.tops.items()}
-
-
-_ARRAYS = ("kl", "dp", "nll_reference", "nll_artefact", "max_abs", "sum_abs", "cosine")
-
-
-def _log_sum_exp(logits: Any) -> Any:
-    """Float64 [n] from float32 [n, vocab]: the powers in float32, their sum in float64."""
-    top = logits.amax(1, keepdim=True)
-    return (logits - top).exp_().sum(1, dtype=_float64()).log() + top[:, 0].double()
-
-
-def _kl(reference: Any, difference: Any, normal: Any) -> Any:
-    """KL in float64 [n] from float32 logits, without the cancellation of two log-softmaxes.
-
-    With d = r - a, centred to d' = d - Σ p d:  KL = ln Σ p exp(-d') = log1p(Σ p (expm1(-d') + d')), since Σ p d' = 0. Every
-    term is of second order in d', so that float32 resolves a KL of 1e-12.
-    """
-    p = (reference - normal[:, None].float()).exp_()
-    p /= p.sum(1, keepdim=True)
-    centred = difference - (p * difference).sum(1, keepdim=True)
-    terms = (-centred).expm1().add_(centred).mul_(p)
-    return terms.sum(1, dtype=_float64()).log1p().clamp_min(0)
-
-
-def _float64() -> Any:
-    import torch
-
-    return torch.float64
-
-
-def _join(parts: list[Array]) -> Array:
-    return np.concatenate(parts) if parts else np.zeros(0)
+METRICS = frozenset(
+    ["mean_kl", "median_kl", "kl_90", "kl_95", "kl_99", "kl_99_9", "max_kl", "top1", "top5", "top10", "mean_dp", "rms_dp",
+     "dp_1", "dp_5", "dp_95", "dp_99", "ppl_reference", "ppl_artefact", "ln_ppl_ratio", "max_abs_logit", "mean_abs_logit",
+     "cosine", "not_finite"]
+)  # fmt: skip
+"""Every figure of a comparison, by name."""
 
 
 def compare(

@@ -43,6 +43,13 @@ class Pair:
             return hashlib.sha256(text.encode()).hexdigest()
         return hashlib.sha256((self.folder / "openvino_model.xml").read_bytes()).hexdigest()
 
+    @property
+    def stop_ids(self) -> list[int]:
+        """Token ids that end an answer, by the reference's generation config, else its config."""
+        checkpoint = self.checkpoint
+        ids = checkpoint.generation_config.get("eos_token_id", checkpoint.config.get("eos_token_id"))
+        return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
 
 def open_pair(folder: Path, reference: str | None, progress: Progress) -> Pair:
     """Open both sides.

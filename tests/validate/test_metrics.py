@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, rel_entr, softmax
 
-from edgeconv.validate.metrics import Scores, compare
+from edgeconv.validate.metrics import compare
+from edgeconv.validate.scores import Scores
 
 
 def scored(reference: np.ndarray, artefact: np.ndarray, following: np.ndarray, chunk: int = 7) -> Scores:

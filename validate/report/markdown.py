@@ -117,13 +117,17 @@ def _generations(pairs: Sequence[GenerationPair]) -> str:
         f"At {near} of {len(diverged)} divergences the reference itself was near a tie."
     ]
     rows = [
-        (escape(pair.prompt, 80), f"{pair.divergence} of {pair.tokens}", _token(pair.reference_token),
+        (_prompt(pair), f"{pair.divergence} of {pair.tokens}", _token(pair.reference_token),
          _token(pair.artefact_token), "–" if pair.gap is None else significant(pair.gap))
         for pair in diverged[:5]
     ]  # fmt: skip
     if rows:
         lines.append(_table(("prompt", "diverges at", "reference", "artefact", "gap"), rows, right=(1, 4)))
     return "\n\n".join(lines)
+
+
+def _prompt(pair: GenerationPair) -> str:
+    return escape(pair.prompt, 80) + (f" ({escape(pair.runtime, 30)})" if pair.runtime else "")
 
 
 def _token(text: str | None) -> str:

@@ -93,6 +93,7 @@ class GenerationPair(_Model):
     `divergence` is the index of the first generated token that the reference would not have chosen (None: none),
     `reference_token` what it would have chosen there, `gap` the difference of the reference's two best logits there, and
     `near_tie` whether that gap is below the noise of bfloat16.
+    `runtime` names the pipeline that answered; empty: the bare runtime.
     """
 
     prompt: str
@@ -104,6 +105,7 @@ class GenerationPair(_Model):
     artefact_token: str | None = None
     gap: float | None = None
     near_tie: bool | None = None
+    runtime: str = ""
 
 
 class Rung(_Model):

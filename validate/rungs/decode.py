@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...core.progress import Progress
 from ..report.model import Rung
 from ..runtimes.base import Runtime
 
@@ -18,9 +19,10 @@ LIMIT = 1e-3
 """max |Δlogit|; an untouched artefact measures 1e-5."""
 
 
-def check(runtime: Runtime, documents: Sequence[Sequence[int]], tokens: int = 96) -> Rung:
+def check(runtime: Runtime, documents: Sequence[Sequence[int]], progress: Progress, tokens: int = 96) -> Rung:
     """Compare the first `tokens` positions of each document."""
     started = time.perf_counter()
+    task = progress.task("Decoding through the cache", sum(min(tokens, len(ids)) for ids in documents))
     worst, where, compared = 0.0, "", 0
     for d, whole in enumerate(documents):
         ids = list(whole[:tokens])
@@ -28,10 +30,12 @@ def check(runtime: Runtime, documents: Sequence[Sequence[int]], tokens: int = 96
         for position, made in enumerate(runtime.decode(ids)):
             difference = float(np.abs(made[0] - expected[position]).max())
             compared += 1
+            task.advance(1)
             if not difference <= worst:  # a NaN counts as worst
                 worst, where = difference, f"position {position} of document {d + 1}"
             if np.isnan(difference):
                 break
+    task.finish()
     passed = compared > 0 and worst <= LIMIT
     failures = [] if passed else [f"cached decoding differs from the prefill by {worst:.3g} at {where}"]
     if compared == 0:

@@ -24,16 +24,30 @@ SURE = 5.0
 
 @dataclass(frozen=True)
 class Answer:
-    """A prompt (as text and ids) and what the artefact made of it."""
+    """A prompt (as messages and as the ids that the runtime was fed) and the ids that a runtime made of it."""
 
-    prompt: str
+    messages: list[dict[str, str]]
     prompt_ids: list[int]
     made: list[int]
+    runtime: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as a report shows it."""
+        return " / ".join(message["content"] for message in self.messages if message["role"] != "system")
 
     @property
     def ids(self) -> list[int]:
         """Prompt and answer."""
         return self.prompt_ids + self.made
+
+
+def prompt_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+    """Return the ids of a conversation, by the chat template; of its last message if the model has none."""
+    if getattr(tokenizer, "chat_template", None):
+        made = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return list(made["input_ids"])
+    return list(tokenizer(messages[-1]["content"])["input_ids"])
 
 
 def pairs(
@@ -72,33 +86,51 @@ def pairs(
                 artefact_text=decode(answer.made),
                 reference_text=reference_text,
                 tokens=len(answer.made),
+                runtime=answer.runtime,
                 **extra,
             )
         )
     return found
 
 
-def judge(found: Sequence[GenerationPair], seconds: float) -> Rung:
-    """Sum up: the share of exact answers, the share of tokens before the parting."""
-    tokens = sum(p.tokens for p in found)
-    before = sum(p.tokens if p.divergence is None else p.divergence for p in found)
-    exact = sum(p.divergence is None for p in found)
+def judge(found: Sequence[GenerationPair], plain: Sequence[Answer], again: Sequence[Answer], seconds: float) -> Rung:
+    """Sum up: the share of exact answers, the share of tokens before the parting.
+
+    Args:
+        found: every answer beside the reference's choices.
+        plain: answers of the bare runtime.
+        again: answers of a pipeline to the first prompts of `plain`.
+        seconds: what it took.
+    """
+    own = [pair for pair in found if not pair.runtime]
+    tokens = sum(p.tokens for p in own)
+    before = sum(p.tokens if p.divergence is None else p.divergence for p in own)
+    exact = sum(p.divergence is None for p in own)
     failures = [
-        f"{p.prompt[:60]!r}: begins with {p.artefact_token!r} where the reference is sure of {p.reference_token!r}"
+        f"{p.prompt[:60]!r}{f' in {p.runtime}' if p.runtime else ''}: begins with {p.artefact_token!r} where the "
+        f"reference is sure of {p.reference_token!r}"
         for p in found
         if p.divergence == 0 and (p.gap or 0) > SURE
     ]
-    if not found or tokens == 0:
+    if not own or tokens == 0:
         failures = ["nothing was generated"]
+    failures += [f"{a.runtime} generated nothing for {a.prompt[:60]!r}" for a in again if not a.made]
+    same = sum(a.ids == b.ids for a, b in zip(plain, again, strict=False))
+    summary = (
+        f"{exact} of {len(own)} greedy answers are the reference's own; "
+        f"{before} of {tokens} tokens come before the first difference"
+    )
+    if again:
+        summary += f"; {again[0].runtime} gives the same tokens in {same} of {len(again)}"
     return Rung(
         name="generation",
         status="failed" if failures else "passed",
-        summary=f"{exact} of {len(found)} greedy answers are the reference's own; "
-        f"{before} of {tokens} tokens come before the first difference",
+        summary=summary,
         failures=failures,
         figures={
-            "exact_share": exact / len(found) if found else float("nan"),
+            "exact_share": exact / len(own) if own else float("nan"),
             "tokens_before_divergence": before / tokens if tokens else float("nan"),
+            **({"pipeline_same_share": same / len(again)} if again else {}),
         },
         seconds=seconds,
     )

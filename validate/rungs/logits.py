@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.progress import Progress
-from ..metrics import Chunk, Scores
 from ..reference import Head
 from ..report.model import Alternative, DocumentScore, TokenScore
 from ..runtimes.base import Runtime
+from ..scores import Chunk, Scores
 
 Array = npt.NDArray[Any]
-CHUNK = 128
-"""Positions whose logits are compared at a time."""
+CHUNK = 64 << 20
+"""Bytes of one side's logits that are compared at a time."""
 LONG_CHUNK = 256
 """Positions of one step of the long prefill, whose logits would not fit otherwise."""
 
@@ -59,8 +59,9 @@ def against(
     for d, ids in enumerate(documents):
         start = 0
         for made in runtime.logits(ids, chunk):
-            for offset in range(0, len(made), CHUNK):
-                part = made[offset : offset + CHUNK]
+            step = _rows(made.shape[1])
+            for offset in range(0, len(made), step):
+                part = made[offset : offset + step]
                 stop = start + len(part)
                 for r, (head, states) in enumerate(references):
                     expected = head.logits(states[d][start:stop])
@@ -78,9 +79,10 @@ def heads_apart(
 ) -> list[Scores]:
     """Score two torch passes against each other (the noise floor)."""
     scores = [Scores() for _ in documents]
+    step = _rows(first[0].weight.shape[0])
     for d, ids in enumerate(documents):
-        for start in range(0, len(ids), CHUNK):
-            stop = min(start + CHUNK, len(ids))
+        for start in range(0, len(ids), step):
+            stop = min(start + step, len(ids))
             expected, made = (head.logits(states[d][start:stop]) for head, states in (first, second))
             scores[d].add(expected, made, np.array(ids[start + 1 : stop + 1], np.int64))
     return scores
@@ -111,17 +113,23 @@ class Kept:
         self._file.close()
 
 
-def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]]) -> list[Scores]:
+def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]], progress: Progress) -> list[Scores]:
     """Score a runtime against kept logits (the runtime error)."""
+    task = progress.task("Comparing the device's defaults", sum(map(len, documents)))
     scores = []
     for ids, expected in zip(documents, kept, strict=True):
         score = Scores()
         (made,) = runtime.logits(ids)
-        for start in range(0, len(ids), CHUNK):
-            stop = min(start + CHUNK, len(ids))
-            score.add(expected[start:stop], made[start:stop], np.array(ids[start + 1 : stop + 1], np.int64))
+        score.add(expected, made, np.array(ids[1:], np.int64))
         scores.append(score)
+        task.advance(len(ids))
+    task.finish()
     return scores
+
+
+def _rows(vocab: int) -> int:
+    """Positions of a chunk: enough that widening the head is cheap beside the product, within CHUNK bytes."""
+    return max(64, CHUNK // (4 * vocab))
 
 
 class Colours:

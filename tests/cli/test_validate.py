@@ -1,0 +1,98 @@
+"""`edgeconv validate` and `--validate` as a release job uses them: exit codes, files, JSON."""
+
+from __future__ import annotations
+
+import shutil
+import xml.etree.ElementTree as Tree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeconv.validate import cache, ladder
+from edgeconv.validate.report.model import Report
+
+from .conftest import Command
+
+FEW = ("--quick", "--max-tokens", "300")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.slow
+def test_a_release_that_may_go_out(edgeconv: Command, converted: Path, tmp_path: Path) -> None:
+    report, junit = tmp_path / "report", tmp_path / "parity.xml"
+    result = edgeconv("validate", converted, *FEW, "--report", report, "--junit", junit)
+    assert result.code == 0
+    assert "PASSED" in result.out
+    assert "skipped: left out by --quick" in result.out
+    assert {p.name for p in report.iterdir()} == {"parity.json", "parity.md", "parity.html"}
+    assert Report.model_validate_json((report / "parity.json").read_text()).verdict == "passed"
+    assert Tree.parse(junit).getroot().get("failures") == "0"
+
+
+@pytest.mark.slow
+def test_a_release_that_is_stopped(edgeconv: Command, converted: Path) -> None:
+    result = edgeconv("validate", converted, *FEW, "--budget", "mean_kl=1e-6", "--json")
+    assert result.code == 3
+    assert (result.data["verdict"], result.data["first_failed"]) == ("failed", "budget")
+    (line,) = [line for line in result.data["budgets"] if line["metric"] == "quantisation.mean_kl"]
+    assert not line["passed"] and line["limit"] == 1e-6
+
+
+@pytest.mark.slow
+def test_convert_and_validate_in_one_command(edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ov"
+    line = ("openvino", "--model", builtin_model, "--precision", "int8", "--output", out, "--validate", "--json")
+    result = edgeconv(*line)
+    assert result.code == 0
+    assert result.data["parity"]["verdict"] == "passed"
+    assert (out / "parity" / "parity.html").is_file()
+    assert edgeconv("inspect", out).code == 0  # a report inside does not make the artefact another one
+
+
+def test_a_budget_is_read_before_anything_else(edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
+    line = ("openvino", "--model", builtin_model, "--output", tmp_path / "ov", "--json")
+    for extra, said in (
+        (("--validate", "--budget", "men_kl=1"), "men_kl"),
+        (("--validate", "--budget", "mean_kl=x"), "METRIC=LIMIT"),
+        (("--budget", "mean_kl=1"), "validation"),
+    ):
+        result = edgeconv(*line, *extra)
+        assert result.code == 2
+        assert said in result.error["message"]
+    assert not (tmp_path / "ov").exists()
+
+
+@pytest.mark.slow
+def test_an_artefact_without_a_source_needs_a_reference(
+    edgeconv: Command, converted: Path, builtin_model: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(converted, tmp_path / "of-another-tool")
+    (other / "edgeconv.json").unlink()
+    result = edgeconv("validate", other, *FEW, "--json")
+    assert result.code == 2
+    assert "--reference" in result.error["hint"]
+    assert edgeconv("validate", other, *FEW, "--reference", builtin_model).code == 0
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_leaves_a_cache_that_the_next_one_uses(
+    edgeconv: Command, converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ladder._Climb, "_compare", interrupted)
+        assert edgeconv("validate", converted, *FEW).code == 130
+    kept = cache.entries()
+    assert len(kept) == 1
+    assert not list((cache.folder() / "reference").glob(".partial-*"))
+    result = edgeconv("validate", converted, *FEW, "--json")
+    assert result.code == 0
+    assert cache.entries() == kept
+    assert "Running the reference" not in result.err

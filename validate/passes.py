@@ -1,0 +1,53 @@
+"""The torch passes of a validation: over the checkpoint's weights, and over the artefact's own. Kept where they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.progress import Progress
+from . import cache
+from .reference import Head, LayeredReference, checkpoint_tensors
+from .subject import Pair
+from .weights import ArtefactWeights
+
+
+@dataclass(frozen=True)
+class Made:
+    """One torch pass: the head and the final hidden states, float32 [n, hidden], of each document."""
+
+    head: Head
+    states: list[Any]
+
+
+class TorchPasses:
+    """Runs them layer by layer, one layer in memory at a time."""
+
+    def __init__(self, pair: Pair, weights: ArtefactWeights, progress: Progress) -> None:
+        self._pair, self._weights, self._progress = pair, weights, progress
+        self._source = checkpoint_tensors(pair.checkpoint)
+
+    def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> Made:
+        """Run the checkpoint's weights; the result is kept, and taken from the cache if it is there."""
+        model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
+        name = cache.key(self._pair.weights_digest, documents, dtype)
+        states = cache.get(name)
+        if states is None:
+            states = model.hidden_states(documents, self._progress, f"Running the {label}")
+            cache.put(name, states, f"{self._pair.reference_name}, {dtype}, {len(documents)} documents")
+        return Made(model.head(), states)
+
+    def own(self, documents: Sequence[Sequence[int]]) -> Made:
+        """Run the weights that the artefact holds, de-quantised, in float32."""
+        model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
+        label = "Running torch on the artefact's own weights"
+        return Made(model.head(), model.hidden_states(documents, self._progress, label))
+
+    def _own(self, name: str) -> Any:
+        """Give a weight as the artefact holds it; one that it folded away, as the checkpoint does."""
+        import torch
+
+        if name in self._weights.matched:
+            return torch.from_numpy(self._weights.tensor(name))
+        return self._source(name)
