@@ -54,9 +54,12 @@ class Head:
         states = torch.from_numpy(np.ascontiguousarray(hidden)).to(kind)
         with torch.no_grad():
             made = torch.empty(len(states), self.weight.shape[0], dtype=kind)
-            for start in range(0, self.weight.shape[0], HEAD_ROWS):
-                part = slice(start, start + HEAD_ROWS)
-                made[:, part] = states @ self._widened[part].to(kind).T
+            if self._widened.dtype == kind:
+                torch.mm(states, self._widened.T, out=made)
+            else:
+                for start in range(0, self.weight.shape[0], HEAD_ROWS):
+                    part = slice(start, start + HEAD_ROWS)
+                    made[:, part] = states @ self.weight[part].to(kind).T
             if self.bias is not None:
                 made += self.bias.to(kind)
             if self.softcap:

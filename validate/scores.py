@@ -12,6 +12,7 @@ A row of logits is read a dozen times, so rows are taken by a few at a time, as 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,17 +71,18 @@ class Scores:
         import torch
 
         r, a = (torch.from_numpy(np.ascontiguousarray(x)) for x in (reference, artefact))
-        difference = r - a
-        distance = difference.abs()
-        worst = distance.amax(1)
+        difference, scratch, p = _room(*r.shape)
+        torch.sub(r, a, out=difference)
+        torch.abs(difference, out=scratch)
+        worst = scratch.amax(1)
         if not torch.isfinite(worst).all():
             self.not_finite += int((~torch.isfinite(r)).sum() + (~torch.isfinite(a)).sum())
         self.max_abs.append(worst.double().numpy())
-        self.sum_abs.append(distance.mean(1).double().numpy())
-        self.cosine.append(_cosine(r, a).numpy())
-        p, normal_r = _softmax(r)
-        _, normal_a = _softmax(a)
-        kl = _kl(p, difference).numpy()
+        self.sum_abs.append((_sum(scratch) / r.shape[1]).numpy())
+        self.cosine.append(_cosine(r, a, scratch).numpy())
+        normal_a = _softmax(a, scratch)
+        normal_r = _softmax(r, p)
+        kl = _kl(p, difference, scratch).numpy()
         self.kl.append(kl)
         best_r, best_a = _largest(r), _largest(a)
         for k in TOPS:
@@ -106,23 +108,41 @@ class Scores:
 _ARRAYS = ("kl", "dp", "nll_reference", "nll_artefact", "max_abs", "sum_abs", "cosine")
 
 
-def _softmax(logits: Any) -> tuple[Any, Any]:
-    """Probabilities, float32 [n, vocab], and the log of their normaliser, float64 [n]."""
+def _room(rows: int, vocab: int) -> tuple[Any, Any, Any]:
+    """Three float32 tensors [rows, vocab] to work in, kept from call to call: fresh ones for every slice tear the heap."""
+    return tuple(tensor[:rows] for tensor in _rooms(max(rows, 1, _SLICE // vocab), vocab))  # type: ignore[return-value]
+
+
+@functools.lru_cache(maxsize=1)
+def _rooms(rows: int, vocab: int) -> tuple[Any, ...]:
+    import torch
+
+    return tuple(torch.empty(rows, vocab) for _ in range(3))
+
+
+def _softmax(logits: Any, out: Any) -> Any:
+    """Write the probabilities, float32 [n, vocab], and return the log of their normaliser, float64 [n]."""
+    import torch
+
     top = logits.amax(1, keepdim=True)
-    powers = (logits - top).exp_()
-    total = _sum(powers)
-    return powers.div_(total.float()[:, None]), total.log() + top.double()[:, 0]
+    torch.sub(logits, top, out=out)
+    total = _sum(out.exp_())
+    out.div_(total.float()[:, None])
+    return total.log() + top.double()[:, 0]
 
 
-def _kl(p: Any, difference: Any) -> Any:
-    """KL in float64 [n] from the reference's probabilities and r - a, without the cancellation of two log-softmaxes.
+def _kl(p: Any, difference: Any, scratch: Any) -> Any:
+    """KL in float64 [n] from the reference's probabilities and r - a (spoilt), without the cancellation of two log-softmaxes.
 
     With d = r - a, centred to d' = d - Σ p d:  KL = ln Σ p exp(-d') = log1p(Σ p (expm1(-d') + d')), since Σ p d' = 0. Every
     term is of second order in d', so that float32 resolves a KL of 1e-12.
     """
-    centred = difference - (p * difference).sum(1, keepdim=True)
-    terms = (-centred).expm1_().add_(centred).mul_(p)
-    return _sum(terms).log1p().clamp_min(0)
+    import torch
+
+    torch.mul(p, difference, out=scratch)
+    difference.sub_(_sum(scratch).float()[:, None])
+    torch.neg(difference, out=scratch)
+    return _sum(scratch.expm1_().add_(difference).mul_(p)).log1p().clamp_min(0)
 
 
 def _sum(values: Any) -> Any:
@@ -134,11 +154,11 @@ def _sum(values: Any) -> Any:
     return blocks.sum(1, dtype=torch.float64) + values[:, whole:].sum(1, dtype=torch.float64)
 
 
-def _cosine(r: Any, a: Any) -> Any:
+def _cosine(r: Any, a: Any, scratch: Any) -> Any:
     """Cosine of the angle between two rows of logits, float64 [n]."""
     import torch
 
-    products = [torch.linalg.vecdot(x, y).double() for x, y in ((r, a), (r, r), (a, a))]
+    products = [_sum(torch.mul(x, y, out=scratch)) for x, y in ((r, a), (r, r), (a, a))]
     return products[0] / (products[1] * products[2]).sqrt().clamp_min(1e-300)
 
 
