@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .convert.checkpoint import Checkpoint, open_checkpoint, open_headers
 from .convert.families import int4_default
+from .convert.families.glm_edge_v import Vision
 from .convert.openvino.choose import Choice, choose
 from .core.errors import UsageError
 from .core.inputs import InputDigests
-from .core.manifest import FileDigest, Manifest, Source
+from .core.manifest import FileDigest, Manifest, Source, VisionFacts
 from .core.progress import Progress, Silent
 from .core.staging import check_output, check_space, staged
-from .quantize.scheme import Request, Scheme, resolve
+from .quantize.scheme import Request, Scheme, resolve, resolve_vision
 
 COMPRESSORS = ("auto", "nncf")
+LAYOUTS = ("optimum", "genai")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Job:
     engine: str = "auto"
     compressor: str = "auto"
     rope: str = "source"
+    vision_precision: str | None = None
+    layout: str = "optimum"
     local_files_only: bool = False
 
 
@@ -44,7 +49,8 @@ class Job:
 class Plan:
     """What a run will do, known before a weight is read.
 
-    `output_bytes` predicts the weights' file from shapes; `input_bytes` counts the shards.
+    `output_bytes` predicts the weights' files from shapes; `input_bytes` counts the shards. `scheme` is the language half's,
+    `vision_scheme` that of the half that sees, if there is one, and `image_tokens` the rows that it makes of a picture.
     """
 
     source: str
@@ -61,10 +67,13 @@ class Plan:
     output: Path
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    vision_scheme: Scheme | None = None
+    image_tokens: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {**self.__dict__, "scheme": self.scheme.as_dict(), "output": str(self.output)}
+        vision = self.vision_scheme.as_dict() if self.vision_scheme else None
+        return {**self.__dict__, "scheme": self.scheme.as_dict(), "vision_scheme": vision, "output": str(self.output)}
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line that a person reads."""
@@ -72,11 +81,19 @@ class Plan:
             ("source", self.source + (f" @ {self.commit[:12]}" if self.commit else "")),
             ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {_size(self.input_bytes)}"),
             ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
+            *self._vision_rows(),
             ("engine", f"{self.engine}: {self.engine_reason}"),
             ("output", f"{self.output}, about {_size(self.output_bytes)}"),
         ]
         rows += [("assumed", sentence) for sentence in self.assumed]
         return rows + [("note", sentence) for sentence in self.notes]
+
+    def _vision_rows(self) -> list[tuple[str, str]]:
+        scheme = self.vision_scheme
+        if scheme is None:
+            return []
+        tokens = f"; {self.image_tokens} tokens a picture" if self.image_tokens else ""
+        return [("vision", f"{scheme.describe()} (chosen by {scheme.chosen_by}){tokens}")]
 
 
 @dataclass(frozen=True)
@@ -161,14 +178,31 @@ def _plan(job: Job, checkpoint: Checkpoint, repo_id: str | None, commit: str | N
 
     if job.compressor not in COMPRESSORS:
         raise UsageError(f"Unknown compressor {job.compressor!r}.", f"One of: {', '.join(COMPRESSORS)}.")
+    if job.layout not in LAYOUTS:
+        raise UsageError(f"Unknown layout {job.layout!r}.", f"One of: {', '.join(LAYOUTS)}.")
     require_files(checkpoint.folder)
-    choice = choose(checkpoint.config, job.engine, job.rope)
-    scheme = resolve(job.request, int4_default(checkpoint.config), checkpoint.model_type)
+    choice = choose(checkpoint.config, job.engine, job.rope, names=checkpoint.names)
+    vision = choice.vision
+    if vision is None and job.layout != "optimum":
+        raise UsageError("--layout has no meaning for a text model: openvino_genai runs it as it is.", "Leave it out.")
+    family = vision.family if vision else checkpoint.model_type
+    scheme = resolve(job.request, int4_default(checkpoint.config, vision), family)
+    vision_scheme = _vision_scheme(job, choice, scheme)
+    notes: list[str] = []
     if choice.decoder:
-        from .convert.openvino import stream
+        from .convert.openvino import stream, vision_files
 
-        stream.check(checkpoint, choice.decoder)
-        weights, size = stream.weights(choice.decoder), stream.predicted_size(checkpoint, choice.decoder, scheme)
+        stream.check(checkpoint, choice.decoder, vision)
+        if vision:
+            notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
+            notes += _check_layout(job, checkpoint.folder, vision)
+        weights = stream.weights(choice.decoder, scheme, vision)
+        size = stream.predicted_size(checkpoint, choice.decoder, scheme, vision, vision_scheme)
+    elif choice.several and vision_scheme:
+        from .convert.openvino import trace_vision
+
+        weights = trace_vision.language_weights(checkpoint)
+        size = trace_vision.predicted_size(checkpoint, scheme, vision_scheme)
     else:
         from .convert.openvino import trace
 
@@ -181,7 +215,7 @@ def _plan(job: Job, checkpoint: Checkpoint, repo_id: str | None, commit: str | N
     planned = Plan(
         source=name,
         commit=commit,
-        model_type=checkpoint.model_type,
+        model_type=family,
         parameters=checkpoint.parameters,
         engine=choice.engine,
         engine_reason=choice.reason,
@@ -191,10 +225,36 @@ def _plan(job: Job, checkpoint: Checkpoint, repo_id: str | None, commit: str | N
         input_bytes=checkpoint.size,
         output_bytes=size,
         output=output,
-        assumed=list(choice.decoder.assumed) if choice.decoder else [],
-        notes=check_groups(weights, scheme),
+        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
+        notes=check_groups(weights, scheme) + notes,
+        vision_scheme=vision_scheme,
+        image_tokens=vision.image_tokens if vision else None,
     )
     return planned, choice
+
+
+def _vision_scheme(job: Job, choice: Choice, scheme: Scheme) -> Scheme | None:
+    if choice.vision:
+        return resolve_vision(job.vision_precision, scheme, choice.vision.family)
+    if choice.several:
+        from .convert.openvino import trace_vision
+
+        return trace_vision.resolve_others(job.vision_precision, scheme, "optimum-intel")
+    if job.vision_precision:
+        raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
+    return None
+
+
+def _check_layout(job: Job, folder: Path, vision: Vision) -> list[str]:
+    from .convert.openvino import genai_layout
+
+    return genai_layout.check(folder, vision) if job.layout == "genai" else []
+
+
+def _tokenizer_folder(job: Job, folder: Path) -> AbstractContextManager[Path]:
+    from .convert.openvino import genai_layout
+
+    return genai_layout.tokenizer_folder(folder) if job.layout == "genai" else nullcontext(folder)
 
 
 def _convert(
@@ -212,13 +272,24 @@ def _convert(
 
     names = [p.name for p in assets.sources(checkpoint.folder)] + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.folder, names, known, progress)
-    with TokenizerExport(checkpoint.folder, folder, trust_remote_code=job.trust_remote_code) as tokenizer:
+    with (
+        _tokenizer_folder(job, checkpoint.folder) as source,
+        TokenizerExport(source, folder, trust_remote_code=job.trust_remote_code) as tokenizer,
+    ):
         if choice.decoder:
             from .convert.openvino import stream
 
             exported = stream.export(
                 checkpoint, choice.decoder, planned.scheme, folder,
+                vision=choice.vision, vision_scheme=planned.vision_scheme,
                 rope=job.rope, compressor=job.compressor, progress=progress,
+            )  # fmt: skip
+        elif choice.several and planned.vision_scheme:
+            from .convert.openvino import trace_vision
+
+            exported = trace_vision.export(
+                checkpoint, planned.scheme, planned.vision_scheme, folder,
+                compressor=job.compressor, progress=progress,
             )  # fmt: skip
         else:
             from .convert.openvino import trace
@@ -227,7 +298,15 @@ def _convert(
                 checkpoint, planned.scheme, folder,
                 compressor=job.compressor, trust_remote_code=job.trust_remote_code, progress=progress,
             )  # fmt: skip
-        assets.write(checkpoint, planned.scheme, folder)
+        assets.write(
+            checkpoint, planned.scheme, folder,
+            vision=choice.vision, vision_scheme=exported.vision_scheme, added=exported.config,
+        )  # fmt: skip
+        if choice.vision and job.layout == "genai":
+            from .convert.openvino import genai_layout
+
+            for name in genai_layout.write(folder, choice.vision, source):
+                exported.digests.pop(name, None)
         tokenizer.wait()
     stored = sum(entry.bytes for entry in exported.tensors)
     return Manifest(
@@ -235,14 +314,15 @@ def _convert(
         source=Source(
             repo_id=planned.source if planned.commit else None,
             commit=planned.commit,
-            model_type=planned.model_type,
+            model_type=checkpoint.model_type,
             architectures=list(checkpoint.config.get("architectures") or []),
             parameters=planned.parameters,
             files=digests.result(),
         ),
         engine=planned.engine,
-        compressor=exported.compressor if planned.scheme.compresses else "none",
+        compressor=exported.compressor if planned.scheme.compresses or planned.vision_scheme else "none",
         scheme=planned.scheme.as_dict(),
+        vision=_vision_facts(choice, exported.vision_scheme),
         row_order="rotate_half" if job.rope == "fused" else "source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes,
@@ -250,6 +330,17 @@ def _convert(
         tensors=exported.tensors,
         versions=_versions(planned.engine),
         outputs=_outputs(folder, exported.digests),
+    )
+
+
+def _vision_facts(choice: Choice, scheme: Scheme | None) -> VisionFacts | None:
+    if choice.vision is None or scheme is None:
+        return None
+    return VisionFacts(
+        scheme=scheme.as_dict(),
+        image_size=choice.vision.image_size,
+        image_tokens=choice.vision.image_tokens,
+        placeholder_id=choice.vision.boi_token_id,
     )
 
 

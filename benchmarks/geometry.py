@@ -1,4 +1,4 @@
-"""Full-size GLM checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT`.
+"""Full-size GLM checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT` (or v-2b).
 
 Time, memory and disk of a conversion depend on the sizes of the tensors, not on what the model knows, so these stand in
 for GLM-Edge where its weights cannot be had. The values are bell-shaped, with a width of its own for each output
@@ -12,12 +12,14 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from edgeconv.builtin import model_path
+from edgeconv.convert import families
+from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE, VISION, image_tokens
 
 NOISE_VALUES = 1 << 25  # 64 MiB of bfloat16
 CHUNK_VALUES = 1 << 23
@@ -26,9 +28,21 @@ BYTES_PER_VALUE = 2
 MARKER_ROOM = 18  # GLM-Edge: 59264 rows, the first marker is 59246
 
 
+SIGLIP = {
+    "hidden_size": 1152,
+    "image_size": 672,
+    "intermediate_size": 4304,
+    "model_type": "siglip_vision_model",
+    "num_attention_heads": 16,
+    "num_hidden_layers": 27,
+    "patch_size": 14,
+}
+"""GLM-Edge-V's `vision_config`."""
+
+
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of a GLM, in transformers' sense of the terms."""
+    """The sizes of a GLM, in transformers' sense of the terms; `vision` is the vision_config of one that sees."""
 
     hidden: int
     intermediate: int
@@ -38,6 +52,7 @@ class Geometry:
     head_dim: int
     vocab: int
     tied: bool = False
+    vision: dict[str, Any] | None = None
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Return name -> shape [out, in] of each tensor, in the order of the forward pass."""
@@ -58,7 +73,12 @@ class Geometry:
         shapes["model.norm"] = (self.hidden,)
         if not self.tied:
             shapes["lm_head"] = (self.vocab, self.hidden)
-        return {f"{name}.weight": shape for name, shape in shapes.items()}
+        return {f"{name}.weight": shape for name, shape in shapes.items()} | self._vision_tensors()
+
+    def _vision_tensors(self) -> dict[str, tuple[int, ...]]:
+        config = _config(self)
+        seen = families.vision(config, [VISION] if self.vision else [], families.decoder(config))
+        return seen.tensors() if seen else {}
 
     def parameters(self) -> int:
         """Return the number of weights, a tied head counted once."""
@@ -67,7 +87,9 @@ class Geometry:
 
 GLM_EDGE_1_5B = Geometry(hidden=2048, intermediate=6144, layers=28, heads=16, kv_heads=4, head_dim=128, vocab=59264)
 GLM_EDGE_4B = Geometry(hidden=3072, intermediate=8192, layers=40, heads=24, kv_heads=6, head_dim=128, vocab=59264)
-SIZES = {"1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B}
+GLM_EDGE_V_2B = replace(GLM_EDGE_1_5B, vision=SIGLIP)
+GLM_EDGE_V_5B = replace(GLM_EDGE_4B, vision=SIGLIP)
+SIZES = {"1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B, "v-2b": GLM_EDGE_V_2B, "v-5b": GLM_EDGE_V_5B}
 
 
 class Noise:
@@ -82,19 +104,19 @@ class Noise:
         values = self._random.standard_normal(NOISE_VALUES, dtype=np.float32)
         self._block = torch.from_numpy(values).to(torch.bfloat16)
 
-    def chunks(self, shape: tuple[int, ...]) -> Iterator[Any]:
+    def chunks(self, name: str, shape: tuple[int, ...]) -> Iterator[Any]:
         """Yield bfloat16 tensors that together, row after row, make one weight of `shape`.
 
-        A matrix has rows of width about 1/sqrt(in), times a log-normal factor for the tensor and one for each row; a
-        vector (the weight of a norm) lies around 1.
+        A matrix has rows of width about 1/sqrt(in), times a log-normal factor for the tensor and one for each row (a
+        convolution is one with a row for each output channel); the weight of a norm lies around 1, a bias around 0.
         """
         import numpy as np
         import torch
 
         if len(shape) == 1:
-            yield 1 + 0.1 * self._values(1, shape[0])[0]
+            yield (0 if name.endswith(".bias") else 1) + 0.1 * self._values(1, shape[0])[0]
             return
-        rows, columns = shape
+        rows, columns = shape[0], prod(shape[1:])
         spread = 0.2 * self._random.standard_normal() + 0.4 * self._random.standard_normal(rows)
         widths = torch.from_numpy(columns**-0.5 * np.exp(spread)).to(torch.bfloat16)[:, None]
         step = max(1, CHUNK_VALUES // columns)
@@ -132,6 +154,8 @@ def make(folder: Path, geometry: Geometry, *, seed: int = 0, shard_bytes: int = 
         )
     _write_tokenizer(folder, geometry.vocab)
     _write_config(folder, geometry)
+    if geometry.vision:
+        _write_vision_files(folder, geometry.vision)
     return folder
 
 
@@ -162,8 +186,8 @@ def _write_shard(path: Path, tensors: dict[str, tuple[int, ...]], noise: Noise) 
     text += b" " * (-len(text) % 8)  # values begin at a multiple of 8, as safetensors wants
     with path.open("wb", buffering=0) as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for shape in tensors.values():
-            for chunk in noise.chunks(shape):
+        for name, shape in tensors.items():
+            for chunk in noise.chunks(name, shape):
                 file.write(chunk.contiguous().view(torch.uint8).numpy().data)
 
 
@@ -192,10 +216,35 @@ def _write_tokenizer(folder: Path, vocab: int) -> None:
         shutil.copyfile(model_path() / name, folder / name)
 
 
+def _write_vision_files(folder: Path, vision: dict[str, Any]) -> None:
+    """Write preprocessor_config.json, and the chat template where GLM-Edge-V has it: inside tokenizer_config.json."""
+    side = vision["image_size"]
+    preprocessor = {
+        "do_convert_rgb": True, "do_normalize": True, "do_pad": True, "do_rescale": True, "do_resize": True,
+        "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "image_processor_type": "MllamaImageProcessor",
+        "max_image_tiles": 1, "resample": 3, "rescale_factor": 1 / 255, "size": {"height": side, "width": side},
+    }  # fmt: skip
+    _write_json(folder / "preprocessor_config.json", preprocessor)
+    (folder / "chat_template.jinja").unlink()
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    template = CHAT_TEMPLATE.format(image_tokens=image_tokens(side, vision["patch_size"]))
+    _write_json(folder / "tokenizer_config.json", tokenizer | {"chat_template": template})
+
+
 def _write_config(folder: Path, geometry: Geometry) -> None:
-    """Write config.json with the keys of GLM-Edge's own (those of transformers 4) and generation_config.json."""
+    """Write config.json and generation_config.json."""
+    config = _config(geometry)
+    _write_json(folder / "generation_config.json", {key: config[key] for key in ("eos_token_id", "pad_token_id")})
+    _write_json(folder / "config.json", config)
+
+
+def _config(geometry: Geometry) -> dict[str, Any]:
+    """Return config.json with the keys of GLM-Edge's own, those of transformers 4."""
     end = geometry.vocab - MARKER_ROOM
-    ids = {"eos_token_id": [end, end + 7, end + 9], "pad_token_id": end}  # <|endoftext|>, <|user|>, <|observation|>
+    ends = [end, end + 7, end + 9]  # <|endoftext|>, <|user|>, <|observation|>
+    ids: dict[str, Any] = {"eos_token_id": ends, "pad_token_id": end}
+    if geometry.vision:
+        ids |= {"boi_token_id": end + 10, "eoi_token_id": end + 11, "vision_config": geometry.vision}
     config = {
         "architectures": ["GlmForCausalLM"],
         "model_type": "glm",
@@ -219,8 +268,7 @@ def _write_config(folder: Path, geometry: Geometry) -> None:
         "use_cache": True,
         "vocab_size": geometry.vocab,
     }
-    _write_json(folder / "generation_config.json", ids)
-    _write_json(folder / "config.json", config | ids)
+    return config | ids
 
 
 def main() -> None:

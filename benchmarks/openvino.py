@@ -1,6 +1,7 @@
 """`edgeconv openvino` beside `optimum-cli export openvino`, whole commands in turn, on a full-size checkpoint.
 
     python -m benchmarks.openvino --size 1.5b --case default --pairs 3 --json result.json
+    python -m benchmarks.openvino --size v-2b --alone     (optimum-cli does not know GLM-Edge-V)
 
 Each pair runs both once, in alternating order, after a warm-up that puts the checkpoint into the page cache. Reported: medians
 and the ratio of each pair's figures (its median and range).
@@ -22,7 +23,7 @@ from . import geometry
 from .measure import Measured, measure
 
 CASES: dict[str, tuple[list[str], list[str]]] = {
-    # the default of GLM-Edge: sym, group 128, ratio 0.8
+    # the default of GLM-Edge: sym, group 128, ratio 0.8 (of GLM-Edge-V: 64 and 0.6)
     "default": (["--precision", "int4"], ["--weight-format", "int4", "--sym", "--group-size", "128", "--ratio", "0.8"]),
     "ratio1": (
         ["--precision", "int4", "--ratio", "1.0"],
@@ -31,7 +32,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "int8": (["--precision", "int8"], ["--weight-format", "int8"]),
     "bf16": (["--precision", "bf16"], ["--weight-format", "fp32"]),  # optimum keeps a bf16 source as bf16
 }
-SIZES = {"1.5b": geometry.GLM_EDGE_1_5B, "4b": geometry.GLM_EDGE_4B}
+SIZES = geometry.SIZES
 FIGURES = ("wall", "cpu", "anonymous", "rss", "written")
 
 
@@ -81,7 +82,7 @@ def compare(source: Path, case: str, engine: str, pairs: int, work: Path, *, alo
         for name in order:
             shutil.rmtree(out, ignore_errors=True)
             runs[name].append(measure(commands[name], work / f"{name}.log", cwd=Path(__file__).parents[1]))
-            sizes[name] = (out / "openvino_model.bin").stat().st_size
+            sizes[name] = sum(path.stat().st_size for path in out.glob("openvino_*model.bin"))
             print(f"{name}: {runs[name][-1]}", file=sys.stderr)
     shutil.rmtree(out, ignore_errors=True)
     return {

@@ -114,8 +114,10 @@ def _tokens(plan: Path) -> int:
 
 def table(result: dict[str, Any]) -> str:
     """Render medians and the ratio of each pair."""
-    ours, theirs = ([run["seconds"] for run in result["runs"][side]] for side in ("validate", "bare"))
+    ours = [run["seconds"] for run in result["runs"]["validate"]]
+    theirs, processes = ([run[key] for run in result["runs"]["bare"]] for key in ("seconds", "process_seconds"))
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    whole = [a / b for a, b in zip(ours, processes, strict=True)]
     kind = "--quick" if result["quick"] else "every rung"
     return "\n".join(
         [
@@ -123,6 +125,7 @@ def table(result: dict[str, Any]) -> str:
             f"the whole command      {statistics.median(ours):7.1f} s",
             f"the bare passes in it  {statistics.median(theirs):7.1f} s",
             f"ratio                  {statistics.median(ratios):7.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
+            f"to the bare process, imports too {statistics.median(whole):.2f} ({min(whole):.2f}–{max(whole):.2f})",
         ]
     )
 

@@ -1,25 +1,34 @@
-"""`edgeconv chat`: talk to a converted model."""
+"""`edgeconv chat`: talk to a converted model, with pictures if it sees."""
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, Verbose
+from ..core.errors import UsageError
+from .options import Device, Json, Verbose
 from .output import Output, paint
 
 if TYPE_CHECKING:
-    from ..validate.runtimes.openvino_genai import Answer, Chat
+    from ..validate.runtimes.answers import Answer, Generation, Sampling
+    from ..validate.runtimes.openvino_genai import Chat
+    from ..validate.runtimes.openvino_vision_chat import VisionChat
 
 _HELP = "/reset begins a new conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
+_HELP_PICTURES = "/image PATH adds a picture to the next question. "
 
 
 def chat(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model.")],
     *,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="A picture for the first question. Repeatable.")
+    ] = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="The system message.")] = None,
     max_new_tokens: Annotated[int, typer.Option(metavar="N", help="The most tokens of one answer.")] = 512,
     temperature: Annotated[
@@ -35,15 +44,17 @@ def chat(
     seed: Annotated[int | None, typer.Option(metavar="N", help="Makes sampling repeatable.")] = None,
     device: Device = "CPU",
     prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="Answer this one question and exit.")] = None,
+    as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Chat with a converted model, the answer appearing as it is made.
 
     What you leave open is taken from the model's generation_config.json. Where stdin is not a terminal, each of its
-    lines is one question. At the prompt, /reset begins a new conversation, /exit or Ctrl-D leaves; Ctrl-C stops an
-    answer, not the program.
+    lines is one question. A line may also be a command: /image PATH adds a picture to the next question, /reset begins
+    a new conversation, /exit (or Ctrl-D) leaves. Ctrl-C stops an answer, not the program. With --json each answer is
+    one line of JSON.
     """
-    from ..validate.runtimes.openvino_genai import Chat, Sampling
+    from ..validate.runtimes.answers import Sampling
 
     sampling = Sampling(
         max_new_tokens=max_new_tokens,
@@ -53,64 +64,176 @@ def chat(
         repetition_penalty=repetition_penalty,
         seed=seed,
     )
-    out = Output(quiet=not sys.stderr.isatty(), verbose=verbose)
+    images = image or []
+    _check_images(folder, images)
+    out = Output(json=as_json, quiet=not sys.stderr.isatty(), verbose=verbose)
     with out.working() as progress:
         task = progress.task("Loading")
-        conversation = Chat(folder, device=device, system=system, sampling=sampling)
+        conversation = _load(folder, device, system, sampling)
         task.finish()
+    session = _Session(conversation, verbose=verbose, json=as_json, images=images)
     if prompt is not None:
-        answer(conversation, prompt, verbose=verbose)
+        session.answer(prompt)
     elif sys.stdin.isatty():
-        _talk(conversation, verbose=verbose)
+        session.survive = True
+        _talk(session)
     else:
         for line in sys.stdin:
-            if not _obey(conversation, line.strip(), verbose=verbose, survive=False):
+            if not session.obey(line.strip()):
                 break
 
 
-def answer(conversation: Chat, question: str, *, verbose: bool = False, survive: bool = False) -> Answer:
-    """Ask, print the answer on stdout as it is made, and return it.
+def answer(conversation: Chat | VisionChat, question: str, *, verbose: bool = False) -> Answer:
+    """Ask, print the answer on stdout as it is made, and return it."""
+    return _Session(conversation, verbose=verbose).answer(question)
 
-    Ctrl-C ends the answer early; unless `survive`, it then goes on as KeyboardInterrupt.
+
+@dataclass
+class _Session:
+    """A conversation on stdin and stdout.
+
+    Attributes:
+        conversation: with a model.
+        verbose: show the speed on stderr.
+        json: print each answer when it is whole, as one line of JSON.
+        survive: Ctrl-C ends an answer instead of the program, and a bad picture is told of instead of raised.
+        images: files that go with the next question.
     """
-    with conversation.ask(question) as generation:
-        while True:
-            try:
-                for piece in generation:
-                    sys.stdout.write(piece)
-                    sys.stdout.flush()
-                break
-            except KeyboardInterrupt:
-                if not survive:
-                    raise
-                generation.cancel()
-        result = generation.answer()
-    sys.stdout.write("\n")
-    sys.stdout.flush()
-    if verbose:
-        sys.stderr.write(
-            f"[{result.prompt_tokens} tokens read, first after {result.seconds_to_first:.2f} s; "
-            f"{result.tokens} made, {result.tokens_per_second:.1f} a second; {result.finish}]\n"
-        )
-    return result
+
+    conversation: Chat | VisionChat
+    verbose: bool = False
+    json: bool = False
+    survive: bool = False
+    images: list[Path] = field(default_factory=list)
+
+    @property
+    def sees(self) -> bool:
+        """Whether the model takes pictures."""
+        from ..validate.runtimes.openvino_vision_chat import VisionChat
+
+        return isinstance(self.conversation, VisionChat)
+
+    @property
+    def help(self) -> str:
+        """What can be typed."""
+        return (_HELP_PICTURES if self.sees else "") + _HELP
+
+    def obey(self, line: str) -> bool:
+        """Do what a line says, most often answer it; False if it says to leave."""
+        command, _, rest = line.partition(" ")
+        if line == "/exit":
+            return False
+        if line == "/reset":
+            self.conversation.reset()
+            self.images = []
+        elif line == "/help":
+            sys.stderr.write(self.help + "\n")
+        elif command == "/image":
+            self._add(rest.strip())
+        elif line:
+            self.answer(line)
+        return True
+
+    def answer(self, question: str) -> Answer:
+        """Answer one question, with the pictures that wait for it."""
+        images = self.images
+        with self._ask(question, images) as generation:
+            self.images = []
+            while True:
+                try:
+                    for piece in generation:
+                        if not self.json:
+                            self._print(piece)
+                    break
+                except KeyboardInterrupt:
+                    if not self.survive:
+                        raise
+                    generation.cancel()
+            result = generation.answer()
+        if self.json:
+            self._print(_as_json(question, images, result))
+        self._print("\n")
+        if self.verbose:
+            sys.stderr.write(
+                f"[{result.prompt_tokens} tokens read, first after {result.seconds_to_first:.2f} s; "
+                f"{result.tokens} made, {result.tokens_per_second:.1f} a second; {result.finish}]\n"
+            )
+        return result
+
+    def _ask(self, question: str, images: list[Path]) -> Generation:
+        from ..validate.runtimes.openvino_vision_chat import VisionChat
+
+        if isinstance(self.conversation, VisionChat):
+            return self.conversation.ask(question, images)
+        return self.conversation.ask(question)
+
+    def _add(self, name: str) -> None:
+        from ..models.glm_edge_v.pixels import open_picture
+
+        if not self.sees:
+            raise _blind("This model")
+        if not name:
+            raise UsageError("/image takes the path of a picture.")
+        path = Path(name if Path(name).is_file() else name.strip("'\"")).expanduser()  # a file manager may quote it
+        width, height = open_picture(path).size
+        self.images.append(path)
+        if self.survive:
+            sys.stderr.write(f"{path.name}, {width} x {height}, goes with the next question.\n")
+
+    @staticmethod
+    def _print(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
-def _talk(conversation: Chat, *, verbose: bool) -> None:
+def _check_images(folder: Path, images: list[Path]) -> None:
+    """Say what is wrong with the pictures before a model is loaded."""
+    from ..validate.runtimes.openvino_vision_chat import sees
+
+    if not images:
+        return
+    from ..models.glm_edge_v.pixels import open_picture
+
+    if folder.is_dir() and not sees(folder):
+        raise _blind(str(folder))
+    for path in images:
+        open_picture(path)
+
+
+def _blind(who: str) -> UsageError:
+    return UsageError(f"{who} takes no pictures.", "Convert a vision model, for example THUDM/glm-edge-v-2b.")
+
+
+def _load(folder: Path, device: str, system: str | None, sampling: Sampling) -> Chat | VisionChat:
+    from ..validate.runtimes import openvino_genai, openvino_vision_chat
+
+    if openvino_vision_chat.sees(folder):
+        return openvino_vision_chat.VisionChat(folder, device=device, system=system, sampling=sampling)
+    return openvino_genai.Chat(folder, device=device, system=system, sampling=sampling)
+
+
+def _as_json(question: str, images: list[Path], result: Answer) -> str:
+    content = {"question": question, "images": list(map(str, images)), **asdict(result)}
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _talk(session: _Session) -> None:
     """Read questions from a terminal until /exit or Ctrl-D."""
     import readline  # noqa: F401 - importing it gives input() line editing and a history
 
-    sys.stderr.write(_HELP + "\n")
+    sys.stderr.write(session.help + "\n")
     while True:
         try:
-            question = _read().strip()
+            if not session.obey(_read().strip()):
+                return
         except EOFError:
             sys.stderr.write("\n")
             return
         except KeyboardInterrupt:
-            sys.stderr.write("\n" + _HELP + "\n")
-            continue
-        if not _obey(conversation, question, verbose=verbose, survive=True):
-            return
+            sys.stderr.write("\n" + session.help + "\n")
+        except UsageError as error:
+            hint = f" {error.hint}" if error.hint else ""
+            sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {error.message}{hint}\n")
 
 
 def _read() -> str:
@@ -119,16 +242,3 @@ def _read() -> str:
     sys.stderr.write(paint("> ", "1", sys.stderr))  # stdout goes to a file: keep it free of prompts
     sys.stderr.flush()
     return input()
-
-
-def _obey(conversation: Chat, line: str, *, verbose: bool, survive: bool) -> bool:
-    """Do what a line says, most often answer it; False if it says to leave."""
-    if line == "/exit":
-        return False
-    if line == "/reset":
-        conversation.reset()
-    elif line == "/help":
-        sys.stderr.write(_HELP + "\n")
-    elif line:
-        answer(conversation, line, verbose=verbose, survive=survive)
-    return True

@@ -63,6 +63,13 @@ def openvino(
     all_layers: Annotated[
         bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
     ] = None,
+    vision_precision: Annotated[
+        str | None,
+        typer.Option(
+            click_type=choice(scheme.VISION_PRECISIONS),
+            help="What the weights of a tower that sees become; fp16 if they fit, beside a compressed model, else the model's.",
+        ),
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the result goes.", show_default=False)
@@ -89,6 +96,13 @@ def openvino(
             help="Order of the rows of q and k: the checkpoint's, or the one that the CPU plugin can fuse.",
         ),
     ] = "source",
+    layout: Annotated[
+        str,
+        typer.Option(
+            click_type=choice(("optimum", "genai")),
+            help="Files around a model that sees: as optimum-intel names them, or so that openvino_genai.VLMPipeline runs it.",
+        ),
+    ] = "optimum",
     local_files_only: Annotated[
         bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
     ] = False,
@@ -133,8 +147,14 @@ def openvino(
         engine=engine,
         compressor=compressor,
         rope=rope,
+        vision_precision=vision_precision,
+        layout=layout,
         local_files_only=local_files_only,
     )
+    if validate and layout != "optimum":
+        raise UsageError(
+            "--validate measures the optimum layout.", "Validate that one: the weights of both are the same."
+        )
     if dry_run:
         with out.working() as progress:
             plan = pipeline.plan(job, progress)
@@ -189,6 +209,7 @@ def summary(artefact: pipeline.Artefact) -> dict[str, Any]:
         "output_bytes": sum(file.size for file in manifest.outputs.values()),
         "bits_per_weight": manifest.bits_per_weight,
         "scheme": manifest.scheme,
+        "vision_scheme": manifest.vision.scheme if manifest.vision else None,
         "engine": manifest.engine,
         "compressor": manifest.compressor,
         "row_order": manifest.row_order,
@@ -200,10 +221,12 @@ def summary(artefact: pipeline.Artefact) -> dict[str, Any]:
 def _rows(artefact: pipeline.Artefact) -> list[tuple[str, str]]:
     facts = summary(artefact)
     share = facts["output_bytes"] / max(facts["source_bytes"], 1)
+    vision = facts["vision_scheme"]
     return [
         ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
         ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
         ("scheme", scheme.Scheme(**artefact.manifest.scheme).describe()),
+        *([("vision", scheme.Scheme(**vision).describe())] if vision else []),
         ("engine", f"{artefact.manifest.engine}, compressor {artefact.manifest.compressor}"),
         ("time", duration(artefact.seconds)),
     ]

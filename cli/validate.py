@@ -40,7 +40,13 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="Your own texts: suite.yaml, .txt, .md or .jsonl of chats.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Measure on about N tokens of the suite.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Measure on about N tokens of the suite; an error if it has fewer.",
+            show_default=False,
+        ),
     ] = None,
     quick: Annotated[
         bool,

@@ -52,6 +52,20 @@ class TensorEntry(_Model):
     precision: str
     group_size: int | None = None
     bytes: int
+    file: str | None = None
+    """The .xml of the IR that holds it, if the artefact has several."""
+
+
+class VisionFacts(_Model):
+    """The half that sees: how it is stored (`quantize.scheme.Scheme`), and what a runner must know of it.
+
+    A prompt holds `image_tokens` times the token `placeholder_id` for each picture, of `image_size` x `image_size` pixels.
+    """
+
+    scheme: dict[str, Any]
+    image_size: int
+    image_tokens: int
+    placeholder_id: int
 
 
 class Manifest(_Model):
@@ -65,6 +79,7 @@ class Manifest(_Model):
     scheme: dict[str, Any]
     row_order: str | None = None
     """How the rows of q and k lie: "source", or "rotate_half" if `--rope fused` permuted them."""
+    vision: VisionFacts | None = None
     assumed: list[str] = []
     """Values that config.json leaves out and that change the mathematics, with the default taken."""
     notes: list[str] = []

@@ -15,13 +15,16 @@ from typing import Literal
 from ..core.errors import UsageError
 from .scheme import MIN_ADJUSTED_GROUP, Scheme
 
-Role = Literal["embedding", "matmul"]
+Role = Literal["embedding", "matmul", "convolution"]
 _PER_CHANNEL = -1
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight of the graph, in topological order: `shape` is [rows, columns], groups run along the columns."""
+    """A weight of the graph, in topological order: `shape` is [rows, columns], groups run along the columns.
+
+    A convolution's rows are its output channels. It takes no groups, only what is per row: `backup`, or an int8 mode.
+    """
 
     name: str
     shape: tuple[int, ...]

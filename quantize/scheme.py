@@ -7,7 +7,7 @@ before a weight is touched and without importing nncf.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..core.errors import UsageError
@@ -27,6 +27,9 @@ FALLBACKS = ("error", "ignore", "adjust")
 ONLY_GROUP = {"mxfp4": 32, "mxfp8_e4m3": 32, "nvfp4": 16}
 MIN_ADJUSTED_GROUP = 32
 """`AdvancedCompressionParameters.min_adjusted_group_size` of NNCF."""
+
+VISION_PRECISIONS = ("fp16", "int8", "bf16", "fp32")
+"""What the half that sees can be stored as: no four bits, for its pass is short of arithmetic, not of memory's speed."""
 
 _BITS = {
     "fp32": 32,
@@ -144,6 +147,23 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         all_layers=bool(request.all_layers),
         chosen_by=family if default else "nncf",
     )
+
+
+def resolve_vision(precision: str | None, language: Scheme, family: str) -> Scheme:
+    """Complete `--vision-precision`.
+
+    Left out, it is float16 beside a compressed language half, which is what GLM-Edge-V's makers converted and measured, and the
+    language half's own type beside a floating one.
+
+    Raises:
+        UsageError: no such precision.
+    """
+    if precision is None and language.compresses:
+        return Scheme(precision="fp16", mode="fp16", backup="none", chosen_by=family)
+    chosen = precision or language.precision
+    if chosen not in VISION_PRECISIONS:
+        raise UsageError(f"Unknown vision precision {chosen!r}.", "One of: " + ", ".join(VISION_PRECISIONS) + ".")
+    return replace(resolve(Request(chosen)), chosen_by="user")
 
 
 def _mode(request: Request, default: dict[str, Any]) -> str:

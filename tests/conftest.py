@@ -8,7 +8,7 @@ import pytest
 
 from edgeconv.builtin import model_path
 
-from .models import smollm2, tiny
+from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
 
 
@@ -42,6 +42,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         key = repr((model_type, sorted(options.items())))
         if key not in made:
             made[key] = tiny.make(model_type, tmp_path_factory.mktemp(model_type), **options)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_vision_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The same for tiny random GLM-Edge-V checkpoints, `tiny_vision_model(tie_word_embeddings=True)`: see models/tiny_v.py."""
+    made: dict[str, Path] = {}
+
+    def make(**options: Any) -> Path:
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = tiny_v.make_glm_edge_v(tmp_path_factory.mktemp("glm_edge_v"), **options)
         return made[key]
 
     return make

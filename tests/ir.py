@@ -107,12 +107,18 @@ def torch_model(folder: Path, replaced: dict[str, np.ndarray] | None = None) -> 
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    if replaced:
-        own = dict(model.named_parameters())
-        assert set(own) == set(replaced), set(own) ^ set(replaced)
-        with torch.no_grad():
-            for name, value in replaced.items():
-                own[name].copy_(torch.from_numpy(value))
+    return holding(model, replaced) if replaced else model
+
+
+def holding(model: Any, replaced: dict[str, np.ndarray]) -> Any:
+    """The model with other weights, every one of them, by name."""
+    import torch
+
+    own = dict(model.named_parameters())
+    assert set(own) == set(replaced), set(own) ^ set(replaced)
+    with torch.no_grad():
+        for name, value in replaced.items():
+            own[name].copy_(torch.from_numpy(value).reshape(own[name].shape))
     return model
 
 

@@ -10,7 +10,7 @@ numbers are not moved to let a release pass: SmolLM2-135M at int4 fails them, as
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.errors import UsageError
 from ..quantize.scheme import bits_of
@@ -68,8 +68,8 @@ LARGE = 3_000_000_000
 """Parameters from which a model counts as large."""
 
 
-def table(mode: str, parameters: int) -> list[Budget]:
-    """Return the budgets of a scheme's mode ("int4_sym", "bf16", …) at a model's size."""
+def table(mode: str, parameters: int, *, sees: bool = False) -> list[Budget]:
+    """Return the budgets of a scheme's mode ("int4_sym", "bf16", …) at a model's size; the same hold behind pictures."""
     bits = bits_of(mode)
     if bits >= 16:
         rows = _FLOAT
@@ -79,7 +79,13 @@ def table(mode: str, parameters: int) -> list[Budget]:
         rows = _FOUR_LARGE if parameters >= LARGE else _FOUR_SMALL
     else:
         rows = _FEWER
-    return [*rows, *_ALWAYS]
+    text = [*rows, *_ALWAYS]
+    pictures = [
+        replace(budget, comparison=f"picture_{budget.comparison}")
+        for budget in text
+        if budget.comparison != "long_context"
+    ]
+    return [*text, *pictures] if sees else text
 
 
 def check(asked: Mapping[str, float]) -> None:
@@ -102,7 +108,7 @@ def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLi
     lines = []
     for budget in budgets:
         comparison = by_name.get(budget.comparison)  # type: ignore[call-overload]
-        if comparison is None and budget.comparison in ("conversion", "long_context"):
+        if comparison is None and budget.comparison not in ("quantisation",):
             continue  # those rungs say themselves that they were skipped
         figure = comparison.figures.get(budget.metric) if comparison else None
         value = float("nan")

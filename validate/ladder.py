@@ -22,8 +22,10 @@ from .rungs import decode, generation, logits, structure, template, tokens
 from .runtimes import openvino_genai_once
 from .runtimes.openvino import OpenVINORuntime
 from .scores import Scores
+from .sight import Sight
 from .subject import Pair, open_pair
-from .suite import EncodedDocument, Suite, encode, load
+from .suite import EncodedDocument, Suite, encode, load, require
+from .tokenizer import open_tokenizer
 from .weights import ArtefactWeights
 
 LONG = 4096 + 512
@@ -58,12 +60,12 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
 
     Raises:
         ArtefactError: the folder is no artefact, or not one of this reference.
-        UsageError: an unknown metric, an empty suite, a reference that must be named.
+        UsageError: an unknown metric, a suite that is empty or shorter than asked, a reference that must be named.
     """
     progress = progress or Silent()
     suite = load(ask.suite)
     pair = open_pair(ask.artefact, ask.reference, progress)
-    budgets = budget.override(budget.table(pair.mode, pair.checkpoint.parameters), ask.budgets)
+    budgets = budget.override(budget.table(pair.mode, pair.checkpoint.parameters, sees=pair.sees), ask.budgets)
     climb = _Climb(ask, pair, suite, budgets, progress)
     climb.run()
     found = verdict.Found(climb.rungs, climb.comparisons, climb.coloured, climb.generations, climb.notes, climb.seconds)
@@ -72,11 +74,11 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
 
 class _Climb:
     def __init__(self, ask: Ask, pair: Pair, suite: Suite, budgets: list[budget.Budget], progress: Progress) -> None:
-        from transformers import AutoTokenizer
-
         self.ask, self.pair, self.suite, self.budgets, self.progress = ask, pair, suite, budgets, progress
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(pair.checkpoint.folder, local_files_only=True)
+        self.tokenizer = open_tokenizer(pair.checkpoint.folder, parts=pair.sees)
         self.documents: list[EncodedDocument] = encode(suite, self.tokenizer, ask.max_tokens)
+        if ask.max_tokens:
+            require(self.documents, ask.max_tokens * 9 // 10)  # shares of texts are rounded down
         self.ids = [document.ids for document in self.documents]
         each = max(16, SHARE // max(1, len(self.ids)))
         self.share = [ids[:each] for ids in self.ids]
@@ -91,12 +93,12 @@ class _Climb:
         """Climb as far as the artefact allows; what could not run is a failed rung."""
         try:
             weights = self._first_rungs()
-            passes = TorchPasses(self.pair, weights, self.progress)
+            passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
             self.rungs.append(verdict.logits_rung(self.rungs, self.budgets, self.comparisons))
         except ArtefactError as error:
             done = {rung.name for rung in self.rungs}
-            for name in verdict.ORDER:
+            for name in verdict.order(sees=self.pair.sees):
                 if name not in done:
                     self.rungs.append(
                         Rung(name=name, status="failed", summary="could not run", failures=[error.message])
@@ -105,7 +107,7 @@ class _Climb:
     def _first_rungs(self) -> ArtefactWeights:
         folder, checkpoint = self.pair.folder, self.pair.checkpoint
         with self._timed("structure, template and tokens"):
-            self.rungs.append(template.check(folder, checkpoint, self.progress))
+            self.rungs.append(template.check(folder, checkpoint, self.progress, parts=self.pair.sees))
             self.rungs.append(tokens.check(folder, checkpoint, self.progress))
             try:
                 weights = ArtefactWeights(folder, checkpoint)
@@ -120,7 +122,8 @@ class _Climb:
             reference = passes.reference(self.ids, self.ask.reference_dtype)
         with self._timed("artefact"), self._runtime(accurate=True) as runtime:
             self._compare(runtime, reference, None)
-        self.rungs += [Rung(name=n, status="skipped", summary="left out by --quick") for n in ("decode", "generation")]
+        left_out = [n for n in verdict.order(sees=self.pair.sees) if n in verdict.SLOW]
+        self.rungs += [Rung(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 
     def _full(self, passes: TorchPasses) -> None:
         long = self._long()
@@ -142,6 +145,26 @@ class _Climb:
             scores = logits.apart_from(kept, runtime, self.share, self.progress)
         self._add("runtime", "approximations off", f"defaults of {self.ask.device}", scores)
         self._generation(answers, passes)
+        if self.pair.sees:
+            self._see(passes)
+
+    def _see(self, passes: TorchPasses) -> None:
+        sight = Sight(self.pair, self.suite.pictures, passes, self.ask.device, self.progress)
+        with self._timed("pictures"):
+            seen = sight.look(noise=self._noise_of_bfloat16())
+        self.rungs += seen.rungs
+        self.generations += seen.captions
+        name = f"openvino {self.ask.device}, approximations off"
+        self._add("picture_conversion", "torch float32 on the artefact's weights", name, seen.conversion)
+        self._add("picture_quantisation", "torch float32 on the checkpoint", name, seen.quantisation)
+
+    def _noise_of_bfloat16(self) -> float:
+        """Two standard deviations of the difference of two logits, if each errs as bfloat16 does on average.
+
+        A normal error of standard deviation σ has the mean magnitude 0.8 σ; a difference of two errs by √2 σ.
+        """
+        floor = next(c for c in self.comparisons if c.name == "noise_floor")
+        return 2 * 2**0.5 / 0.8 * floor.figures["mean_abs_logit"].value
 
     def _compare(self, runtime: OpenVINORuntime, reference: Made, own: Made | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
@@ -181,7 +204,8 @@ class _Climb:
     def _generation(self, answers: list[generation.Answer], passes: TorchPasses) -> None:
         started = time.perf_counter()
         with self._timed("openvino_genai"):
-            first = [answer.messages for answer in answers[:GENAI_PROMPTS]]
+            # its pipeline for text takes no artefact of three IRs
+            first = [] if self.pair.sees else [answer.messages for answer in answers[:GENAI_PROMPTS]]
             made = openvino_genai_once.answer(self.pair.folder, self.ask.device, first, NEW_TOKENS)
             again = [
                 generation.Answer(messages, *ids, runtime=openvino_genai_once.NAME)
@@ -190,9 +214,8 @@ class _Climb:
         everything = [*answers, *again]
         with self._timed("reference over the answers"):
             reference = passes.reference([a.ids for a in everything], "float32", "reference over the answers")
-        noise = next(c.figures["max_abs_logit"].value for c in self.comparisons if c.name == "noise_floor")
-        text = lambda ids: str(self.tokenizer.decode(list(ids)))  # noqa: E731
-        self.generations = generation.pairs(everything, reference.head, reference.states, text, noise)
+        noise = self._noise_of_bfloat16()
+        self.generations = generation.pairs(everything, reference.head, reference.states, passes.text, noise)
         self.rungs.append(generation.judge(self.generations, answers, again, time.perf_counter() - started))
 
     def _long(self) -> list[int]:

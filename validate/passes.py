@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.progress import Progress
-from . import cache
+from . import cache, vision_reference
 from .reference import Head, LayeredReference, checkpoint_tensors
 from .subject import Pair
 from .weights import ArtefactWeights
+
+OWN = "Running torch on the artefact's own weights"
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,9 @@ class Made:
 class TorchPasses:
     """Runs them layer by layer, one layer in memory at a time."""
 
-    def __init__(self, pair: Pair, weights: ArtefactWeights, progress: Progress) -> None:
+    def __init__(self, pair: Pair, weights: ArtefactWeights, tokenizer: Any, progress: Progress) -> None:
         self._pair, self._weights, self._progress = pair, weights, progress
+        self.tokenizer = tokenizer
         self._source = checkpoint_tensors(pair.checkpoint)
 
     def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> Made:
@@ -38,11 +41,32 @@ class TorchPasses:
             cache.put(name, states, f"{self._pair.reference_name}, {dtype}, {len(documents)} documents")
         return Made(model.head(), states)
 
-    def own(self, documents: Sequence[Sequence[int]]) -> Made:
-        """Run the weights that the artefact holds, de-quantised, in float32."""
+    def own(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any] | None = None) -> Made:
+        """Run the weights that the artefact holds, de-quantised, in float32; `embeddings` as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
-        label = "Running torch on the artefact's own weights"
-        return Made(model.head(), model.hidden_states(documents, self._progress, label))
+        return Made(model.head(), model.hidden_states(documents, self._progress, OWN, embeddings))
+
+    def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:
+        """Run the checkpoint's weights on embeddings in which pictures stand; never kept."""
+        model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
+        label = "Running the reference over the pictures"
+        return Made(model.head(), model.hidden_states(documents, self._progress, label, embeddings))
+
+    def embed(self, documents: Sequence[Sequence[int]], *, own: bool) -> list[Any]:
+        """Look tokens up in the checkpoint's table, or in the artefact's own: float32 [n, hidden] each."""
+        tensors = self._own if own else self._source
+        return LayeredReference(self._pair.checkpoint.folder, tensors, "float32").embed(documents)
+
+    def features(self, pictures: Sequence[Any], *, own: bool) -> list[Any]:
+        """Run tower and adapter in float32, on the checkpoint's weights or the artefact's own."""
+        tensors, label = (self._own, OWN) if own else (self._source, "Running the reference's tower")
+        return vision_reference.features(
+            self._pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
+        )
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Decode ids with the reference's tokenizer."""
+        return str(self.tokenizer.decode(list(ids)))
 
     def _own(self, name: str) -> Any:
         """Give a weight as the artefact holds it; one that it folded away, as the checkpoint does."""

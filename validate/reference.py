@@ -109,14 +109,27 @@ class LayeredReference:
         if self._body is None or not hasattr(self._body, "layers") or not hasattr(self._shell, "lm_head"):
             raise ConversionError(f"The reference of model_type {config.model_type} cannot be run layer by layer.")
 
-    def hidden_states(self, documents: Sequence[Sequence[int]], progress: Progress, label: str) -> list[Array]:
-        """Return the final (normed) hidden states of each document, float32 [n, hidden]."""
+    def hidden_states(
+        self,
+        documents: Sequence[Sequence[int]],
+        progress: Progress,
+        label: str,
+        embeddings: Sequence[Array] | None = None,
+    ) -> list[Array]:
+        """Return the final (normed) hidden states of each document, float32 [n, hidden].
+
+        Args:
+            documents: token ids.
+            progress: hears of tokens times layers.
+            label: what the step is called.
+            embeddings: for each document float32 [n, hidden] to take instead of its tokens' own.
+        """
         import torch
 
         layers = list(self._body.layers)
         task = progress.task(label, (len(layers) + 1) * sum(map(len, documents)))
         with torch.no_grad():
-            states, calls = self._enter(documents, layers)
+            states, calls = self._enter(documents, layers, embeddings)
             for i, layer in enumerate(layers):
                 with self._loaded(layer, f"model.layers.{i}."):
                     for d, made in enumerate(states):
@@ -136,8 +149,13 @@ class LayeredReference:
         bias = self._tensors("lm_head.bias") if self._shell.lm_head.bias is not None else None
         return Head(self._tensors(name), bias, self._dtype, self._softcap)
 
+    def embed(self, documents: Sequence[Sequence[int]]) -> list[Array]:
+        """Look each document's tokens up: float32 [n, hidden], as the table holds them."""
+        table = self._tensors("model.embed_tokens.weight")
+        return [table[list(ids)].float().numpy() for ids in documents]
+
     def _enter(
-        self, documents: Sequence[Sequence[int]], layers: list[Any]
+        self, documents: Sequence[Sequence[int]], layers: list[Any], embeddings: Sequence[Array] | None
     ) -> tuple[list[Any], list[list[dict[str, Any]]]]:
         """Embed each document, and learn from the model itself what it passes to each layer."""
         import torch
@@ -150,10 +168,15 @@ class LayeredReference:
                 setattr(body, name, type(module)(config=self._shell.config))  # its buffers follow from the config
             norm, body.norm = body.norm, torch.nn.Identity()
             try:
-                for ids in documents:
+                for d, ids in enumerate(documents):
                     made: list[dict[str, Any]] = []
                     body.layers = torch.nn.ModuleList([_like(_Recorder(made).module, layer) for layer in layers])
-                    result = body(input_ids=torch.tensor([list(ids)]), use_cache=False)
+                    entered = (
+                        {"input_ids": torch.tensor([list(ids)])}
+                        if embeddings is None
+                        else {"inputs_embeds": torch.from_numpy(embeddings[d])[None].to(getattr(torch, self._dtype))}
+                    )
+                    result = body(**entered, use_cache=False)
                     states.append(result.last_hidden_state)
                     calls.append(made)
             finally:
@@ -163,25 +186,34 @@ class LayeredReference:
 
     @contextlib.contextmanager
     def _loaded(self, module: Any, prefix: str) -> Iterator[None]:
-        """Give a module its weights, in the reference's type, and take them away again."""
+        """Give a module its weights, and the one buffer that follows from the config (Gemma's scale), for a while."""
         import torch
 
         kind = getattr(torch, self._dtype)
-        names = [name for name, _ in module.named_parameters()]
-        buffers = {name: buffer for name, buffer in module.named_buffers() if buffer.is_meta}
+        buffers = [name for name, buffer in module.named_buffers() if buffer.is_meta]
         if set(buffers) - {"embed_scale"}:
             raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(buffers)}.")
-        for name in names:
-            _assign(module, name, torch.nn.Parameter(self._tensors(prefix + name).to(kind), requires_grad=False))
         for name in buffers:
             scale = torch.tensor(self._shell.config.get_text_config().hidden_size ** 0.5, dtype=kind)
-            _assign(module, name, scale)
-        try:
+            assign(module, name, scale)
+        with loaded(module, prefix, self._tensors, kind):
             yield
-        finally:
-            for name in names:
-                parameter = module.get_parameter(name)
-                _assign(module, name, torch.nn.Parameter(parameter.to("meta"), requires_grad=False))
+
+
+@contextlib.contextmanager
+def loaded(module: Any, prefix: str, tensors: Tensors, kind: Any) -> Iterator[None]:
+    """Give a module on torch's "meta" device its weights, in a type of torch, and take them away again."""
+    import torch
+
+    names = [name for name, _ in module.named_parameters()]
+    for name in names:
+        assign(module, name, torch.nn.Parameter(tensors(prefix + name).to(kind), requires_grad=False))
+    try:
+        yield
+    finally:
+        for name in names:
+            parameter = module.get_parameter(name)
+            assign(module, name, torch.nn.Parameter(parameter.to("meta"), requires_grad=False))
 
 
 def _like(recorder: Any, layer: Any) -> Any:
@@ -192,7 +224,8 @@ def _like(recorder: Any, layer: Any) -> Any:
     return recorder
 
 
-def _assign(module: Any, name: str, value: Any) -> None:
+def assign(module: Any, name: str, value: Any) -> None:
+    """Set a parameter or buffer by its dotted name."""
     *path, last = name.split(".")
     for part in path:
         module = getattr(module, part)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import scores_native
+
 Array = npt.NDArray[Any]
 TOPS = (1, 5, 10)
 SHOWN = 3
@@ -62,10 +64,27 @@ class Scores:
             following: int [m] ids of the tokens that follow, m = n, or n - 1 for the last chunk of a document.
         """
         n, vocab = reference.shape
+        lib = scores_native.load()
+        if lib and reference.dtype == artefact.dtype == np.float32 and artefact.strides[1] == artefact.itemsize:
+            found = scores_native.figures(lib, np.ascontiguousarray(reference), artefact)
+            if np.isfinite(found["distance"]).all():  # else torch counts what is not finite
+                return self._compiled(reference, artefact[:, :vocab], following, found)
         step = max(1, _SLICE // vocab)
         slices = [slice(start, start + step) for start in range(0, n, step)]
         parts = [self._add(reference[s], artefact[s, :vocab], following[s]) for s in slices]
         return Chunk(*(np.concatenate([getattr(p, name) for p in parts]) for name in Chunk.__dataclass_fields__))
+
+    def _compiled(self, reference: Array, artefact: Array, following: Array, found: dict[str, Array]) -> Chunk:
+        import torch
+
+        self.max_abs.append(found["worst"])
+        self.sum_abs.append(found["distance"] / reference.shape[1])
+        self.cosine.append(found["ra"] / np.maximum(np.sqrt(found["rr"] * found["aa"]), 1e-300))
+        kl = np.maximum(found["kl"], 0)
+        self.kl.append(kl)
+        r, a = torch.from_numpy(np.ascontiguousarray(reference)), torch.from_numpy(artefact)
+        normals = (torch.from_numpy(found[name].copy()) for name in ("normal_r", "normal_a"))
+        return self._choices(r, a, *normals, following=following, kl=kl)
 
     def _add(self, reference: Array, artefact: Array, following: Array) -> Chunk:
         import torch
@@ -84,6 +103,12 @@ class Scores:
         normal_r = _softmax(r, p)
         kl = _kl(p, difference, scratch).numpy()
         self.kl.append(kl)
+        return self._choices(r, a, normal_r, normal_a, following=following, kl=kl)
+
+    def _choices(self, r: Any, a: Any, normal_r: Any, normal_a: Any, *, following: Array, kl: Array) -> Chunk:
+        """Add what depends on single tokens: the best ones, and the one that follows."""
+        import torch
+
         best_r, best_a = _largest(r), _largest(a)
         for k in TOPS:
             shared = (best_r[:, :k, None] == best_a[:, None, :k]).any(2).double().mean(1)
@@ -110,7 +135,7 @@ _ARRAYS = ("kl", "dp", "nll_reference", "nll_artefact", "max_abs", "sum_abs", "c
 
 def _room(rows: int, vocab: int) -> tuple[Any, Any, Any]:
     """Three float32 tensors [rows, vocab] to work in, kept from call to call: fresh ones for every slice tear the heap."""
-    return tuple(tensor[:rows] for tensor in _rooms(max(rows, 1, _SLICE // vocab), vocab))  # type: ignore[return-value]
+    return tuple(tensor[:rows] for tensor in _rooms(max(rows, 1, _SLICE // vocab), vocab))
 
 
 @functools.lru_cache(maxsize=1)

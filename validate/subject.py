@@ -13,7 +13,7 @@ from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import LOG_NAME, MANIFEST_NAME, Manifest, read_manifest
 from ..core.progress import Progress
 from ..quantize.scheme import bits_of
-from . import cache, histogram
+from . import cache, histogram, irs
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,13 @@ class Pair:
         if self.manifest:
             text = json.dumps({n: d.sha256 for n, d in sorted(self.manifest.outputs.items())})
             return hashlib.sha256(text.encode()).hexdigest()
-        return hashlib.sha256((self.folder / "openvino_model.xml").read_bytes()).hexdigest()
+        graphs = [(self.folder / name).read_bytes() for name in irs.names(self.folder)]
+        return hashlib.sha256(b"".join(graphs)).hexdigest()
+
+    @property
+    def sees(self) -> bool:
+        """True if the artefact takes pictures."""
+        return irs.sees(self.folder)
 
     @property
     def stop_ids(self) -> list[int]:
@@ -58,8 +64,7 @@ def open_pair(folder: Path, reference: str | None, progress: Progress) -> Pair:
         ArtefactError: the folder holds no converted model, or its reference is not the checkpoint that it was made from.
         UsageError: the reference is not known and was not given.
     """
-    if not (folder / "openvino_model.xml").is_file():
-        raise ArtefactError(f"{folder} holds no openvino_model.xml.", "Give a folder that `edgeconv openvino` wrote.")
+    irs.names(folder)
     manifest = read_manifest(folder) if (folder / MANIFEST_NAME).is_file() else None
     source, revision = _reference(folder, manifest, reference)
     from ..hub.fetch import fetch
@@ -109,7 +114,7 @@ _MODES = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asy
 
 def _mode_of(folder: Path) -> str:
     """The fewest bits in which a fifth of the parameters is stored, read from the IR itself."""
-    rows = histogram.of_ir(folder / "openvino_model.xml")
+    rows = histogram.of_ir(folder / irs.names(folder)[0])
     modes = [(_MODES.get(row.precision, row.precision), row.parameters) for row in rows]
     total = sum(parameters for _, parameters in modes)
     return min((mode for mode, parameters in modes if parameters >= total / 5), key=bits_of)

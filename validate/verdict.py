@@ -10,7 +10,15 @@ from .report.model import BudgetLine, Comparison, DocumentScore, GenerationPair,
 from .subject import Pair
 from .suite import EncodedDocument, Suite
 
-ORDER: tuple[RungName, ...] = ("structure", "template", "tokens", "logits", "decode", "generation")
+_TEXT: tuple[RungName, ...] = ("structure", "template", "tokens", "logits", "decode", "generation")
+_SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
+SLOW: tuple[RungName, ...] = ("decode", "generation", *_SEEING)
+"""What a quick validation leaves out."""
+
+
+def order(*, sees: bool) -> tuple[RungName, ...]:
+    """Return the rungs that an artefact has, in their order."""
+    return (*_TEXT, *_SEEING) if sees else _TEXT
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,10 @@ def report(
     found: Found,
 ) -> Report:
     """Judge, and put the report together."""
-    rungs = sorted(found.rungs, key=lambda rung: ORDER.index(rung.name))
+    expected = order(sees=pair.sees)
+    rungs = sorted(found.rungs, key=lambda rung: expected.index(rung.name))
     lines = budget.judge(budgets, found.comparisons)
-    first = _first_failed(rungs, lines)
+    first = _first_failed(rungs, lines, expected)
     tokens = sum(len(document.ids) for document in documents)
     return Report(
         verdict="passed" if first is None else "failed",
@@ -61,6 +70,7 @@ def report(
         notes=found.notes,
         seconds={name: round(value, 2) for name, value in found.seconds.items()},
         versions=_versions(),
+        sees=pair.sees,
     )
 
 
@@ -85,11 +95,11 @@ def logits_rung(rungs: Sequence[Rung], budgets: list[budget.Budget], comparisons
     return Rung(name="logits", status="failed" if failures else "passed", summary=summary, failures=failures)
 
 
-def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine]) -> str | None:
+def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine], expected: tuple[RungName, ...]) -> str | None:
     failed = [rung.name for rung in rungs if rung.status == "failed"]
-    missing = [name for name in ORDER if name not in {rung.name for rung in rungs}]
+    missing = [name for name in expected if name not in {rung.name for rung in rungs}]
     if failed or missing:
-        return min([*failed, *missing], key=ORDER.index)
+        return min([*failed, *missing], key=expected.index)
     return None if all(line.passed for line in lines) else "budget"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from . import glm, llama, phi3
+from . import glm, glm_edge_v, llama, phi3
 from .decoder import Decoder, NotExpressible
+from .glm_edge_v import Vision
 
 _BY_TYPE: dict[str, ModuleType] = {kind: module for module in (glm, llama, phi3) for kind in module.MODEL_TYPES}
 STREAMED = tuple(sorted(_BY_TYPE))
 """Model types whose block the stream engine can build."""
+_BY_TYPE[Vision.family] = glm  # its language half
 
 
 def decoder(config: dict[str, Any]) -> Decoder:
@@ -26,9 +29,20 @@ def decoder(config: dict[str, Any]) -> Decoder:
     return described
 
 
-def int4_default(config: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the makers' own int4 choice (sym, group_size, ratio), if the family has one."""
-    module = _BY_TYPE.get(config["model_type"])
+def vision(config: dict[str, Any], names: Iterable[str], decoder: Decoder) -> Vision | None:
+    """Describe the half that sees, which a checkpoint has if its tensors say so; None for a text model.
+
+    Raises:
+        CheckpointError: config and tensors contradict each other.
+    """
+    if _BY_TYPE.get(config["model_type"]) is not glm:
+        return None
+    return glm_edge_v.vision(config, names, decoder)
+
+
+def int4_default(config: dict[str, Any], vision: Vision | None = None) -> dict[str, Any] | None:
+    """Return the makers' own int4 choice (sym, group_size, ratio) for the language half, if the family has one."""
+    module = glm_edge_v if vision else _BY_TYPE.get(config["model_type"])
     choose = getattr(module, "int4_default", None)
     default: dict[str, Any] | None = choose(config) if choose else None
     return default

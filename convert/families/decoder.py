@@ -142,9 +142,11 @@ class Decoder:
 class Reader:
     """Reads config.json, remembers every value that it leaves out, and refuses what is not a number of that kind."""
 
-    def __init__(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], defaults: dict[str, Any], prefix: str = "") -> None:
+        """Take the object to read, what transformers takes for absent keys, and how messages call the object ("part.")."""
         self.config = config
         self.defaults = defaults
+        self.prefix = prefix
         self.assumed: list[str] = []
 
     def get(self, key: str) -> Any:
@@ -152,16 +154,20 @@ class Reader:
         if self.config.get(key) is not None:
             return self.config[key]
         if key not in self.defaults:
-            raise CheckpointError(f"config.json does not state {key}.", "The file is incomplete; download it again.")
+            raise CheckpointError(
+                f"config.json does not state {self.prefix}{key}.", "The file is incomplete; download it again."
+            )
         if key not in self.config and self.defaults[key] is not None:
-            self.assumed.append(f"{key} = {self.defaults[key]} (absent from config.json; transformers' default)")
+            self.assumed.append(
+                f"{self.prefix}{key} = {self.defaults[key]} (absent from config.json; transformers' default)"
+            )
         return self.defaults[key]
 
     def size(self, key: str) -> int:
         """Return a positive whole number."""
         value = self.get(key)
         if type(value) is not int or not 0 < value < 2**31:
-            raise CheckpointError(f"config.json: {key} is {value!r}, not a positive whole number.")
+            raise CheckpointError(f"config.json: {self.prefix}{key} is {value!r}, not a positive whole number.")
         return value
 
     def activation(self) -> str:

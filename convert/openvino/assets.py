@@ -9,11 +9,16 @@ from typing import Any
 
 from ...quantize.scheme import INT8_MODES, Scheme
 from ..checkpoint import Checkpoint
+from ..families.glm_edge_v import Vision
+from . import vision_files
 
 COPIED = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
     "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
+    vision_files.PREPROCESSOR, vision_files.PROCESSOR,
 )  # fmt: skip
+ARCHITECTURE = "GlmEdgeVForConditionalGeneration"
+"""Of `edgeconv.models.glm_edge_v`; the checkpoints name the text model's."""
 _OPTIMUM_DTYPES = ("int8", "int4", "nf4", "mxfp4", "cb4")
 LICENCES = ("LICENSE*", "NOTICE*", "USE_POLICY*")
 
@@ -25,21 +30,55 @@ def sources(folder: Path) -> list[Path]:
     return [p for p in named if p.is_file()] + licences
 
 
-def write(checkpoint: Checkpoint, scheme: Scheme, out: Path) -> None:
-    """Write all of them into the staging folder."""
+def write(
+    checkpoint: Checkpoint,
+    scheme: Scheme,
+    out: Path,
+    *,
+    vision: Vision | None = None,
+    vision_scheme: Scheme | None = None,
+    added: dict[str, Any] | None = None,
+) -> None:
+    """Write all of them into the staging folder; config.json gets the `added` fields."""
     for path in sources(checkpoint.folder):
         if path.name not in ("config.json", "generation_config.json"):
             shutil.copyfile(path, out / path.name)
     # the artefact needs no code of the checkpoint's, so it does not point to any
-    _write_json(out / "config.json", {k: v for k, v in checkpoint.config.items() if k != "auto_map"})
+    config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
+    if vision:
+        config |= {"model_type": vision.family, "architectures": [ARCHITECTURE]}
+        _write_json(out / vision_files.PREPROCESSOR, vision_files.preprocessor(checkpoint.folder))
+        _write_json(out / vision_files.PROCESSOR, vision_files.processor(checkpoint.folder, vision))
+    _write_json(out / "config.json", config | (added or {}))
     _write_json(out / "generation_config.json", checkpoint.generation_config or _generation_config(checkpoint.config))
-    _write_json(out / "openvino_config.json", _openvino_config(scheme))
+    described = _of_parts(scheme, vision_scheme) if vision_scheme else _openvino_config(scheme)
+    _write_json(out / "openvino_config.json", described)
 
 
 def _generation_config(config: dict[str, Any]) -> dict[str, Any]:
     """What runtimes need at least: the ids that begin, end and pad."""
     keys = ("bos_token_id", "eos_token_id", "pad_token_id")
     return {"_from_model_config": True, **{k: config[k] for k in keys if config.get(k) is not None}}
+
+
+def _of_parts(scheme: Scheme, vision_scheme: Scheme) -> dict[str, Any]:
+    """optimum-intel's `OVConfig` of a model of several IRs, with its names of them (`OVPipelineQuantizationConfig`)."""
+    described = _openvino_config(scheme)
+    language = described["quantization_config"]
+    # embeddings get the backup precision, unless all layers get the same
+    parts = {
+        "lm_model": language,
+        "text_embeddings_model": language if scheme.all_layers else _int8(scheme.backup),
+        "vision_embeddings_model": _int8(vision_scheme.mode),
+    }
+    parts = {name: part for name, part in parts.items() if part}
+    return {**described, "quantization_config": {"quantization_configs": parts} if parts else None}
+
+
+def _int8(mode: str) -> dict[str, Any] | None:
+    if mode not in INT8_MODES:
+        return None
+    return {"bits": 8, "dtype": "int8", "quant_method": "default", "sym": mode.endswith("_sym")}
 
 
 def _openvino_config(scheme: Scheme) -> dict[str, Any]:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import CheckpointError, UsageError
+from ...models.glm_edge_v.facts import VISION, is_glm_edge_v
 from .. import families
 from ..families.decoder import Decoder, NotExpressible
+from ..families.glm_edge_v import Vision
 
 ENGINES = ("auto", "stream", "trace")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine ("stream" or "trace"), the reason in words, and the decoder's description if the stream engine has one."""
+    """An engine and why.
+
+    Attributes:
+        engine: "stream" or "trace".
+        reason: in words.
+        decoder: the language half, if the stream engine takes it.
+        vision: the half that sees, if there is one and the stream engine takes it.
+        several: the trace engine makes several IRs of it, for it takes images and text.
+    """
 
     engine: str
     reason: str
     decoder: Decoder | None = None
+    vision: Vision | None = None
+    several: bool = False
 
 
-def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source") -> Choice:
-    """Choose by what config.json states.
+def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source", *, names: Collection[str]) -> Choice:
+    """Choose by what config.json states and by the names of the checkpoint's tensors.
 
     Raises:
-        CheckpointError: no engine knows the model type.
+        CheckpointError: no engine knows the model type, or config and tensors contradict each other.
         UsageError: the engine or the row order that the user asks for cannot be had for this model.
     """
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
-    choice = _trace(config, "asked for by --engine") if engine == "trace" else _stream_or_trace(config, engine)
+    if is_glm_edge_v(config, names):
+        choice = _glm_edge_v(config, engine, names)
+    elif engine == "trace":
+        choice = _trace(config, "asked for by --engine")
+    else:
+        choice = _stream_or_trace(config, engine, names)
     if rope not in ("source", "fused"):
         raise UsageError(f"Unknown row order {rope!r}.", "--rope is source or fused.")
     if rope == "fused" and choice.engine != "stream":
@@ -45,7 +63,24 @@ def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source") -
     return choice
 
 
-def _stream_or_trace(config: dict[str, Any], engine: str) -> Choice:
+def _glm_edge_v(config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:
+    """Only the stream engine has it: whoever trusts `model_type: glm` converts half a model."""
+    if engine == "trace":
+        count = sum(name.startswith(VISION) for name in names)
+        raise UsageError(
+            "The trace engine cannot take GLM-Edge-V: optimum-intel does not know it, and transformers, which calls it glm, "
+            f"would leave out its {count} vision tensors without a word.",
+            "Leave out --engine.",
+        )
+    try:
+        decoder = families.decoder(config)
+    except NotExpressible as reason:
+        raise CheckpointError(f"No engine can convert this GLM-Edge-V: {reason}.") from reason
+    vision = families.vision(config, names, decoder)
+    return Choice("stream", "by its tensors it is a GLM-Edge-V, whose blocks are known", decoder, vision)
+
+
+def _stream_or_trace(config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:
     try:
         decoder = families.decoder(config)
     except NotExpressible as reason:
@@ -54,16 +89,18 @@ def _stream_or_trace(config: dict[str, Any], engine: str) -> Choice:
                 f"The stream engine cannot take this checkpoint: {reason}.", "Use --engine auto."
             ) from reason
         return _trace(config, str(reason))
+    families.vision(config, names, decoder)  # raises if the config describes a tower and its tensors are not here
     return Choice("stream", f"the block of {decoder.family} is known", decoder)
 
 
 def _trace(config: dict[str, Any], reason: str) -> Choice:
-    from .trace import supported
+    from .trace_support import VISION, VISION_LIFTED, sees, supported
 
     refusal = supported(config)
     if refusal:
         raise CheckpointError(
             f"No engine can convert model_type {config['model_type']!r}: {refusal.rstrip('.')}.",
-            f"Streamed: {', '.join(families.STREAMED)}; traced: what optimum-intel 2.2 exports for text generation.",
+            f"Streamed: {', '.join(families.STREAMED)}; traced: what optimum-intel 2.2 exports for text generation; "
+            f"of images and text: {', '.join(sorted(VISION | set(VISION_LIFTED)))}.",
         )
-    return Choice("trace", reason)
+    return Choice("trace", reason, several=sees(config))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ...core.manifest import FileDigest, TensorEntry
+from ...quantize.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -13,12 +15,16 @@ class Exported:
 
     Attributes:
         tensors: one row a weight, in the order of the graph.
-        compressor: "edgeconv" (our own quantiser) or "nncf".
+        compressor: "edgeconv" (our own quantiser), "nncf" (if it compressed one of the IRs), or "none".
         notes: sentences for the manifest.
         digests: digests that are already known of files written.
+        vision_scheme: how the half that sees is stored, which the values of its weights may decide; None: there is none.
+        config: fields that the artefact's config.json gets besides the checkpoint's.
     """
 
     tensors: list[TensorEntry]
     compressor: str
     notes: list[str]
     digests: dict[str, FileDigest]
+    vision_scheme: Scheme | None = None
+    config: dict[str, Any] = field(default_factory=dict)

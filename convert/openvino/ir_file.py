@@ -50,7 +50,10 @@ class StandIns:
 
 
 def dequantised(stored: Stored, constant: Any) -> Any:
-    """Build the subgraph constants → float32 [shape], as NNCF builds it."""
+    """Build the subgraph constants → float32 [shape], as NNCF builds it.
+
+    For a convolution the product is taken in float32: it is folded when the model is compiled, and would be rounded to float16.
+    """
     from openvino import opset13 as ops
 
     if stored.assignment.mode is None:
@@ -59,11 +62,15 @@ def dequantised(stored: Stored, constant: Any) -> Any:
             value if stored.values.element == "f32" else ops.convert(value, np.float32, name=f"{stored.name}/convert")
         )
     name = stored.name
-    value = ops.convert(constant(stored.values), np.float16)
+    kind = np.float32 if len(stored.shape) > 2 else np.float16
+    value = ops.convert(constant(stored.values), kind)
     if stored.zero_point:
-        zero = ops.convert(constant(stored.zero_point), np.float16)
+        zero = ops.convert(constant(stored.zero_point), kind)
         value = ops.subtract(value, zero, name=f"{name}/zero_point/subtract")
-    value = ops.multiply(value, constant(stored.scale), name=f"{name}/fq_weights")
+    scale = constant(stored.scale)
+    if kind is np.float32:
+        return ops.multiply(value, ops.convert(scale, kind), name=f"{name}/fq_weights")
+    value = ops.multiply(value, scale, name=f"{name}/fq_weights")
     if stored.assignment.group_size != -1:
         value = ops.reshape(value, ops.constant(list(stored.shape), np.int64), special_zero=False)
     return ops.convert(value, np.float32, name=f"{name}/convert")

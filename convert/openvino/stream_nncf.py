@@ -18,47 +18,40 @@ from ...quantize import integer, nncf_call
 from ...quantize.assign import Assignment
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..families.decoder import Decoder
-from . import ir_file, rt_info, stream_graph
+from . import ir_file, rt_info
 from .engine import Exported
 from .stored import Part, store
+from .stream_ir import Ir
 
-ROTARY = "rotary/angles"
 _MODE_OF = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym"}
 
 
 def export_with_nncf(
-    checkpoint: Checkpoint,
-    decoder: Decoder,
-    scheme: Scheme,
-    out: Path,
-    *,
-    orders: dict[str, npt.NDArray[np.int64]],
-    progress: Progress,
+    checkpoint: Checkpoint, ir: Ir, out: Path, *, orders: dict[str, npt.NDArray[np.int64]], progress: Progress
 ) -> Exported:
-    """Write openvino_model.xml and .bin. `orders` permutes rows, as in `stream.row_orders`."""
+    """Write one IR. `orders` permutes rows, as in `stream.row_orders`."""
     import openvino as ov
 
-    views = _Views(checkpoint, decoder, orders, progress)
-    model = stream_graph.build(decoder, views)
+    views = _Views(checkpoint, ir, orders, progress)
+    model = ir.build(views)
     task = progress.task("Compressing with NNCF")
-    model = nncf_call.compress(model, scheme, [ROTARY])
+    model = nncf_call.compress(model, ir.scheme, ir.ignored)
     task.finish()
-    rt_info.add(model, scheme)
+    rt_info.add(model, ir.scheme, generates=ir.generates)
     ir_file.name_nodes(model)
-    ov.save_model(model, out / "openvino_model.xml", compress_to_fp16=False)
-    ir_file.mark_decompression(out / "openvino_model.xml")
-    return Exported(entries(model, decoder.tensors(), scheme), "nncf", [], {})
+    ov.save_model(model, out / ir.xml, compress_to_fp16=False)
+    ir_file.mark_decompression(out / ir.xml)
+    return Exported(entries(model, ir.shapes, ir.scheme), "nncf", [], {})
 
 
 class _Views:
     """Supplies the graph builder with constants over the mapped files."""
 
-    def __init__(self, checkpoint: Checkpoint, decoder: Decoder, orders: dict[str, Any], progress: Progress) -> None:
+    def __init__(self, checkpoint: Checkpoint, ir: Ir, orders: dict[str, Any], progress: Progress) -> None:
         self._checkpoint = checkpoint
-        self._shapes = decoder.tensors()
+        self._shapes = ir.shapes
         self._orders = orders
-        self._task = progress.task("Checking weights", checkpoint.size)
+        self._task = progress.task("Checking weights", sum(checkpoint.tensor(name).nbytes for name in ir.shapes))
         self._outputs: dict[str, Any] = {}
         self._data: list[Any] = []  # the arrays must outlive the graph
 

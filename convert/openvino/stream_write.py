@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ...core.manifest import FileDigest
 from ...core.progress import Progress, Task
 from ...quantize import integer
 from ...quantize.assign import Weight
 from ..checkpoint import Checkpoint
+from ..parallel import in_order
 from .ir_file import Layout
 from .stored import Stored, blocks, encode, read_block, tail
-
-T = TypeVar("T")
-
-
-def workers() -> int:
-    """Threads worth starting: the cores that this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progress) -> Callable[[Weight], float]:
@@ -39,7 +30,7 @@ def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progres
     def measure(stored: Stored, start: int, stop: int) -> tuple[str, float]:
         block = read_block(checkpoint, stored, start, stop)
         error = integer.int8_error(block)
-        _release(checkpoint, stored, start, stop)
+        release(checkpoint, stored, start, stop)
         task.advance(block.nbytes)
         return stored.name, error
 
@@ -90,7 +81,7 @@ def _encoded(
             writer.at(layout.offsets[stored.values.name], data)
         else:
             writer.append(data)
-        _release(checkpoint, stored, start, stop)
+        release(checkpoint, stored, start, stop)
         zero_points.append(zero_point)
         scales.append(scale)
         if stop == (stored.shape[0] if stored.shape else 1):
@@ -122,22 +113,7 @@ class _Writer:
             view = view[written:]
 
 
-def in_order(jobs: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
-    """Run (function, *arguments) on threads, a few at a time; give the results in the jobs' order."""
-    window: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(workers()) as pool:
-        try:
-            for function, *arguments in jobs:
-                window.append(pool.submit(function, *arguments))
-                if len(window) > 2 * workers():
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _release(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> None:
+def release(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> None:
     """Give back the pages of rows [start, stop); with a row order, those of the whole tensor once its last row is read."""
     info = checkpoint.info(stored.name)
     row = (info.end - info.start) // max(info.shape[0], 1) if info.shape else info.end - info.start

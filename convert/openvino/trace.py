@@ -89,9 +89,43 @@ def export(
         raise CheckpointError(reason)
     with tracing():
         model, named = _trace(checkpoint, scheme, trust_remote_code, progress)
-    release = _releaser(checkpoint)
-    _check_finite(checkpoint, {name.split("#")[0] for name in named}, release)
-    rt_info.add(model, scheme)
+    release = releaser(checkpoint)
+    check_finite(checkpoint, {name.split("#")[0] for name in named}, release)
+
+    def check_all() -> None:  # NNCF does not object to a NaN
+        check_finite(checkpoint, set(), release)
+
+    return write(model, named, scheme, out, compressor=compressor, release=release, check=check_all, progress=progress)
+
+
+def write(
+    model: Any,
+    named: dict[str, tuple[int, ...]],
+    scheme: Scheme,
+    out: Path,
+    *,
+    name: str = "openvino_model",
+    generates: bool = True,
+    compressor: str,
+    release: Callable[[Array], None],
+    check: Callable[[], None] = lambda: None,
+    progress: Progress,
+) -> Exported:
+    """Compress a traced graph and write its IR.
+
+    Args:
+        model: over the checkpoint's bytes.
+        named: what `trace_names.adopt` returned.
+        scheme: of its weights.
+        out: the staging folder.
+        name: of the two files, without the ending.
+        generates: the graph holds the cache of keys and values.
+        compressor: as for `export`.
+        release: gives back the pages of an array.
+        check: looks at every weight; called before NNCF is.
+        progress: hears of the steps.
+    """
+    rt_info.add(model, scheme, generates=generates)
     if scheme.compresses:
         model.set_rt_info(version("nncf"), ["optimum", "nncf_version"])
     contents = trace_write.Weights({*named}, release)
@@ -105,11 +139,12 @@ def export(
             notes.append(f"NNCF compressed all weights, because one is no plain matrix: {layout}.")
             used = "nncf"
     if used == "nncf":
-        model = _compress_with_nncf(model, checkpoint, scheme, release, progress)
+        check()
+        model = _compress_with_nncf(model, scheme, progress)
     trace_names.normalise(model)
-    digest = trace_write.write(model, contents, out, progress)
+    digest = trace_write.write(model, contents, out, progress, name=name)
     del stand_ins  # its memory had to outlive the model's last use
-    return Exported(entries(model, named, scheme), used, notes, {"openvino_model.bin": digest})
+    return Exported(entries(model, named, scheme), used, notes, {f"{name}.bin": digest})
 
 
 def _trace(
@@ -127,7 +162,7 @@ def _trace(
         raise ConversionError(f"optimum-intel cannot export this {checkpoint.model_type}: {error}") from error
     model = model.clone()  # leaves behind the nodes that nothing but the converter's memory still holds
     named = trace_names.adopt(model, checkpoint, torch_model)
-    trace_names.check_used(model, torch_model)
+    trace_names.check_used(trace_names.reached(model), torch_model)
     task.finish()
     return model, named
 
@@ -169,18 +204,15 @@ def _assign(
     return assign(listed, scheme, lambda weight: errors[weight.name])
 
 
-def _compress_with_nncf(
-    model: Any, checkpoint: Checkpoint, scheme: Scheme, release: Callable[[Array], None], progress: Progress
-) -> Any:
-    """Let NNCF compress the graph in memory, after a look at every weight: it does not object to a NaN."""
-    _check_finite(checkpoint, set(), release)
+def _compress_with_nncf(model: Any, scheme: Scheme, progress: Progress) -> Any:
     task = progress.task("Compressing with NNCF")
     model = nncf_call.compress(model, scheme, compress_find.rope_products(model))
     task.finish()
     return model
 
 
-def _check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: Callable[[Array], None]) -> None:
+def check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: Callable[[Array], None]) -> None:
+    """Look at every weight but those `checked_elsewhere`. Raises CheckpointError if one is NaN or infinite."""
     for name in sorted(weights_of(checkpoint) - checked_elsewhere):
         values = checkpoint.tensor(name)
         try:
@@ -190,7 +222,7 @@ def _check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: 
         release(values)
 
 
-def _releaser(checkpoint: Checkpoint) -> Callable[[Array], None]:
+def releaser(checkpoint: Checkpoint) -> Callable[[Array], None]:
     """Return a function that gives back the pages of an array, if it is a part of a mapped shard."""
     shards: list[tuple[int, SafetensorsFile]] = []
     for file in checkpoint.shards.values():

@@ -11,8 +11,12 @@ import numpy as np
 
 from ...core.errors import CheckpointError
 from ..checkpoint import Checkpoint
+from .trace_support import sees
 
-UNUSED = ("*rotary_emb.inv_freq", "*.attn.bias", "*.masked_bias", "*.attention.bias", "*.embed_positions.weights")
+UNUSED = (
+    "*rotary_emb.inv_freq", "*.attn.bias", "*.masked_bias", "*.attention.bias", "*.embed_positions.weights",
+    "*.embeddings.position_ids",
+)  # fmt: skip
 """Tensors of old checkpoints that hold no weights: buffers that transformers computes from the config."""
 
 
@@ -59,7 +63,12 @@ def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
 
 def _classes(checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, Any]:
     """Return config and model class; the checkpoint's own code is used only where transformers has none, and with consent."""
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
+    from transformers import (
+        CONFIG_MAPPING,
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        AutoConfig,
+    )
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
     native = checkpoint.model_type in CONFIG_MAPPING
@@ -70,11 +79,12 @@ def _classes(checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, Any]
         checkpoint.folder, trust_remote_code=trust_remote_code and not native, local_files_only=True
     )
     if native:
-        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-            raise CheckpointError(
-                f"transformers has no causal language model for model_type {checkpoint.model_type!r}."
-            )
-        return config, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        pictures = sees(checkpoint.config)
+        mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
+        if type(config) not in mapping:
+            kind = "model of images and text" if pictures else "causal language model"
+            raise CheckpointError(f"transformers has no {kind} for model_type {checkpoint.model_type!r}.")
+        return config, mapping[type(config)]
     return config, get_class_from_dynamic_module(code, str(checkpoint.folder))
 
 
@@ -124,7 +134,7 @@ def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{len(unused)} tensors of the checkpoint have no place in {type(model).__name__}, "
             f"for example {unused[0]}: converting the rest would make another model.",
-            "It is not a plain text model of this type (a vision model, an adapter?), or its config.json is another's.",
+            "It is not a plain model of this type (another that sees, an adapter?), or its config.json is another's.",
         )
     _check_ties(checkpoint, model)
 

@@ -8,14 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ...core.errors import ConversionError
-from .trace_support import LIFTED
+from .trace_support import LIFTED, VISION_LIFTED
 
-TASK = "text-generation-with-past"
+TEXT_TASK = "text-generation-with-past"
+VISION_TASK = "image-text-to-text"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a torch model that becomes one IR.
+
+    Attributes:
+        name: optimum's, e.g. "language_model".
+        module: what is traced.
+        path: its place in the whole model, "" for the whole.
+        config: optimum's export configuration.
+        generates: it holds the cache of keys and values.
+    """
+
+    name: str
+    module: Any
+    path: str
+    config: Any
+    generates: bool
 
 
 def to_openvino(model: Any, *, compresses: bool) -> Any:
@@ -32,27 +53,67 @@ def to_openvino(model: Any, *, compresses: bool) -> Any:
     Raises:
         ConversionError: the export does not yield one decoder.
     """
+    found = parts(model, TEXT_TASK, compresses=compresses)
+    if [(part.name, part.generates) for part in found] != [("model", True)]:
+        names = ", ".join(part.name for part in found)
+        raise ConversionError(f"optimum-intel splits {model.config.model_type} into {names}.")
+    with traceable(model):
+        return trace(found[0])
+
+
+def parts(model: Any, task: str, *, compresses: bool) -> list[Part]:
+    """Return what optimum-intel splits a model into, in its order; it may add to `model.config` what a runtime needs.
+
+    Raises:
+        ConversionError: it exports the type only under an older transformers.
+    """
+    from optimum.exporters.openvino import convert
+
+    main, submodels, stateful = convert._get_submodels_and_export_configs(
+        model=model, task=task, monolith=False, custom_export_configs={}, custom_architecture=False,
+        _variant="default", library_name="transformers", model_kwargs={}, exporter="openvino", stateful=True,
+    )  # fmt: skip
+    paths = {id(module): path for path, module in model.named_modules()}
+    found = [
+        Part(name, module, paths[id(module)], config, generates)
+        for (name, (module, config)), generates in zip(submodels.items(), stateful, strict=True)
+    ]
+    _check_cap(model.config.model_type, main if task == VISION_TASK else found[0].config)
+    convert._set_runtime_options(submodels, task, "transformers", compresses)
+    return found
+
+
+@contextmanager
+def traceable(model: Any) -> Iterator[None]:
+    """Let a 16-bit model be traced as it is, all its parts in turn.
+
+    export_pytorch would do and undo it for each part, and a part that was undone once cannot be traced a second time.
+    """
     import torch
+    from openvino.frontend.pytorch import patch_model
+
+    if model.dtype not in (torch.float16, torch.bfloat16):
+        yield
+        return
+    getattr(patch_model, "__make_16bit_traceable")(model)
+    try:
+        yield
+    finally:
+        patch_model.unpatch_model(model, "_openvino_module_extension_patch_orig_forward")
+
+
+def trace(part: Part) -> Any:
+    """Trace one part of a model that is `traceable`; the result is an `openvino.Model` over the same memory."""
     from optimum.exporters.openvino import convert
     from optimum.utils import DEFAULT_DUMMY_SHAPES
 
-    _, submodels, stateful = convert._get_submodels_and_export_configs(
-        model=model, task=TASK, monolith=False, custom_export_configs={}, custom_architecture=False,
-        _variant="default", library_name="transformers", model_kwargs={}, exporter="openvino", stateful=True,
-    )  # fmt: skip
-    if list(submodels) != ["model"] or not all(stateful):
-        raise ConversionError(f"optimum-intel splits {model.config.model_type} into {', '.join(submodels)}.")
-    module, config = submodels["model"]
-    _check_cap(model.config.model_type, config)
-    convert._set_runtime_options(submodels, TASK, "transformers", compresses)
     with _captured(convert) as models:
         convert.export_pytorch(
-            module,
-            config,
+            part.module,
+            part.config,
             Path("openvino_model.xml"),
             input_shapes={k: v for k, v in DEFAULT_DUMMY_SHAPES.items() if k not in ("height", "width")},
-            stateful=True,
-            patch_16bit_model=model.dtype in (torch.float16, torch.bfloat16),
+            stateful=part.generates,
             library_name="transformers",
         )
     return models[0]
@@ -63,7 +124,7 @@ def _check_cap(kind: str, config: Any) -> None:
     from optimum.intel.utils.import_utils import is_transformers_version
 
     cap = config.MAX_TRANSFORMERS_VERSION if hasattr(config, "MAX_TRANSFORMERS_VERSION") else None
-    lifted = LIFTED.get(kind) == str(cap) and is_transformers_version("<", "5.6")
+    lifted = (LIFTED | VISION_LIFTED).get(kind) == str(cap) and is_transformers_version("<", "5.6")
     if cap is not None and is_transformers_version(">", str(cap)) and not lifted:
         raise ConversionError(f"optimum-intel exports {kind} only under transformers up to {cap}.")
 

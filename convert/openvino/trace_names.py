@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ...core.errors import CheckpointError
@@ -14,17 +15,20 @@ _MODULE = re.compile(r"^(?:__module|self)\.([^/]+)")
 _NUMBERED = re.compile(r"^([A-Za-z]+\d*)_\d+$")
 
 
-def adopt(model: Any, checkpoint: Checkpoint, torch_model: Any) -> dict[str, tuple[int, ...]]:
+def adopt(model: Any, checkpoint: Checkpoint, torch_model: Any, path: str = "") -> dict[str, tuple[int, ...]]:
     """Name each constant after the tensor it holds.
 
     A constant over a shard's own bytes is known by its address; one that was cast, or folded with another (Gemma's 1 + w),
     by the module that reads it and its number of elements. What transformers merges (experts) is called by the parameter, or
     by the module if it is but a part of one.
 
+    `path` is the place in `torch_model` of the module that was traced, if it is not the whole.
+
     Returns:
         name → the tensor's shape, in the graph's order. A second constant of one name is called `name#2`, and so on.
     """
-    shapes = {name: tuple(parameter.shape) for name, parameter in torch_model.named_parameters()}
+    own = ((name, parameter) for name, parameter in torch_model.named_parameters() if "._openvino_orig_" not in name)
+    shapes = {name: tuple(parameter.shape) for name, parameter in own}
     modules = {name.rpartition(".")[0] for name in shapes}
     names = sorted(weights_of(checkpoint))
     shapes |= {name: checkpoint.info(name).shape for name in names}
@@ -33,32 +37,42 @@ def adopt(model: Any, checkpoint: Checkpoint, torch_model: Any) -> dict[str, tup
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or not _is_float(node):
             continue
-        name = homes.get(node.data.ctypes.data) or _by_module(node, shapes) or _part(node, modules)
+        name = homes.get(node.data.ctypes.data) or _by_module(node, shapes, path) or _part(node, modules, path)
         if name is None:
             continue
         copies = sum(1 for other in named if other.split("#")[0] == name)
-        own = f"{name}#{copies + 1}" if copies else name
-        node.set_friendly_name(own)
-        named[own] = shapes.get(name, tuple(node.get_output_shape(0)))
+        called = f"{name}#{copies + 1}" if copies else name
+        node.set_friendly_name(called)
+        named[called] = shapes.get(name, tuple(node.get_output_shape(0)))
     return named
 
 
-def check_used(model: Any, torch_model: Any) -> None:
-    """Require that every parameter's module left a trace in the graph.
-
-    Raises:
-        CheckpointError: the export ignores a part of the model, so the result would be another one.
-    """
-    paths = {m[1] for node in model.get_ordered_ops() if (m := _MODULE.match(node.get_friendly_name()))}
+def reached(model: Any, path: str = "") -> set[str]:
+    """Return the modules that left a trace in the graph, and those around them; `path` as for `adopt`."""
+    names = [node.get_friendly_name() for node in model.get_ordered_ops()]
+    paths = {_join(path, m[1]) for name in names if (m := _MODULE.match(name))} | ({path} - {""})
     paths |= {
         node.get_friendly_name().rsplit(".", 1)[0]
         for node in model.get_ordered_ops()
         if node.get_type_name() == "Constant"
     }
-    reached = {path[:end] for path in paths for end in _ends(path)}
+    return {path[:end] for path in paths for end in _ends(path)}
+
+
+def check_used(modules: set[str], torch_model: Any, unused: Callable[[str], bool] = lambda _: False) -> None:
+    """Require that every parameter's module left a trace in the graphs.
+
+    Args:
+        modules: those `reached` by the graphs.
+        torch_model: the whole model.
+        unused: says of a parameter's name that the model itself makes no use of it.
+
+    Raises:
+        CheckpointError: the export ignores a part of the model, so the result would be another one.
+    """
     for name, _ in torch_model.named_parameters():
         module = name.rpartition(".")[0]
-        if module not in reached and not _is_inlined(torch_model, module, reached):
+        if module not in modules and not unused(name) and not _is_inlined(torch_model, module, modules):
             raise CheckpointError(
                 f"The exported graph does not use {name}.", "The export for this model type leaves a part of it out."
             )
@@ -78,7 +92,7 @@ def _is_float(node: Any) -> bool:
     return node.get_element_type().get_type_name() in ("bf16", "f16", "f32")
 
 
-def _by_module(node: Any, shapes: dict[str, tuple[int, ...]]) -> str | None:
+def _by_module(node: Any, shapes: dict[str, tuple[int, ...]], traced: str) -> str | None:
     elements = math.prod(node.get_output_shape(0))
     if elements < 2:
         return None
@@ -87,18 +101,24 @@ def _by_module(node: Any, shapes: dict[str, tuple[int, ...]]) -> str | None:
         match = _MODULE.match(path)
         if not match:
             continue
-        module = re.sub(r"\._openvino_orig_(weight|bias)$", "", match[1])
-        kinds = ("bias",) if match[1].endswith("bias") else ("weight", "bias")
-        for name in [match[1], *(f"{module}.{kind}" for kind in kinds)]:
+        own = _join(traced, match[1])
+        module = re.sub(r"\._openvino_orig_(weight|bias)$", "", own)
+        kinds = ("bias",) if own.endswith("bias") else ("weight", "bias")
+        for name in [own, *(f"{module}.{kind}" for kind in kinds)]:
             if name in shapes and math.prod(shapes[name]) == elements:
                 return name
     return None
 
 
-def _part(node: Any, modules: set[str]) -> str | None:
+def _part(node: Any, modules: set[str], traced: str) -> str | None:
     """Return the module whose parameter this constant is a part of (a split that was folded), if it is a matrix at least."""
     match = _MODULE.match(node.get_friendly_name())
-    return match[1] if match and match[1] in modules and len(node.get_output_shape(0)) > 1 else None
+    module = _join(traced, match[1]) if match else None
+    return module if module in modules and len(node.get_output_shape(0)) > 1 else None
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _ends(path: str) -> list[int]:

@@ -69,6 +69,28 @@ CAPPED = {
 """Types that it exports only under transformers up to this version, which we have not looked at."""
 
 
+VISION = frozenset(["llava", "llava_next"])
+"""Types of images and text that optimum-intel 2.2.0 registers without a cap below transformers 5.5, that transformers
+implements, and whose IRs agree with torch (test_trace_vision.py)."""
+
+VISION_UNPROVEN = frozenset(["gemma3", "mistral3"])
+"""Such types that optimum-intel exports, but whose IRs we have not seen to agree with torch to 1e-3."""
+
+VISION_LIFTED = {"qwen2_vl": "5.0", "qwen2_5_vl": "5.0", "qwen3_vl": "5.0"}
+"""Such types whose cap we have looked at: test_trace_vision.py compares them with torch."""
+
+VISION_CAPPED = {
+    "got_ocr2": "4.57.6", "idefics3": "4.57.6", "llama4": "4.57.6", "llava_next_video": "4.57.6", "qwen3_5": "5.2.99",
+    "qwen3_5_moe": "5.2.99", "smolvlm": "4.57.6",
+}  # fmt: skip
+"""Such types that it exports only under transformers up to this version, which cannot be lifted or that we did not look at."""
+
+
+def sees(config: dict[str, Any]) -> bool:
+    """True if a checkpoint with this config.json takes images and text, and the trace engine makes several IRs of it."""
+    return config["model_type"] in VISION or config["model_type"] in VISION_LIFTED
+
+
 def supported(config: dict[str, Any]) -> str | None:
     """Return None if the trace engine can export a checkpoint with this config.json, else the reason as a sentence."""
     kind = config["model_type"]
@@ -78,8 +100,14 @@ def supported(config: dict[str, Any]) -> str | None:
         return f"The checkpoint is already quantised ({method}); take the original weights."
     if config.get("is_encoder_decoder"):
         return f"{kind} is an encoder-decoder, and only decoders can be exported."
-    if kind in SUPPORTED or kind in LIFTED:
+    if kind in SUPPORTED or kind in LIFTED or sees(config):
         return None
-    if kind in CAPPED:
-        return f"optimum-intel 2.2 exports {kind} only under transformers up to {CAPPED[kind]}."
-    return f"optimum-intel 2.2 has no text-generation export for {kind}."
+    if kind in VISION_UNPROVEN:
+        return f"the IRs that optimum-intel 2.2 makes of {kind} have not been seen to agree with torch."
+    cap = (CAPPED | VISION_CAPPED).get(kind)
+    if cap:
+        return f"optimum-intel 2.2 exports {kind} only under transformers up to {cap}."
+    wanted = "text-generation"
+    if "vision_config" in config:
+        wanted = "image-text-to-text"
+    return f"optimum-intel 2.2 has no {wanted} export for {kind}."

@@ -23,9 +23,9 @@ from ...core.errors import CheckpointError
 from ...core.manifest import FileDigest
 from ...core.progress import Progress, Task
 from ...quantize import integer
+from ..parallel import in_order
 from .ir_file import mark_decompression
 from .stored import BLOCK, Stored, blocks, encode, tail
-from .stream_write import in_order
 
 Array = npt.NDArray[Any]
 _CONST = re.compile(
@@ -69,14 +69,17 @@ def int8_errors(
     return errors
 
 
-def write(model: Any, weights: Weights, folder: Path, progress: Progress) -> FileDigest:
-    """Write openvino_model.xml and openvino_model.bin.
+def write(
+    model: Any, weights: Weights, folder: Path, progress: Progress, *, name: str = "openvino_model"
+) -> FileDigest:
+    """Write NAME.xml and NAME.bin.
 
     Args:
         model: its stand-ins are named after the parts of the stored weights.
         weights: what they stand for.
         folder: where to.
         progress: hears of the bytes.
+        name: of the two files.
 
     Returns:
         size and SHA-256 of the .bin.
@@ -89,7 +92,7 @@ def write(model: Any, weights: Weights, folder: Path, progress: Progress) -> Fil
 
     apply_fused_names_cleanup(model)
     model.set_rt_info(ov.get_version(), ["OpenVINO Runtime"])
-    path = folder / "openvino_model.xml"
+    path = folder / f"{name}.xml"
     ov.serialize(model, str(path), os.devnull)
     text = path.read_text("utf-8")
     nodes = list(_constants(model))
@@ -97,7 +100,7 @@ def write(model: Any, weights: Weights, folder: Path, progress: Progress) -> Fil
     if [unescape(place["name"], {"&quot;": '"'}) for place in places] != [node.get_friendly_name() for node in nodes]:
         raise AssertionError("the .xml lists other constants than the model")
     task = progress.task("Writing weights", sum(int(place["size"]) for place in places))
-    with (folder / "openvino_model.bin").open("w+b", buffering=0) as file:
+    with path.with_suffix(".bin").open("w+b", buffering=0) as file:
         out = _Bin(file, task)
         offsets = iter([out.constant(pieces) for pieces in _pieces(nodes, weights)])
         digest = FileDigest(size=out.size, sha256=out.digest.hexdigest())

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,12 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("size", "parameters", "tensors"),
-    [(geometry.GLM_EDGE_1_5B, 1_593_427_968, 227), (geometry.GLM_EDGE_4B, 4_327_984_128, 323)],
+    [
+        (geometry.GLM_EDGE_1_5B, 1_593_427_968, 227),
+        (geometry.GLM_EDGE_4B, 4_327_984_128, 323),
+        (geometry.GLM_EDGE_V_2B, 1_593_427_968 + 466_192_112, 227 + 447),
+        (geometry.GLM_EDGE_V_5B, 4_327_984_128 + 513_907_440, 323 + 447),
+    ],
 )
 def test_sizes_are_those_of_glm_edge(size, parameters, tensors):
     assert size.parameters() == parameters
@@ -69,6 +75,21 @@ def test_markers_lie_where_glm_edge_has_them(folder):
     assert ids[-1] == 4189
     assert max(ids[:-1]) < 4084
     assert tokenizer.decode(ids[:-1]) == text
+
+
+def test_one_that_sees_is_a_whole_checkpoint(tmp_path):
+    from edgeconv.models import glm_edge_v
+    from edgeconv.pipeline import Job, plan
+    from edgeconv.quantize.scheme import Request
+
+    tower = geometry.SIGLIP | {"hidden_size": 32, "image_size": 56, "intermediate_size": 48, "num_attention_heads": 2}
+    seeing = replace(SMALL, vision=tower | {"num_hidden_layers": 2})
+    folder = geometry.make(tmp_path / "v", seeing)
+    model = glm_edge_v.load(folder)  # refuses tensors that are missing, left over or of another shape
+    assert sum(p.numel() for p in model.parameters()) == seeing.parameters()
+    assert glm_edge_v.load_processor(folder).image_tokens == 6
+    planned = plan(Job(str(folder), Request("int4"), output=tmp_path / "ov"))
+    assert (planned.model_type, planned.parameters) == ("glm_edge_v", seeing.parameters())
 
 
 def test_same_seed_same_bits(folder, tmp_path):

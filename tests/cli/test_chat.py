@@ -1,20 +1,14 @@
 import io
-import os
-import pty
-import re
-import select
-import signal
-import subprocess
+import json
 import sys
-import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from edgeconv.validate.runtimes import openvino_genai
-from edgeconv.validate.runtimes.openvino_genai import Answer, Sampling
+from edgeconv.validate.runtimes import openvino_genai, openvino_vision_chat
+from edgeconv.validate.runtimes.answers import Answer, Sampling
 
 from .conftest import Command
 
@@ -52,11 +46,31 @@ class Echo:
         return Answer(self.text, "stop", 5, 2, 0.25, 40.0)
 
 
+class VisionEcho(Echo):
+    """It also says which pictures it was given, by their names."""
+
+    def ask(self, question: str, images: list[Path]) -> "VisionEcho":  # type: ignore[override]
+        self.text = question[::-1] + "".join(f" {path.name}" for path in images)
+        return self
+
+
 @pytest.fixture
 def echo(monkeypatch: pytest.MonkeyPatch) -> list[Echo]:
     Echo.made = []
     monkeypatch.setattr(openvino_genai, "Chat", Echo)
     return Echo.made
+
+
+@pytest.fixture
+def seeing(echo: list[Echo], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of a model that sees, with two pictures beside it."""
+    monkeypatch.setattr(openvino_vision_chat, "VisionChat", VisionEcho)
+    folder = tmp_path / "OUT"
+    folder.mkdir()
+    (folder / openvino_vision_chat.VISION_EMBEDDINGS).touch()
+    for name in ("a.png", "my b.png"):
+        Image.new("RGB", (8, 6)).save(tmp_path / name)
+    return folder
 
 
 def test_one_question(edgeconv: Command, echo: list[Echo]) -> None:
@@ -115,94 +129,103 @@ def test_a_folder_that_is_no_model(edgeconv: Command, tmp_path: Path) -> None:
     assert "not a converted chat model" in result.err
 
 
-class Terminal:
-    """A program on a terminal of its own."""
-
-    def __init__(self, program: str, *arguments: object) -> None:
-        self._master, slave = pty.openpty()
-        command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-        os.close(slave)
-        self._seen = ""
-
-    def wait_for(self, pattern: str) -> str:
-        """Read until the pattern appears; return what came before its end."""
-        found = self._look_for(pattern, 120)
-        assert found is not None, self._seen
-        return found
-
-    def interrupt_until(self, pattern: str) -> None:
-        """Press Ctrl-C until the pattern appears: one that falls between prompt and reading is lost to Python's input()."""
-        for _ in range(20):
-            self.process.send_signal(signal.SIGINT)
-            if self._look_for(pattern, 3) is not None:
-                return
-        raise AssertionError(self._seen)
-
-    def _look_for(self, pattern: str, seconds: float) -> str | None:
-        deadline = time.monotonic() + seconds
-        while not (match := re.search(pattern, self._seen)):
-            if time.monotonic() > deadline:
-                return None
-            if select.select([self._master], [], [], 0.2)[0]:
-                self._seen += os.read(self._master, 4096).decode("utf-8", "replace")
-        found, self._seen = self._seen[: match.end()], self._seen[match.end() :]
-        return found
-
-    def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def close(self) -> int:
-        code = self.process.wait(timeout=60)
-        os.close(self._master)
-        return code
+def test_pictures_go_with_the_first_question(
+    edgeconv: Command, seeing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("abc\ndef\n"))
+    result = edgeconv("chat", seeing, "--image", tmp_path / "a.png", "--image", tmp_path / "my b.png")
+    assert (result.code, result.out, result.err) == (0, "cba a.png my b.png\nfed\n", "")
 
 
-ENDLESS = """
-    from edgeconv.cli.main import main
-    from edgeconv.validate.runtimes.openvino_genai import Sampling
-    apply = Sampling.apply
-    def endless(self, config):
-        apply(self, config)
-        config.ignore_eos = True
-    Sampling.apply = endless
-    main()
-"""
+def test_a_line_can_add_a_picture(
+    edgeconv: Command, seeing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = f"abc\n/image {tmp_path}/a.png\n/image '{tmp_path}/my b.png'\ndef\nghi\n/help\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    result = edgeconv("chat", seeing)
+    assert result.out == "cba\nfed a.png my b.png\nihg\n"
+    assert "/image PATH" in result.err
 
 
-@pytest.mark.slow
-def test_a_conversation_at_a_terminal(converted: Path) -> None:
-    terminal = Terminal("from edgeconv.cli.main import main; main()", "chat", converted, "--temperature", "0")
-    terminal.wait_for("Ctrl-D leaves")
-    terminal.wait_for("> ")
-    terminal.type("日本的首都是哪里？\n")
-    assert "东京" in terminal.wait_for("\n> ")
-    terminal.interrupt_until("Ctrl-D leaves")  # at the prompt: a reminder, no end
-    terminal.wait_for("> ")
-    terminal.type("What is the capital of Italy?\n")
-    assert "Rome" in terminal.wait_for("\n> ")
-    terminal.type("\x04")
-    assert terminal.close() == 0
+def test_a_reset_drops_waiting_pictures(
+    edgeconv: Command, seeing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/reset\nabc\n"))
+    assert edgeconv("chat", seeing, "--image", tmp_path / "a.png").out == "cba\n"
 
 
-@pytest.mark.slow
-def test_ctrl_c_stops_the_answer_and_not_the_program(converted: Path) -> None:
-    terminal = Terminal(ENDLESS, "chat", converted, "--temperature", "0", "--max-new-tokens", "100000", "-v")
-    terminal.wait_for("\n> ")
-    terminal.type("What is 4 + 3?\n")
-    terminal.wait_for("= 7")
-    terminal.interrupt_until("interrupted]")
-    terminal.wait_for("\n> ")
-    terminal.type("/exit\n")
-    assert terminal.close() == 0
+def test_a_model_that_sees_also_talks_without_pictures(edgeconv: Command, seeing: Path, echo: list[Echo]) -> None:
+    assert edgeconv("chat", seeing, "--prompt", "abc").out == "cba\n"
+    assert [type(one) for one in echo] == [VisionEcho]
 
 
-@pytest.mark.slow
-def test_sigterm_while_an_answer_is_made(converted: Path) -> None:
-    terminal = Terminal(ENDLESS, "chat", converted, "--temperature", "0", "--max-new-tokens", "100000")
-    terminal.wait_for("\n> ")
-    terminal.type("What is 4 + 3?\n")
-    terminal.wait_for("= 7")
-    terminal.process.terminate()
-    terminal.wait_for("Terminated")
-    assert terminal.close() == 143
+@pytest.mark.parametrize("name", ["none.png", "OUT"])
+def test_pictures_are_looked_at_before_the_model_is_loaded(
+    edgeconv: Command, seeing: Path, echo: list[Echo], tmp_path: Path, name: str
+) -> None:
+    result = edgeconv("chat", seeing, "--prompt", "abc", "--image", tmp_path / name)
+    assert result.code == 2
+    assert name in result.err
+    assert not echo
+
+
+def test_a_bad_picture_among_the_lines_ends_the_program(
+    edgeconv: Command, seeing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/image none.png\nabc\n"))
+    result = edgeconv("chat", seeing)
+    assert (result.code, result.out) == (2, "")
+    assert "no picture none.png" in result.err
+
+
+@pytest.mark.parametrize("lines", ["/image\n", "/image   \n"])
+def test_a_picture_needs_a_path(edgeconv: Command, seeing: Path, monkeypatch: pytest.MonkeyPatch, lines: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    assert edgeconv("chat", seeing).code == 2
+
+
+def test_a_text_model_takes_no_pictures(
+    edgeconv: Command, seeing: Path, echo: list[Echo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, picture = tmp_path / "text", tmp_path / "a.png"
+    text.mkdir()
+    result = edgeconv("chat", text, "--image", picture, "--prompt", "abc")
+    assert result.code == 2
+    assert f"{text} takes no pictures" in result.err
+    assert not echo
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"/image {picture}\n/help\n"))
+    result = edgeconv("chat", text)
+    assert result.code == 2
+    assert "takes no pictures" in result.err
+
+
+def test_help_of_a_text_model_names_no_pictures(
+    edgeconv: Command, echo: list[Echo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/help\n"))
+    assert "/image" not in edgeconv("chat", "OUT").err
+
+
+def test_json_is_one_line_an_answer(
+    edgeconv: Command, seeing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("东京\ndef\n"))
+    result = edgeconv("chat", seeing, "--image", tmp_path / "a.png", "--json")
+    first, second = map(json.loads, result.out.splitlines())
+    assert first == {
+        "question": "东京",
+        "images": [str(tmp_path / "a.png")],
+        "text": "京东 a.png",
+        "finish": "stop",
+        "prompt_tokens": 5,
+        "tokens": 2,
+        "seconds_to_first": 0.25,
+        "tokens_per_second": 40.0,
+    }
+    assert (second["images"], second["text"]) == ([], "fed")
+    assert result.err == ""
+
+
+def test_an_error_as_json(edgeconv: Command, seeing: Path) -> None:
+    result = edgeconv("chat", seeing, "--image", "none.png", "--prompt", "x", "--json")
+    assert result.error["kind"] == "UsageError"

@@ -1,10 +1,17 @@
 import importlib.metadata
+import re
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ..hub import conftest as of_the_hub
+from ..hub.server import HubServer
 from .conftest import Command
+
+hub = of_the_hub.hub
 
 
 def test_a_sound_machine(edgeconv: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -99,3 +106,80 @@ def test_a_full_disk_is_a_warning(edgeconv: Command, monkeypatch: pytest.MonkeyP
     result = edgeconv("doctor")
     assert result.code == 0
     assert "warning: The disk of this folder has 1.0 GB free." in result.out
+
+
+@pytest.fixture
+def shards(tiny_vision_model: Callable[..., Path], hub: HubServer) -> dict[str, int]:
+    """A GLM-Edge-V on the Hub as org/name; the sizes of its shards."""
+    folder = tiny_vision_model(max_shard_size="600KB")
+    hub.add_repo("org/name", folder)
+    return {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
+
+
+def test_a_model_of_the_hub_is_told_by_its_headers(edgeconv: Command, hub: HubServer, shards: dict[str, int]) -> None:
+    result = edgeconv("doctor", "--model", "org/name", "--json")
+    assert result.code == 0, result.err
+    data = result.data
+    assert (data["source"], data["model_type"], data["ok"]) == ("org/name", "glm_edge_v", True)
+    assert data["bytes"] == sum(shards.values())
+    assert {row["status"] for row in data["rows"]} == {"ok", "assumed"}
+    asked = hub.asked(r"\.safetensors$")
+    assert {request.path.rsplit("/", 1)[-1] for request in asked} == set(shards)
+    assert all(request.headers["range"] == "bytes=0-65535" for request in asked)
+    assert len(hub.asked(r"/storage/")) == len(shards) > 1
+    assert not hub.asked(r"\.py$")
+
+
+def test_no_shard_is_kept(edgeconv: Command, hub: HubServer, shards: dict[str, int], tmp_path: Path) -> None:
+    assert edgeconv("doctor", "--model", "org/name@main").code == 0
+    kept = [path for path in (tmp_path / "hf").rglob("*") if path.is_file()]
+    assert any(path.name == "tokenizer.json" for path in kept)
+    assert not any(path.suffix == ".safetensors" for path in kept)
+    assert all(path.stat().st_size not in shards.values() for path in kept)
+
+
+def test_a_revision(edgeconv: Command, hub: HubServer, shards: dict[str, int]) -> None:
+    repo = hub.repos["org/name"]
+    good = repo.refs["main"]
+    repo.push({**repo.commits[good], "preprocessor_config.json": b"{}"}, "main")
+    wrong = edgeconv("doctor", "--model", "org/name", "--json")
+    assert (wrong.code, wrong.data["ok"], wrong.data["commit"]) == (1, False, repo.refs["main"])
+    sound = edgeconv("doctor", "--model", "org/name", "--revision", good, "--json")
+    assert (sound.code, sound.data["ok"], sound.data["commit"]) == (0, True, good)
+
+
+def test_what_a_person_sees_of_a_sound_model(edgeconv: Command, tiny_vision_model: Callable[..., Path]) -> None:
+    result = edgeconv("doctor", "--model", tiny_vision_model())
+    assert result.code == 0
+    assert "glm_edge_v, 0.7 M parameters, 1.31 MB of weights, of which none was read" in result.out
+    assert re.search(r"^ok +pictures: image tokens +6 <\|begin_of_image\|> a picture", result.out, re.MULTILINE)
+    assert (
+        "assumed: config: the adapter's GELU is exact: no config states it\n   because: the adapter's tensors"
+        in result.out
+    )
+    assert result.out.endswith("27 ok, 5 assumed, 0 wrong.\n")
+
+
+def test_what_a_person_sees_of_a_wrong_model(
+    edgeconv: Command, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_model("glm"), tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    result = edgeconv("doctor", "--model", folder)
+    assert result.code == 1
+    assert "wrong: template: chat template: none\n   hint: A base model" in result.out
+    assert result.out.endswith("1 wrong.\n")
+    assert result.err == ""
+
+
+def test_a_revision_needs_a_model(edgeconv: Command, tiny_model: Callable[..., Path]) -> None:
+    result = edgeconv("doctor", "--revision", "main", "--json")
+    assert (result.code, result.error["kind"]) == (2, "UsageError")
+    assert edgeconv("doctor", "--revision", "main", "--model", tiny_model("glm")).code == 2
+
+
+@pytest.mark.parametrize(("model", "code"), [("org/absent", 4), ("./absent", 1), ("not an id", 2)])
+def test_a_model_that_is_not_there(model: str, code: int, edgeconv: Command, hub: HubServer) -> None:
+    result = edgeconv("doctor", "--model", model, "--json")
+    assert result.code == code
+    assert result.error["hint"]

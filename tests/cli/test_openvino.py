@@ -17,7 +17,7 @@ def test_every_option_reaches_the_pipeline(edgeconv: Command, jobs: list[pipelin
     line = (
         "openvino --model org/name --precision int4 --group-size 64 --group-size-fallback adjust --ratio 0.8 --sym "
         "--backup-precision int8_sym --all-layers --revision v1 --force --trust-remote-code --engine trace "
-        "--compressor nncf --rope fused --local-files-only --output"
+        "--compressor nncf --rope fused --vision-precision int8 --local-files-only --output"
     )
     assert edgeconv(*line.split(), tmp_path / "out").code == 0
     assert jobs == [
@@ -31,6 +31,7 @@ def test_every_option_reaches_the_pipeline(edgeconv: Command, jobs: list[pipelin
             engine="trace",
             compressor="nncf",
             rope="fused",
+            vision_precision="int8",
             local_files_only=True,
         )
     ]

@@ -68,6 +68,15 @@ def test_a_budget_is_read_before_anything_else(edgeconv: Command, builtin_model:
 
 
 @pytest.mark.slow
+def test_a_suite_that_is_shorter_than_asked(edgeconv: Command, converted: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "short.txt"
+    suite.write_text("Only a few words of text are here.")
+    result = edgeconv("validate", converted, "--quick", "--suite", suite, "--max-tokens", "500", "--json")
+    assert result.code == 2
+    assert "500" in result.error["message"] or "450" in result.error["message"]
+
+
+@pytest.mark.slow
 def test_an_artefact_without_a_source_needs_a_reference(
     edgeconv: Command, converted: Path, builtin_model: Path, tmp_path: Path
 ) -> None:

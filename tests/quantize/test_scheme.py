@@ -7,7 +7,7 @@ import pytest
 from edgeconv.convert.families.glm import GLM_EDGE_INT4
 from edgeconv.core.errors import UsageError
 from edgeconv.quantize import scheme as s
-from edgeconv.quantize.scheme import Request, resolve
+from edgeconv.quantize.scheme import Request, resolve, resolve_vision
 
 
 def test_glm_edge_takes_its_makers_choice() -> None:
@@ -99,3 +99,28 @@ def test_nncf_refuses_them_indeed(request_: Request) -> None:
     with pytest.raises((nncf.ValidationError, nncf.ParameterNotSupportedError)):
         algorithm.check_user_compression_configuration(**options)
         WeightCompressionConfig(mode, request_.group_size if request_.group_size is not None else -1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "language", "mode", "by"),
+    [
+        (None, "int4", "fp16", "glm_edge_v"),
+        (None, "int8", "fp16", "glm_edge_v"),
+        (None, "bf16", "bf16", "user"),
+        (None, "fp32", "fp32", "user"),
+        ("int8", "int4", "int8_asym", "user"),
+        ("bf16", "int4", "bf16", "user"),
+        ("int8", "fp32", "int8_asym", "user"),
+    ],
+)
+def test_the_half_that_sees_follows_a_floating_language_half(
+    asked: str | None, language: str, mode: str, by: str
+) -> None:
+    made = resolve_vision(asked, resolve(Request(language)), "glm_edge_v")
+    assert (made.mode, made.chosen_by) == (mode, by)
+
+
+def test_a_vision_precision_of_four_bits_is_refused() -> None:
+    with pytest.raises(UsageError, match="int4") as caught:
+        resolve_vision("int4", resolve(Request("int4")), "glm_edge_v")
+    assert "fp16, int8, bf16, fp32" in caught.value.hint

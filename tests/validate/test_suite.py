@@ -22,7 +22,8 @@ def tokenizer(builtin_model: Path) -> Any:
 
 def test_the_built_in_suite_is_what_its_sources_say() -> None:
     sources = json.loads((DATA / "SOURCES.json").read_text("utf-8"))
-    texts = {path.name for path in DATA.iterdir()} - {"SOURCES.json", "LICENSES.txt"}
+    files = {path.relative_to(DATA).as_posix() for path in DATA.rglob("*") if path.is_file()}
+    texts = files - {"SOURCES.json", "LICENSES.txt"}
     assert set(sources) == texts
     for name, source in sources.items():
         content = (DATA / name).read_bytes()
@@ -42,6 +43,30 @@ def test_the_built_in_suite_has_every_kind_and_is_always_the_same() -> None:
     assert 8 <= len(suite.prompts) <= 12
     assert all(prompt[-1].role == "user" for prompt in suite.prompts)
     assert load().digest == suite.digest
+
+
+def test_the_built_in_pictures_come_in_every_form() -> None:
+    from PIL import Image
+
+    shown = [Image.open(picture.path) for picture in load().pictures]
+    assert {image.mode for image in shown} >= {"RGB", "L", "RGBA"}
+    assert any(image.getexif().get(0x0112, 1) != 1 for image in shown)
+    assert any(image.width > 1.5 * image.height for image in shown)
+    assert any(image.height > 1.5 * image.width for image in shown)
+    assert min(image.width for image in shown) < 64 < 1024 < max(image.width for image in shown)
+
+
+def test_pictures_of_ones_own(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine.png")
+    entry = "suite: 1\ndocuments: [{name: a, kind: text, text: some text}]\n"
+    (tmp_path / "s.yaml").write_text(entry + 'pictures: [{file: mine.png, question: "What?"}]\n')
+    (picture,) = load(tmp_path / "s.yaml").pictures
+    assert (picture.name, picture.question) == ("mine", "What?")
+    (tmp_path / "s.yaml").write_text(entry + 'pictures: [{file: other.png, question: "What?"}]\n')
+    with pytest.raises(UsageError, match=r"other\.png"):
+        load(tmp_path / "s.yaml")
 
 
 def test_cutting_loses_nothing_and_keeps_paragraphs_whole(tmp_path: Path) -> None:

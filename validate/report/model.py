@@ -10,8 +10,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Status = Literal["passed", "failed", "skipped"]
-RungName = Literal["structure", "template", "tokens", "logits", "decode", "generation"]
-ComparisonName = Literal["noise_floor", "conversion", "quantisation", "runtime", "long_context"]
+RungName = Literal[
+    "structure", "template", "tokens", "logits", "decode", "generation", "pixels", "vision", "merged", "captions"
+]
+ComparisonName = Literal[
+    "noise_floor", "conversion", "quantisation", "runtime", "long_context", "picture_conversion", "picture_quantisation"
+]
 
 
 class _Model(BaseModel):
@@ -140,7 +144,7 @@ class Subject(_Model):
 
 
 class Report(_Model):
-    """The whole of parity.json. `first_failed` names the first rung that failed, or "budget"."""
+    """The whole of parity.json. `first_failed` names the first rung that failed, or "budget"; `sees`: it takes pictures."""
 
     report: Literal[1] = 1
     verdict: Literal["passed", "failed"]
@@ -156,3 +160,4 @@ class Report(_Model):
     notes: list[str] = []
     seconds: dict[str, float] = {}
     versions: dict[str, str] = {}
+    sees: bool = False

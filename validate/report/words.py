@@ -52,13 +52,20 @@ RUNG_TITLES: dict[RungName, str] = {
     "logits": "Logits at every position",
     "decode": "Cached decoding",
     "generation": "Generations",
+    "pixels": "Pixels",
+    "vision": "Vision tower",
+    "merged": "Pictures among words",
+    "captions": "Captions",
 }
+SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
 COMPARISON_TITLES: dict[ComparisonName, str] = {
     "conversion": "Conversion error",
     "quantisation": "Quantisation error",
     "runtime": "Runtime error",
     "noise_floor": "Noise floor",
     "long_context": "Long context",
+    "picture_conversion": "Conversion error, pictures",
+    "picture_quantisation": "Quantisation error, pictures",
 }
 COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
     "conversion": "Does the artefact compute what its own stored weights say?",
@@ -66,6 +73,8 @@ COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
     "runtime": "What do the device's default approximations add?",
     "noise_floor": "How far is the reference from itself in float32?",
     "long_context": "Does it hold far beyond the lengths of the suite?",
+    "picture_conversion": "Does it compute what its weights say where it speaks of a picture?",
+    "picture_quantisation": "What do fewer bits cost where it speaks of a picture?",
 }
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
@@ -155,7 +164,8 @@ def rungs(report: Report) -> Iterator[tuple[RungName, Rung | None]]:
     """Every rung of the ladder in its order; None for one that left no result, which is never a pass."""
     found = {rung.name: rung for rung in report.rungs}
     for name in RUNGS:
-        yield name, found.get(name)
+        if report.sees or name not in SEEING:
+            yield name, found.get(name)
 
 
 def comparison(report: Report, name: ComparisonName) -> Comparison | None:

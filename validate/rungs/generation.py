@@ -60,7 +60,7 @@ def pairs(
         head: of the reference.
         states: the reference's final hidden states over each answer's ids.
         decode: ids to text.
-        noise: max |Δlogit| of bfloat16 alone; a gap below it is a near tie.
+        noise: what bfloat16 alone does to the difference of two logits; a gap below it is a near tie.
     """
     found = []
     for answer, hidden in zip(answers, states, strict=True):

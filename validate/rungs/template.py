@@ -15,9 +15,10 @@ from ...convert.checkpoint import Checkpoint
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
+from ..tokenizer import in_parts
 from . import tokenizer_pair
 
-Conversation = list[dict[str, str]]
+Conversation = list[dict[str, Any]]
 Render = Callable[[Conversation, bool], str]
 
 
@@ -50,29 +51,31 @@ CONVERSATIONS: dict[str, Conversation] = {
 }
 
 
-def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
+def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bool = False) -> Rung:
     """Compare the rendered prompts.
 
     Args:
         folder: the artefact.
         checkpoint: the reference.
         progress: hears of the conversations.
+        parts: the template wants content as a list of parts, among them pictures.
     """
+    conversations = _with_pictures() if parts else CONVERSATIONS
     started = time.perf_counter()
     status, summary, compared = "failed", "", 0
     failures: list[str] = []
     try:
         reference = tokenizer_pair.of_transformers(checkpoint.folder)
-        renderers, failures = _renderers(folder, bool(reference.chat_template))
+        renderers, failures = _renderers(folder, bool(reference.chat_template), parts=parts)
         if not (reference.chat_template or renderers or failures):
             status, summary = "skipped", "Neither the checkpoint nor the artefact has a chat template."
         elif not failures:
-            failures, compared = _compare(_of_transformers(reference), renderers, progress)
+            failures, compared = _compare(_of_transformers(reference), renderers, conversations, progress)
     except EdgeconvError as error:
         failures = [error.message]
     if not summary:
         status = "failed" if failures else "passed"
-        summary = f"{compared} prompts of {len(CONVERSATIONS)} conversations are equal."
+        summary = f"{compared} prompts of {len(conversations)} conversations are equal."
         if failures:
             summary = f"{len(failures)} differences in {compared} rendered prompts." if compared else failures[0]
     return Rung(
@@ -85,10 +88,14 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
     )
 
 
-def _renderers(folder: Path, expected: bool) -> tuple[dict[str, Render], list[str]]:
+def _renderers(folder: Path, expected: bool, *, parts: bool) -> tuple[dict[str, Render], list[str]]:
     """Return what renders on the artefact's side, and the failures of templates that are there on one side only."""
-    files, genai = tokenizer_pair.of_transformers(folder), tokenizer_pair.of_genai(folder)
-    present = {"the artefact's files": bool(files.chat_template), "openvino_genai": bool(genai.chat_template)}
+    files = tokenizer_pair.of_transformers(folder)
+    # openvino_genai, which does not run such an artefact, cannot render `range` either
+    genai = None if parts else tokenizer_pair.of_genai(folder)
+    present = {"the artefact's files": bool(files.chat_template)}
+    if genai:
+        present["openvino_genai"] = bool(genai.chat_template)
     failures = []
     for where, has in present.items():
         if expected and not has:
@@ -97,13 +104,26 @@ def _renderers(folder: Path, expected: bool) -> tuple[dict[str, Render], list[st
             failures.append(f"{where[0].upper() + where[1:]} has a chat template, the checkpoint has none.")
     if failures or not expected:
         return {}, failures
-    return {"the artefact's files": _of_transformers(files), "openvino_genai": _of_genai(genai)}, []
+    renderers = {"the artefact's files": _of_transformers(files)}
+    return renderers | ({"openvino_genai": _of_genai(genai)} if genai else {}), []
 
 
-def _compare(reference: Render, renderers: dict[str, Render], progress: Progress) -> tuple[list[str], int]:
-    task = progress.task("Rendering prompts", len(CONVERSATIONS))
+def _with_pictures() -> dict[str, Conversation]:
+    """The same conversations in parts, and some with pictures."""
+    found = {name: [in_parts(turn) for turn in turns] for name, turns in CONVERSATIONS.items()}
+    picture, text = {"type": "image"}, {"type": "text", "text": "What is it?"}
+    found["a picture"] = [{"role": "user", "content": [picture, text]}]
+    found["a picture after the words"] = [{"role": "user", "content": [text, picture]}]
+    found["two pictures"] = [{"role": "user", "content": [picture, picture, text]}]
+    return found
+
+
+def _compare(
+    reference: Render, renderers: dict[str, Render], conversations: dict[str, Conversation], progress: Progress
+) -> tuple[list[str], int]:
+    task = progress.task("Rendering prompts", len(conversations))
     failures, compared = [], 0
-    for name, conversation in CONVERSATIONS.items():
+    for name, conversation in conversations.items():
         for prompted in (True, False):
             wanted = _rendered(reference, conversation, prompted)
             for where, render in renderers.items():

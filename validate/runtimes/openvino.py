@@ -10,45 +10,50 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError
+from .. import irs
 
+Array = npt.NDArray[Any]
 ACCURATE = {"EXECUTION_MODE_HINT": "ACCURACY"}
 """Turns the device's approximations off: bf16 execution, u8 KV cache, dynamic quantisation."""
 
 
 class OpenVINORuntime:
-    """A stateful decoder IR compiled for one device."""
+    """A stateful decoder IR compiled for one device; that of a model that sees, with its table of embeddings."""
 
     def __init__(self, folder: Path, device: str = "CPU", *, accurate: bool = True) -> None:
-        """Compile. Raises ArtefactError if the IR does not open."""
-        import openvino as ov
-
+        """Compile. Raises ArtefactError if an IR does not open."""
         self.name = f"openvino {device}" + (", approximations off" if accurate else ", defaults")
-        try:
-            compiled = ov.Core().compile_model(folder / "openvino_model.xml", device, ACCURATE if accurate else {})
-        except RuntimeError as error:
-            first = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
-            raise ArtefactError(
-                f"{folder / 'openvino_model.xml'} does not open: {first}.", "Convert the checkpoint again."
-            ) from error
+        language, *others = irs.names(folder)
+        compiled = compile_ir(folder / language, device, accurate=accurate)
         self._request: Any = compiled.create_infer_request()
         self._inputs = {name for port in compiled.inputs for name in port.get_names()}
+        self._table: Any = compile_ir(folder / others[0], device, accurate=accurate) if others else None
 
-    def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[npt.NDArray[Any]]:
-        """Give the logits from an empty cache, `chunk` positions at a time."""
+    def logits(self, ids: Sequence[int], chunk: int | None = None, embeddings: Array | None = None) -> Iterator[Array]:
+        """Give the logits from an empty cache, `chunk` positions at a time.
+
+        Args:
+            ids: the tokens.
+            chunk: None: all at once.
+            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a model that sees.
+        """
         self._request.reset_state()
         step = chunk or len(ids)
         for start in range(0, len(ids), step):
-            yield self._infer(ids[start : start + step], start)
+            part = slice(start, start + step)
+            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part])
 
-    def decode(self, ids: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+    def decode(self, ids: Sequence[int]) -> Iterator[Array]:
         """Give the logits one token at a time."""
         return self.logits(ids, 1)
 
-    def generate(self, ids: Sequence[int], count: int, stop: Sequence[int]) -> list[int]:
-        """Continue greedily."""
+    def generate(
+        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: Array | None = None
+    ) -> list[int]:
+        """Continue greedily; `embeddings` as in `logits`."""
         self._request.reset_state()
         made: list[int] = []
-        logits, position = self._infer(ids, 0), len(ids)
+        logits, position = self._infer(ids, 0, embeddings), len(ids)
         while len(made) < count:
             made.append(int(logits[-1].argmax()))
             if made[-1] in stop:
@@ -57,17 +62,37 @@ class OpenVINORuntime:
             position += 1
         return made
 
-    def close(self) -> None:
-        """Drop the compiled model."""
-        self._request = None
+    def embed(self, ids: Sequence[int]) -> Array:
+        """Look tokens up in the table of a model that sees: float32 [n, hidden]."""
+        result = self._table(np.array([list(ids)], np.int64))
+        rows: Array = result[0][0].copy()
+        return rows
 
-    def _infer(self, ids: Sequence[int], past: int) -> npt.NDArray[Any]:
+    def close(self) -> None:
+        """Drop the compiled models."""
+        self._request = self._table = None
+
+    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None) -> Array:
         feed: dict[str, Any] = {
-            "input_ids": np.array([list(ids)], np.int64),
             "attention_mask": np.ones((1, past + len(ids)), np.int64),
             "position_ids": np.arange(past, past + len(ids), dtype=np.int64)[None],
             "beam_idx": np.zeros(1, np.int32),
         }
+        if self._table is None:
+            feed["input_ids"] = np.array([list(ids)], np.int64)
+        else:
+            feed["inputs_embeds"] = (self.embed(ids) if embeddings is None else embeddings)[None]
         result = self._request.infer({name: value for name, value in feed.items() if name in self._inputs})
-        logits: npt.NDArray[Any] = result["logits"][0].copy()
+        logits: Array = result["logits"][0].copy()
         return logits
+
+
+def compile_ir(xml: Path, device: str, *, accurate: bool) -> Any:
+    """Compile one IR. Raises ArtefactError."""
+    import openvino as ov
+
+    try:
+        return ov.Core().compile_model(xml, device, ACCURATE if accurate else {})
+    except RuntimeError as error:
+        first = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
+        raise ArtefactError(f"{xml} does not open: {first}.", "Convert the checkpoint again.") from error

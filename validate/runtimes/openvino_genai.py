@@ -1,143 +1,47 @@
 """Chat with a converted model in `openvino_genai.LLMPipeline`, the runtime that most users of the IR will run.
 
-Generation runs in a thread of its own. The pipeline calls its streamer from C++ threads, swallows what the streamer
-raises, and holds the calling thread until it is done; a Ctrl-C would wait for the whole answer.
+The pipeline calls its streamer from C++ threads, swallows what the streamer raises, and holds the calling thread until
+it is done.
 """
 
 from __future__ import annotations
 
-import queue
-import secrets
-import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from ...core.errors import ArtefactError, UsageError
+from ...core.errors import ArtefactError
+from .answers import Answer, Generation, Sampling, cannot_load, check_device
+
+__all__ = ["Answer", "Chat", "LLMGeneration", "Sampling"]
 
 _NEEDED = ("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml")
-_META_DEVICES = ("AUTO", "HETERO", "MULTI", "BATCH")
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen; None leaves a value to the artefact's generation_config.json.
-
-    A temperature of 0 is greedy decoding. A seed of None draws a new one for every conversation.
-
-    Raises:
-        UsageError: a value outside its range.
-    """
-
-    max_new_tokens: int = 512
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    repetition_penalty: float | None = None
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "--max-new-tokens must be at least 1": self.max_new_tokens >= 1,
-            "--temperature must not be negative": self.temperature is None or self.temperature >= 0,
-            "--top-p must be above 0 and at most 1": self.top_p is None or 0 < self.top_p <= 1,
-            "--top-k must be at least 1": self.top_k is None or self.top_k >= 1,
-            "--repetition-penalty must be above 0": self.repetition_penalty is None or self.repetition_penalty > 0,
-            "--seed must not be negative": self.seed is None or self.seed >= 0,
-        }
-        for rule, kept in ranges.items():
-            if not kept:
-                raise UsageError(f"{rule}.")
-
-    def apply(self, config: Any) -> None:
-        """Write these choices into an `openvino_genai.GenerationConfig`."""
-        config.max_new_tokens = self.max_new_tokens
-        if self.temperature == 0:
-            config.do_sample = False
-        elif (self.temperature, self.top_p, self.top_k) != (None, None, None):
-            config.do_sample = True
-        values = {"top_p": self.top_p, "top_k": self.top_k, "repetition_penalty": self.repetition_penalty}
-        values["temperature"] = self.temperature or None
-        for name, value in values.items():
-            if value is not None:
-                setattr(config, name, value)
-        config.rng_seed = secrets.randbits(32) if self.seed is None else self.seed
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one question. `finish` is "stop", "length" or "interrupted"; speeds are tokens per second."""
-
-    text: str
-    finish: str
-    prompt_tokens: int
-    tokens: int
-    seconds_to_first: float
-    tokens_per_second: float
-
-
-class Generation:
-    """One answer while it is being made: iterate for the pieces of text, then ask `answer()`.
-
-    Use it as a context manager: leaving it stops the generation and waits for its thread.
-    """
+class LLMGeneration(Generation):
+    """One answer of an `openvino_genai` pipeline while it is being made."""
 
     def __init__(self, pipeline: Any, history: Any, config: Any) -> None:
-        self._history = history
-        self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._shown: list[str] = []
-        self._cancelled = threading.Event()
+        super().__init__()
+        self._pipeline, self._history, self._config = pipeline, history, config
         self._result: Any = None
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._generate, args=(pipeline, config), daemon=True)
 
-    def _generate(self, pipeline: Any, config: Any) -> None:
+    def _generate(self) -> None:
         from openvino_genai import StreamingStatus
 
         def stream(piece: str) -> Any:
-            self._shown.append(piece)
-            self._pieces.put(piece)
+            self._show(piece)
             return StreamingStatus.STOP if self._cancelled.is_set() else StreamingStatus.RUNNING
 
-        try:
-            self._result = pipeline.generate(self._history, config, stream)
-        except BaseException as error:  # noqa: BLE001 - carried to the thread that asks for the answer
-            self._failure = error
-        finally:
-            self._pieces.put(None)
+        self._result = self._pipeline.generate(self._history, self._config, stream)
 
-    def __enter__(self) -> Generation:
-        self._thread.start()
-        return self
+    def _forget(self) -> None:
+        self._history.pop()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._thread.is_alive():
-            self.cancel()
-        self._thread.join()
-
-    def __iter__(self) -> Iterator[str]:
-        while (piece := self._pieces.get()) is not None:
-            yield piece
-
-    def cancel(self) -> None:
-        """Ask for an end after the token that is being made."""
-        self._cancelled.set()
-
-    def answer(self) -> Answer:
-        """Wait for the end and return the whole answer; the conversation then holds it too.
-
-        Raises:
-            ArtefactError: the runtime failed.
-        """
-        self._thread.join()
-        if self._failure is not None:
-            self._history.pop()  # the question that has no answer
-            raise ArtefactError(f"The generation failed: {_reason(self._failure)}.") from self._failure
-        interrupted, metrics = self._cancelled.is_set(), self._result.perf_metrics
+    def _finish(self, shown: str, interrupted: bool) -> Answer:
+        metrics = self._result.perf_metrics
         # The pipeline makes one more token after it is told to stop; the conversation holds what the user has seen.
-        text = "".join(self._shown) if interrupted else self._result.texts[0]
+        text = shown if interrupted else self._result.texts[0]
         self._history.append({"role": "assistant", "content": text})
         return Answer(
             text=text,
@@ -175,14 +79,11 @@ class Chat:
             )
         import openvino_genai
 
-        _check_device(device)
+        check_device(device)
         try:
             self._pipeline = openvino_genai.LLMPipeline(folder, device, **(properties or {}))
         except RuntimeError as error:
-            raise ArtefactError(
-                f"{folder} cannot be loaded on {device}: {_reason(error)}.",
-                f"`edgeconv inspect {folder}` says whether it is whole.",
-            ) from error
+            raise cannot_load(folder, device, error) from error
         if not self._pipeline.get_tokenizer().chat_template:
             raise ArtefactError(
                 f"{folder} has no chat template: its checkpoint is a base model, or lost the template.",
@@ -201,10 +102,10 @@ class Chat:
         if self._system:
             self._history.append({"role": "system", "content": self._system})
 
-    def ask(self, question: str) -> Generation:
+    def ask(self, question: str) -> LLMGeneration:
         """Add a question to the conversation and return its answer in the making."""
         self._history.append({"role": "user", "content": question})
-        return Generation(self._pipeline, self._history, self._config)
+        return LLMGeneration(self._pipeline, self._history, self._config)
 
     def reply(self, question: str) -> Answer:
         """Ask and wait for the whole answer."""
@@ -216,17 +117,3 @@ class Chat:
         """The conversation so far, as role and content."""
         messages: list[dict[str, str]] = self._history.get_messages()
         return messages
-
-
-def _check_device(device: str) -> None:
-    import openvino
-
-    known = {name.partition(".")[0] for name in openvino.Core().available_devices}
-    if device.partition(":")[0].partition(".")[0] not in {*known, *_META_DEVICES}:
-        raise UsageError(f"There is no device {device} here.", f"OpenVINO sees: {', '.join(sorted(known))}.")
-
-
-def _reason(error: BaseException) -> str:
-    """The last line of an OpenVINO message: the ones before it name the C++ file that complains."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__

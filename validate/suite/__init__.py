@@ -2,6 +2,6 @@
 
 from .encode import EncodedDocument, encode, require
 from .files import load
-from .model import Document, Message, Suite
+from .model import Document, Message, Picture, Suite
 
-__all__ = ["Document", "EncodedDocument", "Message", "Suite", "encode", "load", "require"]
+__all__ = ["Document", "EncodedDocument", "Message", "Picture", "Suite", "encode", "load", "require"]

@@ -10,6 +10,8 @@ suite.yaml:
       - {name: greeting, kind: chat, messages: [{role: user, content: Hi}, {role: assistant, content: Hello!}]}
       - {name: chats, kind: chat, file: chats.jsonl}                  # one document a line
     prompts: prompts.jsonl         # optional: a JSONL of {"messages": […]}, or such a list; the built-in ones without it
+    pictures:                      # optional, for models that see; the built-in ones without it
+      - {file: photo.jpg, question: "What is in the picture?"}
 
 Files are relative to the .yaml and stay in its folder. A key that is not listed here is refused.
 
@@ -26,8 +28,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ...core.digest import sha256_file
 from ...core.errors import UsageError
-from .model import Document, Kind, Message, Suite
+from .model import Document, Kind, Message, Picture, Suite
 
 BUILTIN = Path(__file__).parent / "suite.yaml"
 DOCUMENT_BYTES = 2000
@@ -46,12 +49,19 @@ class _Entry(BaseModel):
     file: str | None = None
 
 
+class _PictureEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    file: str = Field(min_length=1)
+    question: str = Field(min_length=1)
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
     suite: Literal[1]
     name: str | None = None
     documents: list[_Entry] = Field(min_length=1)
     prompts: str | list[list[Message]] | None = None
+    pictures: list[_PictureEntry] | None = None
 
 
 def load(path: Path | None = None) -> Suite:
@@ -88,21 +98,33 @@ def _from_yaml(path: Path) -> Suite:
         name=content.name or path.stem,
         documents=tuple(documents),
         prompts=tuple(prompts) if content.prompts is not None else load().prompts,
+        pictures=_pictures(path, content.pictures) if content.pictures is not None else load().pictures,
     )
+
+
+def _pictures(path: Path, entries: list[_PictureEntry]) -> tuple[Picture, ...]:
+    found = []
+    for entry in entries:
+        file = _beside(path, entry.file, "pictures")
+        if not file.is_file():
+            raise UsageError(f"{path}: pictures: there is no file {file}.", "Check the path.")
+        found.append(Picture(name=file.stem, question=entry.question, sha256=sha256_file(file), path=file))
+    return tuple(found)
 
 
 def _from_text(path: Path) -> Suite:
     documents = tuple(_cut(path.stem, "text", "", _read(path)))
     if not documents:
         raise UsageError(f"{path} is empty.", "A suite needs text to measure on.")
-    return Suite(name=path.stem, documents=documents, prompts=load().prompts)
+    return Suite(name=path.stem, documents=documents, prompts=load().prompts, pictures=load().pictures)
 
 
 def _from_jsonl(path: Path) -> Suite:
     documents = tuple(_lines(path, path.stem))
     chats = [document.messages for document in documents if document.messages]
     prompts = tuple(prompt for messages in chats[:_MAX_PROMPTS] if (prompt := _question(messages)))
-    return Suite(name=path.stem, documents=documents, prompts=prompts or load().prompts)
+    builtin = load()
+    return Suite(name=path.stem, documents=documents, prompts=prompts or builtin.prompts, pictures=builtin.pictures)
 
 
 def _question(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["text", "chat", "code"]
 
@@ -44,12 +45,22 @@ class Document(_Model):
         return self
 
 
+class Picture(_Model):
+    """A picture and what is asked of it; only a model that sees needs them. `sha256` is that of the file."""
+
+    name: str
+    question: str
+    sha256: str
+    path: Path = Field(exclude=True)
+
+
 class Suite(_Model):
     """A whole suite. Loading it has checked that nothing in it is empty."""
 
     name: str
     documents: tuple[Document, ...]
     prompts: tuple[tuple[Message, ...], ...]
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -16,16 +16,17 @@ import numpy.typing as npt
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
+from ...convert.families import glm_edge_v
 from ...convert.families.decoder import NotExpressible
 from ...convert.openvino import stream
 from ...core.errors import ArtefactError
 from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...quantize.integer import to_float32
+from .. import irs
 from . import match
 from .constant import StoredWeight, find
 
 Array = npt.NDArray[Any]
-XML = "openvino_model.xml"
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class Match:
 
 
 class ArtefactWeights:
-    """An IR's weights by the checkpoint's names.
+    """The weights of an artefact's IRs by the checkpoint's names.
 
     Attributes:
         folder: the artefact.
-        model: the graph, as `openvino.Core().read_model` gave it; its constants are views of the mapped .bin.
+        model: the graph that generates, as `openvino.Core().read_model` gave it; its constants are views of the mapped .bin.
         matched: tensor's name → the weights that hold it, mostly one.
         unmatched_artefact: weights of the graph that hold no tensor of the checkpoint (tables of frequencies, for one).
         unmatched_checkpoint: tensors that no weight of the graph holds. The export may have folded them away, as it does with
@@ -82,18 +83,19 @@ class ArtefactWeights:
     """
 
     def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
-        """Open an IR.
+        """Open the IRs.
 
         Raises:
-            ArtefactError: openvino cannot read it, or the .bin is missing or too short.
+            ArtefactError: openvino cannot read one, or its .bin is missing or too short.
         """
         self.folder = folder
         self._checkpoint = checkpoint
-        self.model = _read(folder / XML)
+        self._models = [_read(folder / name) for name in irs.names(folder)]
+        self.model = self._models[0]
         self._orders = _row_orders(folder, checkpoint)
         self.matched: dict[str, tuple[Match, ...]] = {}
         self.unmatched_artefact: list[StoredWeight] = []
-        self._match(find(self.model))
+        self._match([stored for model in self._models for stored in find(model)])
         self.unmatched_checkpoint = self._left_over()
 
     def tensor(self, name: str) -> Array:
@@ -135,7 +137,8 @@ class ArtefactWeights:
         names = self._checkpoint.names - set(self.matched)
         if self._checkpoint.config.get("tie_word_embeddings") and "model.embed_tokens.weight" in self.matched:
             names.discard("lm_head.weight")
-        return sorted(n for n in names if not any(fnmatch.fnmatch(n, pattern) for pattern in stream.UNUSED))
+        unread = (*stream.UNUSED, *glm_edge_v.ALLOWED)
+        return sorted(n for n in names if not any(fnmatch.fnmatch(n, pattern) for pattern in unread))
 
 
 def _read(xml: Path) -> Any:

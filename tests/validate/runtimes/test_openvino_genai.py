@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from edgeconv.core.errors import ArtefactError, UsageError
-from edgeconv.validate.runtimes.openvino_genai import Chat, Generation, Sampling
+from edgeconv.validate.runtimes.openvino_genai import Chat, LLMGeneration, Sampling
 
 GREEDY = Sampling(max_new_tokens=64, temperature=0)
 
@@ -69,7 +69,7 @@ def test_a_failure_in_the_runtime_is_an_error_and_the_question_is_forgotten() ->
 
     history = openvino_genai.ChatHistory()
     history.append({"role": "user", "content": "hello"})
-    with Generation(Broken(), history, None) as generation, pytest.raises(ArtefactError, match="The cache is full"):
+    with LLMGeneration(Broken(), history, None) as generation, pytest.raises(ArtefactError, match="The cache is full"):
         assert list(generation) == []
         generation.answer()
     assert history.get_messages() == []

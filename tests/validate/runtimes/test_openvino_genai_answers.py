@@ -87,7 +87,7 @@ def test_an_answer_can_be_stopped_and_the_conversation_goes_on(converted: Path) 
     assert chat.reply("What is 4 + 3?").finish == "stop"
 
 
-def test_leaving_early_stops_the_generation(converted: Path) -> None:
+def test_leaving_early_stops_the_generation_and_forgets_the_question(converted: Path) -> None:
     chat = Chat(converted, sampling=Sampling(max_new_tokens=100_000, temperature=0))
     chat._config.ignore_eos = True
     generation = chat.ask("What is 4 + 3?")
@@ -95,6 +95,7 @@ def test_leaving_early_stops_the_generation(converted: Path) -> None:
         next(iter(generation))
         raise KeyboardInterrupt
     assert not generation._thread.is_alive()
+    assert chat.messages == []
 
 
 def test_properties_reach_the_runtime(converted: Path) -> None:

@@ -1,0 +1,146 @@
+"""Which IRs a checkpoint becomes, and which tensors each of them holds.
+
+A text model is one IR. A model that sees is three, named as optimum-intel names them: the language half, which begins at the
+embeddings; the table of embeddings; and tower with adapter. A tied table is the language half's head too, and then both hold it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ...quantize.assign import Assignment, Role, Weight, assign
+from ...quantize.scheme import Scheme, bits_of
+from ..checkpoint import Checkpoint
+from ..families.decoder import Decoder
+from ..families.glm_edge_v import Vision
+from . import stream_graph, stream_vision
+from .stored import Stored, store
+from .stream_graph import TABLE
+from .stream_ops import Weights
+
+TEXT = "openvino_model"
+LANGUAGE = "openvino_language_model"
+TEXT_EMBEDDINGS = "openvino_text_embeddings_model"
+VISION_EMBEDDINGS = "openvino_vision_embeddings_model"
+_LAST = "lm_head.weight"
+_LOOKED_UP = "embeddings.position_embedding.weight"
+"""The tower adds these to its patches; no layer multiplies by them, so nothing compresses them."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Ir:
+    """One IR: a graph, the tensors that it holds, and how they are stored.
+
+    Attributes:
+        name: of its two files, without the ending.
+        shapes: tensor → shape, in the order in which they lie in the .bin.
+        weights: those that the scheme compresses, in the order of the graph.
+        build: makes the graph (`openvino.Model`) around constants.
+        scheme: of its weights.
+        ignored: nodes of the graph that NNCF takes for weights although they are none.
+        generates: it holds the cache of keys and values.
+    """
+
+    name: str
+    shapes: Shapes
+    weights: list[Weight]
+    build: Callable[[Weights], Any]
+    scheme: Scheme
+    ignored: tuple[str, ...] = ()
+    generates: bool = False
+
+    @property
+    def xml(self) -> str:
+        """Name of the graph's file."""
+        return f"{self.name}.xml"
+
+    @property
+    def bin(self) -> str:
+        """Name of the weights' file."""
+        return f"{self.name}.bin"
+
+    def stored(
+        self, checkpoint: Checkpoint, table: dict[str, Assignment], orders: dict[str, Any] | None = None
+    ) -> list[Stored]:
+        """Say how each tensor lies in the .bin; `table` is `assign`'s, `orders` permutes rows."""
+        return [
+            store(
+                name,
+                dtype=checkpoint.info(name).dtype,
+                shape=shape,
+                assignment=table.get(name, Assignment(None)),
+                precision=self.scheme.mode,
+                row_order=(orders or {}).get(name),
+            )
+            for name, shape in self.shapes.items()
+        ]
+
+    def predicted_size(self, checkpoint: Checkpoint) -> int:
+        """Return the bytes of the .bin, from shapes alone.
+
+        Which weights a ratio below 1 compresses further is not known yet: their number is, to within one weight.
+        """
+        table = assign(self.weights, self.scheme, lambda weight: float(weight.size))
+        if self.scheme.compresses and not self.scheme.exact:
+            return sum(w.size * bits_of(table[w.name].mode or "bf16") // 8 for w in self.weights)
+        return sum(s.size for s in self.stored(checkpoint, table))
+
+
+def cut(
+    decoder: Decoder, scheme: Scheme, vision: Vision | None = None, vision_scheme: Scheme | None = None
+) -> list[Ir]:
+    """Return the IRs of a checkpoint, the one that generates first."""
+    if vision is None or vision_scheme is None:
+        return [_text(decoder, scheme)]
+    return [_language(decoder, scheme), _text_embeddings(decoder, scheme), cut_vision(vision, vision_scheme)]
+
+
+def _text(decoder: Decoder, scheme: Scheme) -> Ir:
+    shapes = decoder.tensors()
+    build = partial(stream_graph.build, decoder)
+    return Ir(TEXT, shapes, _weights(shapes, decoder.tied), build, scheme, (stream_graph.ROTARY,), True)
+
+
+def _language(decoder: Decoder, scheme: Scheme) -> Ir:
+    """Without the lookup; a tied table is then an ordinary last layer."""
+    shapes = decoder.tensors()
+    table = shapes.pop(TABLE)
+    weights = _weights(shapes, tied=False)
+    if decoder.tied:
+        shapes[TABLE] = table
+        weights.append(Weight(TABLE, table, "matmul", is_last=True))
+    build = partial(stream_graph.build, decoder, from_embeds=True)
+    return Ir(LANGUAGE, shapes, weights, build, scheme, (stream_graph.ROTARY,), True)
+
+
+def _text_embeddings(decoder: Decoder, scheme: Scheme) -> Ir:
+    shapes = {TABLE: decoder.tensors()[TABLE]}
+    build = partial(stream_graph.build_embeddings, decoder)
+    return Ir(TEXT_EMBEDDINGS, shapes, _weights(shapes, tied=False), build, scheme)
+
+
+def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
+    """Return the IR of the half that sees alone."""
+    shapes = vision.tensors()
+    weights = []
+    for name, shape in shapes.items():
+        if len(shape) in (2, 4) and not name.endswith(_LOOKED_UP):
+            role: Role = "matmul" if len(shape) == 2 else "convolution"
+            weights.append(Weight(name, (shape[0], math.prod(shape[1:])), role))
+    return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_vision.build, vision), scheme)
+
+
+def _weights(shapes: Shapes, tied: bool) -> list[Weight]:
+    """The matrices among a decoder's tensors, each constant once."""
+    found = []
+    for name, shape in shapes.items():
+        if len(shape) == 2:
+            role: Role = "embedding" if name == TABLE else "matmul"
+            found.append(Weight(name, shape, role, name == _LAST or (tied and role == "embedding")))
+    return found

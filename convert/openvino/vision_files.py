@@ -1,0 +1,137 @@
+"""The small files around a model that sees: do they fit its tower, and what the artefact gets of them.
+
+A template with another number of placeholders, or pictures of another size, makes answers that look like answers. The
+conversion checks them before a weight is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import CheckpointError
+from ...models.glm_edge_v.facts import PLACEHOLDER
+from ..checkpoint import read_json
+from ..families.glm_edge_v import Vision
+
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
+ONE_PICTURE = [{"role": "user", "content": [{"type": "image"}]}]
+_STALE = "Template, tokenizer and config.json are of different models or revisions; download all files again."
+_CLASSES = {"image_processor_type": "GlmEdgeVImageProcessor", "processor_class": "GlmEdgeVProcessor"}
+
+
+def check(folder: Path, vision: Vision) -> list[str]:
+    """Check tokenizer, chat template and preprocessor_config.json against the tower.
+
+    Returns:
+        Sentences for the plan.
+
+    Raises:
+        CheckpointError: one of them belongs to another model.
+    """
+    _check_preprocessor(folder, vision)
+    _check_placeholder(folder, vision)
+    template = read_template(folder)
+    if template is None:
+        return [f"there is no chat template: a prompt must hold {vision.image_tokens} {PLACEHOLDER} for each picture"]
+    count = render(template, ONE_PICTURE).count(PLACEHOLDER)
+    if count != vision.image_tokens:
+        raise CheckpointError(
+            f"The chat template writes {count} {PLACEHOLDER} for a picture, but the tower makes {vision.image_tokens} rows "
+            f"({vision.image_size} px, patches of {vision.patch_size}).",
+            _STALE,
+        )
+    return []
+
+
+def preprocessor(source: Path) -> dict[str, Any]:
+    """Return the artefact's preprocessor_config.json: the checkpoint's, with every default stated and no remote code."""
+    from ...models.glm_edge_v.pixels import Preprocess
+
+    stated = read_json(source / PREPROCESSOR)
+    rule = Preprocess.from_config(stated)
+    defaults = {
+        "do_convert_rgb": True, "do_resize": True, "do_pad": True, "do_rescale": True, "do_normalize": True,
+        "rescale_factor": rule.rescale_factor, "max_image_tiles": 1,
+    }  # fmt: skip
+    fixed = {"size": {"height": rule.size, "width": rule.size}, **_CLASSES}
+    return {**defaults, **{name: value for name, value in stated.items() if name != "auto_map"}, **fixed}
+
+
+def processor(source: Path, vision: Vision) -> dict[str, Any]:
+    """Return the artefact's processor_config.json, which says how many placeholders a picture has."""
+    path = source / PROCESSOR
+    stated = read_json(path) if path.is_file() else {}
+    stated.pop("auto_map", None)
+    return {**stated, "processor_class": _CLASSES["processor_class"], "image_tokens": vision.image_tokens}
+
+
+def read_template(folder: Path) -> str | None:
+    """Return a folder's chat template: from the file of its own, as transformers prefers it, or from tokenizer_config.json.
+
+    Raises:
+        CheckpointError: it is not a text.
+    """
+    alone = folder / "chat_template.jinja"
+    if alone.is_file():
+        return alone.read_text("utf-8")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        path = folder / name
+        template: Any = read_json(path).get("chat_template") if path.is_file() else None
+        if isinstance(template, list):  # several, by name
+            named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+            template = named.get("default")
+        if template is not None:
+            if not isinstance(template, str):
+                raise CheckpointError(f"The chat template in {name} is not a text.", "Download the file again.")
+            return template
+    return None
+
+
+def render(template: str, messages: list[dict[str, Any]]) -> str:
+    """Render a chat template in Jinja's sandbox, with transformers' settings.
+
+    Raises:
+        CheckpointError: it cannot be rendered.
+    """
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+
+    def refuse(message: str) -> None:
+        raise TemplateError(message)
+
+    environment.globals["raise_exception"] = refuse
+    try:
+        return environment.from_string(template).render(messages=messages, add_generation_prompt=True)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        raise CheckpointError(f"The chat template cannot be rendered for a picture: {error}.", _STALE) from error
+
+
+def _check_preprocessor(folder: Path, vision: Vision) -> None:
+    from ...models.glm_edge_v.pixels import Preprocess
+
+    size = Preprocess.from_folder(folder).size
+    if size != vision.image_size:
+        raise CheckpointError(
+            f"{PREPROCESSOR} makes pictures of {size} px, but the tower takes {vision.image_size}.",
+            "The two files are of different models or revisions; download both again.",
+        )
+
+
+def _check_placeholder(folder: Path, vision: Vision) -> None:
+    """The id in config.json is what a runtime looks for, the token is what the template writes."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder.name} has no tokenizer.json.", "Add the checkpoint's file.")
+    added = read_json(path).get("added_tokens")
+    ids = {t.get("content"): t.get("id") for t in added if isinstance(t, dict)} if isinstance(added, list) else {}
+    if ids.get(PLACEHOLDER) != vision.boi_token_id:
+        has = f"has the id {ids[PLACEHOLDER]}" if PLACEHOLDER in ids else "is not there"
+        raise CheckpointError(
+            f"config.json says that boi_token_id is {vision.boi_token_id}; in tokenizer.json {PLACEHOLDER} {has}.",
+            _STALE,
+        )

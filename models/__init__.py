@@ -1,0 +1,1 @@
+"""Model families that transformers does not have, written as its own are, so that nothing needs remote code."""

@@ -1,0 +1,23 @@
+"""A tiny random GLM-Edge-V, and what it becomes without any compression."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeconv import pipeline
+from edgeconv.core.progress import Silent
+from edgeconv.quantize.scheme import Request
+
+
+@pytest.fixture(scope="package")
+def checkpoint(tiny_vision_model: Callable[..., Path]) -> Path:
+    """Read-only."""
+    return tiny_vision_model()
+
+
+@pytest.fixture(scope="package")
+def artefact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In float32, so that it must do what torch does. Read-only."""
+    output = tmp_path_factory.mktemp("vision") / "fp32"
+    return pipeline.run(pipeline.Job(model=str(checkpoint), request=Request("fp32"), output=output), Silent()).path

@@ -1,0 +1,30 @@
+"""The IRs of an artefact: one of a text model, three of a model that sees, named as optimum-intel names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..convert.openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION_EMBEDDINGS
+from ..core.errors import ArtefactError
+
+SEEING = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
+
+
+def sees(folder: Path) -> bool:
+    """True if the artefact has an IR for pictures."""
+    return (folder / f"{VISION_EMBEDDINGS}.xml").is_file()
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """Return the files of the graphs, the one that generates first.
+
+    Raises:
+        ArtefactError: the folder holds no converted model.
+    """
+    if (folder / f"{TEXT}.xml").is_file():
+        return (f"{TEXT}.xml",)
+    if not (folder / f"{LANGUAGE}.xml").is_file():
+        raise ArtefactError(
+            f"{folder} holds neither {TEXT}.xml nor {LANGUAGE}.xml.", "Give a folder that `edgeconv openvino` wrote."
+        )
+    return tuple(f"{name}.xml" for name in SEEING)
