@@ -16,7 +16,9 @@ class Terminal:
 
     def __init__(self, program: str, *arguments: object) -> None:
         self._master, slave = pty.openpty()
-        command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
+        # a shell's background job ignores SIGINT, and so would all that it starts
+        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        command = [sys.executable, "-c", heard + textwrap.dedent(program), *map(str, arguments)]
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
         os.close(slave)
         self._seen = ""
@@ -24,7 +26,9 @@ class Terminal:
     def wait_for(self, pattern: str) -> str:
         """Read until the pattern appears; return what came before its end."""
         found = self._look_for(pattern, 120)
-        assert found is not None, self._seen
+        if found is None:
+            self.process.kill()
+            raise AssertionError(self._seen)
         return found
 
     def interrupt_until(self, pattern: str) -> None:
@@ -33,6 +37,7 @@ class Terminal:
             self.process.send_signal(signal.SIGINT)
             if self._look_for(pattern, 3) is not None:
                 return
+        self.process.kill()
         raise AssertionError(self._seen)
 
     def _look_for(self, pattern: str, seconds: float) -> str | None:
