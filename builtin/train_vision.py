@@ -32,13 +32,13 @@ from .vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, Seen, rounded
 from .vision_structure import make_model, save
 
 SEED = 77
-LOOKING, SPEAKING = 1500, 700
+LOOKING, SPEAKING = 1500, 900
 """Steps."""
 PICTURES = 24
 """A step."""
 LEARNING_RATE = 1e-3
-TEXT_SHARE = 0.4
-"""Of the learning rate, for the language model, which has learnt already."""
+LEARNT_SHARE = 0.4
+"""Of the learning rate, for what has learnt before: the language model, and the vision half once it speaks."""
 WARM_UP_STEPS = 50
 TEXT_EVERY, TEXT_SHAPE, TEXT_WEIGHT = 4, (8, 128), 0.5
 SCENE_WEIGHTS = (0.25, 0.25, 1.0, 0.25)
@@ -157,9 +157,9 @@ def learn_to_speak(model: Any, heads: Any, lessons: Lessons, text: Batches, watc
     """Train everything in place, with a batch of text every `TEXT_EVERY` steps."""
     import torch
 
-    fresh = [*model.model.vision.parameters(), *heads.parameters()]
+    seeing = [*model.model.vision.parameters(), *heads.parameters()]
     known = [p for name, p in model.named_parameters() if not name.startswith("model.vision.")]
-    optimiser = Optimiser([(TEXT_SHARE, known), (1.0, fresh)], steps)
+    optimiser = Optimiser([(LEARNT_SHARE, [*known, *seeing])], steps)
     rows, length = TEXT_SHAPE
     for step, (seen, ids, labels) in enumerate(islice(lessons.conversations(PICTURES), steps), 1):
         with torch.autocast("cpu", torch.bfloat16):

@@ -49,23 +49,23 @@ def doctor(
 
 
 def _examine_machine(out: Output) -> None:
+    from ..quantize.ggml.choose import describe
     from ..validate.environment import examine
 
     with out.working():
         environment = examine()
     fatal = any(problem.fatal for problem in environment.problems)
+    gguf = describe()
     if out.json:
-        out.data({**asdict(environment), "ok": not fatal})
+        out.data({**asdict(environment), "gguf_quantiser": gguf, "ok": not fatal})
     else:
-        out.pairs(_rows(environment))
+        out.pairs(_rows(environment, gguf))
         _show_problems(out, environment)
     if fatal:
         raise typer.Exit(ExitCode.FAULT)
 
 
-def _rows(environment: Environment) -> list[tuple[str, str]]:
-    from ..quantize.ggml.choose import describe
-
+def _rows(environment: Environment, gguf: str) -> list[tuple[str, str]]:
     def amount(count: int | None) -> str:
         return "unknown" if count is None else size(count)
 
@@ -74,7 +74,7 @@ def _rows(environment: Environment) -> list[tuple[str, str]]:
         ("python", f"{environment.python} ({environment.platform})"),
         *((name, version or "not installed") for name, version in environment.packages.items()),
         ("quantiser", environment.kernels or "not working"),
-        ("GGUF quantiser", describe()),
+        ("GGUF quantiser", gguf),
         *((f"device {name}", text) for name, text in environment.devices.items()),
         ("CPU cores", str(environment.cpus)),
         ("memory", f"{amount(environment.memory_available)} free of {amount(environment.memory_total)}"),

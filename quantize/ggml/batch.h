@@ -1,4 +1,4 @@
-/* A batch: LANES super-blocks of 256 weights (or 128 blocks of 32), what a call of the searches is fed from.
+/* A batch: LANES super-blocks of 256 weights (or as many blocks of 32), what a call of the searches is fed from.
  *
  * Here stand the steps that every type shares: reading weights of any dtype, weighing them, and giving each weight its
  * level once the scales are stored. Source of the arithmetic: as in fit.h.
@@ -15,9 +15,9 @@ typedef struct {
     float x[BATCH];          /* zeros beyond `count` blocks */
     float importance[BATCH]; /* of the columns of x, where `weighted` */
     uint8_t level[BATCH];
-    int count;     /* blocks (of the type's size) in use */
-    int weighted;  /* an importance matrix was given */
-    int overflow;  /* set if a scale is not finite as float16 */
+    int count;          /* blocks (of the type's size) in use */
+    int weighted;       /* an importance matrix was given */
+    int overflow;       /* set if a weight is too large, or a scale is not finite as float16 */
     float sigma2[SUBS]; /* mean square around each block, where `weighted`; what "around" means the type says */
 } batch;
 
@@ -26,14 +26,14 @@ typedef struct {
     float scale[SUBS], min[SUBS], weight[SUBS];
     float inverse[SUBS], base[SUBS]; /* the search's own levels: nearest(inverse * (x - base)) */
     int32_t live[SUBS];              /* 0: the sub-block counts as zero */
-    float d[SUBS], m[SUBS]; /* as stored: x ~ d * l - m */
+    float d[SUBS], m[SUBS];          /* as stored: x ~ d * l - m */
 } sub_scales;
 
 /* ---- reading ---- */
 
-/* Widens n weights to float32. Returns the bits of the largest magnitude: NOT_FINITE_BITS or more for NaN and infinity. */
 enum { NOT_FINITE_BITS = 0x7f800000 };
 
+/* Widens n weights to float32; gives the bits of the largest magnitude, NOT_FINITE_BITS or more for NaN and infinity. */
 CLONES static int32_t widen(const void *source, int dtype, int64_t n, float *x) {
     int32_t top = 0;
     if (dtype == F32) {

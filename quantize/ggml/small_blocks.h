@@ -1,4 +1,4 @@
-/* Blocks of 32 weights: q4_0 to q8_0 and iq4_nl, a batch of 128 of them at a time.
+/* Blocks of 32 weights: q4_0 to q8_0 and iq4_nl, a batch of 8 * LANES of them at a time.
  *
  * Without importance the legacy types take their scale from the extremes of the block (quantize_row_*_ref of
  * ggml-quants.c); with it they search as the super-blocks do (quantize_row_*_impl) and know the row's mean square.

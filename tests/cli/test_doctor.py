@@ -32,6 +32,12 @@ def test_a_sound_machine(edgeconv: Command, monkeypatch: pytest.MonkeyPatch, tmp
     assert importlib.metadata.version("nncf") in result.out
 
 
+def test_what_quantises_for_gguf_is_said(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECONV_KERNELS", "ggml")
+    assert "GGUF quantiser:        libggml-python 0." in edgeconv("doctor").out
+    assert "slower" in edgeconv("doctor", "--json").data["gguf_quantiser"]
+
+
 def test_the_token_is_never_shown(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     result, document = edgeconv("doctor"), edgeconv("doctor", "--json")

@@ -117,9 +117,9 @@ def test_every_stage_is_torchs_on_the_weights_that_are_stored(
     export(source, tmp_path, request_, vision)
     exact = limit == FLOATING
     model = torch_vision_model(source, None if exact else all_weights(tmp_path))
+    runner = VisionRunner(tmp_path, prompt(source, 0)[2])
     for pictures in (0, 1, 3):
-        ids, pixels, placeholder = prompt(source, pictures)
-        runner = VisionRunner(tmp_path, placeholder)
+        ids, pixels, _ = prompt(source, pictures)
         found = ir_outputs(runner, ids, pixels)
         require_equal(found, torch_outputs(model, ids, pixels), limit)
         merged = runner.merge(ids, pixels)

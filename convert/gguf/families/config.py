@@ -1,0 +1,136 @@
+"""Read config.json for llama.cpp: the plain decoder first, rope scaling and sliding windows apart.
+
+`convert.families` describes a decoder for graphs without windows and with few kinds of rope. llama.cpp has other limits, so the
+two are taken out of the config before that description is asked for, and judged here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ... import families
+from ...families.decoder import Decoder, Rope
+from ..header import Value, f32, string, u32
+from .model import refuse
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How a model stretches its positions: keys (without "ARCH."), and tensors of factors by which frequencies are divided."""
+
+    keys: dict[str, Value] = field(default_factory=dict)
+    factors: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+def decoder(config: dict[str, Any]) -> Decoder:
+    """Describe the decoder without its windows and rope scaling. Raises NotExpressible for what llama.cpp lacks too."""
+    parameters = rope_parameters(config)
+    kept = {k: parameters[k] for k in ("rope_theta", "partial_rotary_factor") if k in parameters}
+    plain = {
+        **config,
+        "rope_scaling": None,
+        "rope_parameters": kept,
+        "sliding_window": None,
+        "use_sliding_window": False,
+        "layer_types": None,
+    }
+    return families.decoder(plain)
+
+
+def rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return `rope_scaling` (transformers 4) or `rope_parameters` (5). Raises CheckpointError if layers differ."""
+    parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(parameters, dict) or any(isinstance(value, dict) for value in parameters.values()):
+        raise refuse("its layers have different rotary embeddings")
+    return parameters
+
+
+def rope_kind(parameters: dict[str, Any]) -> str:
+    """Return the kind of scaling."""
+    return str(parameters.get("rope_type", parameters.get("type", "default")))
+
+
+def context(config: dict[str, Any], default: Any) -> int:
+    """Return max_position_embeddings, or transformers' default for the family."""
+    value = config.get("max_position_embeddings") or default
+    if type(value) is not int or not 0 < value < 2**31:
+        raise refuse(f"config.json states max_position_embeddings = {value!r}", "Repair config.json.")
+    return value
+
+
+def scaling(config: dict[str, Any], decoder: Decoder, context: int, *, llama3: bool = False) -> Scaling:
+    """Translate rope scaling.
+
+    Args:
+        config: config.json.
+        decoder: its description, with the plain rope.
+        context: max_position_embeddings.
+        llama3: llama.cpp's graph of this architecture takes factors for single frequencies.
+
+    Raises:
+        CheckpointError: a kind, or a parameter of a kind, that llama.cpp lacks.
+    """
+    parameters = rope_parameters(config)
+    kind = rope_kind(parameters)
+    if kind == "default":
+        return Scaling()
+    if kind == "linear":
+        return Scaling({"rope.scaling.type": string("linear"), "rope.scaling.factor": f32(parameters["factor"])})
+    original = int(
+        config.get("original_max_position_embeddings") or parameters.get("original_max_position_embeddings") or context
+    )
+    if kind == "yarn":
+        return _yarn(parameters, original, context)
+    if kind == "llama3" and llama3:
+        stretched = Rope(
+            decoder.rope.theta, decoder.rope.dim, False,
+            {**parameters, "rope_type": "llama3", "original_max_position_embeddings": original},
+        )  # fmt: skip
+        factors = decoder.rope.inverse_frequencies() / stretched.inverse_frequencies()
+        return Scaling(factors={"rope_freqs.weight": factors.astype(np.float32)})
+    raise refuse(f"it has rotary embeddings of the kind {kind!r}")
+
+
+def _yarn(parameters: dict[str, Any], original: int, context: int) -> Scaling:
+    """llama.cpp reads factor and length; what it computes itself must be what the config says."""
+    factor = float(parameters.get("factor") or context / original)
+    built_in = {
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "attention_factor": 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0,
+        "mscale": None,
+        "mscale_all_dim": None,
+        "truncate": True,
+    }
+    for name, value in built_in.items():
+        stated = parameters.get(name)
+        if stated is not None and (value is None or not math.isclose(stated, value, rel_tol=1e-6)):
+            raise refuse(f"its YaRN states {name} = {stated}, where llama.cpp computes with {value or 'none'}")
+    return Scaling(
+        {
+            "rope.scaling.type": string("yarn"),
+            "rope.scaling.factor": f32(factor),
+            "rope.scaling.original_context_length": u32(original),
+        }
+    )
+
+
+def window_note(config: dict[str, Any], default: int | None, context: int) -> tuple[str, ...]:
+    """Say what becomes of a sliding window in architectures for which llama.cpp has none."""
+    kinds = config.get("layer_types")
+    if kinds is not None:
+        slides = any(kind != "full_attention" for kind in kinds)
+    else:
+        slides = bool(config.get("use_sliding_window", True))
+    window = config.get("sliding_window", default)
+    if not slides or window is None or window >= context:
+        return ()
+    return (
+        f"llama.cpp has no sliding window for this architecture: texts longer than the window of {window} tokens are attended to "
+        "in full, which the checkpoint's own code does not do.",
+    )

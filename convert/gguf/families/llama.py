@@ -1,0 +1,32 @@
+"""Llama and Mistral (arch "llama").
+
+llama.cpp turns neighbouring pairs here, transformers halves: the rows of each head of q and k are reordered, biases too.
+Sources: `src/models/llama.cpp` and `conversion/llama.py` of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...families import llama
+from . import config as read
+from .model import Model, model, refuse, require_activation
+
+MODEL_TYPES = ("llama", "mistral")
+ARCH = "llama"
+
+
+def describe(config: dict[str, Any]) -> Model:
+    """Read config.json. Raises CheckpointError for what llama.cpp's graph lacks."""
+    defaults = llama.DEFAULTS[config["model_type"]]
+    decoder = read.decoder(config)
+    require_activation(decoder, "silu", ARCH)
+    if decoder.head_dim % 2:
+        raise refuse(f"its heads are {decoder.head_dim} wide, an odd number")
+    context = read.context(config, defaults["max_position_embeddings"])
+    scaling = read.scaling(config, decoder, context, llama3=True)
+    window = read.window_note(config, defaults["sliding_window"], context) if "sliding_window" in defaults else ()
+    return model(
+        ARCH, decoder, context,
+        keys=scaling.keys, constants=scaling.factors, halves_to_neighbours=True, notes=window,
+    )  # fmt: skip

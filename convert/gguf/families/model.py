@@ -1,0 +1,185 @@
+"""What a family file gives: a decoder as llama.cpp knows it, by GGUF names, keys and constants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from ....core.errors import CheckpointError
+from ...families.decoder import Decoder
+from ..header import Value, f32, u32
+
+_OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+BLOCK = {
+    "input_layernorm": "attn_norm",
+    "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_up_proj": "ffn_up",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+"""Modules of a block in transformers, and llama.cpp's names for their tensors (`gguf-py/gguf/tensor_mapping.py`)."""
+_IN_BLOCK = re.compile(r"model\.layers\.(\d+)\.(.+)")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of the file, and where it comes from.
+
+    Attributes:
+        name: in the file.
+        shape: [rows, cols] or [n], slowest first.
+        source: name in the checkpoint; None for a constant that the config implies.
+        head_dim: rows of a head if the rows of each head are to be reordered from halves (i, i + d/2) to neighbours
+            (2i, 2i + 1); 0: rows stay as they are.
+        plus: what is added to each element.
+        values: float32, the constant itself if there is no source.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    source: str | None
+    head_dim: int = 0
+    plus: float = 0.0
+    values: npt.NDArray[Any] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A decoder in llama.cpp's terms.
+
+    Attributes:
+        arch: general.architecture.
+        decoder: its numbers.
+        context: positions that it was made for.
+        tensors: all of them, in no order.
+        keys: the keys of the architecture, by their full names.
+        left_out: patterns of tensors in the checkpoint that belong to no language model (a vision half).
+        notes: where llama.cpp departs from the config.
+    """
+
+    arch: str
+    decoder: Decoder
+    context: int
+    tensors: tuple[Tensor, ...]
+    keys: Mapping[str, Value]
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def model(
+    arch: str,
+    decoder: Decoder,
+    context: int,
+    *,
+    keys: Mapping[str, Value] | None = None,
+    constants: Mapping[str, npt.NDArray[Any]] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    block: Mapping[str, str] = BLOCK,
+    halves_to_neighbours: bool = False,
+    norm_plus: float = 0.0,
+    left_out: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Model:
+    """Put a family's description together.
+
+    Args:
+        arch: general.architecture.
+        decoder: its numbers.
+        context: positions that it was made for.
+        keys: keys of this family beside the common ones, without "ARCH." in front.
+        constants: float32 tensors that the config implies, by GGUF name.
+        shapes: name and shape of tensors that `decoder.tensors()` does not know.
+        block: names of a block's modules in the checkpoint and in the file.
+        halves_to_neighbours: the rows of q and k are to be reordered.
+        norm_plus: what the checkpoint leaves out of the weights of its norms.
+        left_out: as in `Model`.
+        notes: as in `Model`.
+    """
+    _require_heads(decoder)
+    tensors = []
+    for source, shape in {**decoder.tensors(), **(shapes or {})}.items():
+        name = gguf_name(source, block)
+        turned = halves_to_neighbours and re.search(r"\.attn_[qk]\.", name)
+        tensors.append(
+            Tensor(
+                name=name,
+                shape=shape,
+                source=source,
+                head_dim=decoder.head_dim if turned else 0,
+                plus=norm_plus if name.endswith("_norm.weight") else 0.0,
+            )
+        )
+    tensors += [Tensor(name, values.shape, None, values=values) for name, values in (constants or {}).items()]
+    own = common_keys(decoder, context) | dict(keys or {})
+    return Model(arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in own.items()}, left_out, notes)
+
+
+def _require_heads(decoder: Decoder) -> None:
+    rotated = decoder.rope.dim
+    if decoder.num_heads % decoder.num_kv_heads:
+        raise refuse(
+            f"{decoder.num_heads} heads cannot share {decoder.num_kv_heads} keys evenly", "Repair config.json."
+        )
+    if rotated % 2 or not 0 < rotated <= decoder.head_dim:
+        raise refuse(
+            f"{rotated} of the {decoder.head_dim} dimensions of a head are to be rotated", "Repair config.json."
+        )
+
+
+def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:
+    """Return the keys that every architecture has; all of them are stated, so that no reader has to guess."""
+    return {
+        "vocab_size": u32(decoder.vocab_size),
+        "context_length": u32(context),
+        "embedding_length": u32(decoder.hidden_size),
+        "block_count": u32(decoder.num_layers),
+        "feed_forward_length": u32(decoder.intermediate_size),
+        "attention.head_count": u32(decoder.num_heads),
+        "attention.head_count_kv": u32(decoder.num_kv_heads),
+        "attention.key_length": u32(decoder.head_dim),
+        "attention.value_length": u32(decoder.head_dim),
+        "attention.layer_norm_rms_epsilon": f32(decoder.rms_norm_eps),
+        "rope.dimension_count": u32(decoder.rope.dim),
+        "rope.freq_base": f32(decoder.rope.theta),
+    }
+
+
+def gguf_name(source: str, block: Mapping[str, str] = BLOCK) -> str:
+    """Return llama.cpp's name of a tensor of transformers."""
+    module, _, kind = source.rpartition(".")
+    inside = _IN_BLOCK.fullmatch(module)
+    if inside:
+        return f"blk.{inside[1]}.{block[inside[2]]}.{kind}"
+    return f"{_OUTER[module]}.{kind}"
+
+
+def refuse(reason: str, hint: str = "Convert to another format (edgeconv openvino).") -> CheckpointError:
+    """Return the error for a config that llama.cpp cannot run."""
+    return CheckpointError(f"llama.cpp cannot run this model: {reason}.", hint)
+
+
+def require_square(decoder: Decoder, arch: str) -> None:
+    """Raise CheckpointError unless the heads together are as wide as the model, as some loaders take for granted."""
+    if decoder.q_size != decoder.hidden_size:
+        raise refuse(
+            f"its {decoder.num_heads} heads of {decoder.head_dim} are {decoder.q_size} wide, the model {decoder.hidden_size}, "
+            f"and llama.cpp's loader of {arch!r} takes the two for equal"
+        )
+
+
+def require_activation(decoder: Decoder, name: str, arch: str) -> None:
+    """Raise CheckpointError unless the MLP has the one activation that llama.cpp's graph has built in."""
+    if decoder.activation != name:
+        raise refuse(f"its MLP uses {decoder.activation}, and llama.cpp's {arch!r} always {name}")

@@ -1,0 +1,30 @@
+"""Qwen2 and Qwen3 (arch "qwen2", "qwen3"); llama.cpp turns halves here, so rows stay as they are.
+
+Sources: `src/models/qwen2.cpp`, `src/models/qwen3.cpp` and `conversion/qwen.py` of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...families import llama
+from . import config as read
+from .model import Model, model, refuse, require_activation, require_square
+
+MODEL_TYPES = ("qwen2", "qwen3")
+
+
+def describe(config: dict[str, Any]) -> Model:
+    """Read config.json. Raises CheckpointError for what llama.cpp's graph lacks."""
+    arch = config["model_type"]
+    decoder = read.decoder(config)
+    require_activation(decoder, "silu", arch)
+    if arch == "qwen2":
+        require_square(decoder, arch)
+    if decoder.output_bias:
+        raise refuse("its output projections have biases, which llama.cpp's qwen3 does not load")
+    context = read.context(config, llama.DEFAULTS[arch]["max_position_embeddings"])
+    scaling = read.scaling(config, decoder, context)
+    slides = config.get("use_sliding_window", False)
+    notes = read.window_note(config, 4096, context) if slides else ()
+    return model(arch, decoder, context, keys=scaling.keys, notes=notes)

@@ -1,0 +1,143 @@
+"""Sentencepiece's BPE with bytes as a last resort, as a GGUF vocabulary of the model "llama".
+
+The vocabulary comes from tokenizer.json, which is what transformers runs, with the scores of tokenizer.model if the two agree;
+without tokenizer.json from tokenizer.model alone. Without tokenizer.model the scores are made from the order of merges: llama.cpp
+joins the neighbours whose union scores highest, so a token gets minus the rank of the first merge that makes it. (llama.cpp's own
+converter then gives every token the score -1000, by which its tokenizer joins from left to right whatever the merges say.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.errors import CheckpointError
+from . import sentencepiece_file
+from .sentencepiece_file import SentencePiece
+from .special_tokens import frame, special_ids
+from .tokenizer_bpe import encoder, kind_of
+from .tokenizer_files import Files
+from .vocabulary import TokenType, Vocabulary, padded
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_SPACE = "\u2581"
+ADDED_SCORE = -1000.0
+"""Score of added tokens, which are cut out before scores count."""
+UNUSED_SCORE = -10000.0
+
+
+def is_sentencepiece(files: Files) -> bool:
+    """True if tokenizer.json is a BPE that falls back to bytes, or if there is only a tokenizer.model."""
+    if files.tokenizer:
+        return files.model.get("type") == "BPE" and bool(files.model.get("byte_fallback"))
+    return files.sentencepiece is not None
+
+
+def read(files: Files, size: int, config: Mapping[str, Any], generation_config: Mapping[str, Any]) -> Vocabulary:
+    """Read the vocabulary; arguments and errors are those of `tokenizer_bpe.read`."""
+    model = _sentencepiece(files)
+    if files.tokenizer:
+        tokens, types, scores, prefix = _from_json(files, model)
+    elif model:
+        tokens, types, scores, prefix = _from_model(model)
+    else:
+        raise CheckpointError("tokenizer.model is not a BPE of sentencepiece.", "Add the checkpoint's tokenizer.json.")
+    for number, added in files.added.items():
+        kind = kind_of(added)
+        # llama.cpp compares the tokens that it cuts out first with plain text
+        tokens[number] = added.content.replace(_SPACE, " ") if kind is TokenType.USER_DEFINED else added.content
+        types[number], scores[number] = kind, ADDED_SCORE
+    texts, kinds = padded(size, tokens, types)
+    special, notes = special_ids(files, config, generation_config, texts)
+    flags, more = _frame(files, special)
+    return Vocabulary(
+        model="llama",
+        pre="default",
+        tokens=texts,
+        types=kinds,
+        scores=[scores.get(number, UNUSED_SCORE) for number in range(size)],
+        special=special,
+        flags={**flags, "add_space_prefix": prefix},
+        templates=files.templates(),
+        strips=files.strips(),
+        notes=(*notes, *more),
+    )
+
+
+def _sentencepiece(files: Files) -> SentencePiece | None:
+    """Read tokenizer.model, if it is a BPE of sentencepiece; beside a tokenizer.json it may be anything."""
+    if files.sentencepiece is None:
+        return None
+    try:
+        model = sentencepiece_file.read(files.sentencepiece)
+    except CheckpointError:
+        if files.tokenizer:
+            return None
+        raise
+    return model if model.is_bpe else None
+
+
+def _from_model(model: SentencePiece) -> tuple[dict[int, str], dict[int, TokenType], dict[int, float], bool]:
+    tokens = {number: piece.text for number, piece in enumerate(model.pieces)}
+    types = {number: piece.type for number, piece in enumerate(model.pieces)}
+    return tokens, types, {number: piece.score for number, piece in enumerate(model.pieces)}, model.prefix_space
+
+
+def _from_json(
+    files: Files, model: SentencePiece | None
+) -> tuple[dict[int, str], dict[int, TokenType], dict[int, float], bool]:
+    vocab = files.model.get("vocab")
+    if not isinstance(vocab, dict) or not all(type(number) is int for number in vocab.values()):
+        raise CheckpointError("tokenizer.json has no vocabulary.", "Download the file again.")
+    tokens = {number: text for text, number in vocab.items()}
+    types = {n: TokenType.BYTE if _BYTE.fullmatch(text) else TokenType.NORMAL for n, text in tokens.items()}
+    unknown = files.model.get("unk_token")
+    if unknown in vocab:
+        types[vocab[unknown]] = TokenType.UNKNOWN
+    if model and all(tokens.get(n, piece.text) == piece.text for n, piece in enumerate(model.pieces)):
+        scores = {number: piece.score for number, piece in enumerate(model.pieces)}
+        types |= {n: piece.type for n, piece in enumerate(model.pieces) if n in tokens}
+    else:
+        scores = _scores(files.model, tokens)
+    return tokens, types, scores, _prefix_space(files)
+
+
+def _scores(model: Mapping[str, Any], tokens: Mapping[int, str]) -> dict[int, float]:
+    """Minus the rank of the first merge that makes a token; a token that none makes comes last."""
+    ranks: dict[str, int] = {}
+    try:
+        merges = model["merges"]
+        for rank, pair in enumerate(merges):
+            left, right = pair.split(" ") if isinstance(pair, str) else pair
+            ranks.setdefault(left + right, rank)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            "The merges in tokenizer.json are not those of a BPE.", "Download the file again."
+        ) from error
+    return {number: -float(ranks.get(text, len(merges))) for number, text in tokens.items()}
+
+
+def _prefix_space(files: Files) -> bool:
+    """True if tokenizer.json puts a space in front of a text, by its normaliser or by its pre-tokenizer."""
+
+    def puts(step: Any) -> bool:
+        if not isinstance(step, dict):
+            return False
+        if any(puts(inner) for inner in (step.get("normalizers") or step.get("pretokenizers") or [])):
+            return True
+        if step.get("type") == "Prepend":
+            return bool(step.get("prepend") == _SPACE)
+        old = step.get("add_prefix_space", True)
+        return step.get("type") == "Metaspace" and step.get("prepend_scheme", "always" if old else "never") != "never"
+
+    return puts(files.tokenizer.get("normalizer")) or puts(files.tokenizer.get("pre_tokenizer"))
+
+
+def _frame(files: Files, special: Mapping[str, int]) -> tuple[dict[str, bool], list[str]]:
+    """As the checkpoint's tokenizer does; a tokenizer.model alone is run by classes that put a begin token in front."""
+    if files.tokenizer:
+        around = frame(files, encoder(files), special)
+        return around.flags, around.notes
+    stated = {role: files.config.get(f"add_{role}_token", role == "bos") for role in ("bos", "eos")}
+    return {f"add_{role}_token": bool(value) and role in special for role, value in stated.items()}, []

@@ -1,0 +1,116 @@
+"""Write the files: each tensor is read in ranges of rows, encoded by threads, and written in order, hashing what is written.
+
+A few ranges are in flight at a time, so memory does not depend on the model's size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.manifest import FileDigest
+from ...core.progress import Progress, Task
+from ..checkpoint import Checkpoint
+from ..parallel import in_order
+from .encode import encode
+from .header import aligned
+from .layout import File, Layout, Placed
+
+Array = npt.NDArray[Any]
+BLOCK = 1 << 20
+"""Elements that are encoded at a time."""
+
+
+def write(
+    checkpoint: Checkpoint, layout: Layout, folder: Path, importance: Mapping[str, Array] | None, progress: Progress
+) -> dict[str, FileDigest]:
+    """Write all files of a layout.
+
+    Args:
+        checkpoint: with its weights.
+        layout: what is to be where.
+        folder: the staging folder.
+        importance: GGUF name → float32 [cols]; a tensor without one is quantised as without an importance matrix.
+        progress: hears of it, in bytes of the checkpoint.
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.
+    """
+    sources = [placed.tensor.source for placed in layout.tensors]
+    task = progress.task("Writing tensors", sum(_bytes(checkpoint, source) for source in sources if source))
+    digests = {file.name: _write(checkpoint, file, folder, importance or {}, task) for file in layout.files}
+    task.finish()
+    return digests
+
+
+def _write(checkpoint: Checkpoint, file: File, folder: Path, importance: Mapping[str, Array], task: Task) -> FileDigest:
+    digest = hashlib.sha256()
+    position = 0
+
+    def put(data: Any) -> None:
+        nonlocal position
+        view = memoryview(data).cast("B")
+        digest.update(view)
+        position += len(view)
+        while len(view):
+            view = view[stream.write(view) or 0 :]
+
+    with (folder / file.name).open("wb", buffering=0) as stream:
+        put(file.head)
+        for placed, data, last in in_order(_jobs(checkpoint, file, importance, task)):
+            put(data)
+            if last:
+                _require_place(placed, position)
+                put(bytes(aligned(position) - position))
+    if position != file.size:
+        raise AssertionError(f"{file.name} has {position} bytes, the layout says {file.size}")
+    return FileDigest(size=position, sha256=digest.hexdigest())
+
+
+def _require_place(placed: Placed, position: int) -> None:
+    if position != placed.offset + placed.bytes:
+        raise AssertionError(f"{placed.tensor.name} ends at {position}, not at {placed.offset + placed.bytes}")
+
+
+def _jobs(checkpoint: Checkpoint, file: File, importance: Mapping[str, Array], task: Task) -> Iterator[tuple[Any, ...]]:
+    """Give (function, arguments) of each range of rows; its result is (tensor, bytes, whether it is the tensor's last)."""
+
+    def run(placed: Placed, start: int, stop: int) -> tuple[Placed, Array, bool]:
+        tensor = placed.tensor
+        last = stop == placed.rows
+        if tensor.source is None:
+            return placed, encode(placed, np.asarray(tensor.values)[None], start, None), last
+        rows = checkpoint.tensor(tensor.source).reshape(placed.rows, placed.cols)[start:stop]
+        data = encode(placed, rows, start, importance.get(tensor.name))
+        _release(checkpoint, tensor.source, start * placed.cols, stop * placed.cols)
+        task.advance(rows.nbytes)
+        return placed, data, last
+
+    for placed in file.tensors:
+        for start, stop in ranges(placed):
+            yield run, placed, start, stop
+
+
+def ranges(placed: Placed) -> list[tuple[int, int]]:
+    """Cut a tensor into ranges of rows of about BLOCK elements; heads whose rows are reordered are not cut."""
+    step = max(1, BLOCK // max(placed.cols, 1))
+    if placed.tensor.head_dim:
+        step = max(1, step // placed.tensor.head_dim) * placed.tensor.head_dim
+    return [(start, min(start + step, placed.rows)) for start in range(0, placed.rows, step)]
+
+
+def _bytes(checkpoint: Checkpoint, source: str) -> int:
+    info = checkpoint.info(source)
+    return info.end - info.start
+
+
+def _release(checkpoint: Checkpoint, source: str, start: int, stop: int) -> None:
+    """Give back the pages of elements [start, stop)."""
+    info = checkpoint.info(source)
+    item = (info.end - info.start) // max(info.size, 1)
+    checkpoint.shard_of(source).release(info.start + start * item, info.start + stop * item)

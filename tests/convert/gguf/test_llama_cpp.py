@@ -1,0 +1,132 @@
+"""The files in llama.cpp itself: it loads them, tokenises, stops, quantises and computes as the checkpoint does."""
+
+import gguf
+import numpy as np
+import pytest
+
+from edgeconv.builtin import model_path
+from edgeconv.convert.gguf.recipe import FILE_TYPES
+
+from ...ir import torch_logits, torch_model
+from ...models import tiny
+from . import llama_cpp
+from .samples import tensors, types, write_gguf
+
+IDS = np.random.default_rng(7).integers(5, 4000, 200).tolist()
+EXACT = 1e-3
+"""max |Δlogit| of a float32 file with a float32 cache against torch float32; measured: 7e-5 at logits of 20."""
+GELU_TABLE = 2e-2
+"""The same for Gemma, whose GELU llama.cpp looks up in a table of float16; measured: 9e-3."""
+ROPE = tiny.ROPE
+LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 1.0,
+    "short_factor": [1 + 0.1 * i for i in range(8)], "long_factor": [1.0 + i for i in range(8)],
+}  # fmt: skip
+GEMMA = {
+    "num_hidden_layers": 7,
+    "layer_types": None,
+}  # this build of llama.cpp has each sixth layer global, whatever is stated
+MODELS = {
+    "llama, other theta and epsilon": ("llama", {"rope_parameters": ROPE | {"rope_theta": 1e6}, "rms_norm_eps": 1e-3}),
+    "llama, wide heads": ("llama", {"head_dim": 32}),
+    "llama, biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, scaled as 3.1": ("llama", {"rope_parameters": LLAMA3}),
+    "llama, yarn, tied": ("llama", {"rope_parameters": YARN, "tie_word_embeddings": True}),
+    "mistral": ("mistral", {}),
+    "qwen2": ("qwen2", {}),
+    "qwen2, yarn": ("qwen2", {"rope_parameters": YARN}),
+    "qwen3, wide heads": ("qwen3", {"head_dim": 32}),
+    "gemma3": ("gemma3_text", GEMMA),
+    "gemma3, capped, stretched": ("gemma3_text", GEMMA | {"final_logit_softcapping": 30.0, "rope_parameters": {
+        "sliding_attention": ROPE, "full_attention": LINEAR | {"rope_theta": 1e6}}}),
+    "gemma3, all global": ("gemma3_text", {"layer_types": ["full_attention"] * 3}),
+    "phi3, half rotary": ("phi3", {"rope_parameters": ROPE | {"partial_rotary_factor": 0.5}}),
+    "phi3, long": ("phi3", {"rope_parameters": LONGROPE, "original_max_position_embeddings": 256}),
+    "glm": ("glm", {"rope_parameters": ROPE | {"rope_theta": 1e6, "partial_rotary_factor": 1.0}, "rms_norm_eps": 1e-3}),
+    "glm, half rotary, biases": ("glm", {"attention_bias": True, "partial_rotary_factor": 0.5,
+                                 "rope_parameters": ROPE | {"partial_rotary_factor": 0.5}}),
+    "glm, linear": ("glm", {"rope_parameters": LINEAR | {"partial_rotary_factor": 1.0}}),
+    "glm4": ("glm4", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_those_of_torch(name, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        tiny.FAMILIES, "glm4", {"attention_bias": True, "rope_parameters": ROPE | {"partial_rotary_factor": 0.5}}
+    )
+    model_type, fields = MODELS[name]
+    source = tiny_model(model_type, **fields)
+    write_gguf(source, tmp_path / "a.gguf", "f32")
+    reference = torch_logits(torch_model(source), IDS)
+    found = llama_cpp.logits(tmp_path / "a.gguf", IDS)
+    assert reference.std() > 1
+    assert np.abs(found - reference).max() < (GELU_TABLE if model_type == "gemma3_text" else EXACT)
+
+
+@pytest.fixture(scope="module")
+def built_in(tmp_path_factory):
+    path = tmp_path_factory.mktemp("built-in") / "bf16.gguf"
+    write_gguf(model_path(), path, "bf16")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8_0", "q4_0", "q5_1", "q3_k_l", "q4_k_m", "q6_k", "iq4_xs"])
+def test_data_are_llama_quantizes_byte_for_byte(kind, built_in, tmp_path):
+    theirs = llama_cpp.quantise(built_in, tmp_path / "theirs.gguf", FILE_TYPES[kind].number)
+    write_gguf(model_path(), tmp_path / "ours.gguf", kind)
+    assert types(tmp_path / "ours.gguf") == types(theirs)
+    starts = [gguf.GGUFReader(path).data_offset for path in (tmp_path / "ours.gguf", theirs)]
+    ours, other = ((p.read_bytes()[at:]) for p, at in zip((tmp_path / "ours.gguf", theirs), starts, strict=True))
+    assert ours == other
+
+
+TEXTS = (
+    "Everyone has the right to freedom of thought.", "人人生而自由,在尊严和权利上一律平等。",
+    "  two  spaces\n\n\ttab 12345 I'M he's", "def f(x):\n    return x ** 2  # naïve 🚀", "<|user|>\nhello<|assistant|>",
+)  # fmt: skip
+
+
+def test_tokenizer_and_ends_are_the_checkpoints(built_in):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model_path() / "tokenizer.json"))
+    model = llama_cpp.load(built_in)
+    vocabulary = model.get_vocab()
+    for text in TEXTS:
+        assert list(vocabulary.tokenize(text, False, True)) == tokenizer.encode(text).ids
+    assert [n for n in range(vocabulary.n_vocab) if vocabulary.is_eog(n)] == [4084, 4091, 4093]
+    assert not vocabulary.get_add_bos()
+    assert model.n_ctx_train == 8192
+
+
+def test_sentencepiece_tokenizes_as_the_library(tmp_path):
+    from tokenizers import Tokenizer
+
+    from .samples import config, write_checkpoint
+    from .test_tokenizer_spm import tokenizer_json
+    from .test_tokenizer_spm import write as write_tokenizer
+
+    source = write_checkpoint(tmp_path / "source", config(vocab_size=270, eos_token_id=2))
+    write_tokenizer(source, fast=tokenizer_json())
+    write_gguf(source, tmp_path / "a.gguf", "q8_0")
+    model = llama_cpp.load(tmp_path / "a.gguf")  # its vocabulary does not keep it alive
+    vocabulary = model.get_vocab()
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    for text in ("abc ab", "cab  abcabcabcé", "abab", "bcbcabab\n"):
+        assert list(vocabulary.tokenize(text, True, True)) == tokenizer.encode(text).ids
+
+
+def test_split_files_load_as_one(tmp_path):
+    whole, _ = write_gguf(model_path(), tmp_path / "whole.gguf", "q8_0")
+    prepared, _ = write_gguf(model_path(), tmp_path / "part.gguf", "q8_0", split_max_size=2_000_000)
+    assert len(prepared.layout.files) > 2
+    first = tmp_path / prepared.layout.files[0].name
+    assert np.array_equal(llama_cpp.logits(first, IDS[:20]), llama_cpp.logits(tmp_path / "whole.gguf", IDS[:20]))
+    assert len(tensors(first)) < len(whole.layout.tensors)
