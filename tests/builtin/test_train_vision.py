@@ -1,0 +1,119 @@
+import json
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from edgeconv import builtin
+from edgeconv.builtin import model_path, pictures, train_vision, vision_model_path
+from edgeconv.builtin.vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, look, under_patches
+from edgeconv.builtin.vision_structure import PATCH, SIZE, make_model, sines
+from edgeconv.models.glm_edge_v.facts import PLACEHOLDER
+
+pytestmark = pytest.mark.skipif(
+    not (Path(builtin.__file__).parent / "glm_edge_v_tiny" / "model.safetensors").is_file(),
+    reason="the built-in vision model is not trained yet",
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(vision_model_path())
+
+
+def test_what_lies_under_the_patches():
+    """A wide picture of one red square in the top right quarter, on blue; below it only padding."""
+    scene = pictures.Scene(1, "red", "square", "blue")
+    made = pictures.Picture(scene, 200, 120, ((0.75, 0.25),), 0.2, (220, 40, 40), (50, 80, 220))
+    shapes, colours, places = under_patches(made)
+    shapes, colours = shapes.reshape(8, 8), colours.reshape(8, 8)
+    assert SIZE // PATCH == 8
+    x, y = int(0.75 * 112) // PATCH, int(0.25 * 67) // PATCH
+    assert shapes[y, x] == 1 + SHAPES.index("square")
+    assert colours[y, x] == COLOURS.index("red")
+    assert (shapes[:, :4] == 0).all()
+    assert (colours[:4, :4] == COLOURS.index("blue")).all()
+    assert (colours[5:] == len(COLOURS)).all()  # 67 of 112 rows are picture: patch 5 begins at row 70
+    assert places.reshape(4, 4).nonzero() == ([y // 2], [x // 2])
+
+
+def test_the_number_of_places_is_that_of_the_shapes():
+    r = Random(3)
+    for _ in range(200):
+        made = pictures.picture(r)
+        assert under_patches(made)[2].sum() <= made.scene.number
+    square = [pictures.lay_out(pictures.scene(r), 100, 100, r) for _ in range(100)]
+    assert all(under_patches(made)[2].sum() == made.scene.number for made in square)
+
+
+def test_lessons_follow_the_seed_and_label_answers_alone(tokenizer):
+    first, again = (next(Lessons(tokenizer, 5).conversations(6)) for _ in range(2))
+    assert torch.equal(first[1], again[1])
+    assert torch.equal(first[0].pixels, again[0].pixels)
+    asked = dict(pictures.DESCRIBE + pictures.DETAILS)
+    for seen, ids, labels in islice(Lessons(tokenizer, 5).conversations(6), 12):
+        assert ids.shape == labels.shape
+        assert seen.pixels.shape == (6, 3, SIZE, SIZE)
+        for scene, row, wanted in zip(seen.scenes, ids, labels, strict=True):
+            assert torch.equal(row[wanted != NO_LOSS], wanted[wanted != NO_LOSS])
+            turns = tokenizer.decode(row).removesuffix("<|endoftext|>").split("<|user|>\n")[1:]
+            answers = ""
+            for i, turn in enumerate(turns):
+                question, answer = turn.split("<|assistant|>\n")
+                assert question.count(PLACEHOLDER) == (18 if i == 0 else 0)
+                answer = answer.split("<|user|>")[0]
+                assert answer == asked[question.replace(PLACEHOLDER, "")](scene)
+                answers += answer + "<|user|>"
+            assert tokenizer.decode(wanted[wanted != NO_LOSS]) == answers
+
+
+def test_look_prepares_pictures_as_the_model_wants_them():
+    r = Random(3)
+    seen = look([pictures.picture(r) for _ in range(3)])
+    assert seen.pixels.dtype == torch.float32
+    assert seen.shapes.shape == seen.colours.shape == (3, 64)
+    assert seen.places.shape == (3, 16)
+    assert seen.scene.shape == (3, 4)
+
+
+def test_sines_tell_all_places_apart():
+    made = sines(8, 192)
+    assert made.shape == (64, 192)
+    far = torch.cdist(made, made) + torch.eye(64) * 100
+    grid = far[9].clone().view(8, 8)  # from the place in row 1, column 1
+    assert {tuple(place) for place in (grid < grid.min() * 1.001).nonzero().tolist()} == {
+        (0, 1),
+        (2, 1),
+        (1, 0),
+        (1, 2),
+    }
+
+
+def test_the_model_starts_from_the_language_model(tmp_path):
+    from safetensors.torch import load_file
+
+    model, _ = make_model(tmp_path)
+    state = model.state_dict()
+    for name, tensor in load_file(model_path() / "model.safetensors").items():
+        assert torch.equal(state[name], tensor.float()), name
+
+
+@pytest.mark.slow
+def test_a_short_run_writes_a_checkpoint_and_learns(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        provenance = train_vision.train(tmp_path, looking=3, speaking=4)
+    finally:
+        torch.set_num_threads(before)
+    assert [point["part"] for point in provenance["learning_curve"]] == ["looking", "speaking"]
+    written = json.loads((tmp_path / "PROVENANCE.json").read_text(encoding="utf-8"))
+    shipped = json.loads((vision_model_path() / "PROVENANCE.json").read_text(encoding="utf-8"))
+    assert written["sha256"].keys() == shipped["sha256"].keys()
+    same = [name for name, digest in written["sha256"].items() if digest == shipped["sha256"][name]]
+    assert sorted(same) == sorted(written["sha256"].keys() - {"model.safetensors"})
+    assert np.isfinite(provenance["learning_curve"][-1]["answer"])
