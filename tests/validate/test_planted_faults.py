@@ -160,8 +160,8 @@ def test_positions_that_shift_only_once_the_cache_is_filled(
 
     def shifted(self: Any, positions: Any) -> Any:
         ops = self.ops
-        first = ops.reduce_min(positions, self._i64([1]), keep_dims=True)
-        late = ops.convert(ops.greater(first, self._i64(0)), np.int64)
+        first = ops.reduce_min(positions, self.i64([1]), keep_dims=True)
+        late = ops.convert(ops.greater(first, self.i64(0)), np.int64)
         return original(self, ops.add(positions, late))
 
     monkeypatch.setattr(stream_graph._Builder, "_rotations", shifted)
@@ -172,15 +172,15 @@ def test_positions_that_shift_only_once_the_cache_is_filled(
 def test_a_truncated_context(builtin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = stream_graph._Builder._causal_mask
 
-    def windowed(self: Any, ids: Any, attention_mask: Any) -> Any:
+    def windowed(self: Any, start: Any, attention_mask: Any) -> Any:
         ops = self.ops
-        total = ops.gather(ops.shape_of(attention_mask), self._i64(1), self._i64(0))
-        new = ops.gather(ops.shape_of(ids), self._i64(1), self._i64(0))
-        columns = ops.range(self._i64(0), total, self._i64(1), "i64")
-        rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, self._i64(1), "i64"), self._i64(1))
-        far = ops.greater(ops.subtract(rows, columns), self._i64(64))
+        total = ops.gather(ops.shape_of(attention_mask), self.i64(1), self.i64(0))
+        new = ops.gather(ops.shape_of(start), self.i64(1), self.i64(0))
+        columns = ops.range(self.i64(0), total, self.i64(1), "i64")
+        rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, self.i64(1), "i64"), self.i64(1))
+        far = ops.greater(ops.subtract(rows, columns), self.i64(64))
         hidden = ops.select(far, ops.constant(-65504.0, np.float32), ops.constant(0.0, np.float32))
-        return ops.minimum(original(self, ids, attention_mask), ops.unsqueeze(hidden, self._i64([0, 1])))
+        return ops.minimum(original(self, start, attention_mask), ops.unsqueeze(hidden, self.i64([0, 1])))
 
     monkeypatch.setattr(stream_graph._Builder, "_causal_mask", windowed)
     report = climb(convert(builtin_model, tmp_path / "ov"), builtin_model)
