@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,17 @@ from ...core.errors import ArtefactError, CheckpointError
 
 
 def of_transformers(folder: Path) -> Any:
-    """Open a folder's tokenizer with transformers.
+    """Open a folder's tokenizer with transformers; one that was opened before is given again, unless a file has changed.
 
     Raises:
         CheckpointError: it cannot be opened.
     """
+    stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*.[jm]*"))]
+    return _opened(folder, tuple(stamps))
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Any:
     from transformers import AutoTokenizer
 
     try:

@@ -14,7 +14,10 @@ class Runtime(Protocol):
     name: str
 
     def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[npt.NDArray[Any]]:
-        """Give the logits of every position from an empty cache, `chunk` positions at a time (None: all in one prefill)."""
+        """Give the logits of every position from an empty cache, `chunk` positions at a time (None: all in one prefill).
+
+        An array may be the runtime's own memory, which its next step overwrites; that of `decode` too.
+        """
 
     def decode(self, ids: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
         """Give the logits of every position [1, vocab], one token at a time through the cache."""

@@ -30,7 +30,7 @@ class OpenVINORuntime:
         self._table: Any = compile_ir(folder / others[0], device, accurate=accurate) if others else None
 
     def logits(self, ids: Sequence[int], chunk: int | None = None, embeddings: Array | None = None) -> Iterator[Array]:
-        """Give the logits from an empty cache, `chunk` positions at a time.
+        """Give the logits from an empty cache, `chunk` positions at a time; OpenVINO's own memory, until it runs again.
 
         Args:
             ids: the tokens.
@@ -82,8 +82,8 @@ class OpenVINORuntime:
             feed["input_ids"] = np.array([list(ids)], np.int64)
         else:
             feed["inputs_embeds"] = (self.embed(ids) if embeddings is None else embeddings)[None]
-        result = self._request.infer({name: value for name, value in feed.items() if name in self._inputs})
-        logits: Array = result["logits"][0].copy()
+        feed = {name: value for name, value in feed.items() if name in self._inputs}
+        logits: Array = self._request.infer(feed, share_outputs=True)["logits"][0]
         return logits
 
 
