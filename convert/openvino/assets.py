@@ -15,7 +15,7 @@ from . import vision_files
 COPIED = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
     "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
-    vision_files.PREPROCESSOR, vision_files.PROCESSOR,
+    vision_files.PREPROCESSOR, vision_files.PROCESSOR, "video_preprocessor_config.json",
 )  # fmt: skip
 ARCHITECTURE = "GlmEdgeVForConditionalGeneration"
 """Of `edgeconv.models.glm_edge_v`; the checkpoints name the text model's."""
