@@ -17,6 +17,7 @@ from edgeconv.hub.client import Retry
 from edgeconv.hub.fetch import Fetched, Metadata
 from edgeconv.hub.source import parse
 
+from . import server_write  # noqa: F401 - registers its calls
 from .server import Files, HubServer, Repo
 
 QUICK = Retry(attempts=3, first_delay=0.01, longest_delay=0.05)

@@ -227,6 +227,7 @@ class HubServer:
         self.storage: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
+        self.commits: list[str] = []
         self.page_size: int | None = None
         self.ignores_ranges = False
         self.connections: list[socket.socket] = []
@@ -296,6 +297,10 @@ class HubServer:
     def delay(self, pattern: str, *, seconds: float, times: int | None = None) -> None:
         """Wait before the answer."""
         self.faults.append(Fault("delay", "GET", pattern, times, seconds))
+
+    def lose_reply(self, method: str, pattern: str, *, times: int | None = None) -> None:
+        """Do what is asked, and break the connection instead of answering."""
+        self.faults.append(Fault("lose", method, pattern, times))
 
     def replace(self, pattern: str, change: Callable[[bytes], bytes], *, times: int | None = None) -> None:
         """Send another body to a GET."""
@@ -368,7 +373,12 @@ class _Connection(BaseHTTPRequestHandler):
                 fault.value()
             elif fault.kind == "delay":
                 time.sleep(fault.value)
-        reply = hub.answer(request)
+        refused = next((fault for fault in faults if fault.kind == "status"), None)
+        reply = error(refused.value[0]) if refused and self.command != "GET" else hub.answer(request)
+        if any(fault.kind == "lose" for fault in faults):
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
         cut: int | None = None
         for fault in faults:
             if fault.kind == "status":

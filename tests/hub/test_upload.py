@@ -1,0 +1,176 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeconv.core.errors import AccessError, HubUnreachableError
+from edgeconv.hub.upload import Upload, Uploaded, compare, send
+
+from .conftest import QUICK, TOKEN, Recorder
+from .server import HubServer, Repo
+
+REPO = "org/converted"
+COMMIT = r"/commit/main"
+
+
+@pytest.fixture
+def artefact(tmp_path: Path) -> Path:
+    folder = tmp_path / "artefact"
+    (folder / "parity").mkdir(parents=True)
+    (folder / "model.bin").write_bytes(bytes(range(256)) * 999)
+    (folder / "edgeconv.json").write_text("{}\n")
+    (folder / "parity/parity.html").write_text("<html></html>")
+    return folder
+
+
+@pytest.fixture
+def put(hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Uploaded]:
+    hub.tokens.add(TOKEN)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(
+        "huggingface_hub.utils._http.time", type("T", (), {"sleep": lambda _: None, "time": lambda: 0.0})
+    )
+
+    def run(**options: object) -> Uploaded:
+        return send(upload(artefact, **options), progress, QUICK)
+
+    return run
+
+
+def upload(folder: Path, **options: object) -> Upload:
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return Upload(REPO, {**files, "README.md": b"# Card\n"}, **options)  # type: ignore[arg-type]
+
+
+def held(hub: HubServer, branch: str = "main") -> dict[str, bytes]:
+    repo = hub.repos[REPO]
+    return {path: data for path, data in repo.commits[repo.refs[branch]].items() if path != ".gitattributes"}
+
+
+def expected(folder: Path) -> dict[str, bytes]:
+    return {p: c if isinstance(c, bytes) else c.read_bytes() for p, c in upload(folder).files.items()}
+
+
+def test_a_new_repository_gets_everything_in_one_commit(
+    put: Callable[..., Uploaded], hub: HubServer, artefact: Path
+) -> None:
+    made = put(private=True, message="int4")
+    assert held(hub) == expected(artefact)
+    assert hub.repos[REPO].private
+    assert hub.commits == ["int4"]
+    assert made.commit == hub.repos[REPO].refs["main"]
+    assert made.url == f"{hub.url}/{REPO}/tree/{made.commit}"
+    assert set(made.change.sent) == set(expected(artefact))
+
+
+def test_nothing_changed_means_no_commit(put: Callable[..., Uploaded], hub: HubServer) -> None:
+    first = put()
+    again = put()
+    assert (again.commit, again.change.empty, len(hub.commits)) == (None, True, 1)
+    assert again.url == first.url
+    assert len(hub.asked("/preupload/", "POST")) == 1
+
+
+def test_only_what_differs_is_sent_and_what_is_obsolete_goes(
+    put: Callable[..., Uploaded], hub: HubServer, artefact: Path
+) -> None:
+    put()
+    (artefact / "parity/parity.html").write_text("<html>new</html>")
+    (artefact / "edgeconv.json").unlink()
+    made = put(obsolete=["edgeconv.json", "model.bin", "never-there.bin"])
+    assert (made.change.sent, made.change.deleted) == (("parity/parity.html",), ("edgeconv.json",))
+    assert held(hub) == expected(artefact)
+
+
+def test_a_comparison_sends_nothing(
+    put: Callable[..., Uploaded], hub: HubServer, artefact: Path, progress: Recorder
+) -> None:
+    change = compare(upload(artefact), progress, QUICK)
+    assert (change.parent, set(change.sent), hub.repos) == (None, set(expected(artefact)), {})
+    assert change.bytes == sum(map(len, expected(artefact).values()))
+    put()
+    assert compare(upload(artefact), progress, QUICK).empty
+    assert len(compare(upload(artefact, branch="next"), progress, QUICK).sent) == 4
+
+
+def test_another_branch(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
+    put(branch="next")
+    assert held(hub, "next") == expected(artefact)
+    assert held(hub) == {}
+
+
+def test_a_pull_request(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
+    made = put(create_pr=True)
+    assert made.url == f"{hub.url}/{REPO}/discussions/1"
+    assert (held(hub), held(hub, "refs/pr/1")) == ({}, expected(artefact))
+
+
+@pytest.mark.parametrize("fault", ["lost reply", "503 before", "503 twice"])
+def test_a_commit_whose_reply_is_lost_is_made_once(
+    fault: str, put: Callable[..., Uploaded], hub: HubServer, artefact: Path
+) -> None:
+    if fault == "lost reply":
+        hub.lose_reply("POST", COMMIT, times=1)
+    else:
+        hub.fail("POST", COMMIT, status=503, times=2 if "twice" in fault else 1)
+    made = put()
+    assert held(hub) == expected(artefact)
+    assert (len(hub.commits), made.change.empty) == (1, False)
+    assert made.url.endswith(hub.repos[REPO].refs["main"])
+
+
+def test_a_lost_reply_to_a_pull_request_is_not_repeated(put: Callable[..., Uploaded], hub: HubServer) -> None:
+    hub.lose_reply("POST", COMMIT, times=1)
+    with pytest.raises(HubUnreachableError, match="may exist or not") as caught:
+        put(create_pr=True)
+    assert "/discussions" in str(caught.value.hint)
+    assert len(hub.commits) == 1
+
+
+def test_another_push_between_is_never_overwritten(put: Callable[..., Uploaded], hub: HubServer) -> None:
+    put()
+    repo: Repo = hub.repos[REPO]
+    theirs = {"README.md": b"theirs"}
+    hub.faults.clear()
+
+    def push() -> None:
+        repo.push(theirs)
+
+    repo.push({"README.md": b"old"})
+    _before(hub, r"/preupload/", push)
+    with pytest.raises(AccessError, match="Somebody else changed org/converted"):
+        put()
+    assert held(hub) == theirs
+
+
+def test_another_push_after_a_lost_reply(put: Callable[..., Uploaded], hub: HubServer) -> None:
+    put()
+    repo: Repo = hub.repos[REPO]
+    repo.push({"README.md": b"old"})
+    hub.fail("POST", COMMIT, status=503, times=1)
+    _before(hub, COMMIT, lambda: repo.push({"README.md": b"theirs"}))
+    with pytest.raises(AccessError, match="Somebody else"):
+        put()
+    assert held(hub) == {"README.md": b"theirs"}
+
+
+def _before(hub: HubServer, pattern: str, action: Callable[[], object]) -> None:
+    hub.on_request(pattern, action)
+    hub.faults[-1].method = "POST"
+
+
+@pytest.mark.parametrize("token", [None, "hf_Wrong"])
+def test_a_token_that_may_not_write(
+    token: str | None, hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(AccessError, match="does not let you write to org/converted") as caught:
+        send(upload(artefact), progress, QUICK)
+    assert token is None or token not in str(caught.value.message) + str(caught.value.hint)
+
+
+def test_an_unreachable_hub(put: Callable[..., Uploaded], hub: HubServer) -> None:
+    hub.stop()
+    with pytest.raises(HubUnreachableError):
+        put()
