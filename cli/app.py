@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import cache, chat, demo, doctor, inspect, openvino, validate
+from . import cache, chat, demo, doctor, gguf, inspect, openvino, publish, recipes, run, validate
 
 app = typer.Typer(
     name="edgeconv",
@@ -35,7 +35,13 @@ def _root(
 
 
 app.command("openvino", short_help="Convert a chat checkpoint to an OpenVINO IR.")(openvino.openvino)
+app.command("gguf", short_help="Convert a chat checkpoint to a GGUF for llama.cpp.")(gguf.gguf)
 app.command("validate", short_help="Measure whether a converted model is still its checkpoint.")(validate.validate)
+app.command("run", short_help="Carry recipes out: convert, measure, publish.")(run.run)
+app.add_typer(recipes.recipes, name="recipes", short_help="List, show, check and begin recipes.")
+app.command("publish", short_help="Publish a converted model whose parity is shown.")(publish.publish)
+app.command("verify", short_help="Check a converted model, here or on the Hub, against its manifest.")(publish.verify)
+app.command("diff", short_help="Show two converted models side by side.")(publish.diff)
 app.command("inspect", short_help="Show a converted model and check its files.")(inspect.inspect)
 app.command("chat", short_help="Talk to a converted model.")(chat.chat)
 app.command("demo", short_help="Convert the built-in model and ask it questions.")(demo.demo)

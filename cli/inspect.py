@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ArtefactError
+from .inspect_parts import complain, manifest_rows, show_shares, show_tensors
 from .options import Json, Quiet
 from .output import Output, size
 
@@ -17,48 +18,70 @@ if TYPE_CHECKING:
     from ..validate.artefact import FileCheck
     from ..validate.histogram import Share
 
-_ROW_ORDERS = {"source": "as in the checkpoint", "rotate_half": "permuted to rotate-half (--rope fused)"}
-
 
 def inspect(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model.")],
+    artefact: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The folder of a converted model, or a GGUF file of any tool's making."),
+    ],
     tensors: Annotated[bool, typer.Option("--tensors", help="List every weight.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show what a converted model holds, and check every file against the manifest's SHA-256.
 
-    Exits with 1 if a file is damaged or missing. Of an IR that has no edgeconv.json it shows what the IR itself says.
+    Exits with 1 if a file is damaged or missing. Of an IR or a GGUF that has no edgeconv.json it shows what the file itself says;
+    of a GGUF also what in it looks wrong: a context length that is none, no end token, no chat template, an unknown splitting.
     """
-    from ..core.manifest import MANIFEST_NAME
+    from . import inspect_gguf
 
     out = Output(json=json, quiet=quiet)
-    if not folder.is_dir():
-        raise ArtefactError(f"There is no folder {folder}.", "Give the folder of a converted model.")
-    if (folder / MANIFEST_NAME).is_file():
-        _with_manifest(out, folder, tensors=tensors)
+    if artefact.is_file():
+        if not inspect_gguf.is_gguf(artefact):
+            raise ArtefactError(
+                f"{artefact} is not a GGUF file.", "Give the folder of a converted model, or a GGUF file."
+            )
+        inspect_gguf.show_file(out, artefact, tensors=tensors)
+        return
+    if not artefact.is_dir():
+        raise ArtefactError(f"There is no folder {artefact}.", "Give the folder of a converted model, or a GGUF file.")
+    manifest = _manifest(artefact)
+    if manifest is None and not (artefact / "openvino_model.xml").is_file():
+        if not inspect_gguf.found(artefact):
+            raise ArtefactError(
+                f"{artefact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml nor a GGUF file.",
+                "Give the folder that `edgeconv openvino` or `edgeconv gguf` wrote.",
+            )
+        inspect_gguf.show_folder(out, artefact, None, tensors=tensors)
+    elif manifest is None:
+        _without_manifest(out, artefact, tensors=tensors)
+    elif manifest.target == "gguf":
+        inspect_gguf.show_folder(out, artefact, manifest, tensors=tensors)
     else:
-        _without_manifest(out, folder, tensors=tensors)
+        _with_manifest(out, artefact, manifest, tensors=tensors)
 
 
-def _with_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
-    from ..core.manifest import read_manifest
+def _manifest(folder: Path) -> Manifest | None:
+    from ..core.manifest import manifest_of
+
+    return manifest_of(folder)
+
+
+def _with_manifest(out: Output, folder: Path, manifest: Manifest, *, tensors: bool) -> None:
     from ..validate.artefact import check_files
     from ..validate.histogram import of_manifest
 
-    manifest = read_manifest(folder)
     with out.working() as progress:
         files = check_files(folder, manifest, progress)
     shares = of_manifest(manifest.tensors)
     if out.json:
         out.data(_document(manifest, files, shares, tensors=tensors))
     else:
-        _show(out, manifest, files, shares)
+        out.pairs(manifest_rows(manifest, files))
+        show_shares(out, shares, "Precision")
         if tensors:
-            _show_tensors(out, manifest)
-    if not files.whole:
-        found = [f"{name} is damaged" for name in files.damaged] + [f"{name} is missing" for name in files.missing]
-        raise ArtefactError(f"{folder} is not whole: {', '.join(found)}.", "Convert the checkpoint again.")
+            show_tensors(out, manifest.tensors)
+    complain(folder, files)
 
 
 def _document(manifest: Manifest, files: FileCheck, shares: list[Share], *, tensors: bool) -> dict[str, Any]:
@@ -69,91 +92,17 @@ def _document(manifest: Manifest, files: FileCheck, shares: list[Share], *, tens
     }
 
 
-def _show(out: Output, manifest: Manifest, files: FileCheck, shares: list[Share]) -> None:
-    source = manifest.source
-    origin = f"{source.repo_id}@{source.commit}" if source.repo_id else "a folder"
-    out.pairs(
-        [
-            ("source", f"{origin} ({source.model_type}, {source.parameters:,} parameters)"),
-            ("source size", size(sum(file.size for file in source.files.values()))),
-            ("size", size(sum(file.size for file in manifest.outputs.values()))),
-            ("bits per weight", f"{manifest.bits_per_weight:.2f}"),
-            ("scheme", describe_scheme(manifest)),
-            ("engine", f"{manifest.engine}, compressor {manifest.compressor}"),
-            *(
-                [("rows of q and k", _ROW_ORDERS.get(manifest.row_order, manifest.row_order))]
-                if manifest.row_order
-                else []
-            ),
-            *(("assumed", text) for text in manifest.assumed),
-            *(("note", text) for text in manifest.notes),
-            ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))),
-            ("files", _describe_files(manifest, files)),
-        ]
-    )
-    out.result("")
-    _show_shares(out, shares, "Precision")
-
-
-def describe_scheme(manifest: Manifest) -> str:
-    """Put a manifest's scheme into a line, if need be one that a later version wrote."""
-    from ..quantize.scheme import Scheme
-
-    try:
-        return Scheme(**manifest.scheme).describe()
-    except (TypeError, ValueError):  # fields that this version does not know
-        return ", ".join(f"{name} {value}" for name, value in sorted(manifest.scheme.items()))
-
-
-def _describe_files(manifest: Manifest, files: FileCheck) -> str:
-    parts = [f"{len(manifest.outputs)}, all whole"] if files.whole else [f"{len(manifest.outputs)}"]
-    for word, names in {"damaged": files.damaged, "missing": files.missing, "not in the manifest": files.extra}.items():
-        if names:
-            parts.append(f"{word}: {', '.join(names)}")
-    return "; ".join(parts)
-
-
-def _show_shares(out: Output, shares: list[Share], first: str) -> None:
-    rows = [
-        [share.precision, _group(share.group_size), f"{share.tensors:,}", f"{share.parameters:,}", size(share.bytes)]
-        for share in shares
-    ]
-    out.table([first, "Group", "Tensors", "Parameters", "Size"], rows, right=(2, 3, 4))
-
-
-def _show_tensors(out: Output, manifest: Manifest) -> None:
-    out.result("")
-    rows = [
-        [entry.name, "×".join(map(str, entry.shape)), entry.precision, _group(entry.group_size), size(entry.bytes)]
-        for entry in manifest.tensors
-    ]
-    out.table(["Tensor", "Shape", "Precision", "Group", "Size"], rows, right=(1, 4))
-
-
-def _group(group_size: int | None) -> str:
-    if group_size is None:
-        return "-"
-    return "row" if group_size == -1 else str(group_size)
-
-
 def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
     from ..validate.histogram import of_ir
 
-    xml = folder / "openvino_model.xml"
-    if not xml.is_file():
-        raise ArtefactError(
-            f"{folder} is not a converted model: it has neither edgeconv.json nor openvino_model.xml.",
-            "Give the folder that `edgeconv openvino` wrote.",
-        )
     if tensors:
         raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
     with out.working():
-        shares = of_ir(xml)
+        shares = of_ir(folder / "openvino_model.xml")
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if out.json:
         out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})
         return
     out.result("There is no edgeconv.json: edgeconv did not write this IR, so its source and its files are unchecked.")
     out.result(f"size: {size(total)}")
-    out.result("")
-    _show_shares(out, shares, "Constants")
+    show_shares(out, shares, "Constants")

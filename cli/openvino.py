@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from .. import pipeline
     from ..validate.report.model import Report
 
-PARITY = "parity"
-"""Folder inside an artefact for the report of `--validate`."""
-
 
 def openvino(
     *,
@@ -165,16 +162,10 @@ def openvino(
         raise UsageError("--budget is a limit of the validation.", "Add --validate.")
     with out.working() as progress:
         artefact = pipeline.run(job, progress)
-    found = _validated(out, artefact.path, limits) if validate else None
+    found = parity.of_new(out, artefact.path, limits) if validate else None
     show_artefact(out, artefact, found)
     if found and found.verdict == "failed":
         raise typer.Exit(ExitCode.PARITY)
-
-
-def _validated(out: Output, folder: Path, limits: dict[str, float]) -> Report:
-    from ..validate.ladder import Ask
-
-    return parity.measure(out, Ask(folder, budgets=limits), folder / PARITY)
 
 
 def show_plan(out: Output, plan: pipeline.Plan) -> None:
@@ -187,16 +178,13 @@ def show_plan(out: Output, plan: pipeline.Plan) -> None:
 
 def show_artefact(out: Output, artefact: pipeline.Artefact, found: Report | None = None) -> None:
     """Print the path on stdout and what became of the model, and of its validation, on stderr."""
-    report = artefact.path / PARITY
     if out.json:
-        parts = {"verdict", "first_failed", "budgets", "rungs"}
-        verdict = {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report)}} if found else {}
-        out.data(summary(artefact) | verdict)
+        out.data(summary(artefact) | (parity.brief(found, artefact.path) if found else {}))
         return
     if not out.quiet:
         out.pairs(_rows(artefact), stream=sys.stderr)
         if found:
-            parity.show(out, found, report, sys.stderr)
+            parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
     out.result(str(artefact.path))
 
 

@@ -31,7 +31,8 @@ VARIABLES = {
     "HF_HOME": "Where downloads are kept (default `~/.cache/huggingface`).",
     "HF_ENDPOINT": "Another Hub, for example a mirror.",
     "NO_COLOR": "If set, no colours. Where the output is no terminal there are none either.",
-    "EDGECONV_KERNELS": "`numpy`: do not use the compiled kernels. The result is the same, bit for bit.",
+    "EDGECONV_KERNELS": "`numpy`: do not use the compiled kernels; `ggml`: for GGUF use a packaged ggml in their place. The "
+    "result is the same, bit for bit; numpy alone knows only the older types of GGUF.",
 }
 _HEAD = """\
 # Command line
@@ -44,8 +45,9 @@ the words "error" and "hint":
 
     {"error": {"message": "…", "hint": "…", "exit_code": 2, "kind": "UsageError"}}
 
-Output is written to a folder `OUT.partial-…` beside `OUT` and renamed when it is whole. A run that is stopped, by
-Ctrl-C or by SIGTERM, removes it; what a killed run left behind is removed by the next one to the same output.
+Output is written to a folder `OUT.partial-…` beside `OUT` and renamed when it is whole; so are the files of a GGUF that is
+written under a name of its own. A run that is stopped, by Ctrl-C or by SIGTERM, removes it; what a killed run left behind is
+removed by the next one to the same output.
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -14,6 +14,9 @@ from .output import Output
 if TYPE_CHECKING:
     from ..validate.ladder import Ask
     from ..validate.report.model import Report
+
+PARITY = "parity"
+"""Folder inside an artefact for the report of `--validate`; beside a single file it is called after it."""
 
 Reference = Annotated[
     str | None,
@@ -30,8 +33,8 @@ Budgets = Annotated[
 
 
 def validate(
-    folder: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder of a converted model, of any tool's making.")
+    artefact: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A converted model of any tool's making: a folder, or a .gguf.")
     ],
     *,
     reference: Reference = None,
@@ -53,7 +56,7 @@ def validate(
         typer.Option("--quick", help="Reference and artefact once, teacher-forced; no generation, no error split."),
     ] = False,
     reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
-    device: Annotated[str, typer.Option(help="OpenVINO device of the artefact.")] = "CPU",
+    device: Annotated[str, typer.Option(help="OpenVINO device of the artefact; a GGUF runs on the CPU.")] = "CPU",
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write parity.json, parity.md and parity.html there.", show_default=False),
@@ -75,7 +78,7 @@ def validate(
     if reference_dtype not in ("float32", "bfloat16"):
         raise UsageError(f"The reference cannot compute in {reference_dtype}.", "Use float32 or bfloat16.")
     ask = Ask(
-        artefact=folder,
+        artefact=artefact,
         reference=reference,
         suite=suite,
         budgets=limits(budget),
@@ -105,6 +108,24 @@ def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = Non
         elif junit:
             _only_junit(found, junit)
     return found
+
+
+def report_of(artefact: Path) -> Path:
+    """Return where the report on a new artefact goes."""
+    return artefact / PARITY if artefact.is_dir() else artefact.with_name(f"{artefact.stem}.{PARITY}")
+
+
+def of_new(out: Output, artefact: Path, budgets: dict[str, float]) -> Report:
+    """Measure an artefact that was just made, as `--validate` asks."""
+    from ..validate.ladder import Ask
+
+    return measure(out, Ask(artefact, budgets=budgets), report_of(artefact))
+
+
+def brief(found: Report, artefact: Path) -> dict[str, Any]:
+    """What `--json` says of a validation behind a conversion."""
+    parts = {"verdict", "first_failed", "budgets", "rungs"}
+    return {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report_of(artefact))}}
 
 
 def _only_junit(found: Report, junit: Path) -> None:

@@ -6,31 +6,47 @@ names that leave the folder, truncated files, pickles, custom code without conse
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from ..core.errors import CheckpointError
-from .safetensors_file import Header, SafetensorsFile, TensorInfo
+from .json_file import read_json
+from .mapped_file import MappedFile, TensorInfo
+from .safetensors_file import Header
+from .shards import check_against_index, open_shards
 
-_MAX_JSON = 200_000_000
-_INDEX = "model.safetensors.index.json"
-_STALE = "Index and shards are of different revisions; download all of them again."
+__all__ = ["Checkpoint", "open_checkpoint", "open_headers", "read_json"]
 
 
 @dataclass
 class Checkpoint:
-    """An opened checkpoint: `config` is config.json, `shards` map file names to open files."""
+    """An opened checkpoint, in a form that transformers knows.
+
+    Attributes:
+        folder: of config.json, tokenizer files and the like.
+        config: config.json.
+        shards: file name → open file, or its header.
+        generation_config: generation_config.json.
+        source: where the checkpoint itself lies, if `folder` is only its small files in transformers' form.
+        notes: what had to be found out or decided to bring it into that form, as sentences.
+    """
 
     folder: Path
     config: dict[str, Any]
-    shards: Mapping[str, SafetensorsFile | Header]
+    shards: Mapping[str, MappedFile | Header]
     generation_config: dict[str, Any] = field(default_factory=dict)
+    source: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> Path:
+        """The folder that the user knows: of the shards, and of the files as their makers wrote them."""
+        return self.source or self.folder
 
     @cached_property
     def _home(self) -> dict[str, tuple[str, TensorInfo]]:
@@ -60,7 +76,7 @@ class Checkpoint:
             )
         return self._home[name][1]
 
-    def shard_of(self, name: str) -> SafetensorsFile:
+    def shard_of(self, name: str) -> MappedFile:
         """Return the open file that holds a tensor."""
         shard = self.shards[self._home[name][0]]
         if isinstance(shard, Header):
@@ -90,15 +106,8 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
     """
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}.", "Check the path, or give a Hub id such as org/name.")
-    config = _read_config(folder)
-    if config.get("auto_map") and not trust_remote_code:
-        _require_native(config, folder)
-    shards = {name: SafetensorsFile(folder / name) for name in _shard_names(folder)}
-    _check_against_index(folder, shards)
-    if not any(file.tensors for file in shards.values()):
-        raise CheckpointError(f"{folder.name}: the safetensors files hold no tensors.", "Take another revision.")
-    generation = folder / "generation_config.json"
-    return Checkpoint(folder, config, shards, read_json(generation) if generation.is_file() else {})
+    config = _read_config(folder, trust_remote_code)
+    return _in_native_form(Checkpoint(folder, config, open_shards(folder), _generation_config(folder)))
 
 
 def open_headers(
@@ -108,35 +117,32 @@ def open_headers(
 
     Args:
         folder: config.json, tokenizer files, index.
-        headers: shard → its parsed safetensors header, which no longer tells how long its text was.
+        headers: shard → its header in the form of safetensors, which no longer tells how long its text was.
         sizes: shard → bytes of the file.
         trust_remote_code: as for `open_checkpoint`.
 
     Raises:
         CheckpointError: as `open_checkpoint`.
     """
-    config = _read_config(folder)
-    if config.get("auto_map") and not trust_remote_code:
-        _require_native(config, folder)
+    config = _read_config(folder, trust_remote_code)
     shards = {name: Header(name, sizes[name], header) for name, header in headers.items()}
-    _check_against_index(folder, shards)
-    return Checkpoint(folder, config, shards)
+    check_against_index(folder, shards)
+    return _in_native_form(Checkpoint(folder, config, shards, _generation_config(folder)))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object (a byte-order mark is tolerated). Raises CheckpointError if it is none."""
-    if path.stat().st_size > _MAX_JSON:
-        raise CheckpointError(f"{path.name} has {path.stat().st_size:,} bytes, which no such file needs.")
-    try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is not valid JSON: {error}.", "Download the file again.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path.name} does not hold a JSON object.", "Download the file again.")
-    return content
+def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
+    """Look at the families that transformers has under another name as if they had been saved by it."""
+    from . import chatglm
+
+    return chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _generation_config(folder: Path) -> dict[str, Any]:
+    path = folder / "generation_config.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def _read_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(
@@ -147,82 +153,20 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             "config.json does not name a model_type.", "Only checkpoints of the transformers library can be read."
         )
+    if config.get("auto_map") and not trust_remote_code:
+        _require_native(config, folder)
     return config
 
 
 def _require_native(config: dict[str, Any], folder: Path) -> None:
     """Custom code is never run; a checkpoint that has some is fine as long as its architecture is known natively."""
+    from . import chatglm
     from .families import is_native
 
-    if not is_native(config):
+    if not is_native(config) and config["model_type"] != chatglm.MODEL_TYPE:
         files = sorted(p.name for p in folder.glob("*.py"))
         raise CheckpointError(
             f"model_type {config['model_type']!r} needs code from the checkpoint itself "
             f"({', '.join(files) or 'auto_map in config.json'}), which is not run without consent.",
             "Read those files; if you trust them, repeat with --trust-remote-code.",
         )
-
-
-def _shard_names(folder: Path) -> list[str]:
-    index = folder / _INDEX
-    if index.is_file():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise CheckpointError(f"{_INDEX} has no weight_map.", "Download the file again.")
-        names = sorted({_safe_name(name) for name in weight_map.values()})
-        stale = {p.name for p in folder.glob("model-*-of-*.safetensors")} - set(names)
-        if stale:
-            raise CheckpointError(f"{_INDEX} does not know the shard {min(stale)}.", _STALE)
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise CheckpointError(
-                f"{len(missing)} of {len(names)} shards are missing: {', '.join(missing[:3])}.",
-                "The download is not complete; run it again.",
-            )
-        return names
-    if (folder / "model.safetensors").is_file():
-        return ["model.safetensors"]
-    loose = sorted(p.name for p in folder.glob("*.safetensors"))
-    if len(loose) == 1:
-        return loose
-    if loose:
-        raise CheckpointError(
-            f"{len(loose)} safetensors files but no {_INDEX}.", "Download the index too: it says which tensor is where."
-        )
-    pickles = sorted(p.name for p in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])
-    if pickles:
-        raise CheckpointError(
-            f"The weights are pickles ({pickles[0]}), which can run code when they are opened.",
-            "Take a revision with safetensors, or convert them where you trust them.",
-        )
-    raise CheckpointError(f"{folder} has no safetensors files.", "Give the folder of a complete checkpoint.")
-
-
-def _safe_name(name: Any) -> str:
-    """A shard lies in the checkpoint's own folder tree; anything else is an attack or an accident."""
-    if isinstance(name, str) and name and not any(c in name for c in "\\\0\n"):
-        path = PurePosixPath(name)
-        if not path.is_absolute() and ".." not in path.parts and path.suffix == ".safetensors":
-            return name
-    raise CheckpointError(
-        f"{_INDEX} names a shard that cannot be one: {name!r}.", "The index is damaged or hostile; do not use it."
-    )
-
-
-def _check_against_index(folder: Path, shards: Mapping[str, SafetensorsFile | Header]) -> None:
-    owners: dict[str, str] = {}
-    for shard, file in shards.items():
-        for name in file.tensors:
-            if name in owners:
-                raise CheckpointError(f"{name} is in both {owners[name]} and {shard}.", "One of the two is stale.")
-            owners[name] = shard
-    index = folder / _INDEX
-    if not index.is_file():
-        return
-    weight_map = read_json(index)["weight_map"]
-    for name, shard in weight_map.items():
-        if owners.get(name) != shard:
-            raise CheckpointError(f"{_INDEX} promises {name} in {shard}, which does not hold it.", _STALE)
-    extra = sorted(set(owners) - set(weight_map))
-    if extra:
-        raise CheckpointError(f"{len(extra)} tensors are in no index, for example {extra[0]}.", _STALE)

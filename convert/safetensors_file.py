@@ -6,43 +6,18 @@ sentence: duplicate keys, holes, trailing bytes, Git-LFS pointers and saved erro
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-import mmap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ..core.errors import CheckpointError
+from .mapped_file import ITEM_SIZE, MappedFile, TensorInfo, stand_in
 
 MAX_HEADER = 100_000_000
 """Bytes; the reference implementation's own limit."""
-
-_ITEM_SIZE = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "U16": 2, "U32": 4,
-    "U64": 8, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
-}  # fmt: skip
-_NUMPY = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Where one tensor lies: `dtype` is safetensors' name, `start` and `end` are byte offsets in the file."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
 
 
 def parse_header(header: bytes, data_start: int, file_size: int, where: str) -> dict[str, TensorInfo]:
@@ -96,9 +71,9 @@ def _tensor(name: str, entry: Any, data_start: int, where: str) -> TensorInfo:
         whole = all(type(n) is int and n >= 0 for n in (*shape, start, end))
     except (TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{where}: the entry of {name} is not one of safetensors.", _DAMAGED) from error
-    if dtype not in _ITEM_SIZE:
+    if dtype not in ITEM_SIZE:
         raise CheckpointError(f"{where}: {name} has the unknown type {dtype}.", _DAMAGED)
-    if not whole or end - start != math.prod(shape) * _ITEM_SIZE[dtype]:
+    if not whole or end - start != math.prod(shape) * ITEM_SIZE[dtype]:
         raise CheckpointError(f"{where}: shape and offsets of {name} do not agree.", _DAMAGED)
     return TensorInfo(name, dtype, tuple(shape), data_start + start, data_start + end)
 
@@ -111,41 +86,26 @@ class Header:
         self.size = size
         ends = [e["data_offsets"][1] for key, e in header.items() if key != "__metadata__"]
         data_start = size - max(ends, default=0)
-        self.tensors = parse_header(json.dumps(header).encode(), data_start, size, name)
+        self.tensors: Mapping[str, TensorInfo] = parse_header(json.dumps(header).encode(), data_start, size, name)
+
+    def with_tensors(self, tensors: Mapping[str, TensorInfo]) -> Header:
+        """Return the same header with other names for what it describes."""
+        other = copy.copy(self)
+        other.tensors = tensors
+        return other
 
 
-class SafetensorsFile:
-    """One open shard: its tensors by name, and their data as views of the mapped file."""
+class SafetensorsFile(MappedFile):
+    """One open shard of safetensors."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = path.stat().st_size
+        size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(_first(file.read(8), path), "little")
-            if length > min(MAX_HEADER, self.size - 8):
+            if length > min(MAX_HEADER, size - 8):
                 raise CheckpointError(f"{path.name}: the header claims {length:,} bytes.", _hint(path))
             header = file.read(length)
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.tensors: Mapping[str, TensorInfo] = parse_header(header, 8 + length, self.size, path.name)
-
-    def view(self, info: TensorInfo) -> npt.NDArray[Any]:
-        """Return the tensor as a read-only view of the file; bfloat16 as its bits in uint16.
-
-        Raises:
-            CheckpointError: a type that is no floating-point weight of 16 or 32 bits.
-        """
-        if info.dtype not in _NUMPY:
-            raise CheckpointError(
-                f"{info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
-                "Take the checkpoint in one of these types (an unquantised revision of the model).",
-            )
-        flat = np.frombuffer(self._map, _NUMPY[info.dtype], info.size, info.start)
-        return flat.reshape(info.shape)
-
-    def release(self, start: int, end: int) -> None:
-        """Tell the kernel that the pages of [start, end) are not needed again, so that memory stays flat."""
-        first = start // mmap.PAGESIZE * mmap.PAGESIZE
-        self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+        super().__init__(path, parse_header(header, 8 + length, size, path.name))
 
 
 def _first(head: bytes, path: Path) -> bytes:
@@ -155,11 +115,4 @@ def _first(head: bytes, path: Path) -> bytes:
 
 
 def _hint(path: Path) -> str:
-    """Name the two things that people most often find in a shard's place."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        return "It is a Git-LFS pointer, not the weights: run `git lfs pull` in the checkout."
-    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        return "It is a web page saved in the file's place: download the file again."
-    return _DAMAGED
+    return stand_in(path) or _DAMAGED

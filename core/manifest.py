@@ -7,6 +7,7 @@ stand in `edgeconv.log.json` beside it, which is no part of the artefact.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from .errors import ArtefactError
 
 MANIFEST_NAME = "edgeconv.json"
 LOG_NAME = "edgeconv.log.json"
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
+"""How parts of a split GGUF are numbered behind its name."""
 
 
 class _Model(BaseModel):
@@ -38,6 +41,8 @@ class Source(_Model):
     architectures: list[str] = []
     parameters: int
     files: dict[str, FileDigest]
+    card: dict[str, Any] = {}
+    """Of the front matter of its model card: licence, languages, tags, task."""
 
 
 class TensorEntry(_Model):
@@ -88,28 +93,65 @@ class Manifest(_Model):
     versions: dict[str, str]
     outputs: dict[str, FileDigest]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = MANIFEST_NAME) -> None:
         """Write `edgeconv.json` into the folder: sorted keys, one form for one content."""
         text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True)
-        (folder / MANIFEST_NAME).write_text(text + "\n", "utf-8")
+        (folder / name).write_text(text + "\n", "utf-8")
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read a folder's manifest.
+def sidecar(file: Path, name: str = MANIFEST_NAME) -> Path:
+    """Return where the manifest (or the log) of a single file lies: `x.edgeconv.json` for `x.gguf` and for its parts."""
+    return file.with_name(f"{_PART.sub('', file.stem)}.{name}")
+
+
+def manifest_path(artefact: Path) -> Path | None:
+    """Find the manifest of an artefact, a folder or a file in one or beside its manifest; None if it has none.
+
+    A manifest that does not name the file is another one's.
+
+    Raises:
+        ArtefactError: there is one, but it cannot be read.
+    """
+    if artefact.is_dir():
+        path = artefact / MANIFEST_NAME
+        return path if path.is_file() else None
+    for path in (sidecar(artefact), artefact.with_name(MANIFEST_NAME)):
+        if path.is_file() and artefact.name in read_manifest(path).outputs:
+            return path
+    return None
+
+
+def manifest_of(artefact: Path) -> Manifest | None:
+    """Read the manifest that `manifest_path` finds.
+
+    Raises:
+        ArtefactError: there is one, but it cannot be read.
+    """
+    path = manifest_path(artefact)
+    return read_manifest(path) if path else None
+
+
+def log_path(manifest: Path) -> Path:
+    """Return where the log lies that belongs to a manifest."""
+    return manifest.with_name(manifest.name.removesuffix(MANIFEST_NAME) + LOG_NAME)
+
+
+def read_manifest(where: Path) -> Manifest:
+    """Read a manifest, given itself or the folder that it lies in.
 
     Raises:
         ArtefactError: there is none, or it is not one that this version understands.
     """
-    path = folder / MANIFEST_NAME
+    path = where if where.is_file() else where / MANIFEST_NAME
     if not path.is_file():
         raise ArtefactError(
-            f"{folder} has no {MANIFEST_NAME}.", "Give a folder that edgeconv wrote, or convert the checkpoint again."
+            f"{where} has no {MANIFEST_NAME}.", "Give a folder that edgeconv wrote, or convert the checkpoint again."
         )
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        field = ".".join(map(str, first["loc"])) or "the file"
         raise ArtefactError(
-            f"{path} is not a valid manifest: {where}: {first['msg']}.", "It was edited or written by another version."
+            f"{path} is not a valid manifest: {field}: {first['msg']}.", "It was edited or written by another version."
         ) from error

@@ -29,6 +29,7 @@ METADATA_PATTERNS = (
     "processor_config.json",
     "*.safetensors.index.json",
     "LICEN[CS]E*",
+    "MODEL_LICENSE*",  # ChatGLM's
     "NOTICE*",
     "README.md",  # its front matter goes into the card of the converted model
 )

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.cache_folder import cache_folder
 from ..core.digest import sha256_file
 from ..core.progress import Progress
 
@@ -28,7 +29,7 @@ Array = npt.NDArray[Any]
 
 def folder() -> Path:
     """Where the cache lies."""
-    return Path(os.environ.get("EDGECONV_CACHE") or Path.home() / ".cache" / "edgeconv")
+    return cache_folder()
 
 
 def key(weights: str, documents: Sequence[Sequence[int]], dtype: str) -> str:
@@ -90,7 +91,8 @@ def entries() -> list[Entry]:
 def clear() -> int:
     """Remove everything; returns the bytes freed."""
     freed = sum(p.stat().st_size for p in folder().rglob("*") if p.is_file()) if folder().is_dir() else 0
-    shutil.rmtree(folder() / "reference", ignore_errors=True)
+    for name in ("reference", "native", "float32"):  # of the second an interrupted run may have left something
+        shutil.rmtree(folder() / name, ignore_errors=True)
     (folder() / "digests.json").unlink(missing_ok=True)
     return freed
 

@@ -25,6 +25,7 @@ def names(folder: Path) -> tuple[str, ...]:
         return (f"{TEXT}.xml",)
     if not (folder / f"{LANGUAGE}.xml").is_file():
         raise ArtefactError(
-            f"{folder} holds neither {TEXT}.xml nor {LANGUAGE}.xml.", "Give a folder that `edgeconv openvino` wrote."
+            f"{folder} holds neither {TEXT}.xml nor {LANGUAGE}.xml, nor a .gguf.",
+            "Give what `edgeconv openvino` or `edgeconv gguf` wrote.",
         )
     return tuple(f"{name}.xml" for name in SEEING)

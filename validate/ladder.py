@@ -15,18 +15,17 @@ from typing import Any
 from ..core.errors import ArtefactError
 from ..core.progress import Progress, Silent
 from . import budget, verdict
+from .formats import Weights
 from .metrics import compare
 from .passes import Made, TorchPasses
 from .report.model import Comparison, DocumentScore, GenerationPair, Report, Rung
-from .rungs import decode, generation, logits, structure, template, tokens
-from .runtimes import openvino_genai_once
-from .runtimes.openvino import OpenVINORuntime
+from .rungs import decode, generation, logits
+from .runtimes.base import Runtime
 from .scores import Scores
 from .sight import Sight
 from .subject import Pair, open_pair
 from .suite import EncodedDocument, Suite, encode, load, require
 from .tokenizer import open_tokenizer
-from .weights import ArtefactWeights
 
 LONG = 4096 + 512
 """Tokens of the long-context probe: far enough past 4,096 that a rotary table in float16 shows."""
@@ -34,8 +33,8 @@ SHARE = 1024
 """Tokens over which the noise floor and the device's defaults are measured."""
 NEW_TOKENS = 64
 """Tokens of each greedy answer."""
-GENAI_PROMPTS = 2
-"""Prompts that openvino_genai's own pipeline answers too."""
+PIPELINE_PROMPTS = 2
+"""Prompts that the user's own pipeline answers too."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,16 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
 
     Raises:
         ArtefactError: the folder is no artefact, or not one of this reference.
-        UsageError: an unknown metric, a suite that is empty or shorter than asked, a reference that must be named.
+        UsageError: an unknown metric, a suite that is empty or shorter than asked, a reference that must be named, a device
+            that cannot run the artefact.
     """
     progress = progress or Silent()
     suite = load(ask.suite)
     pair = open_pair(ask.artefact, ask.reference, progress)
-    budgets = budget.override(budget.table(pair.mode, pair.checkpoint.parameters, sees=pair.sees), ask.budgets)
+    artefact = pair.artefact
+    artefact.require_device(ask.device)
+    table = budget.table(artefact.bits, pair.checkpoint.parameters, sees=pair.sees, graph=artefact.graph)
+    budgets = budget.override(table, ask.budgets)
     climb = _Climb(ask, pair, suite, budgets, progress)
     climb.run()
     found = verdict.Found(climb.rungs, climb.comparisons, climb.coloured, climb.generations, climb.notes, climb.seconds)
@@ -75,7 +78,7 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
 class _Climb:
     def __init__(self, ask: Ask, pair: Pair, suite: Suite, budgets: list[budget.Budget], progress: Progress) -> None:
         self.ask, self.pair, self.suite, self.budgets, self.progress = ask, pair, suite, budgets, progress
-        self.tokenizer = open_tokenizer(pair.checkpoint.folder, parts=pair.sees)
+        self.tokenizer = open_tokenizer(pair.checkpoint.folder, parts=pair.parts)
         self.documents: list[EncodedDocument] = encode(suite, self.tokenizer, ask.max_tokens)
         if ask.max_tokens:
             require(self.documents, ask.max_tokens * 9 // 10)  # shares of texts are rounded down
@@ -104,17 +107,17 @@ class _Climb:
                         Rung(name=name, status="failed", summary="could not run", failures=[error.message])
                     )
 
-    def _first_rungs(self) -> ArtefactWeights:
-        folder, checkpoint = self.pair.folder, self.pair.checkpoint
+    def _first_rungs(self) -> Weights:
+        artefact, checkpoint = self.pair.artefact, self.pair.checkpoint
         with self._timed("structure, template and tokens"):
-            self.rungs.append(template.check(folder, checkpoint, self.progress, parts=self.pair.sees))
-            self.rungs.append(tokens.check(folder, checkpoint, self.progress))
+            self.rungs.append(artefact.template(checkpoint, self.progress))
+            self.rungs.append(artefact.tokens(checkpoint, self.progress))
             try:
-                weights = ArtefactWeights(folder, checkpoint)
+                weights = artefact.weights(checkpoint)
             except ArtefactError:
-                self.rungs.append(structure.check(folder, checkpoint, None, self.progress))
+                self.rungs.append(artefact.structure(checkpoint, None, self.progress))
                 raise
-            self.rungs.append(structure.check(folder, checkpoint, weights, self.progress))
+            self.rungs.append(artefact.structure(checkpoint, weights, self.progress))
         return weights
 
     def _quick(self, passes: TorchPasses) -> None:
@@ -166,7 +169,7 @@ class _Climb:
         floor = next(c for c in self.comparisons if c.name == "noise_floor")
         return 2 * 2**0.5 / 0.8 * floor.figures["mean_abs_logit"].value
 
-    def _compare(self, runtime: OpenVINORuntime, reference: Made, own: Made | None) -> None:
+    def _compare(self, runtime: Runtime, reference: Made, own: Made | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
         colours = logits.Colours(names, self.ids, lambda token: str(self.tokenizer.decode([token])))
         sides = [(made.head, made.states) for made in (own, reference) if made]
@@ -176,7 +179,7 @@ class _Climb:
             self._add("conversion", "torch float32 on the artefact's weights", runtime.name, scores[0])
         self._add("quantisation", f"torch {self.ask.reference_dtype} on the checkpoint", runtime.name, scores[-1])
 
-    def _long_context(self, runtime: OpenVINORuntime, own: Made, long: list[int]) -> None:
+    def _long_context(self, runtime: Runtime, own: Made, long: list[int]) -> None:
         (scores,) = logits.against(
             runtime, [long], [(own.head, own.states[-1:])], self.progress,
             label="Long context", chunk=logits.LONG_CHUNK,
@@ -189,7 +192,7 @@ class _Climb:
         scores = logits.heads_apart((reference.head, states), (rounded.head, rounded.states), self.share)
         self._add("noise_floor", f"torch {self.ask.reference_dtype}", "torch bfloat16", scores)
 
-    def _answers(self, runtime: OpenVINORuntime) -> list[generation.Answer]:
+    def _answers(self, runtime: Runtime) -> list[generation.Answer]:
         stop = self.pair.stop_ids
         task = self.progress.task("Generating", len(self.suite.prompts))
         answers = []
@@ -203,13 +206,13 @@ class _Climb:
 
     def _generation(self, answers: list[generation.Answer], passes: TorchPasses) -> None:
         started = time.perf_counter()
-        with self._timed("openvino_genai"):
-            # its pipeline for text takes no artefact of three IRs
-            first = [] if self.pair.sees else [answer.messages for answer in answers[:GENAI_PROMPTS]]
-            made = openvino_genai_once.answer(self.pair.folder, self.ask.device, first, NEW_TOKENS)
+        artefact = self.pair.artefact
+        with self._timed(artefact.pipeline):
+            first = [answer.messages for answer in answers[:PIPELINE_PROMPTS]]
+            made = artefact.answers(self.ask.device, first, NEW_TOKENS)  # none, if its pipeline takes no such artefact
             again = [
-                generation.Answer(messages, *ids, runtime=openvino_genai_once.NAME)
-                for messages, ids in zip(first, made, strict=True)
+                generation.Answer(messages, *ids, runtime=artefact.pipeline)
+                for messages, ids in zip(first, made, strict=False)
             ]
         everything = [*answers, *again]
         with self._timed("reference over the answers"):
@@ -235,8 +238,8 @@ class _Climb:
         self.comparisons.append(compare(name, reference, artefact, scores, groups))
 
     @contextlib.contextmanager
-    def _runtime(self, *, accurate: bool) -> Iterator[OpenVINORuntime]:
-        runtime = OpenVINORuntime(self.pair.folder, self.ask.device, accurate=accurate)
+    def _runtime(self, *, accurate: bool) -> Iterator[Runtime]:
+        runtime = self.pair.artefact.runtime(self.ask.device, self.progress, accurate=accurate)
         try:
             yield runtime
         finally:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..core.progress import Progress
 from . import cache, vision_reference
+from .formats import Weights
 from .reference import Head, LayeredReference, checkpoint_tensors
 from .subject import Pair
-from .weights import ArtefactWeights
 
 OWN = "Running torch on the artefact's own weights"
 
@@ -26,7 +26,7 @@ class Made:
 class TorchPasses:
     """Runs them layer by layer, one layer in memory at a time."""
 
-    def __init__(self, pair: Pair, weights: ArtefactWeights, tokenizer: Any, progress: Progress) -> None:
+    def __init__(self, pair: Pair, weights: Weights, tokenizer: Any, progress: Progress) -> None:
         self._pair, self._weights, self._progress = pair, weights, progress
         self.tokenizer = tokenizer
         self._source = checkpoint_tensors(pair.checkpoint)

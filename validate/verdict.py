@@ -69,7 +69,7 @@ def report(
         generations=found.generations,
         notes=found.notes,
         seconds={name: round(value, 2) for name, value in found.seconds.items()},
-        versions=_versions(),
+        versions=_versions(pair.artefact.packages),
         sees=pair.sees,
     )
 
@@ -104,14 +104,11 @@ def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine], expected: 
 
 
 def _artefact(pair: Pair) -> Subject:
-    facts = {"stored as": pair.mode}
-    if pair.manifest:
-        facts |= {"bits per weight": f"{pair.manifest.bits_per_weight:.2f}", "engine": pair.manifest.engine}
-        facts |= {"made by": f"edgeconv {pair.manifest.versions.get('edgeconv', '')}"}
-    return Subject(name=pair.folder.resolve().name, digest=pair.digest, facts=facts)
+    artefact = pair.artefact
+    return Subject(name=artefact.path.resolve().name, digest=artefact.digest, facts=artefact.facts)
 
 
-def _versions() -> dict[str, str]:
+def _versions(packages: Sequence[str]) -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("edgeconv", "openvino", "torch", "transformers")}
+    return {name: version(name) for name in ("edgeconv", *packages, "torch", "transformers")}

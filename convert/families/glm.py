@@ -1,7 +1,8 @@
-"""GLM: GLM-Edge chat (1.5B, 4B) and the GLM-4 chat models in transformers' native form (`model_type: glm`).
+"""GLM: GLM-Edge chat (1.5B, 4B), and the ChatGLM and GLM-4 chat models in transformers' form (`model_type: glm`).
 
 Block: neighbouring pairs are rotated, on `partial_rotary_factor` of each head; gate and up are one projection, gate first.
-Source: `transformers/models/glm/modeling_glm.py`; the int4 scheme: GLM-Edge's `inference/ov_convert/convert_chat.py`.
+Sources: `transformers/models/glm/modeling_glm.py`; of the int4 schemes GLM-Edge's `inference/ov_convert/convert_chat.py`, and
+optimum-intel's list of defaults (`optimum/intel/openvino/configuration.py`, THUDM/chatglm2-6b).
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ DEFAULTS = {
 }
 GLM_EDGE_INT4 = {"sym": True, "group_size": 128, "ratio": 0.8}
 """What the makers of GLM-Edge compress their chat models with."""
+CHATGLM_INT4 = {"sym": True, "group_size": 128, "ratio": 0.72}
+"""What optimum-intel compresses ChatGLM2-6B with."""
+CHATGLM_VOCABULARY = 65024
+"""Rows of the embedding of ChatGLM2-6B and ChatGLM3-6B, and of nothing else."""
 
 
 def decoder(config: dict[str, Any]) -> Decoder:
@@ -50,5 +55,7 @@ def decoder(config: dict[str, Any]) -> Decoder:
 
 
 def int4_default(config: dict[str, Any]) -> dict[str, Any] | None:
-    """GLM-Edge's own int4 scheme; GLM-4, which has biases on q, k and v, takes the general defaults."""
-    return None if config.get("attention_bias", True) else GLM_EDGE_INT4
+    """GLM-Edge's own int4 scheme, optimum-intel's for ChatGLM; GLM-4, known by its biases, takes the general defaults."""
+    if not config.get("attention_bias", True):
+        return GLM_EDGE_INT4
+    return CHATGLM_INT4 if config.get("vocab_size") == CHATGLM_VOCABULARY else None

@@ -109,7 +109,7 @@ def prepare(
     all_keys = {
         "general.architecture": string(model.arch),
         **general(
-            origin or Origin(checkpoint.folder.resolve().name),
+            origin or Origin(checkpoint.origin.resolve().name),
             checkpoint.folder,
             checkpoint.generation_config,
             strips=vocabulary.strips and _is_phi3(vocabulary),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..card import read_card
 from .header import Kind, Value, array, f32, i32, string, u32
 
 _PHI = re.compile("phi-?3", re.IGNORECASE)
@@ -77,24 +78,6 @@ def general(
     keys |= _sampling(generation_config)
     keys |= {"file_type": u32(file_type), "quantization_version": u32(2)}
     return {f"general.{name}": value for name, value in keys.items()}
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Return the front matter of README.md; empty if there is none, or none that can be read (it is decoration)."""
-    import yaml
-
-    path = folder / "README.md"
-    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
-    if not lines or lines[0].strip() != "---":
-        return {}
-    end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == "---"), 0)
-    try:
-        # Norwegian is "no", which YAML takes for false
-        text = "\n".join(lines[1:end]).replace("\t", "  ").replace("- no\n", '- "no"\n')
-        card = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    return card if isinstance(card, dict) else {}
 
 
 def _names(origin: Origin, parameters: int, strips: bool) -> dict[str, Value]:

@@ -216,9 +216,10 @@ def _more_bits(at: int, of: int) -> bool:
     return at < of // 8 or at >= 7 * of // 8 or (at - of // 8) % 3 == 2
 
 
-_NARROWER = {
+NARROWER = {
     "iq4_xs": "iq4_nl", "q2_k": "q4_0", "q3_k": "q4_0", "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0",
 }  # fmt: skip
+"""What takes the place of types whose blocks do not divide a row (`tensor_type_fallback`)."""
 
 
 def _fallback(tensor: Shaped, kind: str, state: _State) -> str:
@@ -226,7 +227,7 @@ def _fallback(tensor: Shaped, kind: str, state: _State) -> str:
     cols = tensor.shape[-1]
     if TYPES[kind].fits(cols):
         return kind
-    other = _NARROWER.get(kind, kind)
+    other = NARROWER.get(kind, kind)
     other = other if TYPES[other].fits(cols) else "f16"
     state.fallbacks.append(
         f"{tensor.name}: {other} in place of {kind}, whose blocks of {TYPES[kind].block} do not divide {cols}"

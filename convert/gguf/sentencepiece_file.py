@@ -1,4 +1,4 @@
-"""Read tokenizer.model, sentencepiece's protocol buffer, without its library: pieces, scores, kinds, and two settings.
+"""Read tokenizer.model, sentencepiece's protocol buffer, without its library: pieces, scores, kinds, and settings.
 
 Schema: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto. Wire format: a field is a varint of
 (number << 3 | kind), then a varint, 8 bytes, a length and that many bytes, or 4 bytes.
@@ -16,7 +16,8 @@ from .vocabulary import TokenType
 
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
 _MODEL_TYPE, _BPE = 3, 2
-_ADD_DUMMY_PREFIX = 3
+_BYTE_FALLBACK = 35
+_CHARSMAP, _ADD_DUMMY_PREFIX, _REMOVE_EXTRA_WHITESPACES = 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -30,29 +31,51 @@ class Piece:
 
 @dataclass(frozen=True)
 class SentencePiece:
-    """The model: `is_bpe` is false for a unigram model, `prefix_space` says that a space goes in front of a text."""
+    """The model.
+
+    Attributes:
+        pieces: by id.
+        is_bpe: false for a unigram model, among others.
+        prefix_space: a space goes in front of a text.
+        byte_fallback: characters without a piece become bytes.
+        trims: white space at the ends goes, runs of it become one space.
+        charsmap: what characters are replaced by first, in sentencepiece's own form; empty: nothing.
+    """
 
     pieces: list[Piece]
     is_bpe: bool
     prefix_space: bool
+    byte_fallback: bool = False
+    trims: bool = True
+    charsmap: bytes = b""
 
 
 def read(path: Path) -> SentencePiece:
     """Read a file. Raises CheckpointError if it is not one of sentencepiece."""
-    pieces, is_bpe, prefix_space = [], False, True
+    pieces: list[Piece] = []
+    trainer: dict[int, int | memoryview] = {}
+    normalizer: dict[int, int | memoryview] = {}
     try:
         for number, value in _fields(memoryview(path.read_bytes())):
             if number == _PIECES:
                 pieces.append(_piece(_message(value)))
             elif number == _TRAINER:
-                is_bpe = any(n == _MODEL_TYPE and v == _BPE for n, v in _fields(_message(value)))
+                trainer.update(_fields(_message(value)))
             elif number == _NORMALIZER:
-                prefix_space = all(v != 0 for n, v in _fields(_message(value)) if n == _ADD_DUMMY_PREFIX)
+                normalizer.update(_fields(_message(value)))
+        charsmap = bytes(_message(normalizer.get(_CHARSMAP, memoryview(b""))))
     except (ValueError, IndexError, struct.error) as error:
         raise CheckpointError(f"{path.name} is not a sentencepiece model.", "Download the file again.") from error
     if not pieces:
         raise CheckpointError(f"{path.name} is not a sentencepiece model.", "Download the file again.")
-    return SentencePiece(pieces, is_bpe, prefix_space)
+    return SentencePiece(
+        pieces,
+        is_bpe=trainer.get(_MODEL_TYPE) == _BPE,
+        prefix_space=normalizer.get(_ADD_DUMMY_PREFIX, 1) != 0,
+        byte_fallback=trainer.get(_BYTE_FALLBACK, 0) != 0,
+        trims=normalizer.get(_REMOVE_EXTRA_WHITESPACES, 1) != 0,
+        charsmap=charsmap,
+    )
 
 
 def _piece(data: memoryview) -> Piece:

@@ -43,6 +43,8 @@ def read(
             f"tokenizer.json holds a tokenizer ({kind}) that is neither a byte-level BPE nor sentencepiece's BPE.",
             "Take the checkpoint with its original tokenizer.",
         )
+    elif (folder / "tokenizer.json").is_file():
+        raise CheckpointError("tokenizer.json holds no tokenizer.", "Download the file again.")
     else:
         raise CheckpointError(
             f"{folder.name} has neither tokenizer.json nor tokenizer.model.",

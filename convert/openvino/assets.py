@@ -20,7 +20,7 @@ COPIED = (
 ARCHITECTURE = "GlmEdgeVForConditionalGeneration"
 """Of `edgeconv.models.glm_edge_v`; the checkpoints name the text model's."""
 _OPTIMUM_DTYPES = ("int8", "int4", "nf4", "mxfp4", "cb4")
-LICENCES = ("LICENSE*", "NOTICE*", "USE_POLICY*")
+LICENCES = ("LICENSE*", "MODEL_LICENSE*", "NOTICE*", "USE_POLICY*")
 
 
 def sources(folder: Path) -> list[Path]:

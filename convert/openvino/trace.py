@@ -22,7 +22,7 @@ from ...quantize import integer, nncf_call
 from ...quantize.assign import Assignment, Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..safetensors_file import SafetensorsFile
+from ..mapped_file import MappedFile
 from . import compress_find, compress_graph, rt_info, trace_names, trace_write
 from .engine import Exported
 from .stream_nncf import entries
@@ -224,10 +224,10 @@ def check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: C
 
 def releaser(checkpoint: Checkpoint) -> Callable[[Array], None]:
     """Return a function that gives back the pages of an array, if it is a part of a mapped shard."""
-    shards: list[tuple[int, SafetensorsFile]] = []
+    shards: list[tuple[int, MappedFile]] = []
     for file in checkpoint.shards.values():
         names = weights_of(checkpoint) & set(file.tensors)
-        if names and isinstance(file, SafetensorsFile):
+        if names and isinstance(file, MappedFile):
             info = file.tensors[min(names)]
             shards.append((file.view(info).ctypes.data - info.start, file))
 

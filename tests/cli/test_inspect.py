@@ -45,6 +45,25 @@ def test_permuted_rows_are_named(edgeconv: Command, artefact: Path) -> None:
     assert "--rope fused" in facts(edgeconv("inspect", artefact).out)["rows of q and k"]
 
 
+def test_the_half_that_sees_and_the_files_of_weights(edgeconv: Command, artefact: Path) -> None:
+    path = artefact / MANIFEST_NAME
+    document = json.loads(path.read_text("utf-8"))
+    scheme = document["scheme"] | {"mode": "int8_sym", "group_size": -1, "precision": "int8"}
+    document["vision"] = {"scheme": scheme, "image_size": 672, "image_tokens": 578, "placeholder_id": 59256}
+    for entry, name in zip(document["tensors"], ("openvino_text_embeddings_model.xml", "a.xml", "a.xml"), strict=True):
+        entry["file"] = name
+    path.write_text(json.dumps(document), "utf-8")
+    said = facts(edgeconv("inspect", artefact).out)
+    assert said["vision"].startswith("int8_sym")
+    assert said["picture"] == "672 × 672 pixels, 578 tokens of id 59256"
+    listed = edgeconv("inspect", artefact, "--tensors").out.split("\n\n")[2].splitlines()
+    assert listed[0].split()[-1] == "File"
+    assert listed[1].split()[-1] == "openvino_text_embeddings_model.xml"
+    document["vision"]["scheme"] = {"rotation": "hadamard"}
+    path.write_text(json.dumps(document), "utf-8")
+    assert facts(edgeconv("inspect", artefact).out)["vision"] == "rotation hadamard"
+
+
 def test_json(edgeconv: Command, artefact: Path) -> None:
     result = edgeconv("inspect", artefact, "--json")
     assert result.err == ""

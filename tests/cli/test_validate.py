@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.pipeline import gguf
 from edgeconv.validate import cache, ladder
 from edgeconv.validate.report.model import Report
 
@@ -105,3 +107,21 @@ def test_an_interrupted_run_leaves_a_cache_that_the_next_one_uses(
     assert result.code == 0
     assert cache.entries() == kept
     assert "Running the reference" not in result.err
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_a_gguf_finds_its_reference(single: bool, edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.gguf" if single else tmp_path / "m"
+    made = gguf.run(gguf.GgufJob(model=str(builtin_model), recipe=recipe("q8_0"), output=out)).path
+    result = edgeconv("validate", made, *FEW, "--json")
+    assert result.code == 0
+    assert result.data["verdict"] == "passed"
+    assert result.data["artefact"]["facts"]["stored as"] == "q8_0"
+    assert not [w for rung in result.data["rungs"] for w in rung["warnings"]]
+    file = made if single else next(made.glob("*.gguf"))
+    with file.open("r+b") as stream:
+        stream.seek(-5000, 2)
+        stream.write(bytes(64))
+    result = edgeconv("validate", made, *FEW, "--json")
+    assert (result.code, result.data["first_failed"]) == (3, "structure")
+    assert "is not the file that the manifest records" in result.data["rungs"][0]["failures"][0]

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from edgeconv.core.errors import ArtefactError
-from edgeconv.core.manifest import MANIFEST_NAME, read_manifest
+from edgeconv.core.manifest import MANIFEST_NAME, log_path, manifest_of, manifest_path, read_manifest, sidecar
 
-from .artefacts import make
+from .artefacts import digest, make
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -59,3 +59,28 @@ def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> No
     (tmp_path / MANIFEST_NAME).write_bytes(content)
     with pytest.raises(ArtefactError, match="not a valid manifest"):
         read_manifest(tmp_path)
+
+
+def test_a_single_files_manifest_lies_beside_it(tmp_path: Path) -> None:
+    assert sidecar(tmp_path / "x.gguf") == tmp_path / "x.edgeconv.json"
+    assert sidecar(tmp_path / "x-00002-of-00003.gguf") == tmp_path / "x.edgeconv.json"
+    assert sidecar(tmp_path / "x.y-1.gguf") == tmp_path / "x.y-1.edgeconv.json"
+    assert log_path(tmp_path / "x.edgeconv.json") == tmp_path / "x.edgeconv.log.json"
+    assert log_path(tmp_path / MANIFEST_NAME) == tmp_path / "edgeconv.log.json"
+
+
+def test_manifests_are_found_from_folders_and_files(tmp_path: Path) -> None:
+    manifest = make(tmp_path)
+    for artefact in (tmp_path, tmp_path / "openvino_model.bin"):
+        assert manifest_path(artefact) == tmp_path / MANIFEST_NAME
+        assert manifest_of(artefact) == manifest
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    assert manifest_of(tmp_path / "x.gguf") is None  # the folder's manifest does not name it
+    own = manifest.model_copy(update={"outputs": {"x.gguf": digest(tmp_path / "x.gguf")}})
+    own.write(tmp_path, "x.edgeconv.json")
+    assert manifest_of(tmp_path / "x.gguf") == own == read_manifest(tmp_path / "x.edgeconv.json")
+    assert manifest_of(tmp_path / "x-00001-of-00002.gguf") is None
+    assert manifest_of(tmp_path / "sub") is None
+    (tmp_path / "x.edgeconv.json").write_text("{}")
+    with pytest.raises(ArtefactError, match="not a valid manifest"):
+        manifest_of(tmp_path / "x.gguf")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeconv.core.errors import OutputError
-from edgeconv.core.staging import check_output, check_space, staged
+from edgeconv.core.staging import check_files, check_output, check_space, staged, staged_files
 
 from .artefacts import make
 
@@ -197,3 +197,101 @@ def test_a_full_disk_is_an_error_with_a_hint_and_leaves_nothing(small_disk: Path
     assert caught.value.hint
     assert names(small_disk) == ["out"]
     assert (small_disk / "out" / "edgeconv.json").read_text() == "old"
+
+
+def write_files(target: Path, *contents: str) -> None:
+    with staged_files(target) as folder:
+        for number, content in enumerate(contents):
+            (folder / f"{target.stem}{number or ''}.gguf").write_text(f"GGUF{content}")
+        (folder / f"{target.stem}.edgeconv.json").write_text("manifest")
+
+
+def test_single_files_appear_beside_their_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with staged_files(tmp_path / "x.gguf") as folder:
+        (folder / "x.gguf").write_text("GGUF")
+        (folder / "x.edgeconv.json").write_text("{}")
+        assert folder.parent == tmp_path
+        assert not (tmp_path / "x.gguf").exists()
+    assert names(tmp_path) == ["letter.txt", "x.edgeconv.json", "x.gguf"]
+    write_files(tmp_path / "deep" / "y.gguf", "a", "b")
+    assert names(tmp_path / "deep") == ["y.edgeconv.json", "y.gguf", "y1.gguf"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_leaves_the_old_files_and_nothing_new(tmp_path: Path, error: type[BaseException]) -> None:
+    write_files(tmp_path / "x.gguf", "old")
+    with pytest.raises(error), staged_files(tmp_path / "x.gguf") as folder:
+        (folder / "x.gguf").write_text("GGUFnew")
+        raise error
+    assert names(tmp_path) == ["x.edgeconv.json", "x.gguf"]
+    assert (tmp_path / "x.gguf").read_text() == "GGUFold"
+
+
+def test_a_manifest_never_lies_beside_files_that_it_does_not_describe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped between two renames, a run leaves files without a manifest: no artefact."""
+    write_files(tmp_path / "x.gguf", "old", "old")
+    order: list[str] = []
+    replace = Path.replace
+
+    def counted(path: Path, target: Path) -> Path:
+        order.append(path.name)
+        if len(order) == 2:
+            raise OSError(5, "stopped")
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", counted)
+        with pytest.raises(OSError, match="stopped"):
+            write_files(tmp_path / "x.gguf", "new", "new")
+    assert order == ["x.gguf", "x1.gguf"]
+    assert names(tmp_path) == ["x.gguf", "x1.gguf"]
+    write_files(tmp_path / "x.gguf", "new")
+    assert (tmp_path / "x.edgeconv.json").read_text() == "manifest"
+
+
+def test_what_a_killed_run_of_a_file_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    orphan = tmp_path / "x.gguf.partial-abc"
+    orphan.mkdir()
+    (orphan / ".pid").write_text("999999999")
+    other = tmp_path / "y.gguf.partial-abc"
+    other.mkdir()
+    write_files(tmp_path / "x.gguf", "new")
+    assert names(tmp_path) == ["x.edgeconv.json", "x.gguf", "y.gguf.partial-abc"]
+
+
+def test_files_that_exist_need_force(tmp_path: Path) -> None:
+    target = tmp_path / "x.gguf"
+    check_files(target, ["x.gguf"], force=False)
+    write_files(target, "old")
+    with pytest.raises(OutputError, match=r"x\.gguf exists") as caught:
+        check_files(target, ["x.gguf"], force=False)
+    assert "--force" in str(caught.value.hint)
+    check_files(target, ["x.gguf"], force=True)
+    target.unlink()
+    with pytest.raises(OutputError, match=r"x\.edgeconv\.json exists"):
+        check_files(target, ["x.gguf"], force=False)
+    check_files(target, ["x-00001-of-00002.gguf"], force=True)
+
+
+def test_force_replaces_gguf_files_only(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_text("three years of notes")
+    with pytest.raises(OutputError, match="not a GGUF file"):
+        check_files(tmp_path / "x.gguf", ["x.gguf"], force=True)
+    (tmp_path / "x.gguf").unlink()
+    (tmp_path / "y").write_text("GGUF")
+    (tmp_path / "x.gguf").symlink_to(tmp_path / "y")
+    with pytest.raises(OutputError, match="is not a file"):
+        check_files(tmp_path / "x.gguf", ["x.gguf"], force=True)
+    (tmp_path / "z.gguf").mkdir()
+    with pytest.raises(OutputError, match="is not a file"):
+        check_files(tmp_path / "z.gguf", ["z.gguf"], force=True)
+
+
+def test_files_of_a_folder_that_cannot_be_written_to(read_only: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_files(read_only / "x.gguf", ["x.gguf"], force=False)
+    with pytest.raises(OutputError, match="cannot be written"), staged_files(read_only / "x.gguf"):
+        pass

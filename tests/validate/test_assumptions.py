@@ -17,7 +17,7 @@ import pytest
 from edgeconv.builtin import model_path
 from edgeconv.convert import families
 from edgeconv.convert.families import glm_edge_v
-from edgeconv.convert.safetensors_file import _NUMPY
+from edgeconv.convert.mapped_file import NUMPY
 from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE
 from edgeconv.validate.assumptions.glm_edge import EVIDENCE, MARKERS, ROTARY_NOTE, VOCABULARY
 from edgeconv.validate.assumptions.row import some
@@ -188,7 +188,7 @@ def test_a_sliding_window_goes_to_the_trace_engine(tiny_model: Maker) -> None:
 
 
 def test_readable_types_are_those_of_the_reader() -> None:
-    assert set(READABLE) == set(_NUMPY)
+    assert set(READABLE) == set(NUMPY)
 
 
 def test_long_lists_are_cut() -> None:

@@ -1,4 +1,4 @@
-"""The merges and the vocabulary of a byte-level BPE, from a tokenizer IR and from transformers, as bytes.
+"""The merges and the vocabulary of a byte-level BPE, from a tokenizer IR or a GGUF, and from transformers, as bytes.
 
 They are compared as tables because texts do not show every fault: openvino_tokenizers takes a token that no merge makes for one
 that needs none, so with a merge missing most words still come out right.
@@ -7,11 +7,14 @@ that needs none, so with a merge missing most words still come out right.
 from __future__ import annotations
 
 import json
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..stand_ins import from_stand_ins
 
 Merge = tuple[bytes, bytes]
 
@@ -27,30 +30,61 @@ def differences(folder: Path, reference: Any, artefact: Any) -> list[str]:
     Returns:
         nothing for a tokenizer that is no byte-level BPE: its texts alone are compared.
     """
-    backend = getattr(reference, "backend_tokenizer", None)
+    wanted = of_transformers(reference)
+    if wanted is None:
+        return []
+    got = _merges_of_ir(folder)
+    return compare(wanted, got, artefact.get_vocab(), "The tokenizer IR")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The merges in their order, and the id of each token."""
+
+    merges: list[Merge]
+    vocabulary: dict[bytes, int]
+
+
+def of_transformers(tokenizer: Any) -> Tables | None:
+    """Return the tables of a tokenizer of transformers; None if it is no byte-level BPE."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     description = json.loads(backend.to_str()) if backend is not None else {}
     if description.get("model", {}).get("type") != "BPE" or '"ByteLevel"' not in json.dumps(description["decoder"]):
-        return []
-    found = []
-    got = _merges_of_ir(folder)
-    if got is not None:
-        found += _compare_merges(_merges(description["model"]["merges"]), got)
+        return None
     added = {token["content"] for token in description["added_tokens"]}
-    vocabulary = {(t.encode() if t in added else _bytes(t)): i for t, i in reference.get_vocab().items()}
-    return found + _compare_vocabulary(vocabulary, artefact.get_vocab())
+    vocabulary = {(t.encode() if t in added else from_stand_ins(t)): i for t, i in tokenizer.get_vocab().items()}
+    return Tables(_merges(description["model"]["merges"]), vocabulary)
 
 
-def _compare_merges(wanted: list[Merge], got: list[Merge]) -> list[str]:
+def of_gguf(keys: Mapping[str, Any]) -> Tables:
+    """Return the tables of a vocabulary of the model "gpt2", by GGUF's keys; only its normal tokens stand for bytes."""
+    tokens, types = keys.get("tokenizer.ggml.tokens", []), keys.get("tokenizer.ggml.token_type")
+    plain = [True] * len(tokens) if types is None else [int(kind) == 1 for kind in types]
+    texts = zip(tokens, plain, strict=True)
+    vocabulary = {
+        (from_stand_ins(t) if p else t.encode("utf-8", "surrogateescape")): i for i, (t, p) in enumerate(texts)
+    }
+    pairs = [entry.partition(" ") for entry in keys.get("tokenizer.ggml.merges", [])]
+    return Tables([(from_stand_ins(left), from_stand_ins(right)) for left, _, right in pairs], vocabulary)
+
+
+def compare(wanted: Tables, merges: list[Merge] | None, vocabulary: dict[bytes, int], where: str) -> list[str]:
+    """Return a sentence for each table that differs; `merges` are left out if they are None."""
+    found = [] if merges is None else _compare_merges(wanted.merges, merges, where)
+    return found + _compare_vocabulary(wanted.vocabulary, vocabulary)
+
+
+def _compare_merges(wanted: list[Merge], got: list[Merge], where: str) -> list[str]:
     if wanted == got:
         return []
     missing, extra = [m for m in wanted if m not in set(got)], [m for m in got if m not in set(wanted)]
     if not missing and not extra:
         at = next(i for i, (a, b) in enumerate(zip(wanted, got, strict=True)) if a != b)
-        return [f"The tokenizer IR has the merges in another order, from number {at} ({_shown(wanted[at])}) on."]
+        return [f"{where} has the merges in another order, from number {at} ({_shown(wanted[at])}) on."]
     parts = [
         f"{len(some)} {what}: {_shown(some[0])}" for what, some in (("missing", missing), ("extra", extra)) if some
     ]
-    return [f"The tokenizer IR has {len(got):,} merges, the checkpoint {len(wanted):,}; {'; '.join(parts)}."]
+    return [f"{where} has {len(got):,} merges, the checkpoint {len(wanted):,}; {'; '.join(parts)}."]
 
 
 def _compare_vocabulary(wanted: dict[bytes, int], got: dict[bytes, int]) -> list[str]:
@@ -67,7 +101,7 @@ def _compare_vocabulary(wanted: dict[bytes, int], got: dict[bytes, int]) -> list
 
 def _merges(entries: list[Any]) -> list[Merge]:
     pairs = (entry.split(" ") if isinstance(entry, str) else entry for entry in entries)
-    return [(_bytes(left), _bytes(right)) for left, right in pairs]
+    return [(from_stand_ins(left), from_stand_ins(right)) for left, right in pairs]
 
 
 def _merges_of_ir(folder: Path) -> list[Merge] | None:
@@ -89,21 +123,6 @@ def _merges_of_ir(folder: Path) -> list[Merge] | None:
 def _strings(begins: Any, ends: Any, chars: Any) -> list[bytes]:
     raw = np.asarray(chars, np.uint8).tobytes()
     return [raw[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-
-
-def _bytes(token: str) -> bytes:
-    table = _byte_of()
-    if all(char in table for char in token):
-        return bytes(table[char] for char in token)
-    return token.encode()
-
-
-@cache
-def _byte_of() -> dict[str, int]:
-    """The printable character by which byte-level BPE writes each byte (GPT-2's `bytes_to_unicode`), turned round."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
 
 
 def _shown(merge: Merge) -> str:

@@ -20,6 +20,7 @@ from . import tokenizer_pair
 
 Conversation = list[dict[str, Any]]
 Render = Callable[[Conversation, bool], str]
+Side = Callable[[Any], tuple[dict[str, Render], list[str]]]
 
 
 def _turns(*turns: tuple[str, str]) -> Conversation:
@@ -60,13 +61,26 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bo
         progress: hears of the conversations.
         parts: the template wants content as a list of parts, among them pictures.
     """
-    conversations = _with_pictures() if parts else CONVERSATIONS
+    conversations = with_pictures() if parts else CONVERSATIONS
+    return judge(checkpoint, conversations, lambda tokenizer: _renderers(folder, tokenizer, parts=parts), progress)
+
+
+def judge(checkpoint: Checkpoint, conversations: dict[str, Conversation], side: Side, progress: Progress) -> Rung:
+    """Compare what the checkpoint's template renders with what the artefact's do, whatever its format.
+
+    Args:
+        checkpoint: the reference.
+        conversations: by their names.
+        side: given the checkpoint's tokenizer, returns what renders on the artefact's side, by name, and the failures of
+            templates that are there on one side only.
+        progress: hears of the conversations.
+    """
     started = time.perf_counter()
     status, summary, compared = "failed", "", 0
     failures: list[str] = []
     try:
         reference = tokenizer_pair.of_transformers(checkpoint.folder)
-        renderers, failures = _renderers(folder, bool(reference.chat_template), parts=parts)
+        renderers, failures = side(reference)
         if not (reference.chat_template or renderers or failures):
             status, summary = "skipped", "Neither the checkpoint nor the artefact has a chat template."
         elif not failures:
@@ -88,28 +102,34 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bo
     )
 
 
-def _renderers(folder: Path, expected: bool, *, parts: bool) -> tuple[dict[str, Render], list[str]]:
-    """Return what renders on the artefact's side, and the failures of templates that are there on one side only."""
+def _renderers(folder: Path, reference: Any, *, parts: bool) -> tuple[dict[str, Render], list[str]]:
+    expected = bool(reference.chat_template)
     files = tokenizer_pair.of_transformers(folder)
     # openvino_genai, which does not run such an artefact, cannot render `range` either
     genai = None if parts else tokenizer_pair.of_genai(folder)
     present = {"the artefact's files": bool(files.chat_template)}
     if genai:
         present["openvino_genai"] = bool(genai.chat_template)
-    failures = []
-    for where, has in present.items():
-        if expected and not has:
-            failures.append(f"The checkpoint has a chat template, {where} has none.")
-        if has and not expected:
-            failures.append(f"{where[0].upper() + where[1:]} has a chat template, the checkpoint has none.")
+    failures = one_sided(expected, present)
     if failures or not expected:
         return {}, failures
     renderers = {"the artefact's files": _of_transformers(files)}
     return renderers | ({"openvino_genai": _of_genai(genai)} if genai else {}), []
 
 
-def _with_pictures() -> dict[str, Conversation]:
-    """The same conversations in parts, and some with pictures."""
+def one_sided(expected: bool, present: dict[str, bool]) -> list[str]:
+    """Return a sentence for each place that has a template and the checkpoint none, or the other way round."""
+    failures = []
+    for where, has in present.items():
+        if expected and not has:
+            failures.append(f"The checkpoint has a chat template, {where} has none.")
+        if has and not expected:
+            failures.append(f"{where[0].upper() + where[1:]} has a chat template, the checkpoint has none.")
+    return failures
+
+
+def with_pictures() -> dict[str, Conversation]:
+    """Return the same conversations in parts, and some with pictures."""
     found = {name: [in_parts(turn) for turn in turns] for name, turns in CONVERSATIONS.items()}
     picture, text = {"type": "image"}, {"type": "text", "text": "What is it?"}
     found["a picture"] = [{"role": "user", "content": [picture, text]}]

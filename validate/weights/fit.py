@@ -52,7 +52,7 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task) -> Fit:
     stored, info = match.stored, checkpoint.info(name)
     tensor = checkpoint.tensor(name)
     exact = stored.element == _OWN_ELEMENT.get(info.dtype) and not match.offset
-    sums = _Sums()
+    sums = Sums()
     for start, stop in stored.blocks():
         source = match.source_rows(tensor, start, stop)
         levels, scale = stored.levels(start, stop), stored.scale(start, stop)
@@ -80,8 +80,8 @@ def describe(match: Match) -> str:
     return f"{levels}, one scale a row"
 
 
-class _Sums:
-    """What adds up over the blocks of one weight."""
+class Sums:
+    """What adds up over the blocks of one weight, of any format."""
 
     def __init__(self) -> None:
         self.square = self.source_square = self.bound_square = 0.0
@@ -90,6 +90,7 @@ class _Sums:
         self.zero = True
 
     def add(self, source: Array, held: Array, bound: Array) -> None:
+        """Add a block: float32 arrays of one shape (the bound may broadcast to it); `held` is overwritten."""
         self.size += held.size
         self.zero = self.zero and not held.any()
         self.source_square += _square_sum(source)
@@ -110,6 +111,7 @@ class _Sums:
         self.worst = max(self.worst, float(np.nanmax(ratio, initial=0.0)))
 
     def fit(self, name: str, stored: str, rows: int) -> Fit:
+        """Sum up; `stored` says how it is stored."""
         norm = math.sqrt(self.source_square)
         return Fit(
             name=name,

@@ -1,0 +1,224 @@
+"""`edgeconv gguf`: a checkpoint becomes a GGUF for llama.cpp."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import ExitCode, UsageError
+from . import validate as parity
+from .options import Json, Quiet, Verbose, choice
+from .output import Output, duration, size
+from .validate import Budgets
+
+if TYPE_CHECKING:
+    from ..convert.gguf.recipe import Recipe
+    from ..pipeline import Artefact
+    from ..pipeline.gguf import GgufJob, GgufPlan
+    from ..validate.report.model import Report
+
+PRECISIONS = ("int4", "int8", "bf16", "fp16", "fp32")
+
+
+def gguf(
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", metavar="ID|DIR", help="A Hub id, also as ID@REVISION, or a checkpoint's folder."
+        ),
+    ],
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            "-p",
+            click_type=choice(PRECISIONS),
+            help="What the weights become: int4 is q4_k_m, int8 is q8_0. int4 if neither this nor --type is given.",
+        ),
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option(
+            "--type",
+            "-t",
+            metavar="TYPE",
+            help="The same by llama.cpp's name of the mix: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k_s, q3_k_m, "
+            "q3_k_l, q4_k_s, q4_k_m, q5_k_s, q5_k_m, q6_k, iq4_nl, iq4_xs.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR|FILE",
+            help="Where the result goes: a folder, or a file if it ends in .gguf; its manifest then lies beside it.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a converted model that is there already.")] = False,
+    pure: Annotated[
+        bool, typer.Option("--pure", help="Give every matrix the same type, the mix's own exceptions too.")
+    ] = False,
+    leave_output_tensor: Annotated[
+        bool, typer.Option("--leave-output-tensor", help="Leave output.weight as the checkpoint stores it.")
+    ] = False,
+    output_type: Annotated[str | None, typer.Option(metavar="TYPE", help="What output.weight becomes.")] = None,
+    token_embedding_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="What token_embd.weight becomes.")
+    ] = None,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX=TYPE",
+            help="What tensors become in whose names the expression is found, e.g. ffn_down=q6_k. The first that is found "
+            "decides. Repeatable.",
+        ),
+    ] = None,
+    imatrix: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weigh errors by this importance matrix, which llama-imatrix wrote."),
+    ] = None,
+    split_max_size: Annotated[
+        str | None,
+        typer.Option(metavar="N(K|M|G)", help="Write several files, each with at most so many bytes of tensors."),
+    ] = None,
+    pre: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="llama.cpp's name of the tokenizer's splitting, if it cannot be found out."),
+    ] = None,
+    local_files_only: Annotated[
+        bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
+    ] = False,
+    validate: Annotated[
+        bool,
+        typer.Option(
+            "--validate",
+            help="Then measure in llama.cpp whether the result is still its checkpoint, as `edgeconv validate` does, and write "
+            "the report to OUT/parity, or beside the file. Exits with 3 if it is not.",
+        ),
+    ] = False,
+    budget: Budgets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Convert a chat checkpoint to a GGUF for llama.cpp, in one pass.
+
+    Every tensor has the very bytes that llama.cpp's own quantiser would give it. The mixes and --pure, --leave-output-tensor,
+    --output-type (--output-tensor-type there), --token-embedding-type and --tensor-type mean what they mean to llama-quantize.
+    A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
+    """
+    from ..convert.gguf.recipe import recipe
+    from ..pipeline.gguf import GgufJob
+    from ..recipes import options
+
+    if precision and type_:
+        raise UsageError("--precision and --type contradict each other.", "Say one of them.")
+    chosen = recipe(
+        type_ or precision or "int4",
+        pure=pure,
+        leave_output=leave_output_tensor,
+        output_type=output_type,
+        token_embedding_type=token_embedding_type,
+        tensor_types=tuple(map(options.tensor_type, tensor_type or ())),
+    )
+    job = GgufJob(
+        model=model,
+        recipe=chosen,
+        revision=revision,
+        output=output,
+        force=force,
+        imatrix=imatrix,
+        split_max_size=options.byte_count(split_max_size),
+        pre=pre,
+        local_files_only=local_files_only,
+    )
+    limits = parity.limits(budget)  # before the conversion: a wrong one must not cost an hour
+    if limits and not validate:
+        raise UsageError("--budget is a limit of the validation.", "Add --validate.")
+    _run(Output(json=json, quiet=quiet, verbose=verbose), job, limits if validate else None, dry_run=dry_run)
+
+
+def _run(out: Output, job: GgufJob, limits: dict[str, float] | None, *, dry_run: bool) -> None:
+    from ..pipeline import gguf as pipeline
+
+    if dry_run:
+        with out.working() as progress:
+            plan = pipeline.plan(job, progress)
+        show_plan(out, plan)
+        return
+    with out.working() as progress:
+        artefact = pipeline.run(job, progress)
+    found = None if limits is None else parity.of_new(out, artefact.path, limits)
+    show_artefact(out, artefact, found)
+    if found and found.verdict == "failed":
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def show_plan(out: Output, plan: GgufPlan) -> None:
+    """Print the plan on stdout: it is what `--dry-run` was asked for."""
+    if out.json:
+        out.data(plan.as_dict())
+        return
+    out.pairs(plan.rows())
+
+
+def show_artefact(out: Output, artefact: Artefact, found: Report | None = None) -> None:
+    """Print the path on stdout and what became of the model, and of its validation, on stderr."""
+    if out.json:
+        out.data(summary(artefact) | (parity.brief(found, artefact.path) if found else {}))
+        return
+    if not out.quiet:
+        out.pairs(_rows(artefact), stream=sys.stderr)
+        if found:
+            parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
+    out.result(str(artefact.path))
+
+
+def summary(artefact: Artefact) -> dict[str, Any]:
+    """What `--json` answers after a conversion; the per-tensor table stays in the manifest."""
+    manifest = artefact.manifest
+    return {
+        "output": str(artefact.path),
+        "files": sorted(manifest.outputs),
+        "source_bytes": sum(file.size for file in manifest.source.files.values()),
+        "output_bytes": sum(file.size for file in manifest.outputs.values()),
+        "bits_per_weight": manifest.bits_per_weight,
+        "scheme": manifest.scheme,
+        "engine": manifest.engine,
+        "compressor": manifest.compressor,
+        "seconds": round(artefact.seconds, 3),
+        "plan": artefact.plan.as_dict(),
+    }
+
+
+def describe_scheme(scheme: dict[str, Any]) -> str:
+    """Put a manifest's scheme into a line. Raises TypeError for fields that this version does not know."""
+    matrix = scheme.get("imatrix")
+    chosen = _recipe({name: value for name, value in scheme.items() if name != "imatrix"})
+    return chosen.describe() + (f", importance {matrix['file']}" if matrix else "")
+
+
+def _recipe(fields: dict[str, Any]) -> Recipe:
+    from ..convert.gguf.recipe import Recipe
+
+    return Recipe(**{**fields, "tensor_types": tuple(map(tuple, fields.get("tensor_types", ())))})
+
+
+def _rows(artefact: Artefact) -> list[tuple[str, str]]:
+    facts = summary(artefact)
+    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
+    return [
+        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
+        ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
+        ("types", describe_scheme(artefact.manifest.scheme)),
+        ("quantiser", artefact.manifest.compressor),
+        ("time", duration(artefact.seconds)),
+    ]

@@ -1,0 +1,100 @@
+"""`edgeconv run`: recipes, carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import ExitCode
+from .options import Json, Quiet, Verbose
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..recipes.run import Outcome
+    from ..recipes.unit import Unit
+
+
+def run(
+    recipe: Annotated[
+        list[str], typer.Argument(metavar="RECIPE…", help="Files, or names that `edgeconv recipes ls` shows.")
+    ],
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="TARGET", help="Only this target. Repeatable.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", metavar="ID|DIR", help="In the place of the recipe's source.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of all results.")] = Path(),
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Publish each target whose parity passed, where the recipe says.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plans and stop; no weight is read.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Convert, measure and publish what recipes say, target after target.
+
+    What an earlier run finished is not done again. A target that fails does not stop the others; the exit code is then 3 if all
+    that failed is parity, else that of the first error.
+    """
+    from ..recipes.load import find, load
+    from ..recipes.run import carry_out, exit_code
+    from ..recipes.unit import units
+
+    out = Output(json=json, quiet=quiet, verbose=verbose)
+    paths = [find(name) for name in recipe]
+    found = [unit for path in paths for unit in units(load(path), path, output, only=only, model=model)]
+    if dry_run:
+        _plan(out, found)
+        return
+    outcomes = []
+    for unit in found:
+        out.say(f"── {unit.name}")
+        with out.working() as progress:
+            outcomes.append(carry_out(unit, progress, publishing=publish))
+        error = outcomes[-1].error
+        if error:
+            out.say(f"error: {error.message}")
+            out.say(f"hint: {error.hint}" if error.hint else "")
+    _show(out, outcomes)
+    code = exit_code(outcomes)
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
+
+
+def _plan(out: Output, found: list[Unit]) -> None:
+    from ..recipes.run import plan
+
+    plans: list[tuple[Unit, Any]] = []
+    for unit in found:
+        with out.working() as progress:
+            plans.append((unit, plan(unit, progress)))
+    if out.json:
+        out.data(
+            [{"unit": u.name, "inputs": u.conversion(), "output": str(u.output), "plan": p.as_dict()} for u, p in plans]
+        )
+        return
+    for unit, planned in plans:
+        out.result(f"── {unit.name}")
+        to = unit.target.publish
+        out.pairs(
+            [*planned.rows(), ("publish", to.repo + (f", branch {to.branch}" if to.branch else "") if to else "no")]
+        )
+
+
+def _show(out: Output, outcomes: list[Outcome]) -> None:
+    if out.json:
+        out.data([outcome.as_dict() for outcome in outcomes])
+        return
+    stages = ("convert", "parity", "publish")
+    rows = [
+        [o.unit.name, *(o.stages.get(stage, "-") for stage in stages), o.url or str(o.unit.output)] for o in outcomes
+    ]
+    out.table(["Target", *(stage.capitalize() for stage in stages), "Result"], rows)

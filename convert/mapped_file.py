@@ -1,0 +1,87 @@
+"""A shard in memory without being read: tensors by name, and their data as views of the mapped file."""
+
+from __future__ import annotations
+
+import copy
+import math
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.errors import CheckpointError
+
+ITEM_SIZE = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "U16": 2, "U32": 4,
+    "U64": 8, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+"""Bytes of an element, by safetensors' name of its type."""
+NUMPY = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+"""Types of weights that can be converted, and what numpy sees of them."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where one tensor lies: `dtype` is safetensors' name, `start` and `end` are byte offsets in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+class MappedFile:
+    """One open shard, whatever its format: `tensors` says what lies where."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, TensorInfo]) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        self.tensors = tensors
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def view(self, info: TensorInfo) -> npt.NDArray[Any]:
+        """Return the tensor as a read-only view of the file; bfloat16 as its bits in uint16.
+
+        Raises:
+            CheckpointError: a type that is no floating-point weight of 16 or 32 bits.
+        """
+        if info.dtype not in NUMPY:
+            raise CheckpointError(
+                f"{info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
+                "Take the checkpoint in one of these types (an unquantised revision of the model).",
+            )
+        flat = np.frombuffer(self._map, NUMPY[info.dtype], info.size, info.start)
+        return flat.reshape(info.shape)
+
+    def with_tensors(self, tensors: Mapping[str, TensorInfo]) -> MappedFile:
+        """Return the same open file with other names for what lies in it."""
+        other = copy.copy(self)
+        other.tensors = tensors
+        return other
+
+    def release(self, start: int, end: int) -> None:
+        """Tell the kernel that the pages of [start, end) are not needed again, so that memory stays flat."""
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+
+
+def stand_in(path: Path) -> str | None:
+    """Name the two things that people most often find in a shard's place, with what to do about each; else None."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        return "It is a Git-LFS pointer, not the weights: run `git lfs pull` in the checkout."
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "It is a web page saved in the file's place: download the file again."
+    return None

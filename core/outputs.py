@@ -1,0 +1,51 @@
+"""Are an artefact's files still what its manifest says: size and SHA-256 of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from .digest import sha256_file
+from .errors import ArtefactError
+from .manifest import FileDigest
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """Names of files that differ from the manifest, and of those that are not there; both sorted."""
+
+    damaged: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Progress) -> OutputCheck:
+    """Compare files with their digests.
+
+    Args:
+        folder: that the names are relative to.
+        outputs: of the manifest.
+        progress: hears of it, in bytes.
+
+    Raises:
+        ArtefactError: a name leads out of the folder, or a file cannot be read.
+    """
+    for name in outputs:
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts or "\\" in name or "\0" in name:
+            raise ArtefactError(f"The manifest in {folder} names a file outside of it: {name!r}.", "Do not use it.")
+    damaged, missing = [], []
+    task = progress.task("Checking files", sum(file.size for file in outputs.values()))
+    for name, expected in sorted(outputs.items()):
+        path = folder / name
+        if not path.is_file():
+            missing.append(name)
+            continue
+        try:
+            if path.stat().st_size != expected.size or sha256_file(path, task) != expected.sha256:
+                damaged.append(name)
+        except OSError as error:
+            raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    task.finish()
+    return OutputCheck(tuple(damaged), tuple(missing))

@@ -1,0 +1,196 @@
+"""A checkpoint becomes a GGUF: a folder with file and manifest, or one file with its manifest beside it."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections import Counter
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..convert.gguf import export, imatrix
+from ..convert.gguf.metadata import Origin
+from ..core.digest import sha256_file
+from ..core.errors import UsageError
+from ..core.inputs import InputDigests
+from ..core.manifest import MANIFEST_NAME, Manifest, log_path, sidecar
+from ..core.progress import Progress, Silent
+from ..core.staging import check_files, check_output, check_space, staged, staged_files
+from ..quantize.ggml.choose import engine_for
+from . import source
+from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
+from .gguf_plan import SUFFIX, GgufJob, GgufPlan
+from .source import Opened
+
+if TYPE_CHECKING:
+    from ..convert.gguf.export import Prepared
+    from ..convert.gguf.imatrix import ImportanceFile
+
+READ = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "tokenizer.model", "chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja",
+    "README.md",
+)  # fmt: skip
+"""Files beside the weights that shape the result."""
+VERSIONS = ("edgeconv", "gguf", "tokenizers")
+
+__all__ = ["GgufJob", "GgufPlan", "plan", "run"]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A plan, and what carrying it out needs."""
+
+    plan: GgufPlan
+    prepared: Prepared
+    importance: ImportanceFile | None
+
+
+def plan(job: GgufJob, progress: Progress | None = None) -> GgufPlan:
+    """Read configs, tokenizer and headers only, and refuse whatever would fail later.
+
+    Raises:
+        EdgeconvError: any of the family; nothing was written.
+    """
+    opened = source.headers(
+        job.model, job.revision, progress or Silent(), runs_code=False, local_files_only=job.local_files_only
+    )
+    return _prepare(job, opened).plan
+
+
+def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
+    """Convert.
+
+    Raises:
+        EdgeconvError: any of the family; nothing is left under the output's name, or what was there stays as it was.
+    """
+    progress = progress or Silent()
+    started = time.time()
+    if job.output is not None:
+        _check_output(job.output, [job.output.name], force=job.force)
+    opened = source.whole(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
+    ready = _prepare(job, opened)
+    planned = ready.plan
+    check_space(planned.output, planned.output_bytes + (64 << 20))
+    for label, value in planned.rows():
+        progress.note(f"{label}: {value}")
+    name = sidecar(planned.output).name if planned.single else MANIFEST_NAME
+    with _staging(planned) as folder:
+        manifest = _convert(ready, opened, folder, progress)
+        manifest.write(folder, name)
+        seconds = time.time() - started
+        write_log(log_path(folder / name), job.model, opened.folder, started, seconds)
+    path = planned.output.with_name(planned.files[0]) if planned.single else planned.output
+    return Artefact(path, manifest, planned, seconds)
+
+
+def _staging(planned: GgufPlan) -> AbstractContextManager[Path]:
+    return staged_files(planned.output) if planned.single else staged(planned.output)
+
+
+def _check_output(output: Path, names: list[str], *, force: bool) -> None:
+    if output.suffix == SUFFIX:
+        check_files(output, names, force=force)
+    else:
+        check_output(output, force=force)
+
+
+def _prepare(job: GgufJob, opened: Opened) -> _Ready:
+    importance = imatrix.read(job.imatrix) if job.imatrix else None
+    kind, checkpoint = job.recipe.file_type, opened.checkpoint
+    output = job.output or Path(f"{opened.base_name}-gguf-{kind}")
+    prepared = export.prepare(
+        checkpoint,
+        job.recipe,
+        output.name if output.suffix == SUFFIX else f"{opened.base_name}-{kind.upper()}{SUFFIX}",
+        origin=Origin(opened.base_name, opened.repo_id, opened.commit),
+        importance=importance.importance if importance else None,
+        pre=job.pre,
+        split_max_size=job.split_max_size,
+        keys=importance.keys() if importance else None,
+    )
+    files = [file.name for file in prepared.layout.files]
+    _check_output(output, files, force=job.force)
+    planned = GgufPlan(
+        source=opened.name,
+        commit=opened.commit,
+        model_type=checkpoint.model_type,
+        architecture=prepared.model.arch,
+        parameters=checkpoint.parameters,
+        recipe=job.recipe,
+        types=dict(Counter(placed.type.name for placed in prepared.layout.tensors).most_common()),
+        engine="stream",
+        compressor=_compressor(prepared, importance),
+        imatrix=importance.describe() if importance else None,
+        input_bytes=checkpoint.size,
+        output_bytes=prepared.size,
+        output=output,
+        files=files,
+        assumed=prepared.assumed,
+        notes=[*checkpoint.notes, *prepared.notes, *_left_out(opened, prepared)],
+    )
+    return _Ready(planned, prepared, importance)
+
+
+def _compressor(prepared: Prepared, importance: ImportanceFile | None) -> str:
+    """Name the engines that quantise, and refuse an importance matrix that none of them would see."""
+    names = {placed.tensor.name for placed in prepared.layout.tensors}
+    weighted = names & set(importance.importance) if importance else set()
+    if importance and not weighted:
+        raise UsageError(
+            f"{importance.path} knows no tensor of this model.", "It was made for a model of another architecture."
+        )
+    quantised = [placed for placed in prepared.layout.tensors if placed.type.quantised]
+    engines = {engine_for(placed.type, placed.tensor.name in weighted).name for placed in quantised}
+    return ", ".join(sorted(engines)) or "none"
+
+
+def _left_out(opened: Opened, prepared: Prepared) -> list[str]:
+    patterns = prepared.model.left_out
+    count = sum(any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in opened.checkpoint.names)
+    if not count:
+        return []
+    return [f"Only the language half is written: {count} tensors of the half that sees are left out."]
+
+
+def _scheme(ready: _Ready) -> dict[str, Any]:
+    """The recipe, and the importance matrix by its digest: the two that decide on every byte."""
+    scheme, given = ready.plan.recipe.as_dict(), ready.importance
+    if given is None:
+        return scheme
+    facts = {
+        "file": given.path.name,
+        "sha256": sha256_file(given.path),
+        "dataset": given.dataset,
+        "chunks": given.chunks,
+    }
+    return {**scheme, "imatrix": facts}
+
+
+def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+    checkpoint, planned = opened.checkpoint, ready.plan
+    found = [path for pattern in READ for path in sorted(checkpoint.origin.glob(pattern)) if path.is_file()]
+    names = [path.relative_to(checkpoint.origin).as_posix() for path in found] + sorted(checkpoint.shards)
+    digests = InputDigests(checkpoint.origin, names, opened.known, progress)
+    exported = export.export(
+        checkpoint,
+        ready.prepared,
+        folder,
+        importance=ready.importance.importance if ready.importance else None,
+        progress=progress,
+    )
+    return Manifest(
+        target="gguf",
+        source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
+        engine=planned.engine,
+        compressor=planned.compressor,
+        scheme=_scheme(ready),
+        assumed=planned.assumed,
+        notes=planned.notes,
+        bits_per_weight=bits_per_weight(exported.tensors),
+        tensors=exported.tensors,
+        versions=versions(VERSIONS),
+        outputs=outputs(folder, exported.digests),
+    )

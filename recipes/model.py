@@ -1,0 +1,108 @@
+"""The recipe's schema. Every option of `edgeconv openvino` and `edgeconv gguf` is a field of its target, by the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ..quantize.scheme import BACKUPS, FALLBACKS, PRECISIONS, VISION_PRECISIONS
+
+
+def _among(values: Sequence[str]) -> tuple[Callable[[str], str], Any]:
+    """Return a check that a text is one of `values`, and the words for the JSON schema, from which editors complete."""
+
+    def check(value: str) -> str:
+        if value not in values:
+            raise ValueError(f"{value!r} is none of {', '.join(values)}")
+        return value
+
+    return check, Field(json_schema_extra={"enum": list(values)})
+
+
+_PRECISION, _FALLBACK, _BACKUP, _VISION = map(_among, (PRECISIONS, FALLBACKS, BACKUPS, VISION_PRECISIONS))
+Precision = Annotated[str, AfterValidator(_PRECISION[0]), _PRECISION[1]]
+Fallback = Annotated[str, AfterValidator(_FALLBACK[0]), _FALLBACK[1]]
+Backup = Annotated[str, AfterValidator(_BACKUP[0]), _BACKUP[1]]
+VisionPrecision = Annotated[str, AfterValidator(_VISION[0]), _VISION[1]]
+GgufPrecision = Literal["int4", "int8", "bf16", "fp16", "fp32"]
+TargetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Model):
+    """The checkpoint."""
+
+    model: str = Field(description="A Hub id, or a folder.")
+    revision: str | None = Field(None, description="Branch, tag or commit; a commit makes every run the same.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the checkpoint.")
+
+
+class Publish(_Model):
+    """Where a target goes once its parity is shown."""
+
+    repo: str = Field(description="ORGANISATION/NAME on the Hub.")
+    private: bool = Field(False, description="Make a new repository a private one.")
+    branch: str | None = Field(None, description="Push to this branch; by default the main one.")
+    create_pr: bool = Field(False, description="Open a pull request instead of pushing.")
+
+
+class _Target(_Model):
+    output: str | None = Field(
+        None, description="Folder of the result; by default recipe and target, below the run's folder."
+    )
+    parity: bool = Field(True, description="Measure whether the result is still its checkpoint.")
+    budget: dict[str, float] = Field({}, description="Replaces budgets, e.g. {mean_kl: 0.05, top1: 0.92}.")
+    suite: str | None = Field(None, description="Texts to measure on, beside the recipe: YAML, .txt, .md or .jsonl.")
+    publish: Publish | None = Field(None, description="Nothing is published without it, nor without passing parity.")
+
+
+class OpenVINO(_Target):
+    """A target of `edgeconv openvino`."""
+
+    format: Literal["openvino"]
+    precision: Precision = "int4"
+    group_size: int | None = None
+    group_size_fallback: Fallback | None = None
+    ratio: float | None = Field(None, ge=0, le=1)
+    sym: bool | None = None
+    backup_precision: Backup | None = None
+    all_layers: bool | None = None
+    vision_precision: VisionPrecision | None = None
+    engine: Literal["auto", "stream", "trace"] = "auto"
+    compressor: Literal["auto", "nncf"] = "auto"
+    rope: Literal["source", "fused"] = "source"
+    layout: Literal["optimum", "genai"] = "optimum"
+
+
+class Gguf(_Target):
+    """A target of `edgeconv gguf`."""
+
+    format: Literal["gguf"]
+    precision: GgufPrecision | None = None
+    type: str | None = Field(None, description="llama.cpp's name of the mix, in the place of precision.")
+    pure: bool = False
+    leave_output_tensor: bool = False
+    output_type: str | None = None
+    token_embedding_type: str | None = None
+    tensor_type: list[str] = Field([], description="REGEX=TYPE; the first that is found in a tensor's name decides.")
+    imatrix: str | None = Field(None, description="llama.cpp's importance matrix, beside the recipe.")
+    split_max_size: str | None = Field(None, description="Bytes of tensors that a file may hold: N, NK, NM or NG.")
+    pre: str | None = None
+
+
+Target = Annotated[OpenVINO | Gguf, Field(discriminator="format")]
+
+
+class Recipe(_Model):
+    """The whole file."""
+
+    recipe: Literal[1] = Field(1, description="Version of this schema.")
+    name: str
+    description: str = ""
+    source: Source
+    targets: dict[TargetName, Target] = Field(min_length=1)

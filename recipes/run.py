@@ -1,0 +1,190 @@
+"""Carry a unit out: convert, measure, publish. What an earlier run finished is not done again.
+
+There is no file of states: a stage is done if its result is there and is what the stage would make. An artefact counts if its
+files are its manifest's, and its source and options those of the unit; a report, if it is about exactly these files; and
+publishing compares with the Hub by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ArtefactError, EdgeconvError, ExitCode, ParityError
+from ..core.manifest import Manifest, read_manifest
+from ..core.progress import Progress
+from ..pipeline import Artefact, Job, gguf, openvino, source
+from ..publish.gate import PARITY
+from ..publish.publish import Publication, publish
+from ..validate import cache
+from ..validate.artefact import check_files
+from ..validate.formats.manifest import digest_of
+from ..validate.ladder import Ask, validate
+from ..validate.report.model import Report
+from ..validate.report.write import JSON_NAME, read, write
+from .unit import Unit
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a unit: `stages` maps those that were reached to "done", "as before" or "failed"."""
+
+    unit: Unit
+    stages: dict[str, str]
+    error: EdgeconvError | None = None
+    url: str | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What this unit alone would end the program with."""
+        return ExitCode(self.error.exit_code) if self.error else ExitCode.OK
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        error = {"message": self.error.message, "hint": self.error.hint} if self.error else None
+        return {
+            "unit": self.unit.name,
+            "output": str(self.unit.output),
+            "stages": self.stages,
+            "url": self.url,
+            "exit_code": int(self.exit_code),
+            "error": error,
+        }
+
+
+def plan(unit: Unit, progress: Progress) -> Any:
+    """Return the pipeline's plan of a unit; no weight is read.
+
+    Raises:
+        EdgeconvError: whatever would fail later.
+    """
+    return openvino.plan(unit.job, progress) if isinstance(unit.job, Job) else gguf.plan(unit.job, progress)
+
+
+def carry_out(unit: Unit, progress: Progress, *, publishing: bool) -> Outcome:
+    """Convert, measure and, if asked, publish; an error ends this unit and is part of its outcome."""
+    stages: dict[str, str] = {}
+    url = None
+    try:
+        manifest = _converted(unit, stages, progress)
+        if unit.target.parity:
+            _measured(unit, manifest, stages, progress)
+        if publishing and unit.target.publish:
+            stages["publish"] = "failed"
+            to = unit.target.publish
+            sent = publish(Publication(unit.output, to.repo, to.private, to.branch, to.create_pr), progress)
+            stages["publish"] = "as before" if sent.change.empty else "done"
+            url = sent.url
+    except EdgeconvError as error:
+        return Outcome(unit, stages, error, url)
+    return Outcome(unit, stages, None, url)
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
+    """Return 0 if all went well; else the first failure's code, an error before a lost parity."""
+    codes = [outcome.exit_code for outcome in outcomes if outcome.error]
+    return next((code for code in codes if code is not ExitCode.PARITY), codes[0] if codes else ExitCode.OK)
+
+
+def _converted(unit: Unit, stages: dict[str, str], progress: Progress) -> Manifest:
+    stages["convert"] = "failed"
+    if unit.output.exists():
+        manifest = _before(unit, progress)
+        progress.note(f"{unit.name}: {unit.output} is there and whole.")
+        stages["convert"] = "as before"
+        return manifest
+    _Record(unit).write(None)  # first, so that whatever appears under the output's name is known to be this unit's
+    job = unit.job
+    made: Artefact = openvino.run(job, progress) if isinstance(job, Job) else gguf.run(job, progress)
+    stages["convert"] = "done"
+    return made.manifest
+
+
+def _before(unit: Unit, progress: Progress) -> Manifest:
+    """Return the manifest of the artefact that is there.
+
+    Raises:
+        ArtefactError: this unit did not make it of this source, or it is damaged; it is not replaced.
+    """
+    foreign = ArtefactError(
+        f"{unit.output} is there, and this recipe did not make it of this source.",
+        "Remove it, or choose another folder with --output.",
+    )
+    if _Record(unit).read("conversion") != unit.conversion():
+        raise foreign
+    manifest = read_manifest(unit.output)
+    if not _same_source(unit, manifest, progress):
+        raise foreign
+    if not check_files(unit.output, manifest, progress).whole:
+        raise ArtefactError(f"{unit.output} is damaged.", "Remove it; the next run makes it again.")
+    return manifest
+
+
+class _Record:
+    """The resolved recipe beside an artefact: by what it was made, and to what it was held."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    def write(self, measurement: dict[str, Any] | None) -> None:
+        """Write it; `measurement` is None until a report is there."""
+        content = {"conversion": self._unit.conversion(), "measurement": measurement}
+        self._unit.record.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._unit.record.with_suffix(".partial")
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+        partial.replace(self._unit.record)
+
+    def read(self, part: str) -> Any:
+        """Return a part of it; None if there is no record that can be read."""
+        try:
+            content = json.loads(self._unit.record.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content.get(part) if isinstance(content, dict) else None
+
+
+def _same_source(unit: Unit, manifest: Manifest, progress: Progress) -> bool:
+    """Compare with what the Hub has at the revision now, or with the folder's files."""
+    job = unit.job
+    opened = source.headers(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
+    if opened.commit:
+        return opened.commit == manifest.source.commit
+    return all(
+        (opened.folder / name).is_file() and cache.file_digest(opened.folder / name, progress) == expected.sha256
+        for name, expected in manifest.source.files.items()
+    )
+
+
+def _measured(unit: Unit, manifest: Manifest, stages: dict[str, str], progress: Progress) -> None:
+    """Measure, unless a report on these very files, held to the same, is there.
+
+    Raises:
+        ParityError: it is not the same model within its budget.
+    """
+    stages["parity"] = "failed"
+    place, record = unit.output / PARITY, _Record(unit)
+    report = _report_before(place, manifest) if record.read("measurement") == unit.measurement() else None
+    word = "as before" if report else "done"
+    if report is None:
+        report = validate(Ask(unit.output, suite=unit.suite, budgets=unit.target.budget), progress)
+        write(report, place)
+        record.write(unit.measurement())
+    if report.verdict != "passed":
+        raise ParityError(
+            f"{unit.name} is not the same model within its budget ({report.first_failed}).",
+            f"The report is {place / 'parity.html'}.",
+        )
+    stages["parity"] = word
+
+
+def _report_before(place: Path, manifest: Manifest) -> Report | None:
+    if not (place / JSON_NAME).is_file():
+        return None
+    try:
+        report = read(place)
+    except ArtefactError:
+        return None  # of another version: it is measured again
+    return report if report.artefact.digest == digest_of(manifest) else None

@@ -1,0 +1,166 @@
+"""A recipe's targets as independent units: each has its job, its output, and what its result is held to.
+
+`edgeconv run` carries them out one after the other; a CI matrix takes one each (`--only`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..convert.gguf.recipe import recipe as gguf_recipe
+from ..core.errors import UsageError
+from ..pipeline import Job
+from ..pipeline.gguf import GgufJob
+from ..quantize.scheme import Request
+from ..validate import budget
+from .model import Gguf, OpenVINO, Recipe, Target
+from .options import byte_count, tensor_type
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One target.
+
+    Attributes:
+        name: RECIPE/TARGET.
+        target: as the recipe has it.
+        job: what the pipeline is asked.
+        output: folder of the artefact.
+        suite: file of the texts to measure on; None: edgeconv's own.
+    """
+
+    name: str
+    target: Target
+    job: Job | GgufJob
+    output: Path
+    suite: Path | None
+
+    @property
+    def record(self) -> Path:
+        """Where the resolved recipe of this unit is kept, beside the artefact."""
+        return self.output.with_name(f"{self.output.name}.recipe.json")
+
+    def conversion(self) -> dict[str, Any]:
+        """Return what decides on the artefact: every option, defaults too, and the source as it was named."""
+        options = self.target.model_dump(mode="json", exclude=_BEHIND)
+        return {"name": self.name, "model": self.job.model, "revision": self.job.revision, "options": options}
+
+    def measurement(self) -> dict[str, Any]:
+        """Return what decides on the verdict, beside the artefact."""
+        return {"budget": self.target.budget, "suite": self.target.suite}
+
+
+_BEHIND = {"output", "parity", "budget", "suite", "publish"}
+"""Fields of a target that do not change the artefact."""
+
+
+def units(
+    recipe: Recipe, path: Path, out: Path, *, only: list[str] | None = None, model: str | None = None
+) -> list[Unit]:
+    """Resolve a recipe's targets, and refuse what cannot work before anything is fetched.
+
+    Args:
+        recipe: as loaded.
+        path: its file, beside which its own files lie (suite, importance matrix).
+        out: folder for all results.
+        only: names of the targets to take; None: all.
+        model: a folder or an id in the place of the recipe's source.
+
+    Raises:
+        UsageError: an unknown target, contradictory options, a budget on no figure, a file that is absent.
+    """
+    for name in only or []:
+        if name not in recipe.targets:
+            raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(recipe.targets)}.")
+    chosen = [name for name in recipe.targets if not only or name in only]
+    found = [_unit(recipe, name, path.parent, out, model) for name in chosen]
+    outputs = [unit.output.resolve() for unit in found]
+    for unit, output in zip(found, outputs, strict=True):
+        if outputs.count(output) > 1:
+            raise UsageError(f"{unit.name}: another target has the output {unit.output} too.", "Name another output.")
+    return found
+
+
+def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None) -> Unit:
+    target = recipe.targets[name]
+    output = out / (target.output or f"{recipe.name}-{name}")
+    where = f"{recipe.name}/{name}"
+    try:
+        _check_parity(target)
+        job = _job(recipe, target, beside, output, model)
+        suite = _file(beside, target.suite) if target.suite else None
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", error.hint) from error
+    return Unit(where, target, job, output, suite)
+
+
+def _check_parity(target: Target) -> None:
+    budget.check(target.budget)
+    if not target.parity and (target.budget or target.suite):
+        raise UsageError("a budget or suite without parity measures nothing.", "Leave parity: false out.")
+    if not target.parity and target.publish:
+        raise UsageError("what is not measured cannot be published.", "Leave parity: false out.")
+    if target.parity and isinstance(target, OpenVINO) and target.layout != "optimum":
+        raise UsageError("parity is measured on the optimum layout.", "Its weights are the same; or say parity: false.")
+
+
+def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str | None) -> Job | GgufJob:
+    source = recipe.source
+    revision = None if model else source.revision
+    if isinstance(target, Gguf):
+        return _gguf(target, model or source.model, revision, beside, output)
+    return Job(
+        model=model or source.model,
+        request=_request(target),
+        revision=revision,
+        output=output,
+        trust_remote_code=source.trust_remote_code,
+        engine=target.engine,
+        compressor=target.compressor,
+        rope=target.rope,
+        vision_precision=target.vision_precision,
+        layout=target.layout,
+    )
+
+
+def _request(target: OpenVINO) -> Request:
+    return Request(
+        precision=target.precision,
+        group_size=target.group_size,
+        group_size_fallback=target.group_size_fallback,
+        ratio=target.ratio,
+        sym=target.sym,
+        backup_precision=target.backup_precision,
+        all_layers=target.all_layers,
+    )
+
+
+def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: Path) -> GgufJob:
+    if target.precision and target.type:
+        raise UsageError("precision and type contradict each other.", "Say one of them.")
+    chosen = gguf_recipe(
+        target.type or target.precision or "int4",
+        pure=target.pure,
+        leave_output=target.leave_output_tensor,
+        output_type=target.output_type,
+        token_embedding_type=target.token_embedding_type,
+        tensor_types=tuple(map(tensor_type, target.tensor_type)),
+    )
+    return GgufJob(
+        model=model,
+        recipe=chosen,
+        revision=revision,
+        output=output,
+        imatrix=_file(beside, target.imatrix) if target.imatrix else None,
+        split_max_size=byte_count(target.split_max_size),
+        pre=target.pre,
+    )
+
+
+def _file(beside: Path, name: str) -> Path:
+    path = beside / name
+    if not path.is_file():
+        raise UsageError(f"{path} is not there.", "Files of a recipe are named relative to it.")
+    return path

@@ -1,0 +1,96 @@
+"""What the ladder asks of a converted model, whatever its format: one small interface, one file a format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from ...convert.checkpoint import Checkpoint
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from ..report.model import Rung
+from ..runtimes.base import Runtime
+
+Messages = list[dict[str, str]]
+
+
+class Weights(Protocol):
+    """The weights as an artefact holds them, by the checkpoint's names."""
+
+    @property
+    def matched(self) -> Mapping[str, Any]:
+        """Names of the tensors that the artefact holds."""
+
+    def tensor(self, name: str) -> npt.NDArray[Any]:
+        """Return a tensor de-quantised, float32, in the checkpoint's shape and row order. Raises KeyError."""
+
+
+class Artefact(Protocol):
+    """A converted model.
+
+    Attributes:
+        path: its folder or file.
+        manifest: its manifest, or None (another tool made it).
+        pipeline: what runs it for a user, by name.
+        packages: those whose versions decide the figures.
+    """
+
+    path: Path
+    manifest: Manifest | None
+    pipeline: str
+    packages: tuple[str, ...]
+
+    @property
+    def mode(self) -> str:
+        """How most of its weights are stored ("int4_sym", "q4_k", "bf16", …)."""
+
+    @property
+    def bits(self) -> int:
+        """Bits of one such weight."""
+
+    @property
+    def graph(self) -> str:
+        """Whose graph it is, as `budget.GRAPHS` knows it."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that stands for its weights and graph."""
+
+    @property
+    def sees(self) -> bool:
+        """True if it takes pictures."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a report says of it."""
+
+    def require_device(self, device: str) -> None:
+        """Raise UsageError for a device that cannot run it."""
+
+    def weights(self, checkpoint: Checkpoint) -> Weights:
+        """Open its weights. Raises ArtefactError if they cannot be read."""
+
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+        """Rung 0; `weights` as `weights` gave them, or None: they cannot be opened, and the rung says why."""
+
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 1."""
+
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 2."""
+
+    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> Runtime:
+        """Load it; `accurate`: with the runtime's approximations off. Raises ArtefactError."""
+
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+        """Answer as a user's pipeline does, greedily, with its own template, tokenizer and stops.
+
+        Returns:
+            For each prompt the ids that the pipeline made of it, and those of its answer.
+
+        Raises:
+            ArtefactError: the pipeline does not load it, or fails.
+        """

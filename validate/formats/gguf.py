@@ -1,0 +1,164 @@
+"""A GGUF, edgeconv's own or another tool's, run by llama.cpp."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...convert.checkpoint import Checkpoint
+from ...convert.gguf.read import GgufFile, open_gguf
+from ...convert.gguf.recipe import FILE_TYPES
+from ...core.digest import sha256_file
+from ...core.errors import ArtefactError, UsageError
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from .. import cache
+from ..report.model import Rung
+from ..rungs import structure_gguf, template_gguf, tokens_gguf
+from ..runtimes import llama_cpp
+from ..runtimes.llama_cpp import LlamaCppRuntime
+from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
+from ..weights.gguf import GgufWeights, bits
+from ..weights.gguf_float32 import float32, needed
+from .base import Messages
+from .manifest import digest_of, facts_of
+
+_NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
+
+
+class GgufArtefact:
+    """Implements `base.Artefact`. A damaged file is an artefact too: the rungs say what is wrong with it."""
+
+    pipeline = llama_cpp.NAME
+    packages: tuple[str, ...] = (llama_cpp.PACKAGE,)
+    sees = False
+
+    def __init__(self, path: Path, manifest: Manifest | None) -> None:
+        """Take a file, of a split one any part.
+
+        Raises:
+            ArtefactError: there is none.
+            UsageError: llama.cpp is not installed.
+        """
+        if not path.is_file():
+            raise ArtefactError(f"There is no file {path}.", "Check the path.")
+        llama_cpp.require()
+        self.path = path
+        self.manifest = manifest
+
+    @cached_property
+    def _opened(self) -> GgufFile | ArtefactError:
+        try:
+            return open_gguf(self.path)
+        except ArtefactError as error:
+            return error
+
+    def file(self) -> GgufFile:
+        """Return the open file. Raises ArtefactError."""
+        if isinstance(self._opened, ArtefactError):
+            raise self._opened
+        return self._opened
+
+    @cached_property
+    def mode(self) -> str:
+        """The type of the fewest bits in which a fifth of the parameters is stored."""
+        if isinstance(self._opened, ArtefactError):
+            return "unreadable"
+        sizes: Counter[str] = Counter()
+        for info in self._opened.tensors.values():
+            sizes[info.type] += info.size
+        return min((kind for kind, size in sizes.items() if size >= sizes.total() / 5), key=bits, default="f32")
+
+    @property
+    def bits(self) -> int:
+        """Whole bits of a weight stored so."""
+        return bits(self.mode) if self.mode != "unreadable" else 32
+
+    @property
+    def graph(self) -> str:
+        """llama.cpp's, of which that of Gemma 3 errs more."""
+        arch = "" if isinstance(self._opened, ArtefactError) else self._opened.arch
+        return f"{llama_cpp.NAME} gemma3" if arch == "gemma3" else llama_cpp.NAME
+
+    @cached_property
+    def digest(self) -> str:
+        """By the manifest, else that of the file's bytes."""
+        if self.manifest:
+            return digest_of(self.manifest)
+        paths = [self.path] if isinstance(self._opened, ArtefactError) else self._opened.files
+        digests = [sha256_file(path) for path in paths]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How it is stored, and who made it."""
+        facts = {"stored as": self.mode}
+        if not isinstance(self._opened, ArtefactError):
+            file = self._opened
+            kind = _NUMBERS.get(file.keys.get("general.file_type", -1))
+            weights = sum(info.size for info in file.tensors.values())
+            stored = sum(info.bytes for info in file.tensors.values())
+            facts |= {"file type": kind.upper()} if kind else {}
+            facts |= {"architecture": file.arch, "bits per weight": f"{8 * stored / max(1, weights):.2f}"}
+        return facts | facts_of(self.manifest)
+
+    def require_device(self, device: str) -> None:
+        """The packaged llama.cpp runs on the CPU."""
+        if device != "CPU":
+            raise UsageError(
+                f"A GGUF cannot be validated on {device}.", "Leave --device out: llama.cpp runs on the CPU."
+            )
+
+    def weights(self, checkpoint: Checkpoint) -> GgufWeights:
+        """Match its tensors with the checkpoint's."""
+        return GgufWeights(self.file(), checkpoint)
+
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+        """Rung 0."""
+        if weights is None:
+            reason = self._opened
+            weights = reason.message if isinstance(reason, ArtefactError) else "The weights cannot be read."
+        return structure_gguf.check(self.path, self.manifest, checkpoint, weights, progress)
+
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 1."""
+        return template_gguf.check(self.file, checkpoint, progress)
+
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 2."""
+        return tokens_gguf.check(self.file, self._tokenizer, checkpoint, progress)
+
+    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> LlamaCppRuntime:
+        """Load it; without approximations its weights are de-quantised to float32 first, in a file that is gone at once."""
+        path = self._runnable
+        if not accurate or not needed(self.file()):
+            return LlamaCppRuntime(path, accurate=accurate)
+        with float32(self.file(), cache.folder() / "float32", progress) as whole:
+            return LlamaCppRuntime(whole)  # it has mapped the file, and needs its name no more
+
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+        """Answer as llama.cpp does by default: the file as it is, its own template, tokenizer and stops."""
+        path, render = self._runnable, template_gguf.renderer(self.file())
+        with contextlib.closing(self._tokenizer()) as tokenizer:
+            texts = [template_gguf.prompt(render, m) if render else m[-1]["content"] for m in prompts]
+            encoded = [tokenizer.encode(text, special=render is None) for text in texts]
+            stops = sorted(tokenizer.stops)
+        with contextlib.closing(LlamaCppRuntime(path, accurate=False)) as runtime:
+            return [(ids, runtime.generate(ids, count, stops)) for ids in encoded]
+
+    def _tokenizer(self) -> LlamaCppTokenizer:
+        keys = self.file().keys
+        strips = keys.get("tokenizer.ggml.model") == "llama" and bool(keys.get("tokenizer.ggml.add_space_prefix", True))
+        return LlamaCppTokenizer(self._runnable, strips_first=strips)
+
+    @cached_property
+    def _runnable(self) -> Path:
+        """The file, or its first part, once llama.cpp has been seen to run it."""
+        first = self.file().files[0]
+        llama_cpp.require_runs(first)
+        return first

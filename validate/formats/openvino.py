@@ -1,0 +1,97 @@
+"""A folder of OpenVINO IRs, edgeconv's own or another tool's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...convert.checkpoint import Checkpoint
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from ...quantize.scheme import bits_of
+from .. import histogram, irs
+from ..report.model import Rung
+from ..rungs import structure, template, tokens
+from ..runtimes import openvino_genai_once
+from ..runtimes.openvino import OpenVINORuntime
+from ..weights import ArtefactWeights
+from .base import Messages
+from .manifest import digest_of, facts_of
+
+_MODES = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym", "f32": "fp32", "f16": "fp16"}
+
+
+class OpenVINOArtefact:
+    """Implements `base.Artefact`."""
+
+    pipeline = openvino_genai_once.NAME
+    packages: tuple[str, ...] = ("openvino",)
+    graph = "openvino"
+
+    def __init__(self, folder: Path, manifest: Manifest | None) -> None:
+        """Take a folder. Raises ArtefactError if it holds no IR."""
+        self._names = irs.names(folder)
+        self.path = folder
+        self.manifest = manifest
+
+    @cached_property
+    def mode(self) -> str:
+        """By the manifest, else the fewest bits in which a fifth of the parameters is stored."""
+        if self.manifest:
+            return str(self.manifest.scheme["mode"])
+        rows = histogram.of_ir(self.path / self._names[0])
+        modes = [(_MODES.get(row.precision, row.precision), row.parameters) for row in rows]
+        total = sum(parameters for _, parameters in modes)
+        return min((mode for mode, parameters in modes if parameters >= total / 5), key=bits_of)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a weight stored so."""
+        return bits_of(self.mode)
+
+    @property
+    def digest(self) -> str:
+        """By the manifest, else that of the .xml files."""
+        if self.manifest:
+            return digest_of(self.manifest)
+        return hashlib.sha256(b"".join((self.path / name).read_bytes() for name in self._names)).hexdigest()
+
+    @property
+    def sees(self) -> bool:
+        """True if there is an IR for pictures."""
+        return irs.sees(self.path)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How it is stored, and who made it."""
+        return {"stored as": self.mode} | facts_of(self.manifest)
+
+    def require_device(self, device: str) -> None:
+        """OpenVINO itself says what it has."""
+
+    def weights(self, checkpoint: Checkpoint) -> ArtefactWeights:
+        """Map the .bin files."""
+        return ArtefactWeights(self.path, checkpoint)
+
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+        """Rung 0."""
+        return structure.check(self.path, checkpoint, weights, progress)
+
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 1."""
+        return template.check(self.path, checkpoint, progress, parts=self.sees)
+
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 2."""
+        return tokens.check(self.path, checkpoint, progress)
+
+    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OpenVINORuntime:
+        """Compile."""
+        return OpenVINORuntime(self.path, device, accurate=accurate)
+
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+        """Answer with `openvino_genai.LLMPipeline`, which takes no artefact of three IRs."""
+        return [] if self.sees else openvino_genai_once.answer(self.path, device, prompts, count)

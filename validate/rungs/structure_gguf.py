@@ -1,0 +1,149 @@
+"""Rung 0 for a GGUF: files, keys against the config, and every tensor against its source, by the rule of its type."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...convert.checkpoint import Checkpoint
+from ...convert.gguf.families import Model
+from ...convert.gguf.read import GgufFile
+from ...core.errors import ArtefactError
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from ..report.model import Rung
+from ..weights.fit import Fit
+from ..weights.gguf import GgufWeights, bits
+from ..weights.gguf_allowed import RMS
+from . import weights as common
+from .weights import Findings
+
+_SAME = 1e-6
+"""Relative difference of two numbers that are the same in float32."""
+_HARMLESS = ("rope.scaling.type", "rope.scaling.finetuned", "attention.causal")
+
+
+def check(
+    path: Path,
+    manifest: Manifest | None,
+    checkpoint: Checkpoint,
+    weights: GgufWeights | str,
+    progress: Progress,
+) -> Rung:
+    """Check a GGUF against its checkpoint.
+
+    Args:
+        path: the file; of a split one any part.
+        manifest: its manifest, if there is one.
+        checkpoint: the reference.
+        weights: the opened file, or the sentence that says why it cannot be opened.
+        progress: hears of the bytes compared.
+    """
+    started = time.perf_counter()
+    found = Findings()
+    if manifest:
+        common.files(path.parent, manifest, found, progress, others=False)
+    else:
+        found.warnings.append("There is no manifest, so the file's digest cannot be checked.")
+    if isinstance(weights, str):
+        found.failures.append(weights)
+    else:
+        _keys(weights.file, weights.model, found)
+        _constants(weights, found)
+        _tensors(checkpoint, weights, found, progress)
+    return found.rung(time.perf_counter() - started)
+
+
+def _keys(file: GgufFile, model: Model, found: Findings) -> None:
+    """Compare what the file states, or what llama.cpp takes where it states nothing, with what the config says."""
+    if file.arch != model.arch:
+        found.failures.append(f"general.architecture is {file.arch!r}, of the checkpoint {model.arch!r}.")
+        return
+    expected = {key.removeprefix(f"{model.arch}."): value.content for key, value in model.keys.items()}
+    for key, wanted in expected.items():
+        got = file.own(key)
+        implied = got is None
+        if implied:
+            got = _implied(key, file, expected)
+        if not _equal(got, wanted):
+            says = "is not stated, which llama.cpp takes for" if implied else "is"
+            found.failures.append(f"{model.arch}.{key} {says} {_shown(got)}, by the config {_shown(wanted)}.")
+    prefix = f"{model.arch}."
+    others = {key.removeprefix(prefix) for key in file.keys if key.startswith(prefix)} - set(expected)
+    foreign = sorted(key for key in others if key not in _HARMLESS)
+    if foreign:
+        found.warnings.append(f"{len(foreign)} keys are nothing that the config asks for: {common.some(foreign)}")
+    found.figures["keys"] = len(expected)
+
+
+def _implied(key: str, file: GgufFile, expected: dict[str, Any]) -> Any:
+    """What llama.cpp takes where a key is absent (`llama_model::load_hparams`)."""
+    heads = file.own("attention.head_count")
+    head_size = file.own("embedding_length", 0) // heads if isinstance(heads, int) and heads else None
+    defaults = {
+        "vocab_size": len(file.keys.get("tokenizer.ggml.tokens", ())),
+        "attention.head_count_kv": heads,
+        "attention.key_length": head_size,
+        "attention.value_length": head_size,
+        "rope.dimension_count": file.own("attention.key_length", head_size),
+        "rope.freq_base": 10000.0,
+        "attention.sliding_window": 0,
+    }
+    return defaults.get(key)
+
+
+def _equal(got: Any, wanted: Any) -> bool:
+    if got is None or isinstance(got, str) != isinstance(wanted, str):
+        return False
+    if isinstance(wanted, str):
+        return bool(got == wanted)
+    one, other = np.asarray(got, np.float64).reshape(-1), np.asarray(wanted, np.float64).reshape(-1)
+    if one.size == 1 or other.size == 1:  # one number for all layers, or the same one for each
+        one, other = np.broadcast_arrays(one, other)
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=_SAME, atol=0))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "nothing" if value is None else str(value)
+
+
+def _constants(weights: GgufWeights, found: Findings) -> None:
+    """Tensors that follow from the config: factors of rotary frequencies."""
+    for name, tensor in weights.constants.items():
+        if name not in weights.file.tensors:
+            found.failures.append(f"{name}, which follows from the config, is missing.")
+            continue
+        wanted = np.asarray(tensor.values, np.float32).reshape(-1)
+        got = weights.file.dequantized(name).reshape(-1)
+        if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=1e-5, atol=0):
+            found.failures.append(f"{name} is not what follows from the config.")
+
+
+def _tensors(checkpoint: Checkpoint, weights: GgufWeights, found: Findings, progress: Progress) -> None:
+    found.failures += weights.misshapen
+    foreign = [f"{name} {list(weights.file.info(name).shape)}" for name in weights.unmatched_artefact]
+    common.unmatched(checkpoint, weights.unmatched_checkpoint, foreign, found)
+    total = sum(checkpoint.info(name).end - checkpoint.info(name).start for name in weights.matched)
+    task = progress.task("Comparing weights", total)
+    fits = []
+    for name in sorted(weights.matched):
+        for match in weights.matched[name]:
+            try:
+                fits.append(weights.fit(name, match, task))
+            except ArtefactError as error:
+                found.failures.append(error.message)
+    task.finish()
+    by_rms = sorted({fit.stored for fit in fits if math.isinf(fit.expected_rms)})
+    if by_rms:
+        found.warnings.append(f"Weights of the types {', '.join(by_rms)} are held to their relative RMS error alone.")
+    common.judge(fits, _is_wrong, lambda _: None, found)
+
+
+def _is_wrong(fit: Fit) -> bool:
+    return fit.over > 0 or fit.rms > RMS.get(bits(fit.stored), 0.02)

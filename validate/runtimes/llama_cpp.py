@@ -1,0 +1,228 @@
+"""llama.cpp, from the package cyllama: logits of every position, prefilled or cached.
+
+cyllama 0.2.18 (llama.cpp b9190) hands logits out as lists of floats, 0.05 µs a number; there is no pointer to be had from it.
+Its `get_logits_ith` asks for `LlamaModel.n_vocab`, which it lacks.
+
+A failed assertion in llama.cpp ends the process, so a file is loaded and run by a process of its own first (`require_runs`).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import ArtefactError, UsageError
+
+Array = npt.NDArray[Any]
+NAME = "llama.cpp"
+PACKAGE = "cyllama"
+BATCH = 512
+"""Tokens of one step; llama.cpp holds the logits of all of them."""
+_F32 = 0
+"""`enum ggml_type`."""
+_ERROR = 4
+"""`enum ggml_log_level`."""
+_said: list[str] = []
+"""The errors that llama.cpp has logged since the last load."""
+
+
+def require() -> None:
+    """Raise UsageError if llama.cpp is not installed."""
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise UsageError(
+            "A GGUF is validated in llama.cpp, and the package cyllama is not installed.",
+            "pip install 'edgeconv[gguf]'",
+        )
+
+
+@functools.cache
+def library() -> Any:
+    """Import cyllama's binding, quiet. Raises UsageError if it is not installed."""
+    require()
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # a failed assertion would call gdb
+    policy = os.environ.get("OMP_WAIT_POLICY")
+    # its OpenMP reads this once; threads that spin at every barrier take eight times as long where another process runs too
+    os.environ["OMP_WAIT_POLICY"] = policy or "passive"
+    binding: Any = importlib.import_module("cyllama.llama.llama_cpp")
+    if policy is None:
+        del os.environ["OMP_WAIT_POLICY"]
+    binding.set_log_callback(lambda level, text: _said.append(str(text)) if level == _ERROR else None)
+    return binding
+
+
+@functools.cache
+def _model_class() -> Any:
+    class Model(library().LlamaModel):  # type: ignore[misc]
+        """cyllama's model, with what its context asks for."""
+
+        @functools.cached_property
+        def n_vocab(self) -> int:
+            return int(self.get_vocab().n_vocab)
+
+    return Model
+
+
+def load(path: Path, *, repack: bool = True) -> Any:
+    """Map a model.
+
+    Args:
+        path: the file; of a split one the first part.
+        repack: rearrange quantised weights for the CPU, llama.cpp's default; a reader of the vocabulary needs none of it.
+
+    Raises:
+        ArtefactError: llama.cpp does not load it.
+        UsageError: it is not installed.
+    """
+    parameters = library().LlamaModelParams()
+    parameters.use_extra_bufts = repack
+    _said.clear()
+    try:
+        return _model_class()(str(path), parameters, verbose=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ArtefactError(
+            f"llama.cpp does not load {path}: {_reason() or error}.", "Convert the checkpoint again."
+        ) from error
+
+
+def require_runs(path: Path) -> None:
+    """Let another process load a file and run one token.
+
+    Raises:
+        ArtefactError: llama.cpp refuses the file, or falls over it.
+    """
+    environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
+    command = [sys.executable, "-m", __name__, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        said = next((line for line in lines if "fatal" in line or "ASSERT" in line), lines[-1])
+        raise ArtefactError(
+            f"llama.cpp does not run {path}: {said.removeprefix(f'llama.cpp does not load {path}: ').rstrip('.')}.",
+            "Convert the checkpoint again.",
+        )
+
+
+class LlamaCppRuntime:
+    """Implements `base.Runtime`."""
+
+    def __init__(self, path: Path, *, accurate: bool = True) -> None:
+        """Load.
+
+        Args:
+            path: the file; of a split one the first part.
+            accurate: a cache in float32 and plain attention; else llama.cpp's defaults, a float16 cache and flash attention.
+
+        Raises:
+            ArtefactError: llama.cpp does not load it.
+        """
+        self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
+        self._accurate = accurate
+        self._model: Any = load(path)
+        self._vocabulary = int(self._model.n_vocab)
+        self._context: Any = None
+        self._room = 0
+
+    def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[Array]:
+        """Give the logits from an empty cache, `chunk` positions at a time; None: all at once."""
+        self._start(len(ids))
+        step = chunk or len(ids)
+        for start in range(0, len(ids), step):
+            part = ids[start : start + step]
+            made = np.empty((len(part), self._vocabulary), np.float32)
+            for offset in range(0, len(part), BATCH):
+                some = part[offset : offset + BATCH]
+                self._decode(some, start + offset, every=True)
+                for row in range(len(some)):
+                    made[offset + row] = self._context.get_logits_ith(row)
+            yield made
+
+    def decode(self, ids: Sequence[int]) -> Iterator[Array]:
+        """Give the logits one token at a time."""
+        return self.logits(ids, 1)
+
+    def generate(self, ids: Sequence[int], count: int, stop: Sequence[int]) -> list[int]:
+        """Continue greedily."""
+        self._start(len(ids) + count)
+        for offset in range(0, len(ids), BATCH):
+            self._decode(ids[offset : offset + BATCH], offset, every=False)
+        made: list[int] = []
+        while len(made) < count:
+            made.append(int(np.argmax(self._context.get_logits_ith(-1))))
+            if made[-1] in stop:
+                break
+            self._decode(made[-1:], len(ids) + len(made) - 1, every=False)
+        return made
+
+    def close(self) -> None:
+        """Give the memory back; the context first, which points into the model."""
+        for part in (self._context, self._model):
+            if part is not None:
+                part.close()
+        self._context = self._model = None
+
+    def _start(self, room: int) -> None:
+        """Empty the cache, of at least `room` positions."""
+        if self._context is not None and room <= self._room:
+            self._context.kv_cache_clear()
+            return
+        if self._context is not None:
+            self._context.close()
+        parameters = library().LlamaContextParams()
+        self._room = parameters.n_ctx = max(BATCH, -(-room // 256) * 256)
+        parameters.n_batch = parameters.n_ubatch = BATCH
+        parameters.n_threads = parameters.n_threads_batch = _threads()
+        if self._accurate:
+            parameters.type_k = parameters.type_v = _F32
+            parameters.flash_attn_type = 0
+        try:
+            self._context = library().LlamaContext(self._model, parameters, verbose=False)
+        except (MemoryError, RuntimeError, ValueError) as error:
+            raise ArtefactError(f"llama.cpp does not run the model: {_reason() or error}.") from error
+
+    def _decode(self, ids: Sequence[int], past: int, *, every: bool) -> None:
+        batch = library().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
+        batch.set_batch(list(ids), past, every)
+        try:
+            self._context.decode(batch)
+        except (RuntimeError, ValueError) as error:
+            raise ArtefactError(f"llama.cpp fails at position {past}: {_reason() or error}.") from error
+        finally:
+            batch.close()
+
+
+def _threads() -> int:
+    """One a core, or as many as OMP_NUM_THREADS says, which llama.cpp does not read."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
+
+
+def _reason() -> str:
+    """Return the last error that llama.cpp logged, without the name of its function."""
+    lines = [line.strip() for line in _said if line.strip() and "failed to load model" not in line]
+    return lines[-1].split(": ", 1)[-1].removeprefix("error loading model: ").rstrip(".") if lines else ""
+
+
+def _try(path: Path) -> int:
+    """Load and run one token; what is wrong goes to stderr."""
+    try:
+        runtime = LlamaCppRuntime(path, accurate=False)
+        next(iter(runtime.logits([0])))
+        runtime.close()
+    except (ArtefactError, UsageError) as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_try(Path(sys.argv[1])))

@@ -1,0 +1,154 @@
+"""The weights of a GGUF, edgeconv's own or another tool's, in the checkpoint's names, shapes and row order.
+
+Tensors are matched by their names in llama.cpp, through the description of the checkpoint's family. What has no counterpart (q, k
+and v in one, for instance) stays unmatched.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...convert.checkpoint import Checkpoint
+from ...convert.gguf.encode import to_neighbours
+from ...convert.gguf.families import Model, Tensor, describe
+from ...convert.gguf.read import GgufFile, TensorInfo
+from ...convert.openvino import stream
+from ...core.progress import Task
+from ...quantize.ggml.types import TYPES
+from ...quantize.integer import to_float32
+from .fit import Fit, Sums
+from .gguf_allowed import error_bound
+
+Array = npt.NDArray[Any]
+BLOCK = 1 << 20
+"""Elements that are compared at a time."""
+_OWN_TYPE = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
+
+
+@dataclass(frozen=True)
+class GgufMatch:
+    """A tensor of the file and what it should be made of. `source` is the tensor's name in the checkpoint."""
+
+    info: TensorInfo
+    tensor: Tensor
+    source: str
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Cut the rows into ranges of about BLOCK elements, of whole heads where their rows are reordered."""
+        unit = self.tensor.head_dim or 1
+        step = max(1, BLOCK // max(1, self.info.cols) // unit) * unit
+        if len(self.info.shape) == 1:
+            return [(0, 1)]
+        return [(start, min(start + step, self.info.rows)) for start in range(0, self.info.rows, step)]
+
+    def source_rows(self, rows: Array) -> Array:
+        """Return rows of the checkpoint as the file should hold them, float32 [n, cols]."""
+        values = to_float32(rows).reshape(-1, self.info.cols)
+        if self.tensor.head_dim:
+            values = to_neighbours(values, self.tensor.head_dim, self._cols)
+        return values + np.float32(self.tensor.plus) if self.tensor.plus else values
+
+    def checkpoint_form(self, values: Array) -> Array:
+        """Undo `source_rows` for the whole tensor."""
+        if self.tensor.head_dim:
+            heads = values.reshape(-1, self.tensor.head_dim // 2, 2, self._cols)
+            values = heads.swapaxes(1, 2)
+        values = np.ascontiguousarray(values, np.float32).reshape(self.tensor.shape)
+        return values - np.float32(self.tensor.plus) if self.tensor.plus else values
+
+    @property
+    def _cols(self) -> int:
+        """Elements that move together when rows are reordered; of a vector, one."""
+        return 1 if len(self.info.shape) == 1 else self.info.cols
+
+
+class GgufWeights:
+    """The weights of a GGUF by the checkpoint's names.
+
+    Attributes:
+        file: the GGUF.
+        model: what the checkpoint is in llama.cpp's terms.
+        matched: tensor's name → the tensors of the file that hold it, mostly one.
+        misshapen: sentences on tensors whose shape is not that of the checkpoint's.
+        constants: tensors that the config implies, by their names in the file, as they should be.
+        unmatched_artefact: tensors of the file that hold none of the checkpoint's.
+        unmatched_checkpoint: tensors that the file lacks.
+    """
+
+    def __init__(self, file: GgufFile, checkpoint: Checkpoint) -> None:
+        """Match.
+
+        Raises:
+            CheckpointError: llama.cpp has no such architecture, or cannot run what the config says.
+        """
+        self.file = file
+        self.model: Model = describe(checkpoint.config)
+        self._checkpoint = checkpoint
+        self.matched: dict[str, tuple[GgufMatch, ...]] = {}
+        self.misshapen: list[str] = []
+        self._weighted = any(key.startswith("quantize.imatrix.") for key in file.keys)
+        self.constants = {tensor.name: tensor for tensor in self.model.tensors if tensor.source is None}
+        self._match()
+        foreign = set(file.tensors) - {m.info.name for matches in self.matched.values() for m in matches}
+        self.unmatched_artefact = [name for name in file.tensors if name in foreign - set(self.constants)]
+        unread = (*stream.UNUSED, *self.model.left_out, *(["lm_head.weight"] if self.model.decoder.tied else []))
+        left = checkpoint.names - set(self.matched)
+        self.unmatched_checkpoint = sorted(n for n in left if not any(fnmatch.fnmatch(n, p) for p in unread))
+
+    def tensor(self, name: str) -> Array:
+        """Return a tensor as the file holds it: float32, in the checkpoint's shape and row order. Raises KeyError."""
+        match = self.matched[name][0]
+        return match.checkpoint_form(self.file.dequantized(match.info.name))
+
+    def fit(self, name: str, match: GgufMatch, task: Task) -> Fit:
+        """Compare one tensor of the file with its source.
+
+        Raises:
+            ArtefactError: its type cannot be decoded.
+        """
+        info, stored = match.info, self._checkpoint.info(name)
+        whole = self._checkpoint.tensor(name).reshape(info.rows, info.cols)
+        exact = info.type == _OWN_TYPE.get(stored.dtype) and not match.tensor.plus
+        data, sums = self.file.data(info.name), Sums()
+        for start, stop in match.ranges():
+            source = match.source_rows(whole[start:stop])
+            bound = error_bound(info.type, data[start:stop], source, exact=exact, weighted=self._weighted)
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted
+                held = np.require(self.file.dequantized(info.name, start, stop), requirements="W")
+            sums.add(source, held, np.full(1, np.inf, np.float32) if bound is None else bound)
+            task.advance((stored.end - stored.start) * (stop - start) // max(info.rows, 1))
+        self.file.release(info.name)
+        return sums.fit(name, info.type, info.rows)
+
+    def _match(self) -> None:
+        for tensor in self.model.tensors:
+            if tensor.source and tensor.name in self.file.tensors and tensor.source in self._checkpoint.names:
+                self._add(tensor.source, tensor)
+        if self.model.decoder.tied and "output.weight" in self.file.tensors:
+            # llama.cpp then takes it and not the embedding, so it has to be the same
+            embedding = next(t for t in self.model.tensors if t.name == "token_embd.weight")
+            self._add("model.embed_tokens.weight", Tensor("output.weight", embedding.shape, embedding.source))
+
+    def _add(self, source: str, tensor: Tensor) -> None:
+        info = self.file.info(tensor.name)
+        shape = self._checkpoint.info(source).shape
+        if info.shape == tensor.shape == shape:
+            self.matched[source] = (*self.matched.get(source, ()), GgufMatch(info, tensor, source))
+        else:
+            self.misshapen.append(
+                f"{tensor.name} is {list(info.shape)}, {source} {list(shape)}, by the config {list(tensor.shape)}."
+            )
+
+
+def bits(kind: str) -> int:
+    """Whole bits of a weight of a type, scales left out: 4 for q4_k and iq4_nl, 8 for q8_0, 16 for bf16."""
+    if kind in TYPES:
+        return int(TYPES[kind].bytes * 8 / TYPES[kind].block)
+    from ...convert.gguf.storage import find
+
+    return int(find(kind).bytes * 8 / find(kind).block)
