@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..pipeline.gguf import GgufJob, GgufPlan
     from ..validate.report.model import Report
 
+VISION_PRECISIONS = ("fp16", "int8", "fp32", "none")
 PRECISIONS = ("int4", "int8", "bf16", "fp16", "fp32")
 
 
@@ -84,6 +85,14 @@ def gguf(
         Path | None,
         typer.Option(metavar="FILE", help="Weigh errors by this importance matrix, which llama-imatrix wrote."),
     ] = None,
+    vision_precision: Annotated[
+        str | None,
+        typer.Option(
+            click_type=choice(VISION_PRECISIONS),
+            help="What the weights of a tower that sees become, in a file mmproj-*.gguf of its own; fp16 if not given. none: the "
+            "language half alone.",
+        ),
+    ] = None,
     split_max_size: Annotated[
         str | None,
         typer.Option(metavar="N(K|M|G)", help="Write several files, each with at most so many bytes of tensors."),
@@ -136,6 +145,7 @@ def gguf(
         output=output,
         force=force,
         imatrix=imatrix,
+        vision_precision=vision_precision,
         split_max_size=options.byte_count(split_max_size),
         pre=pre,
         local_files_only=local_files_only,

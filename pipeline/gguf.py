@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..convert.gguf import export, imatrix
+from ..convert.families import glm_edge_v
+from ..convert.gguf import export, imatrix, mmproj
+from ..convert.gguf.families import glm
 from ..convert.gguf.metadata import Origin
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
@@ -27,11 +29,12 @@ from .source import Opened
 if TYPE_CHECKING:
     from ..convert.gguf.export import Prepared
     from ..convert.gguf.imatrix import ImportanceFile
+    from ..convert.gguf.mmproj import Projector
 
 READ = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "tokenizer.model", "chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja",
-    "README.md",
+    "preprocessor_config.json", "README.md",
 )  # fmt: skip
 """Files beside the weights that shape the result."""
 VERSIONS = ("edgeconv", "gguf", "tokenizers")
@@ -46,6 +49,7 @@ class _Ready:
     plan: GgufPlan
     prepared: Prepared
     importance: ImportanceFile | None
+    projector: Projector | None = None
 
 
 def plan(job: GgufJob, progress: Progress | None = None) -> GgufPlan:
@@ -111,7 +115,8 @@ def _prepare(job: GgufJob, opened: Opened) -> _Ready:
         split_max_size=job.split_max_size,
         keys=importance.keys() if importance else None,
     )
-    files = [file.name for file in prepared.layout.files]
+    projector = _projector(job, opened, prepared)
+    files = [file.name for file in prepared.layout.files] + ([projector.file.name] if projector else [])
     _check_output(output, files, force=job.force)
     planned = GgufPlan(
         source=opened.name,
@@ -125,13 +130,31 @@ def _prepare(job: GgufJob, opened: Opened) -> _Ready:
         compressor=_compressor(prepared, importance),
         imatrix=importance.describe() if importance else None,
         input_bytes=checkpoint.size,
-        output_bytes=prepared.size,
+        output_bytes=prepared.size + (projector.file.size if projector else 0),
         output=output,
         files=files,
         assumed=prepared.assumed,
-        notes=[*checkpoint.notes, *prepared.notes, *_left_out(opened, prepared)],
+        notes=[*checkpoint.notes, *prepared.notes, *(mmproj.DEVIATIONS if projector else _left_out(opened, prepared))],
+        vision=f"{projector.precision}, in {projector.file.name}" if projector else None,
     )
-    return _Ready(planned, prepared, importance)
+    return _Ready(planned, prepared, importance, projector)
+
+
+def _projector(job: GgufJob, opened: Opened, prepared: Prepared) -> Projector | None:
+    """Describe the file of the half that sees; None if there is no such half, or the user does not want it."""
+    checkpoint, vision = opened.checkpoint, None
+    if checkpoint.model_type in glm.MODEL_TYPES:
+        vision = glm_edge_v.vision(checkpoint.config, checkpoint.names, prepared.model.decoder)
+    if vision is None and job.vision_precision:
+        raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
+    if vision is None or job.vision_precision == "none":
+        return None
+    precision = job.vision_precision or "fp16"
+    name = f"{opened.base_name}-{mmproj.PRECISIONS.get(precision, precision).upper()}{SUFFIX}"
+    if job.output is not None and job.output.suffix == SUFFIX:
+        name = job.output.name
+    origin = Origin(opened.base_name, opened.repo_id, opened.commit)
+    return mmproj.prepare(checkpoint, vision, mmproj.PREFIX + name, precision=precision, origin=origin)
 
 
 def _compressor(prepared: Prepared, importance: ImportanceFile | None) -> str:
@@ -181,6 +204,11 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
         importance=ready.importance.importance if ready.importance else None,
         progress=progress,
     )
+    tensors, known = exported.tensors, exported.digests
+    if ready.projector:
+        known = known | mmproj.export(checkpoint, ready.projector, folder, progress)
+        own = [placed.entry() for placed in ready.projector.file.tensors]
+        tensors = [*tensors, *(entry.model_copy(update={"file": ready.projector.file.name}) for entry in own)]
     return Manifest(
         target="gguf",
         source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
@@ -189,8 +217,8 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
         scheme=_scheme(ready),
         assumed=planned.assumed,
         notes=planned.notes,
-        bits_per_weight=bits_per_weight(exported.tensors),
-        tensors=exported.tensors,
+        bits_per_weight=bits_per_weight(tensors),
+        tensors=tensors,
         versions=versions(VERSIONS),
-        outputs=outputs(folder, exported.digests),
+        outputs=outputs(folder, known),
     )

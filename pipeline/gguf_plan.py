@@ -24,6 +24,7 @@ class GgufJob:
         force: replace what is there.
         imatrix: a file of llama-imatrix.
         split_max_size: bytes of tensors that a file may hold; 0: one file.
+        vision_precision: of the tower of a model that sees; None: fp16; "none": the language half alone.
         pre: name of the pre-tokenizer in llama.cpp; None: find out.
         local_files_only: ask the Hub nothing.
     """
@@ -35,6 +36,7 @@ class GgufJob:
     force: bool = False
     imatrix: Path | None = None
     split_max_size: int = 0
+    vision_precision: str | None = None
     pre: str | None = None
     local_files_only: bool = False
 
@@ -59,6 +61,7 @@ class GgufPlan:
     files: list[str]
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    vision: str | None = None
 
     @property
     def single(self) -> bool:
@@ -78,6 +81,7 @@ class GgufPlan:
             ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
             ("architecture", f"{self.architecture} of llama.cpp"),
             ("types", f"{self.recipe.describe()}: {types}"),
+            *([("vision", self.vision)] if self.vision else []),
             *([("importance", self.imatrix)] if self.imatrix else []),
             ("quantiser", self.compressor),
             ("output", f"{self.output}, {self.output_bytes:,} bytes{parts}"),

@@ -91,6 +91,7 @@ class Gguf(_Target):
     token_embedding_type: str | None = None
     tensor_type: list[str] = Field([], description="REGEX=TYPE; the first that is found in a tensor's name decides.")
     imatrix: str | None = Field(None, description="llama.cpp's importance matrix, beside the recipe.")
+    vision_precision: Literal["fp16", "int8", "fp32", "none"] | None = None
     split_max_size: str | None = Field(None, description="Bytes of tensors that a file may hold: N, NK, NM or NG.")
     pre: str | None = None
 

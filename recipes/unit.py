@@ -154,6 +154,7 @@ def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: 
         revision=revision,
         output=output,
         imatrix=_file(beside, target.imatrix) if target.imatrix else None,
+        vision_precision=target.vision_precision,
         split_max_size=byte_count(target.split_max_size),
         pre=target.pre,
     )

@@ -122,7 +122,7 @@ def lay_out(
     sized = [Placed(tensor, chosen.types[tensor.name], 0) for tensor in tensors]
     parts = _split(sized, split_max_size)
     files = [
-        _file(part, _keys(keys, number, len(parts), len(sized)), _name(file_name, number, len(parts)))
+        file(part, _keys(keys, number, len(parts), len(sized)), _name(file_name, number, len(parts)))
         for number, part in enumerate(parts)
     ]
     return Layout(tuple(files), chosen.fallbacks)
@@ -155,7 +155,8 @@ def _name(file_name: str, number: int, count: int) -> str:
     return f"{PurePosixPath(file_name).stem}-{number + 1:05d}-of-{count:05d}.gguf"
 
 
-def _file(tensors: Sequence[Placed], keys: Keys, name: str) -> File:
+def file(tensors: Sequence[Placed], keys: Keys, name: str) -> File:
+    """Lay one file out; the tensors' offsets are set here."""
     entries, position = [], 0
     for placed in tensors:
         entries.append(Entry(placed.tensor.name, placed.tensor.shape, placed.type, position))
