@@ -83,7 +83,11 @@ def gguf(
     ] = None,
     imatrix: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Weigh errors by this importance matrix, which llama-imatrix wrote."),
+        typer.Option(
+            metavar="FILE",
+            help="Weigh errors by the importance matrix that llama-imatrix wrote to this file, or by one that is computed on "
+            "this text (.txt, .md, .jsonl of chats).",
+        ),
     ] = None,
     vision_precision: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..convert.families import glm_edge_v
-from ..convert.gguf import export, imatrix, mmproj
+from ..convert.gguf import export, mmproj
 from ..convert.gguf.families import glm
 from ..convert.gguf.metadata import Origin
 from ..core.digest import sha256_file
@@ -21,7 +21,7 @@ from ..core.manifest import MANIFEST_NAME, Manifest, log_path, sidecar
 from ..core.progress import Progress, Silent
 from ..core.staging import check_files, check_output, check_space, staged, staged_files
 from ..quantize.ggml.choose import engine_for
-from . import source
+from . import gguf_importance, source
 from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
 from .gguf_plan import SUFFIX, GgufJob, GgufPlan
 from .source import Opened
@@ -61,7 +61,7 @@ def plan(job: GgufJob, progress: Progress | None = None) -> GgufPlan:
     opened = source.headers(
         job.model, job.revision, progress or Silent(), runs_code=False, local_files_only=job.local_files_only
     )
-    return _prepare(job, opened).plan
+    return _prepare(job, opened, None).plan
 
 
 def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
@@ -75,7 +75,7 @@ def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
     if job.output is not None:
         _check_output(job.output, [job.output.name], force=job.force)
     opened = source.whole(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
-    ready = _prepare(job, opened)
+    ready = _prepare(job, opened, progress)
     planned = ready.plan
     check_space(planned.output, planned.output_bytes + (64 << 20))
     for label, value in planned.rows():
@@ -101,8 +101,8 @@ def _check_output(output: Path, names: list[str], *, force: bool) -> None:
         check_output(output, force=force)
 
 
-def _prepare(job: GgufJob, opened: Opened) -> _Ready:
-    importance = imatrix.read(job.imatrix) if job.imatrix else None
+def _prepare(job: GgufJob, opened: Opened, progress: Progress | None) -> _Ready:
+    importance = gguf_importance.of_job(job.imatrix, opened.checkpoint, progress) if job.imatrix else None
     kind, checkpoint = job.recipe.file_type, opened.checkpoint
     output = job.output or Path(f"{opened.base_name}-gguf-{kind}")
     prepared = export.prepare(
