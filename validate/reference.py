@@ -115,6 +115,7 @@ class LayeredReference:
         progress: Progress,
         label: str,
         embeddings: Sequence[Array] | None = None,
+        watch: Callable[[Any, str], contextlib.AbstractContextManager[None]] | None = None,
     ) -> list[Array]:
         """Return the final (normed) hidden states of each document, float32 [n, hidden].
 
@@ -123,6 +124,7 @@ class LayeredReference:
             progress: hears of tokens times layers.
             label: what the step is called.
             embeddings: for each document float32 [n, hidden] to take instead of its tokens' own.
+            watch: entered with each layer and its prefix ("model.layers.0.") while all documents pass through it.
         """
         import torch
 
@@ -131,7 +133,8 @@ class LayeredReference:
         with torch.no_grad():
             states, calls = self._enter(documents, layers, embeddings)
             for i, layer in enumerate(layers):
-                with self._loaded(layer, f"model.layers.{i}."):
+                prefix = f"model.layers.{i}."
+                with self._loaded(layer, prefix), watch(layer, prefix) if watch else contextlib.nullcontext():
                     for d, made in enumerate(states):
                         call = calls[d][i]
                         output = layer(made, *call["arguments"], **call["options"])
