@@ -43,13 +43,15 @@ types: $(STAMP) ## check types; the link lets mypy see the root folder as the pa
 layers: $(STAMP) ## check that imports run one way
 	$(BIN)/lint-imports
 
-docs: $(STAMP) ## write docs/cli.md and docs/parity.schema.json from the program
+docs: $(STAMP) ## write docs/cli.md and the JSON schemas from the program
 	$(BIN)/python -m edgeconv.cli.reference docs/cli.md
 	$(BIN)/python -m edgeconv.validate.report.schema docs/parity.schema.json
+	$(BIN)/python -m edgeconv.recipes.schema docs/recipe.schema.json
 
 check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.cli.reference --check docs/cli.md
 	$(BIN)/python -m edgeconv.validate.report.schema --check docs/parity.schema.json
+	$(BIN)/python -m edgeconv.recipes.schema --check docs/recipe.schema.json
 
 lock: $(STAMP) ## write the newest versions that pyproject.toml admits into constraints.txt
 	$(BIN)/python .ci/lock.py constraints.txt
