@@ -1,6 +1,6 @@
 """Synthetic pictures that the built-in vision model can describe, with the one right description of each.
 
-One to four equal shapes of one colour on a plain background, in pictures of any size between square and 2 : 1. They
+One to four equal shapes of one colour on a plain background, in pictures of any size between square and 3 : 2. They
 teach the model (train_vision.py) and they test it: `samples` gives a fixed list in every form in which a picture can
 come, each with its question and the expected answer in English and in Chinese. Needs Pillow alone.
 """
@@ -29,10 +29,12 @@ COLOURS: dict[str, tuple[str, Colour]] = {
 SHAPES = {"circle": "圆形", "square": "正方形", "triangle": "三角形", "cross": "十字形"}
 NUMBERS = {1: ("one", "一"), 2: ("two", "两"), 3: ("three", "三"), 4: ("four", "四")}
 
-LONGEST = 1.78
-"""The widest and the tallest picture: longer side to shorter side."""
+LONGEST = 1.5
+"""The widest and the tallest picture: longer side to shorter side. At 2 : 1 a shape would fill one patch and a half."""
 SMALLEST, LARGEST = 48, 256
 """Longer side in pixels of the pictures that are learnt from."""
+SHARP = 112
+"""Longer side in pixels from which a picture is not enlarged for the model."""
 TINT = 10
 """How far red, green and blue may stray from a colour's own."""
 OVERSAMPLING = 2
@@ -155,10 +157,15 @@ def _tinted(colour: Colour, r: Random) -> Colour:
     return red, green, blue
 
 
-def picture(r: Random) -> Picture:
-    """Make up a picture to learn from: one in three is square, the others are up to `LONGEST` wide or tall."""
-    longer = r.randint(SMALLEST, LARGEST)
-    shorter = longer if r.random() < 1 / 3 else max(1, round(longer / r.uniform(1, LONGEST)))
+def picture(r: Random, variety: float = 1.0) -> Picture:
+    """Make up a picture to learn from: one in three is square, the others are up to `LONGEST` wide or tall.
+
+    Args:
+        r: source of all choices.
+        variety: from 0, square and sharp, to 1, as wide, as tall and as small as they come.
+    """
+    longer = r.randint(round(SHARP + (SMALLEST - SHARP) * variety), LARGEST)
+    shorter = longer if r.random() < 1 / 3 else round(longer / r.uniform(1, 1 + (LONGEST - 1) * variety))
     width, height = (longer, shorter) if r.random() < 0.5 else (shorter, longer)
     return lay_out(scene(r), width, height, r)
 
@@ -213,7 +220,7 @@ def _transparent(r: Random) -> tuple[Scene, Image.Image]:
 
 def _sideways(r: Random) -> tuple[Scene, Image.Image]:
     """Stored lying on its side, as a phone does, with the EXIF tag that tells viewers to turn it upright."""
-    made = lay_out(scene(r), 240, 130, r)
+    made = lay_out(scene(r), 240, 170, r)
     stored = made.draw().transpose(Image.Transpose.ROTATE_90)
     stored.getexif()[0x0112] = 6  # to be turned clockwise by 90 degrees
     return made.scene, stored
@@ -221,8 +228,8 @@ def _sideways(r: Random) -> tuple[Scene, Image.Image]:
 
 FORMS: dict[str, Form] = {
     "square": _plain(224, 224),
-    "wide": _plain(320, 170),
-    "tall": _plain(170, 320),
+    "wide": _plain(290, 200),
+    "tall": _plain(200, 290),
     "tiny": _plain(48, 36),
     "large": _plain(1280, 960),
     "grey": _grey,

@@ -1,9 +1,10 @@
-"""Train the built-in vision model: `python -m edgeconv.builtin.train_vision OUT`, about twenty minutes of one CPU core.
+"""Train the built-in vision model: `python -m edgeconv.builtin.train_vision OUT`, about thirty minutes of one CPU core.
 
-First the tower and the adapter learn to look: which shape and which colour lies under each patch, where the shapes are,
-and what the whole picture shows. Linear heads answer these side tasks and are thrown away at the end. Then the built-in
-language model learns to speak of what they see, and goes on with its own text now and then, so as not to forget it.
-Answers alone would teach the tower too, but more slowly: a word says little about a patch.
+First tower and adapter learn to look, then they go on while the built-in language model learns to speak of what they
+see. Answers alone would teach a tower too, but slowly, for a word says little about a patch; so linear heads are asked
+which shape and which colour lies under each patch, where the shapes are, and what the whole picture shows. They are
+thrown away at the end. Pictures begin square and sharp and become more varied. Now and then the language model goes on
+with its own text, so as not to forget it.
 
 As with train.py, the same seed gives the same bits on one machine only, so the checkpoint itself is committed.
 """
@@ -20,7 +21,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,26 @@ from .vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, Seen, rounded
 from .vision_structure import make_model, save
 
 SEED = 77
-LOOKING, SPEAKING = 1500, 900
-"""Steps."""
+LOOKING, STEPS = 600, 2300
+"""Steps without answers, which cost a third of the others, and all steps."""
 PICTURES = 24
 """A step."""
+VARIED_FROM, VARIED_FULLY = 300, 1000
+"""Steps after which pictures begin to vary, and after which they are of all forms."""
 LEARNING_RATE = 1e-3
-LEARNT_SHARE = 0.4
-"""Of the learning rate, for what has learnt before: the language model, and the vision half once it speaks."""
+KNOWN_SHARE = 0.4
+"""Of the learning rate, for the language model, which has learnt before."""
 WARM_UP_STEPS = 50
+DECAY_FROM = 0.6
+"""Part of the steps after which the learning rate falls."""
+ANSWER_WEIGHT = 2.0
 TEXT_EVERY, TEXT_SHAPE, TEXT_WEIGHT = 4, (8, 128), 0.5
 SCENE_WEIGHTS = (0.25, 0.25, 1.0, 0.25)
 """Of number, colour, shape and background; shapes are by far the hardest to learn."""
 BARE_WEIGHT = 0.2
 """Of a patch without a shape, of which there are many."""
+WATCH_EVERY, EXAM_EVERY = 100, 200
+"""Steps."""
 WATCHED, EXAMINED = 2, 16
 """Test pictures of each form while training and at the end."""
 
@@ -96,89 +103,105 @@ def answer_loss(model: Any, features: Any, ids: Any, labels: Any) -> Any:
 class Watch:
     """Keeps the curve: mean losses since the last point."""
 
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    recent: list[dict[str, float]] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    recent: dict[str, list[float]] = field(default_factory=dict)
     started: float = field(default_factory=time.process_time)
 
-    def point(self, part: str, step: int, **more: float) -> None:
+    def note(self, **losses: Any) -> None:
+        """Remember losses of one step, scalar tensors, for the next point."""
+        for name, loss in losses.items():
+            self.recent.setdefault(name, []).append(loss.item())
+
+    def point(self, step: int, **more: float) -> None:
         """Append one point to the curve and print it."""
-        means = {name: sum(one[name] for one in self.recent) / len(self.recent) for name in self.recent[0]}
-        seconds = round(time.process_time() - self.started)
-        losses = {name: round(value, 4) for name, value in means.items()}
-        self.curve.append({"part": part, "step": step, "cpu_s": seconds} | losses | more)
+        means = {name: round(sum(values) / len(values), 4) for name, values in self.recent.items()}
+        self.curve.append({"step": step, "cpu_s": round(time.process_time() - self.started)} | means | more)
         print(self.curve[-1], file=sys.stderr, flush=True)
         self.recent.clear()
 
 
-def rate(step: int, steps: int) -> float:
-    """Return the learning rate: a linear warm-up under a cosine that ends at 3 %."""
-    cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
-    return LEARNING_RATE * min(1.0, (step + 1) / WARM_UP_STEPS) * (0.97 * cosine + 0.03)
+def rate(done: float) -> float:
+    """Return the share of the learning rate after a part of the steps: 1, at last falling to 3 % along a cosine."""
+    falling = max(0.0, (done - DECAY_FROM) / (1 - DECAY_FROM))
+    return 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * falling))
+
+
+def variety(step: int) -> float:
+    """Return how varied the pictures are at a step, 0 to 1, for `pictures.picture`."""
+    return min(1.0, max(0.0, (step - VARIED_FROM) / (VARIED_FULLY - VARIED_FROM)))
 
 
 class Optimiser:
-    """AdamW over groups of parameters, each with its share of the learning rate."""
+    """AdamW over groups of parameters, each with its share of the learning rate and the step after which it begins."""
 
-    def __init__(self, groups: Iterable[tuple[float, list[Any]]], steps: int) -> None:
+    def __init__(self, groups: Iterable[tuple[float, int, list[Any]]], steps: int) -> None:
         import torch
 
-        made = [{"params": parameters, "share": share} for share, parameters in groups]
+        made = [{"params": parameters, "share": share, "after": after} for share, after, parameters in groups]
         self._all = [p for group in made for p in group["params"]]  # type: ignore[attr-defined]
-        self._adam = torch.optim.AdamW(made, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+        self._adam = torch.optim.AdamW(made, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
         self._steps = steps
 
     def step(self, number: int) -> None:
-        """Apply the gradients of step `number` and clear them."""
+        """Apply the gradients of step `number`, counted from 1, and clear them."""
         import torch
 
         for group in self._adam.param_groups:
-            group["lr"] = rate(number, self._steps) * group["share"]
+            warm = min(1.0, max(0.0, (number - group["after"]) / WARM_UP_STEPS))
+            group["lr"] = LEARNING_RATE * group["share"] * warm * rate(number / self._steps)
         torch.nn.utils.clip_grad_norm_(self._all, 1.0)
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
 
 
-def learn_to_look(model: Any, heads: Any, lessons: Lessons, watch: Watch, *, steps: int) -> None:
-    """Train tower, adapter and heads in place; matrix products run in bfloat16, weights and sums in float32."""
+def learn(model: Any, lessons: Lessons, text: Batches, watch: Watch, *, looking: int, steps: int) -> None:
+    """Train the model in place; matrix products run in bfloat16, weights and sums in float32.
+
+    Args:
+        model: changed in place.
+        lessons: pictures and talk of them.
+        text: what the language model learnt from before.
+        watch: gets the curve.
+        looking: steps before the first answer.
+        steps: all steps.
+    """
     import torch
 
-    optimiser = Optimiser([(1.0, [*model.model.vision.parameters(), *heads.parameters()])], steps)
-    for step, seen in enumerate(islice(lessons.shown(PICTURES), steps), 1):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = side_loss(model.get_image_features(seen.pixels), heads, seen)
-        loss.backward()
-        optimiser.step(step)
-        watch.recent.append({"side": loss.item()})
-        if step % 100 == 0 or step == steps:
-            watch.point("looking", step)
-
-
-def learn_to_speak(model: Any, heads: Any, lessons: Lessons, text: Batches, watch: Watch, *, steps: int) -> None:
-    """Train everything in place, with a batch of text every `TEXT_EVERY` steps."""
-    import torch
-
-    seeing = [*model.model.vision.parameters(), *heads.parameters()]
+    heads = make_heads(model.config.vision_config.hidden_size, model.config.hidden_size)
     known = [p for name, p in model.named_parameters() if not name.startswith("model.vision.")]
-    optimiser = Optimiser([(LEARNT_SHARE, [*known, *seeing])], steps)
-    rows, length = TEXT_SHAPE
-    for step, (seen, ids, labels) in enumerate(islice(lessons.conversations(PICTURES), steps), 1):
+    new = [*model.model.vision.parameters(), *heads.parameters()]
+    optimiser = Optimiser([(KNOWN_SHARE, looking, known), (1.0, 0, new)], steps)
+    for step in range(1, steps + 1):
+        seen, ids, labels = lessons.batch(PICTURES, variety(step))
         with torch.autocast("cpu", torch.bfloat16):
             made = model.get_image_features(seen.pixels)
-            side = side_loss(made, heads, seen)
-            answer = answer_loss(model, made.pooler_output, ids, labels)
-        (answer + side).backward()
-        if step % TEXT_EVERY == 0:
-            read = torch.stack([text.chat(length + 1) if i % 2 else text.window(length + 1) for i in range(rows)])
-            with torch.autocast("cpu", torch.bfloat16):
-                (TEXT_WEIGHT * text_loss(model, read)).backward()
+            loss = side = side_loss(made, heads, seen)
+            watch.note(side=side)
+            if step > looking:
+                answer = answer_loss(model, made.pooler_output, ids, labels)
+                loss = side + ANSWER_WEIGHT * answer
+                watch.note(answer=answer)
+        loss.backward()
+        if step > looking and step % TEXT_EVERY == 0:
+            read_on(model, text)
         optimiser.step(step)
-        watch.recent.append({"side": side.item(), "answer": answer.item()})
-        if step % 100 == 0 or step == steps:
+        if step % WATCH_EVERY == 0 or step == steps:
+            examined = step > looking and step % EXAM_EVERY == 0
             tests = pictures.samples(WATCHED, SEED)
-            watch.point("speaking", step, exact=exact(model, lessons.tokenizer, tests)["all"])
+            watch.point(step, **({"exact": exact(model, lessons.tokenizer, tests)["all"]} if examined else {}))
 
 
-def train(folder: Path, looking: int, speaking: int) -> dict[str, Any]:
+def read_on(model: Any, text: Batches) -> None:
+    """Add the gradients of a batch of text, half of it chat."""
+    import torch
+
+    rows, length = TEXT_SHAPE
+    read = torch.stack([text.chat(length + 1) if i % 2 else text.window(length + 1) for i in range(rows)])
+    with torch.autocast("cpu", torch.bfloat16):
+        (TEXT_WEIGHT * text_loss(model, read)).backward()
+
+
+def train(folder: Path, looking: int = LOOKING, steps: int = STEPS) -> dict[str, Any]:
     """Train from `SEED` and the built-in language model, write `folder`; return the provenance."""
     import torch
     from transformers import AutoTokenizer
@@ -189,18 +212,16 @@ def train(folder: Path, looking: int, speaking: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer = make_model(folder)
     model.set_attn_implementation("eager")  # at this size twice as fast as torch's fused attention
-    heads = make_heads(model.config.vision_config.hidden_size, model.config.hidden_size)
     talker = AutoTokenizer.from_pretrained(model_path())  # the same ids, with the text models' template
-    watch, lessons = Watch(), Lessons(tokenizer, SEED)
-    learn_to_look(model, heads, lessons, watch, steps=looking)
+    watch = Watch()
     text = Batches(talker, corpus.running_text()[0], SEED)
-    learn_to_speak(model, heads, lessons, text, watch, steps=speaking)
+    learn(model, Lessons(tokenizer, SEED), text, watch, looking=looking, steps=steps)
     save(model, folder)
     model = load(folder)  # what follows is measured on the file
     provenance: dict[str, Any] = {
         "script": "python -m edgeconv.builtin.train_vision",
         "seed": SEED,
-        "steps": {"looking": looking, "speaking": speaking},
+        "steps": {"looking": looking, "all": steps},
         "parameters": {
             "all": sum(p.numel() for p in model.parameters()),
             "vision": sum(p.numel() for p in model.model.vision.parameters()),
@@ -234,11 +255,11 @@ def main() -> None:
         prog="python -m edgeconv.builtin.train_vision", description="Train the built-in vision model."
     )
     parser.add_argument("out", type=Path, help="folder to write the checkpoint to")
-    parser.add_argument("--looking", type=int, default=LOOKING, help="steps in which tower and adapter learn to look")
-    parser.add_argument("--speaking", type=int, default=SPEAKING, help="steps in which all learns to speak")
+    parser.add_argument("--looking", type=int, default=LOOKING, help="steps before the first answer")
+    parser.add_argument("--steps", type=int, default=STEPS, help="all steps")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # faster than two at this size, and one order of summation
-    train(arguments.out, arguments.looking, arguments.speaking)
+    train(arguments.out, arguments.looking, arguments.steps)
 
 
 if __name__ == "__main__":

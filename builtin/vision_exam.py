@@ -9,13 +9,25 @@ from . import corpus, pictures
 from .train import Batches, loss
 from .vision_structure import preprocess
 
+MOST_TOKENS = 48
+"""Of an answer; the descriptions have up to 36 with their end, for Chinese words of pictures are spelt out in bytes."""
+
 
 def exact(model: Any, tokenizer: Any, tests: list[pictures.Sample]) -> dict[str, float]:
     """Return, for each form and for all, the part of the test pictures that greedy decoding describes to the letter."""
+    right: dict[str, list[bool]] = {"all": []}
+    for test, text in zip(tests, captions(model, tokenizer, tests), strict=True):
+        right["all"].append(text == test.answer)
+        right.setdefault(test.kind, []).append(text == test.answer)
+    return {kind: round(sum(found) / len(found), 4) for kind, found in right.items()}
+
+
+def captions(model: Any, tokenizer: Any, tests: list[pictures.Sample]) -> list[str]:
+    """Return what the model says greedily of each test picture."""
     import torch
 
     rule = preprocess()
-    right: dict[str, list[bool]] = {"all": []}
+    said: dict[str, str] = {}
     for question in sorted({test.question for test in tests}):
         asked = [test for test in tests if test.question == question]
         prompt = tokenizer.apply_chat_template(
@@ -25,18 +37,16 @@ def exact(model: Any, tokenizer: Any, tests: list[pictures.Sample]) -> dict[str,
             return_dict=True,
         )["input_ids"]
         ids = prompt.repeat(len(asked), 1)
-        said = model.generate(
+        made = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             pixel_values=torch.from_numpy(rule([test.picture for test in asked])).to(model.dtype),
-            max_new_tokens=24,
+            max_new_tokens=MOST_TOKENS,
             do_sample=False,
         )
-        texts = tokenizer.batch_decode(said[:, prompt.shape[1] :], skip_special_tokens=True)
-        for test, text in zip(asked, texts, strict=True):
-            right["all"].append(text == test.answer)
-            right.setdefault(test.kind, []).append(text == test.answer)
-    return {kind: round(sum(found) / len(found), 4) for kind, found in right.items()}
+        texts = tokenizer.batch_decode(made[:, prompt.shape[1] :], skip_special_tokens=True)
+        said |= {test.name: text for test, text in zip(asked, texts, strict=True)}
+    return [said[test.name] for test in tests]
 
 
 def perplexities(model: Any, tokenizer: Any) -> dict[str, float]:

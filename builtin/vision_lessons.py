@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -73,31 +72,30 @@ def _classes(scene: pictures.Scene) -> list[int]:
 
 
 class Lessons:
-    """Endless batches from a seed."""
+    """Batches without end from a seed."""
 
     def __init__(self, tokenizer: Any, seed: int) -> None:
         self.tokenizer = tokenizer
         self._random = Random(seed)
 
-    def shown(self, number: int) -> Iterator[Seen]:
-        """Yield batches of pictures."""
-        while True:
-            yield look([pictures.picture(self._random) for _ in range(number)])
+    def batch(self, number: int, variety: float = 1.0) -> tuple[Seen, Any, Any]:
+        """Make up pictures (see `pictures.picture`) and talk about them.
 
-    def conversations(self, number: int) -> Iterator[tuple[Seen, Any, Any]]:
-        """Yield batches of pictures with ids and labels, int64 [number, tokens]; only answers are labelled."""
+        Returns:
+            The pictures; ids and labels, int64 [number, tokens], of which only the answers are labelled.
+        """
         import torch
 
+        seen = look([pictures.picture(self._random, variety) for _ in range(number)])
         pad = self.tokenizer.pad_token_id
-        for seen in self.shown(number):
-            turns = 2 if self._random.random() < TWO_TURNS else 1  # one length a batch: little padding
-            rows = [self._conversation(scene, turns) for scene in seen.scenes]
-            length = rounded(max(len(ids) for ids, _ in rows), 16)
-            yield (
-                seen,
-                torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows]),
-                torch.tensor([labels + [NO_LOSS] * (length - len(labels)) for _, labels in rows]),
-            )
+        turns = 2 if self._random.random() < TWO_TURNS else 1  # one length a batch: little padding
+        rows = [self._conversation(scene, turns) for scene in seen.scenes]
+        length = rounded(max(len(ids) for ids, _ in rows), 16)
+        return (
+            seen,
+            torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows]),
+            torch.tensor([labels + [NO_LOSS] * (length - len(labels)) for _, labels in rows]),
+        )
 
     def _conversation(self, scene: pictures.Scene, turns: int) -> tuple[list[int], list[int]]:
         r = self._random

@@ -99,14 +99,14 @@ def fetch_metadata(
     local_files_only: bool = False,
     retry: Retry = _DEFAULT_RETRY,
 ) -> Metadata:
-    """Bring the small files here, verified, and read only the headers of the safetensors files.
+    """Bring the small files here, verified, and read only the headers of the weights.
 
     The headers are read in part and thus cannot be verified: they serve a plan, not a conversion. Raises as `fetch`,
     and CheckpointError for a damaged header.
     """
     if source.folder is not None:
         folder_listing = _list_folder(source.folder)
-        names = [file for file in folder_listing.needed() if file.path.endswith(".safetensors")]
+        names = [file for file in folder_listing.needed() if is_weight(file.path)]
         headers = {file.path: _local_header(source.folder / file.path, file) for file in names}
         return Metadata(Fetched(source.folder, None, None), headers, folder_listing)
     with library_log_to(progress):
@@ -114,7 +114,7 @@ def fetch_metadata(
         wanted = located.listing.needed(allow_remote_code=allow_remote_code)
         small = tuple(file for file in wanted if not is_weight(file.path))
         _obtain(located, small, retry, progress)
-        weights = [file for file in wanted if file.path.endswith(".safetensors")]
+        weights = [file for file in wanted if is_weight(file.path)]
         headers = {file.path: _header(located, file, retry, progress) for file in weights}
     return Metadata(_fetched(located, small), headers, located.listing)
 

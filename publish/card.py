@@ -48,7 +48,7 @@ def _front(manifest: Manifest) -> str:
 
 def _introduction(manifest: Manifest) -> str:
     source = manifest.source
-    origin = f"[{source.repo_id}]({_HUB}/{source.repo_id})" if source.repo_id else "a checkpoint"
+    origin = f"[{source.repo_id}]({_HUB}/{source.repo_id})" if source.repo_id else "A checkpoint"
     commit = (
         f" at commit [`{source.commit[:12]}`]({_HUB}/{source.repo_id}/tree/{source.commit})" if source.commit else ""
     )

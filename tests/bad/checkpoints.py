@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,23 @@ def no_weights(folder: Path) -> None:
         path.unlink()
 
 
-@fault("pickles")
-def only_a_pickle(folder: Path) -> None:
+@fault("no whole file of torch.save")
+def only_a_bare_pickle(folder: Path) -> None:
     no_weights(folder)
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+
+
+@fault("unknown layout")
+def only_weights_of_another_tool(folder: Path) -> None:
+    no_weights(folder)
+    (folder / "weights.pth").write_bytes(b"\x80\x04.")
+
+
+@fault("the global posix.system")
+def pickle_that_runs_a_program(folder: Path) -> None:
+    no_weights(folder)
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
+        archive.writestr("archive/data.pkl", b"cposix\nsystem\n(S'touch ran'\ntR.")
 
 
 @fault("hold no tensors")

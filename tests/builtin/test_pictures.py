@@ -36,9 +36,15 @@ def test_the_same_seed_gives_the_same_pictures():
 def test_pictures_are_wide_tall_and_square():
     r = Random(4)
     ratios = [made.width / made.height for made in (pictures.picture(r) for _ in range(500))]
-    assert min(ratios) < 0.65
-    assert max(ratios) > 1.55
+    assert pictures.LONGEST - 0.03 < max(ratios) < pictures.LONGEST + 0.03
+    assert pictures.LONGEST - 0.03 < 1 / min(ratios) < pictures.LONGEST + 0.03
     assert sum(ratio == 1 for ratio in ratios) > 100
+
+
+def test_without_variety_pictures_are_square_and_sharp():
+    r = Random(4)
+    assert all(made.width == made.height >= RULE.size for made in (pictures.picture(r, 0) for _ in range(200)))
+    assert min(pictures.picture(r, 1).width for _ in range(200)) < 60
 
 
 def separate_blobs(mask):

@@ -1,5 +1,4 @@
 import json
-from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -10,6 +9,7 @@ from transformers import AutoTokenizer
 
 from edgeconv import builtin
 from edgeconv.builtin import model_path, pictures, train_vision, vision_model_path
+from edgeconv.builtin.vision_exam import MOST_TOKENS
 from edgeconv.builtin.vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, look, under_patches
 from edgeconv.builtin.vision_structure import PATCH, SIZE, make_model, sines
 from edgeconv.models.glm_edge_v.facts import PLACEHOLDER
@@ -51,11 +51,12 @@ def test_the_number_of_places_is_that_of_the_shapes():
 
 
 def test_lessons_follow_the_seed_and_label_answers_alone(tokenizer):
-    first, again = (next(Lessons(tokenizer, 5).conversations(6)) for _ in range(2))
+    first, again = (Lessons(tokenizer, 5).batch(6) for _ in range(2))
     assert torch.equal(first[1], again[1])
     assert torch.equal(first[0].pixels, again[0].pixels)
     asked = dict(pictures.DESCRIBE + pictures.DETAILS)
-    for seen, ids, labels in islice(Lessons(tokenizer, 5).conversations(6), 12):
+    lessons = Lessons(tokenizer, 5)
+    for seen, ids, labels in [lessons.batch(6) for _ in range(12)]:
         assert ids.shape == labels.shape
         assert seen.pixels.shape == (6, 3, SIZE, SIZE)
         for scene, row, wanted in zip(seen.scenes, ids, labels, strict=True):
@@ -69,6 +70,13 @@ def test_lessons_follow_the_seed_and_label_answers_alone(tokenizer):
                 assert answer == asked[question.replace(PLACEHOLDER, "")](scene)
                 answers += answer + "<|user|>"
             assert tokenizer.decode(wanted[wanted != NO_LOSS]) == answers
+
+
+def test_the_exam_lets_every_answer_end(tokenizer):
+    scenes = [pictures.Scene(4, colour, "cross", back) for colour in COLOURS for back in COLOURS if colour != back]
+    scenes += [pictures.Scene(n, "red", shape, "blue") for shape in SHAPES for n in pictures.NUMBERS]
+    lengths = [len(tokenizer(answer(scene))["input_ids"]) for _, answer in pictures.DESCRIBE for scene in scenes]
+    assert 24 < max(lengths) < MOST_TOKENS
 
 
 def test_look_prepares_pictures_as_the_model_wants_them():
@@ -102,15 +110,56 @@ def test_the_model_starts_from_the_language_model(tmp_path):
         assert torch.equal(state[name], tensor.float()), name
 
 
+def test_the_curriculum():
+    """Square and sharp pictures first, then more and more varied ones; the learning rate falls at the end."""
+    varieties = [train_vision.variety(step) for step in range(1, train_vision.STEPS + 1)]
+    rates = [train_vision.rate(step / train_vision.STEPS) for step in range(1, train_vision.STEPS + 1)]
+    assert varieties[:300] == [0] * 300
+    assert varieties[-1000:] == [1] * 1000
+    assert (np.diff(varieties) >= 0).all()
+    assert rates[0] == rates[train_vision.STEPS // 2] == 1
+    assert rates[-1] == pytest.approx(0.03)
+    assert (np.diff(rates) <= 0).all()
+
+
+def test_a_group_of_parameters_stays_as_it_is_until_its_turn():
+    early, late = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimiser = train_vision.Optimiser([(1.0, 0, [early]), (0.4, 2, [late])], 10)
+    for step in (1, 2, 3):
+        (early + late).square().sum().backward()
+        optimiser.step(step)
+        assert early.grad is None
+        assert (early < 1).all()
+        assert torch.equal(late, torch.ones(3)) == (step < 3)
+
+
+def test_both_halves_learn_and_the_words_alone_are_not_enough(tmp_path):
+    """The answers' loss reaches tower, adapter and language model; another picture gives another loss."""
+    torch.manual_seed(0)
+    model, tokenizer = make_model(tmp_path)
+    seen, ids, labels = Lessons(tokenizer, 5).batch(4)
+    features = model.get_image_features(seen.pixels).pooler_output
+    loss = train_vision.answer_loss(model, features, ids, labels)
+    loss.backward()
+    vision, words = model.model.vision, model.model.embed_tokens
+    assert all(p.grad.abs().max() > 0 for p in (vision.adapter.boi, vision.adapter.conv.weight, words.weight))
+    assert vision.vit.model.vision_model.embeddings.patch_embedding.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        whole = model(input_ids=ids, pixel_values=seen.pixels, labels=labels).loss
+        other = train_vision.answer_loss(model, features.flip(0), ids, labels)
+    assert loss.item() == pytest.approx(whole.item(), rel=1e-4)
+    assert other.item() != pytest.approx(loss.item(), rel=1e-6)
+
+
 @pytest.mark.slow
 def test_a_short_run_writes_a_checkpoint_and_learns(tmp_path):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        provenance = train_vision.train(tmp_path, looking=3, speaking=4)
+        provenance = train_vision.train(tmp_path, looking=2, steps=5)
     finally:
         torch.set_num_threads(before)
-    assert [point["part"] for point in provenance["learning_curve"]] == ["looking", "speaking"]
+    assert [point["step"] for point in provenance["learning_curve"]] == [5]
     written = json.loads((tmp_path / "PROVENANCE.json").read_text(encoding="utf-8"))
     shipped = json.loads((vision_model_path() / "PROVENANCE.json").read_text(encoding="utf-8"))
     assert written["sha256"].keys() == shipped["sha256"].keys()

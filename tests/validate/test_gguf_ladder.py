@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pytest
 
 from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.progress import Silent
 from edgeconv.validate import cache, ladder
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
 from edgeconv.validate.runtimes import llama_cpp
 
+from ..convert.gguf.samples import config, write_checkpoint
+from ..convert.gguf.test_tokenizer_spm import tokenizer_json
+from ..convert.gguf.test_tokenizer_spm import write as write_tokenizer
 from .gguf_files import copy_of, edit, edit_weights, halves, set_key, write
 
 TOKENS = 400
@@ -166,7 +171,6 @@ def test_a_graph_that_is_another_is_seen_in_the_logits(builtin_model: Path, tmp_
     from edgeconv.convert.gguf.export import export, prepare
     from edgeconv.convert.gguf.header import f32, string
     from edgeconv.convert.gguf.recipe import recipe
-    from edgeconv.core.progress import Silent
 
     stretched = {"chatglm.rope.scaling.type": string("linear"), "chatglm.rope.scaling.factor": f32(1.001)}
     checkpoint = open_checkpoint(builtin_model)
@@ -194,6 +198,24 @@ def test_a_file_over_which_llama_cpp_falls_does_not_take_us_with_it(builtin_mode
     assert (report.verdict, report.first_failed) == ("failed", "structure")
     (rung,) = [rung for rung in report.rungs if rung.name == "logits"]
     assert rung.failures[0].startswith("llama.cpp does not run")
+
+
+def test_sentencepiece_is_compared_too(tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "source", config(vocab_size=270, eos_token_id=2))
+    replace, strip = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "Strip", "content": " "}
+    decoders = [replace, {"type": "ByteFallback"}, {"type": "Fuse"}, strip | {"start": 1, "stop": 0}]
+    write_tokenizer(source, fast=tokenizer_json(decoder={"type": "Sequence", "decoders": decoders}))
+    markers = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    fields = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **markers}
+    (source / "tokenizer_config.json").write_text(json.dumps(fields))
+    file, checkpoint = write(source, tmp_path / "a.gguf", "q8_0"), open_checkpoint(source)
+    rung = open_artefact(file).tokens(checkpoint, Silent())
+    assert (rung.status, rung.failures) == ("passed", [])
+    raw = file.read_bytes()
+    place = raw.index(struct.pack("<Q", 3) + b"abc")
+    file.write_bytes(raw[: place + 8] + b"abd" + raw[place + 11 :])
+    rung = open_artefact(file).tokens(checkpoint, Silent())
+    assert rung.failures[0] == "1 tokens of the vocabulary differ; the first is 261 'abc', in the GGUF no token."
 
 
 def test_a_folder_with_one_model_counts(builtin_model: Path, tmp_path: Path) -> None:

@@ -71,14 +71,10 @@ def open_subject(metadata: Metadata) -> Subject:
     """Open what was fetched.
 
     Raises:
-        CheckpointError: configs or headers are damaged, do not belong together, or the weights are no safetensors.
+        CheckpointError: configs or headers are damaged, do not belong together, or the weights hold more than tensors.
     """
     checkpoint = _open(metadata)
     folder = checkpoint.folder
-    if not checkpoint.shards:
-        raise CheckpointError(
-            "The weights are pickles, which can run code when they are opened.", "Take a revision with safetensors."
-        )
     generation = folder / "generation_config.json"
     return Subject(
         checkpoint=checkpoint,

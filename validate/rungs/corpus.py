@@ -79,12 +79,27 @@ def _one_space_before_digits(text: str) -> str:
     return re.sub(r"\s{2,}(?=(\S))", lambda run: " " if run[1].isnumeric() else run[0], text)
 
 
+def _falls_back_to_bytes(tokenizer: Any) -> bool:
+    """True for a BPE whose unknown characters become tokens such as <0x0A>, as Llama 2 and ChatGLM have them."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and bool(json.loads(backend.to_str())["model"].get("byte_fallback"))
+
+
+def _no_byte_names(text: str) -> str:
+    return re.sub(r"<0x(?=[0-9A-F]{2}>)", "<0y", text)
+
+
 UPSTREAM_DEFECTS: tuple[Defect, ...] = (
     Defect(
         _splits_digits_then_bytes,
         _one_space_before_digits,
         "openvino_tokenizers 2026.4 lets the byte-level split look across the border that the split of digits has made, so "
         "two or more white spaces before a digit become other tokens",
+    ),
+    Defect(
+        _falls_back_to_bytes,
+        _no_byte_names,
+        "openvino_tokenizers 2026.4 takes the name of a byte token in a text, such as <0x0A>, for that byte",
     ),
 )
 """The whole list. Found by 2,500 random texts for each of two tokenizers; byte-level BPE after GLM-4's or cl100k's own regex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint
@@ -43,7 +43,8 @@ def check(
         found.failures += _tables(file, reference)
         with contextlib.closing(open_tokenizer()) as artefact:
             _special_ids(file, checkpoint, reference, artefact, found)
-            compare(reference, artefact, found, progress)
+            frame = _frame(file, reference, found)
+            compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
@@ -92,17 +93,42 @@ def _special_ids(
     eos = file.keys.get("tokenizer.ggml.eos_token_id")
     if eos not in wanted | {reference.eos_token_id}:
         found.failures.append(f"tokenizer.ggml.eos_token_id is {eos}, which ends nothing for the checkpoint.")
-    _frame(file, reference, found)
 
 
-def _frame(file: GgufFile, reference: Any, found: Findings) -> None:
+def _frame(file: GgufFile, reference: Any, found: Findings) -> tuple[list[int], list[int]] | None:
+    """Compare what stands around each text; return it if a GGUF, which knows one id before and one behind, cannot say it."""
     bare, framed = (reference("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)
-    around = {"bos": bool(framed[:at]), "eos": bool(framed[at + len(bare) :])}
-    for role, wanted in around.items():
+    around = {"bos": framed[:at], "eos": framed[at + len(bare) :]}
+    known = {role: ids in ([], [getattr(reference, f"{role}_token_id")]) for role, ids in around.items()}
+    for role, ids in around.items():
+        wanted = bool(ids) and known[role]
         key = f"tokenizer.ggml.add_{role}_token"
         got = file.keys.get(key)
         if got is not None and got != wanted:
             found.failures.append(
                 f"{key} is {got}; the checkpoint's tokenizer {'adds' if wanted else 'adds no'} {role}."
             )
+    if all(known.values()):
+        return None
+    found.warnings.append(
+        f"The checkpoint's tokenizer puts {named(reference, {*around['bos'], *around['eos']})} around each text, which no GGUF "
+        "can say: in llama.cpp the chat template has to."
+    )
+    return around["bos"], around["eos"]
+
+
+class _Framed:
+    """llama.cpp's tokenizer with the frame that it lacks, so that what lies between is compared."""
+
+    def __init__(self, tokenizer: LlamaCppTokenizer, before: list[int], after: list[int]) -> None:
+        self._tokenizer = tokenizer
+        self._before = before
+        self._after = after
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        ids = self._tokenizer.encode(text, special=special)
+        return [*self._before, *ids, *self._after] if special else ids
+
+    def decode(self, ids: Sequence[int], *, skip: bool) -> str:
+        return self._tokenizer.decode(ids, skip=skip)

@@ -39,8 +39,9 @@ class LlamaCppTokenizer:
         Token by token, as llama.cpp's programs write: its function for whole texts also "cleans" spaces before punctuation.
         """
         pieces = [self._piece(i, 0, skip) for i in ids]
-        if ids and self._strips_first:
-            pieces[0] = self._piece(ids[0], 1, skip)
+        first = next((at for at, piece in enumerate(pieces) if piece), None)
+        if self._strips_first and first is not None:
+            pieces[first] = self._piece(ids[first], 1, skip)
         return b"".join(pieces).decode("utf-8", "replace")
 
     def _piece(self, token: int, strip: int, skip: bool) -> bytes:
