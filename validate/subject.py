@@ -12,6 +12,7 @@ from ..convert.checkpoint import Checkpoint, open_checkpoint, read_json
 from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import Manifest, log_path, manifest_path
 from ..core.progress import Progress
+from ..models.glm_edge_v.facts import MODEL_TYPE, is_glm_edge_v
 from . import cache
 from .formats import Artefact, open_artefact
 
@@ -75,12 +76,31 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
 
     fetched = fetch(parse(source, revision), progress=progress)
     checkpoint = open_checkpoint(fetched.path)
+    _require_known(artefact, checkpoint)
     digests = {name: cache.file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
     if manifest and reference is None:
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()
     whole = hashlib.sha256(json.dumps([config, digests]).encode()).hexdigest()
     return Pair(artefact, checkpoint, fetched.repo_id or checkpoint.origin.resolve().name, whole)
+
+
+def _require_known(artefact: Artefact, checkpoint: Checkpoint) -> None:
+    """Refuse the models that see which no reference here can run, and the layout that presents itself as another model."""
+    if not artefact.sees:
+        return
+    if not is_glm_edge_v(checkpoint.config, checkpoint.names):
+        raise UsageError(
+            f"Of models that see, GLM-Edge-V alone can be measured; this one is a {checkpoint.model_type}.",
+            "Its graphs can be compared with torch through optimum-intel's OVModelForVisualCausalLM.",
+        )
+    config = artefact.path / "config.json"
+    kind = read_json(config).get("model_type") if config.is_file() else None
+    if kind not in (None, MODEL_TYPE, "glm"):
+        raise UsageError(
+            f"{artefact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",
+            "Validate the default layout: its weights are the same.",
+        )
 
 
 def _reference(path: Path, manifest: Manifest | None, given: str | None) -> tuple[str, str | None]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ..ir import ACCURATE
-from ..models import tiny_vlm
+from ..models import tiny_v, tiny_vlm
 from .conftest import Command
 
 
@@ -34,3 +34,15 @@ def test_what_it_plans_for_both_halves(edgeconv: Command, tmp_path: Path) -> Non
     assert (plan["engine"], plan["vision_scheme"]["precision"]) == ("trace", "int8")
     refused = edgeconv("openvino", "--model", source, "--layout", "genai")
     assert (refused.code, "error: --layout" in refused.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_measured_says_so_at_once(edgeconv: Command, tmp_path: Path) -> None:
+    source, out = tiny_vlm.make("llava", tmp_path / "model"), tmp_path / "out"
+    edgeconv("openvino", "--model", source, "--precision", "bf16", "--output", out)
+    refused = edgeconv("validate", out)
+    assert (refused.code, "GLM-Edge-V alone can be measured" in refused.err) == (2, True)
+    sees, genai = tiny_v.make_glm_edge_v(tmp_path / "v"), tmp_path / "genai"
+    edgeconv("openvino", "--model", sees, "--precision", "int8", "--layout", "genai", "--output", genai)
+    refused = edgeconv("validate", genai)
+    assert (refused.code, "layout for openvino_genai" in refused.err) == (2, True)
