@@ -6,6 +6,7 @@ names that leave the folder, truncated files, pickles, custom code without conse
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,8 @@ from .shards import check_against_index, open_shards
 
 __all__ = ["Checkpoint", "open_checkpoint", "open_headers", "read_json"]
 
+_GGUF_NAME = re.compile(r"([.-](i?q\d\w*|bf16|f16|f32))?(-\d{5}-of-\d{5})?\.gguf", re.IGNORECASE)
+
 
 @dataclass
 class Checkpoint:
@@ -32,7 +35,7 @@ class Checkpoint:
         config: config.json.
         shards: file name → open file, or its header.
         generation_config: generation_config.json.
-        source: where the checkpoint itself lies, if `folder` is only its small files in transformers' form.
+        source: where the checkpoint itself lies, if `folder` is only its small files in transformers' form: a folder, or a GGUF.
         notes: what had to be found out or decided to bring it into that form, as sentences.
     """
 
@@ -44,9 +47,25 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
 
     @property
+    def place(self) -> Path:
+        """What the user named: a folder, or the GGUF (of a split one the first part)."""
+        return self.source or self.folder
+
+    @property
+    def is_file(self) -> bool:
+        """True for a GGUF: what lies beside it is not of it."""
+        return self.place.suffix == ".gguf" and self.place.is_file()
+
+    @property
     def origin(self) -> Path:
         """The folder that the user knows: of the shards, and of the files as their makers wrote them."""
-        return self.source or self.folder
+        return self.place.parent if self.is_file else self.place
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, or of the GGUF without what says how it is stored and how many parts it has."""
+        name = self.place.resolve().name
+        return _GGUF_NAME.sub("", name) if self.is_file else name
 
     @cached_property
     def _home(self) -> dict[str, tuple[str, TensorInfo]]:
@@ -84,8 +103,12 @@ class Checkpoint:
         return shard
 
     def tensor(self, name: str) -> npt.NDArray[Any]:
-        """Return a tensor as a view of its mapped file (bfloat16 as uint16 bits)."""
+        """Return a tensor as a view of its mapped file (bfloat16 as uint16 bits); one that a GGUF has quantised as a copy."""
         return self.shard_of(name).view(self.info(name))
+
+    def rows(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return elements [start, stop) of a tensor's first dimension, of one that is quantised no more than these decoded."""
+        return self.shard_of(name).rows(self.info(name), start, stop)
 
     @property
     def size(self) -> int:
@@ -99,11 +122,15 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpoint:
-    """Open a folder.
+    """Open a folder, or a GGUF.
 
     Raises:
         CheckpointError: anything that is absent, damaged, hostile or not supported, with what to do about it.
     """
+    if folder.suffix == ".gguf" and folder.is_file():
+        from . import gguf_source
+
+        return gguf_source.view(folder)
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}.", "Check the path, or give a Hub id such as org/name.")
     config = _read_config(folder, trust_remote_code)

@@ -39,6 +39,11 @@ class TensorInfo:
         """Number of elements."""
         return math.prod(self.shape)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of its values in memory, which a quantised file stores in fewer."""
+        return self.size * ITEM_SIZE[self.dtype]
+
 
 class MappedFile:
     """One open shard, whatever its format: `tensors` says what lies where."""
@@ -63,6 +68,10 @@ class MappedFile:
             )
         flat = np.frombuffer(self._map, NUMPY[info.dtype], info.size, info.start)
         return flat.reshape(info.shape)
+
+    def rows(self, info: TensorInfo, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return elements [start, stop) of a tensor's first dimension; as `view` otherwise."""
+        return self.view(info)[start:stop]
 
     def with_tensors(self, tensors: Mapping[str, TensorInfo]) -> MappedFile:
         """Return the same open file with other names for what lies in it."""

@@ -134,10 +134,10 @@ class _Storages:
         if info is None or info.file_size != storage.count * item:
             raise CheckpointError(f"{where}: the storage of {name} is missing or has another size.", _DAMAGED)
         count = math.prod(tensor.shape)
-        if min(tensor.offset, *tensor.shape, 0) < 0 or tensor.offset + count > storage.count:
-            raise CheckpointError(f"{where}: {name} reaches beyond its storage.", _DAMAGED)
         if count and not _is_contiguous(tensor):
             raise CheckpointError(f"{where}: {name} is not contiguous (strides {list(tensor.strides)}).", _SAFE)
+        if min(tensor.offset, *tensor.shape, 0) < 0 or tensor.offset + count > storage.count:
+            raise CheckpointError(f"{where}: {name} reaches beyond its storage.", _DAMAGED)
         start = 0
         if self._file is not None:
             if storage.key not in self._starts:

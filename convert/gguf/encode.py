@@ -40,3 +40,9 @@ def to_neighbours(rows: Array, head_dim: int, cols: int) -> Array:
     """Reorder the rows (of a vector: the elements) of each head from halves (i, i + d/2) to neighbours (2i, 2i + 1)."""
     heads = rows.reshape(-1, 2, head_dim // 2, cols)
     return heads.swapaxes(1, 2).reshape(rows.shape)
+
+
+def to_halves(rows: Array, head_dim: int, cols: int) -> Array:
+    """Undo `to_neighbours`: from neighbours (2i, 2i + 1) to halves (i, i + d/2)."""
+    heads = rows.reshape(-1, head_dim // 2, 2, cols)
+    return heads.swapaxes(1, 2).reshape(rows.shape)

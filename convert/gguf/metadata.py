@@ -23,7 +23,7 @@ from .header import Kind, Value, array, f32, i32, string, u32
 
 _PHI = re.compile("phi-?3", re.IGNORECASE)
 _HUB = "https://huggingface.co"
-_SAMPLING = {
+SAMPLING = {
     "top_k": ("top_k", int),
     "top_p": ("top_p", float),
     "min_p": ("min_p", float),
@@ -149,7 +149,7 @@ def _sampling(generation_config: Mapping[str, Any]) -> dict[str, Value]:
     if generation_config.get("do_sample") is False:
         return {}
     keys = {}
-    for field, (name, kind) in _SAMPLING.items():
+    for field, (name, kind) in SAMPLING.items():
         value = generation_config.get(field)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31:
             keys[f"sampling.{name}"] = i32(int(value)) if kind is int else f32(float(value))

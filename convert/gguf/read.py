@@ -22,7 +22,7 @@ from ...core.errors import ArtefactError
 from .parse import Head, TensorInfo, parse
 from .storage import find
 
-__all__ = ["GgufFile", "TensorInfo", "open_gguf", "parts"]
+__all__ = ["GgufFile", "TensorInfo", "decode", "open_gguf", "parts"]
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """`llama_split_path` of llama.cpp."""
@@ -90,18 +90,9 @@ class GgufFile:
         Raises:
             ArtefactError: a type without values (integers), or one that the installed gguf cannot decode.
         """
-        from gguf import GGMLQuantizationType
-        from gguf.quants import dequantize
-
         info = self.info(name)
         rows = self.data(name)[start:stop]
-        try:
-            values = dequantize(rows, GGMLQuantizationType(find(info.type).number))
-        except NotImplementedError as error:
-            raise ArtefactError(
-                f"{name} is stored as {info.type}, which gguf cannot decode.", "Take a GGUF of another type."
-            ) from error
-        return np.asarray(values, np.float32).reshape(len(rows), info.cols)
+        return decode(rows, info.type, name).reshape(len(rows), info.cols)
 
     def release(self, name: str) -> None:
         """Tell the kernel that a tensor's pages are not needed again, so that memory stays flat."""
@@ -109,6 +100,29 @@ class GgufFile:
         first = info.offset // mmap.PAGESIZE * mmap.PAGESIZE
         if info.bytes:
             self._maps[info.file].madvise(mmap.MADV_DONTNEED, first, info.offset + info.bytes - first)
+
+
+def decode(rows: npt.NDArray[np.uint8], kind: str, name: str) -> npt.NDArray[np.float32]:
+    """Return the values of rows as a file stores them, uint8 [rows, row bytes] → float32 [rows, cols].
+
+    Args:
+        rows: the bytes.
+        kind: ggml's name of their type in lower case.
+        name: of the tensor, for messages.
+
+    Raises:
+        ArtefactError: a type without values (integers), or one that the installed gguf cannot decode.
+    """
+    from gguf import GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    try:
+        values = dequantize(rows, GGMLQuantizationType(find(kind).number))
+    except NotImplementedError as error:
+        raise ArtefactError(
+            f"{name} is stored as {kind}, which gguf cannot decode.", "Take a GGUF of another type."
+        ) from error
+    return np.asarray(values, np.float32)
 
 
 def open_gguf(path: Path) -> GgufFile:

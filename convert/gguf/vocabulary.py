@@ -21,7 +21,7 @@ class TokenType(IntEnum):
     BYTE = 6
 
 
-_ID_KEYS = {
+ID_KEYS = {
     "bos": "bos_token_id", "eos": "eos_token_id", "eot": "eot_token_id", "eom": "eom_token_id",
     "unk": "unknown_token_id", "sep": "seperator_token_id", "pad": "padding_token_id", "mask": "mask_token_id",
 }  # fmt: skip
@@ -39,7 +39,7 @@ class Vocabulary:
         types: kind of each id.
         scores: of each id, for "llama".
         merges: pairs joined by a space, best first, for "gpt2".
-        special: role → id, for the roles of `_ID_KEYS`.
+        special: role → id, for the roles of `ID_KEYS`.
         flags: add_bos_token and the like.
         templates: name → chat template; "default" is the one that is used unless another is asked for.
         strips: white space behind markers is swallowed.
@@ -70,7 +70,7 @@ class Vocabulary:
             keys["ggml.scores"] = array(Kind.F32, self.scores)
         if self.merges is not None:
             keys["ggml.merges"] = array(Kind.STRING, self.merges)
-        keys |= {f"ggml.{_ID_KEYS[role]}": u32(number) for role, number in self.special.items()}
+        keys |= {f"ggml.{ID_KEYS[role]}": u32(number) for role, number in self.special.items()}
         keys |= {f"ggml.{name}": boolean(value) for name, value in self.flags.items()}
         others = sorted(self.templates.keys() - {"default"})
         if others:

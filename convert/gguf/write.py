@@ -42,7 +42,7 @@ def write(
         CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.
     """
     sources = [placed.tensor.source for placed in layout.tensors]
-    task = progress.task("Writing tensors", sum(_bytes(checkpoint, source) for source in sources if source))
+    task = progress.task("Writing tensors", sum(checkpoint.info(source).bytes for source in sources if source))
     digests = {file.name: _write(checkpoint, file, folder, importance or {}, task) for file in layout.files}
     task.finish()
     return digests
@@ -85,9 +85,9 @@ def _jobs(checkpoint: Checkpoint, file: File, importance: Mapping[str, Array], t
         last = stop == placed.rows
         if tensor.source is None:
             return placed, encode(placed, np.asarray(tensor.values)[None], start, None), last
-        rows = checkpoint.tensor(tensor.source).reshape(placed.rows, placed.cols)[start:stop]
+        rows = _rows(checkpoint, placed, start, stop)
         data = encode(placed, rows, start, importance.get(tensor.name))
-        _release(checkpoint, tensor.source, start * placed.cols, stop * placed.cols)
+        _release(checkpoint, placed, start, stop)
         task.advance(rows.nbytes)
         return placed, data, last
 
@@ -104,13 +104,17 @@ def ranges(placed: Placed) -> list[tuple[int, int]]:
     return [(start, min(start + step, placed.rows)) for start in range(0, placed.rows, step)]
 
 
-def _bytes(checkpoint: Checkpoint, source: str) -> int:
-    info = checkpoint.info(source)
-    return info.end - info.start
+def _rows(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> Array:
+    """Return rows [start, stop) of the tensor as [rows, cols]."""
+    source = str(placed.tensor.source)
+    if len(placed.tensor.shape) == 2:
+        return checkpoint.rows(source, start, stop)
+    return checkpoint.tensor(source).reshape(placed.rows, placed.cols)[start:stop]
 
 
-def _release(checkpoint: Checkpoint, source: str, start: int, stop: int) -> None:
-    """Give back the pages of elements [start, stop)."""
+def _release(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> None:
+    """Give back the pages of rows [start, stop)."""
+    source = str(placed.tensor.source)
     info = checkpoint.info(source)
-    item = (info.end - info.start) // max(info.size, 1)
-    checkpoint.shard_of(source).release(info.start + start * item, info.start + stop * item)
+    row = (info.end - info.start) // max(placed.rows, 1)
+    checkpoint.shard_of(source).release(info.start + start * row, info.start + stop * row)

@@ -144,10 +144,11 @@ def blocks(stored: Stored) -> list[tuple[int, int]]:
 
 def read_block(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> Array:
     """Return rows [start, stop) in the artefact's order."""
-    tensor = checkpoint.tensor(stored.name)
-    if stored.row_order is not None:
-        return tensor[stored.row_order[start:stop]]
-    return tensor[start:stop]
+    if stored.row_order is None:
+        return checkpoint.rows(stored.name, start, stop)
+    order = stored.row_order[start:stop]
+    first = int(order.min())
+    return checkpoint.rows(stored.name, first, int(order.max()) + 1)[order - first]
 
 
 def encode(stored: Stored, block: Array) -> tuple[Array, Array | None, Array | None]:

@@ -93,7 +93,7 @@ def _losses(checkpoint: Checkpoint, vision: Vision, scheme: Scheme, progress: Pr
     becoming = [
         s for s in ir.stored(checkpoint, {}) if s.values.element == "f16" and checkpoint.info(s.name).dtype != "F16"
     ]
-    task = progress.task("Checking the range of float16", sum(checkpoint.tensor(s.name).nbytes for s in becoming))
+    task = progress.task("Checking the range of float16", sum(checkpoint.info(s.name).bytes for s in becoming))
 
     def measure(stored: Stored, start: int, stop: int) -> tuple[str, int, float, float]:
         block = read_block(checkpoint, stored, start, stop)

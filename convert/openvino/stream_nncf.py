@@ -51,7 +51,7 @@ class _Views:
         self._checkpoint = checkpoint
         self._shapes = ir.shapes
         self._orders = orders
-        self._task = progress.task("Checking weights", sum(checkpoint.tensor(name).nbytes for name in ir.shapes))
+        self._task = progress.task("Checking weights", sum(checkpoint.info(name).bytes for name in ir.shapes))
         self._outputs: dict[str, Any] = {}
         self._data: list[Any] = []  # the arrays must outlive the graph
 

@@ -49,7 +49,7 @@ def write_bin(
     Raises:
         CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.
     """
-    task = progress.task("Writing weights", sum(checkpoint.tensor(t.name).nbytes for t in tensors))
+    task = progress.task("Writing weights", sum(checkpoint.info(t.name).bytes for t in tensors))
     digest = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
         writer = _Writer(file.write, digest.update)

@@ -109,6 +109,8 @@ def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
             f"{name}.mlp.dense_h_to_4h.weight": (2 * inner, hidden),
             f"{name}.mlp.dense_4h_to_h.weight": (hidden, inner),
         }
+    if not config["add_qkv_bias"]:
+        found = {name: shape for name, shape in found.items() if not name.endswith("bias")}
     return found | {
         "transformer.encoder.final_layernorm.weight": (hidden,),
         "transformer.output_layer.weight": (vocab, hidden),

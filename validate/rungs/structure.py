@@ -14,6 +14,7 @@ import numpy as np
 from ...convert import families
 from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.families.decoder import Decoder, NotExpressible
+from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...core.progress import Progress
@@ -157,9 +158,8 @@ def _weights(checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings, 
         )
     total = sum(checkpoint.info(n).end - checkpoint.info(n).start for n in weights.matched)
     task = progress.task("Comparing weights", total)
-    fits = [
-        compare(name, match, checkpoint, task) for name in sorted(weights.matched) for match in weights.matched[name]
-    ]
+    pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
+    fits = list(in_order((compare, name, match, checkpoint, task) for name, match in pairs))
     task.finish()
     limit = _DATA_AWARE_RMS if data_aware else 0.0
     common.judge(fits, lambda fit: _is_wrong(fit, limit), weights.lookalike, found)

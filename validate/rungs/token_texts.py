@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,7 @@ def _vocabulary(tokenizer: Any) -> Iterator[tuple[str, str]]:
 
 def _text(name: str, text: str, reference: Any, artefact: Tokenizer, found: Findings) -> None:
     """Compare one text. A difference is a failure, unless it is a listed defect of the runtime: then a warning."""
-    found.tokens += len(reference(text, verbose=False)["input_ids"])
+    found.tokens += len(_ids(reference, text, special=True))
     sentence = _difference(name, text, reference, artefact)
     if sentence is None:
         return
@@ -123,7 +124,7 @@ def _difference(name: str, text: str, reference: Any, artefact: Tokenizer) -> st
     """Return what differs first: ids with and without the special tokens that frame a text, then the decoded text."""
     wanted: list[int] = []
     for special in (False, True):
-        wanted = [int(i) for i in reference(text, add_special_tokens=special, verbose=False)["input_ids"]]
+        wanted = _ids(reference, text, special=special)
         got = artefact.encode(text, special=special)
         if wanted != got:
             return _ids_differ(name, wanted, got, reference, special)
@@ -137,6 +138,11 @@ def _difference(name: str, text: str, reference: Any, artefact: Tokenizer) -> st
                 f"{tokenizer_pair.excerpt(expected, at)}, decoded {tokenizer_pair.excerpt(decoded, at)}."
             )
     return None
+
+
+@functools.lru_cache(maxsize=2)
+def _ids(reference: Any, text: str, *, special: bool) -> list[int]:
+    return [int(i) for i in reference(text, add_special_tokens=special, verbose=False)["input_ids"]]
 
 
 def _ids_differ(name: str, wanted: list[int], got: list[int], tokenizer: Any, special: bool) -> str:
