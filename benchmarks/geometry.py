@@ -1,4 +1,4 @@
-"""Full-size GLM checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT` (or v-2b).
+"""Full-size checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT` (or v-2b, chatglm2-6b).
 
 Time, memory and disk of a conversion depend on the sizes of the tensors, not on what the model knows, so these stand in
 for GLM-Edge where its weights cannot be had. The values are bell-shaped, with a width of its own for each output
@@ -20,6 +20,9 @@ from typing import Any
 from edgeconv.builtin import model_path
 from edgeconv.convert import families
 from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE, VISION, image_tokens
+
+from . import chatglm
+from .chatglm import CHATGLM2_6B, ChatGlm
 
 NOISE_VALUES = 1 << 25  # 64 MiB of bfloat16
 CHUNK_VALUES = 1 << 23
@@ -89,7 +92,9 @@ GLM_EDGE_1_5B = Geometry(hidden=2048, intermediate=6144, layers=28, heads=16, kv
 GLM_EDGE_4B = Geometry(hidden=3072, intermediate=8192, layers=40, heads=24, kv_heads=6, head_dim=128, vocab=59264)
 GLM_EDGE_V_2B = replace(GLM_EDGE_1_5B, vision=SIGLIP)
 GLM_EDGE_V_5B = replace(GLM_EDGE_4B, vision=SIGLIP)
-SIZES = {"1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B, "v-2b": GLM_EDGE_V_2B, "v-5b": GLM_EDGE_V_5B}
+SIZES: dict[str, Geometry | ChatGlm] = {
+    "1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B, "v-2b": GLM_EDGE_V_2B, "v-5b": GLM_EDGE_V_5B, "chatglm2-6b": CHATGLM2_6B,
+}  # fmt: skip
 
 
 class Noise:
@@ -129,8 +134,8 @@ class Noise:
         return self._block[start : start + rows * columns].view(rows, columns)
 
 
-def make(folder: Path, geometry: Geometry, *, seed: int = 0, shard_bytes: int = SHARD_BYTES) -> Path:
-    """Write a bfloat16 checkpoint of type `glm` to `folder`, which must be absent or empty, and return it.
+def make(folder: Path, geometry: Geometry | ChatGlm, *, seed: int = 0, shard_bytes: int | None = None) -> Path:
+    """Write a bfloat16 checkpoint of type `glm`, or ChatGLM's pickles, to `folder`, which must be absent or empty, and return it.
 
     Raises:
         FileExistsError: `folder` holds something already.
@@ -139,8 +144,11 @@ def make(folder: Path, geometry: Geometry, *, seed: int = 0, shard_bytes: int = 
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty")
-    shards = _shards(geometry.tensors(), shard_bytes)
     noise = Noise(seed)
+    if isinstance(geometry, ChatGlm):
+        chatglm.write(folder, geometry, _shards(geometry.tensors(), shard_bytes or chatglm.SHARD_BYTES), noise)
+        return folder
+    shards = _shards(geometry.tensors(), shard_bytes or SHARD_BYTES)
     weight_map = {}
     for number, tensors in enumerate(shards, 1):
         alone = len(shards) == 1

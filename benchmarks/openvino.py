@@ -71,7 +71,7 @@ def compare(source: Path, case: str, engine: str, pairs: int, work: Path, *, alo
     }  # fmt: skip
     if alone:
         del commands["optimum-cli"]
-    for shard in sorted(source.glob("*.safetensors")):  # warm the page cache
+    for shard in sorted([*source.glob("*.safetensors"), *source.glob("*.bin")]):  # warm the page cache
         with shard.open("rb") as file:
             while file.read(1 << 24):
                 pass

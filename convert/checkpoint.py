@@ -23,6 +23,7 @@ from .shards import check_against_index, open_shards
 
 __all__ = ["Checkpoint", "open_checkpoint", "open_headers", "read_json"]
 
+_GGUF = ".gguf"
 _GGUF_NAME = re.compile(r"([.-](i?q\d\w*|bf16|f16|f32))?(-\d{5}-of-\d{5})?\.gguf", re.IGNORECASE)
 
 
@@ -54,7 +55,7 @@ class Checkpoint:
     @property
     def is_file(self) -> bool:
         """True for a GGUF: what lies beside it is not of it."""
-        return self.place.suffix == ".gguf" and self.place.is_file()
+        return self.place.suffix == _GGUF and self.place.is_file()
 
     @property
     def origin(self) -> Path:
@@ -64,8 +65,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """Name of the folder, or of the GGUF without what says how it is stored and how many parts it has."""
-        name = self.place.resolve().name
-        return _GGUF_NAME.sub("", name) if self.is_file else name
+        return _GGUF_NAME.sub("", self.place.name) if self.is_file else self.place.resolve().name
 
     @cached_property
     def _home(self) -> dict[str, tuple[str, TensorInfo]]:
@@ -122,12 +122,12 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpoint:
-    """Open a folder, or a GGUF.
+    """Open a folder, or the GGUF (of a split one any part) of that path.
 
     Raises:
         CheckpointError: anything that is absent, damaged, hostile or not supported, with what to do about it.
     """
-    if folder.suffix == ".gguf" and folder.is_file():
+    if folder.suffix == _GGUF and folder.is_file():
         from . import gguf_source
 
         return gguf_source.view(folder)

@@ -33,9 +33,7 @@ class _Form:
         return PurePosixPath(self.whole).suffix
 
 
-_SAFETENSORS = _Form(
-    "model.safetensors.index.json", "model.safetensors", "model-*-of-*.safetensors", SafetensorsFile
-)
+_SAFETENSORS = _Form("model.safetensors.index.json", "model.safetensors", "model-*-of-*.safetensors", SafetensorsFile)
 _PICKLE = _Form("pytorch_model.bin.index.json", "pytorch_model.bin", "pytorch_model-*-of-*.bin", PickleFile)
 
 

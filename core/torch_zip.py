@@ -1,8 +1,8 @@
 """What a file of torch.save holds, found out without torch and without running anything.
 
-The file is a zip whose member `NAME/data.pkl` is a pickle: a program for a stack machine, which may call any function. This reader
-is a machine of its own for the few instructions that a dictionary of tensors needs. It looks up no global and calls nothing;
-whatever else the program asks for is refused. Values lie in members `NAME/data/KEY`, uncompressed, so that they can be mapped.
+The file is a zip whose member `NAME/data.pkl` is a pickle: a program for a stack machine, which may call any function. This
+reader is a machine of its own for the few instructions that a dictionary of tensors needs. It looks up no global and calls
+nothing; whatever else the program asks for is refused. Values lie in members `NAME/data/KEY`, uncompressed, and can be mapped.
 
 Sources: `torch/serialization.py` (`_save`), `torch/_utils.py` (`_rebuild_tensor_v2`), CPython's `Lib/pickletools.py`.
 """
@@ -85,7 +85,9 @@ def read(file: BinaryIO, where: str, *, locate: bool = True) -> list[StoredTenso
     """
     file.seek(0)
     if file.read(len(_OLD_MAGIC)) == _OLD_MAGIC:
-        raise CheckpointError(f"{where} is a pickle in the form before torch 1.6, which cannot be looked through.", _SAFE)
+        raise CheckpointError(
+            f"{where} is a pickle in the form before torch 1.6, which cannot be looked through.", _SAFE
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, where)
@@ -112,7 +114,9 @@ def _members(archive: zipfile.ZipFile, where: str) -> dict[str, zipfile.ZipInfo]
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise CheckpointError(f"{where}: {info.filename} is compressed; torch.save writes it plain.", _SAFE)
         if info.filename.endswith(".pkl") and info.file_size > MAX_PICKLE:
-            raise CheckpointError(f"{where}: {info.filename} has {info.file_size:,} bytes, which no table needs.", _SAFE)
+            raise CheckpointError(
+                f"{where}: {info.filename} has {info.file_size:,} bytes, which no table needs.", _SAFE
+            )
     return members
 
 

@@ -106,6 +106,8 @@ def fetch_metadata(
     """
     if source.folder is not None:
         folder_listing = _list_folder(source.folder)
+        if source.kind == "file":  # a GGUF, whose head holds all that a plan needs
+            return Metadata(Fetched(source.folder, None, None), {}, folder_listing)
         names = [file for file in folder_listing.needed() if is_weight(file.path)]
         headers = {file.path: _local_header(source.folder / file.path, file) for file in names}
         return Metadata(Fetched(source.folder, None, None), headers, folder_listing)
@@ -239,8 +241,10 @@ def _local_header(path: Path, file: RemoteFile) -> dict[str, object]:
 
 
 def _list_folder(folder: Path) -> Listing:
-    """The files of a local folder and of its `additional_chat_templates`, without hashes."""
+    """The files of a local folder and of its `additional_chat_templates`, without hashes; a GGUF alone."""
     try:
+        if folder.is_file():
+            return Listing(None, None, (RemoteFile(folder.name, folder.stat().st_size),))
         paths = [path for pattern in ("*", "additional_chat_templates/*") for path in folder.glob(pattern)]
         files = [
             RemoteFile(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths if path.is_file()

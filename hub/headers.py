@@ -1,7 +1,8 @@
 """What a file of weights holds, read without the tensors themselves.
 
-Safetensors (huggingface/safetensors, README): 8 bytes of little-endian header length, then that many bytes of JSON that map each
-tensor's name to its dtype, shape and data offsets. Files of torch.save are zips: a directory at the end, a table near the beginning.
+Safetensors (huggingface/safetensors, README): 8 bytes of little-endian header length, then that many bytes of JSON that map
+each tensor's name to its dtype, shape and data offsets. Files of torch.save are zips: a directory at the end, a table near the
+beginning.
 """
 
 import io

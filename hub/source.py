@@ -1,4 +1,4 @@
-"""What `--model` means: a folder on this machine, or a repository of the Hub at some revision."""
+"""What `--model` means: a folder or a GGUF on this machine, or a repository of the Hub at some revision."""
 
 import re
 from dataclasses import dataclass
@@ -17,17 +17,19 @@ _REVISION = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/+#=-]{0,253}[A-Za-z0-9_+#=-
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 DEFAULT_REVISION = "main"
+GGUF = ".gguf"
 
 
 @dataclass(frozen=True)
 class Source:
     """A checkpoint to convert.
 
-    Exactly one of `folder` and `repo_id` is set, as `kind` says; `revision` (a branch, tag or commit) belongs to
-    `repo_id` and is None where the user gave none. `given` is what the user wrote, for messages.
+    Exactly one of `folder` and `repo_id` is set, as `kind` says; a "file" is a GGUF, and `folder` its path. `revision` (a
+    branch, tag or commit) belongs to `repo_id` and is None where the user gave none. `given` is what the user wrote, for
+    messages.
     """
 
-    kind: Literal["folder", "hub"]
+    kind: Literal["folder", "file", "hub"]
     given: str
     folder: Path | None = None
     repo_id: str | None = None
@@ -65,12 +67,12 @@ def is_commit(name: str) -> bool:
 def parse(model: str, revision: str | None = None) -> Source:
     """Read `--model` and `--revision`.
 
-    What exists on disk, or is written as a path (`./`, `../`, `/`, `~`), is a folder; the rest must be a Hub id
-    `org/name` or `name`, with `@revision` behind it if wanted.
+    What exists on disk, or is written as a path (`./`, `../`, `/`, `~`), is a folder, or a file that ends in .gguf; the
+    rest must be a Hub id `org/name` or `name`, with `@revision` behind it if wanted.
 
     Raises:
         UsageError: neither a path nor a Hub id, a malformed revision, two different ones, or one given for a folder.
-        CheckpointError: a path that is absent or not a folder.
+        CheckpointError: a path that is absent, or neither a folder nor a GGUF.
     """
     if not model.strip():
         raise UsageError("--model is empty.", "Give a folder, or a Hub id such as org/name or org/name@revision.")
@@ -121,14 +123,15 @@ def _folder(model: str, revision: str | None) -> Source:
             f"The folder {model} does not exist.",
             "Check the path; to fetch a model of the Hub, write its id without a leading dot or slash.",
         )
-    if not is_folder:
+    if not is_folder and path.suffix != GGUF:
         raise CheckpointError(
             f"{model} is a file, not a checkpoint folder.",
-            "Give the folder that holds config.json and the *.safetensors files; unpack an archive first.",
+            "Give the folder that holds config.json and the *.safetensors files, or a .gguf; unpack an archive first.",
         )
+    kind: Literal["folder", "file"] = "folder" if is_folder else "file"
     if revision is not None:
-        raise UsageError(f"{model} is a folder, and a folder has no revision.", _folder_or_hub_hint(model))
-    return Source("folder", model, folder=path.resolve())
+        raise UsageError(f"{model} is a {kind}, and a {kind} has no revision.", _folder_or_hub_hint(model))
+    return Source(kind, model, folder=path.resolve() if is_folder else path.absolute())
 
 
 def _folder_or_hub_hint(name: str) -> str:

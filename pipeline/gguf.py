@@ -194,7 +194,8 @@ def _scheme(ready: _Ready) -> dict[str, Any]:
 
 def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) -> Manifest:
     checkpoint, planned = opened.checkpoint, ready.plan
-    found = [path for pattern in READ for path in sorted(checkpoint.origin.glob(pattern)) if path.is_file()]
+    patterns = () if checkpoint.is_file else READ
+    found = [path for pattern in patterns for path in sorted(checkpoint.origin.glob(pattern)) if path.is_file()]
     names = [path.relative_to(checkpoint.origin).as_posix() for path in found] + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.origin, names, opened.known, progress)
     exported = export.export(

@@ -151,7 +151,9 @@ def _plan(job: Job, opened: Opened) -> tuple[Plan, Choice]:
     choice = choose(checkpoint.config, job.engine, job.rope, names=checkpoint.names)
     vision = choice.vision
     if vision is None and job.layout != "optimum":
-        raise UsageError("--layout is for GLM-Edge-V; openvino_genai runs the default layout of others.", "Leave it out.")
+        raise UsageError(
+            "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others.", "Leave it out."
+        )
     family = vision.family if vision else checkpoint.model_type
     scheme = resolve(job.request, int4_default(checkpoint.config, vision), family)
     vision_scheme = _vision_scheme(job, choice, scheme)

@@ -37,7 +37,8 @@ def convert(
 
     checkpoint = opened.checkpoint
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    names = [p.name for p in assets.sources(checkpoint.origin)] + cards + sorted(checkpoint.shards)
+    small = [] if checkpoint.is_file else [p.name for p in assets.sources(checkpoint.origin)] + cards
+    names = small + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.origin, names, opened.known, progress)
     with (
         _tokenizer_folder(job, checkpoint.folder) as tokenizer_source,

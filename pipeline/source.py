@@ -1,4 +1,4 @@
-"""The checkpoint of a job: its headers for a plan, the whole of it for a run; from the Hub or from a folder."""
+"""The checkpoint of a job: its headers for a plan, the whole of it for a run; from the Hub, a folder or a GGUF."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Opened:
 
     Attributes:
         checkpoint: with its weights, or their headers only.
-        repo_id: its present name on the Hub; None for a folder.
+        repo_id: its present name on the Hub; None for what lies here.
         commit: on the Hub.
         known: digests that a verified download has established, by name.
     """
@@ -27,8 +27,8 @@ class Opened:
 
     @property
     def name(self) -> str:
-        """The Hub's name, or that of the folder."""
-        return self.repo_id or self.checkpoint.origin.resolve().name
+        """The Hub's name, or that of the folder or file."""
+        return self.repo_id or self.checkpoint.name
 
     @property
     def base_name(self) -> str:
@@ -37,8 +37,8 @@ class Opened:
 
     @property
     def folder(self) -> Path:
-        """Where it lies on this machine."""
-        return self.checkpoint.origin
+        """Where it lies on this machine: a folder, or a GGUF."""
+        return self.checkpoint.place
 
 
 def headers(

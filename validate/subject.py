@@ -82,7 +82,7 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()
     whole = hashlib.sha256(json.dumps([config, digests]).encode()).hexdigest()
-    return Pair(artefact, checkpoint, fetched.repo_id or checkpoint.origin.resolve().name, whole)
+    return Pair(artefact, checkpoint, fetched.repo_id or checkpoint.name, whole)
 
 
 def _require_known(artefact: Artefact, checkpoint: Checkpoint) -> None:
@@ -115,10 +115,8 @@ def _reference(path: Path, manifest: Manifest | None, given: str | None) -> tupl
     where = manifest_path(path)
     log = log_path(where) if where else None
     source: Any = read_json(log).get("source") if log and log.is_file() else None
-    if not isinstance(source, str) or not Path(source).is_dir():
-        raise UsageError(
-            "The folder that this was converted from is not here any more.", "Say it with --reference FOLDER."
-        )
+    if not isinstance(source, str) or not Path(source).exists():
+        raise UsageError("What this was converted from is not here any more.", "Say it with --reference FOLDER.")
     return source, None
 
 

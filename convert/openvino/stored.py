@@ -148,7 +148,8 @@ def read_block(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) ->
         return checkpoint.rows(stored.name, start, stop)
     order = stored.row_order[start:stop]
     first = int(order.min())
-    return checkpoint.rows(stored.name, first, int(order.max()) + 1)[order - first]
+    rows = checkpoint.rows(stored.name, first, int(order.max()) + 1)
+    return np.asarray(rows[order - first])
 
 
 def encode(stored: Stored, block: Array) -> tuple[Array, Array | None, Array | None]:

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from edgeconv.benchmarks import geometry
+from edgeconv.benchmarks import chatglm, geometry
 
 SMALL = geometry.Geometry(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, head_dim=16, vocab=4200)
 
@@ -107,3 +107,29 @@ def test_refuses_a_folder_in_use_and_a_vocabulary_too_small(tmp_path):
     tiny = geometry.Geometry(hidden=8, intermediate=8, layers=1, heads=1, kv_heads=1, head_dim=8, vocab=4000)
     with pytest.raises(ValueError, match="too small"):
         geometry.make(tmp_path / "m", tiny)
+
+
+def test_chatglm_is_one_of_its_makers(tmp_path, monkeypatch):
+    from sentencepiece import SentencePieceProcessor
+
+    from edgeconv.convert.checkpoint import open_checkpoint
+
+    assert geometry.CHATGLM2_6B.parameters() == 6_243_584_000  # as its makers count them
+    assert len(geometry.CHATGLM2_6B.tensors()) == 199
+    whole = SentencePieceProcessor(model_proto=chatglm.vocabulary(geometry.CHATGLM2_6B.pieces))
+    assert (whole.vocab_size(), whole.eos_id(), whole.unk_id()) == (64789, 2, 0)
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    small = replace(
+        geometry.CHATGLM2_6B, hidden_size=64, ffn_hidden_size=96, num_layers=2, num_attention_heads=4, kv_channels=16,
+        padded_vocab_size=4096, pieces=4000,
+    )  # fmt: skip
+    folder = geometry.make(tmp_path / "m", small, shard_bytes=300_000)
+    assert len(list(folder.glob("*.bin"))) > 2
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.parameters == small.parameters()
+    assert checkpoint.tensor("model.layers.0.self_attn.k_proj.weight").std() > 0.05
+    original = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    assert original.vocab_size() == 4000
+    text = "the people 一丁 \n x1"
+    made = AutoTokenizer.from_pretrained(checkpoint.folder)(text, add_special_tokens=False)["input_ids"]
+    assert made == original.encode(text)

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -7,17 +6,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from edgeconv import builtin
 from edgeconv.builtin import model_path, pictures, train_vision, vision_model_path
 from edgeconv.builtin.vision_exam import MOST_TOKENS
 from edgeconv.builtin.vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, look, under_patches
 from edgeconv.builtin.vision_structure import PATCH, SIZE, make_model, sines
 from edgeconv.models.glm_edge_v.facts import PLACEHOLDER
-
-pytestmark = pytest.mark.skipif(
-    not (Path(builtin.__file__).parent / "glm_edge_v_tiny" / "model.safetensors").is_file(),
-    reason="the built-in vision model is not trained yet",
-)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,13 @@
 """Plans without the weights."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from edgeconv.convert.safetensors_file import Header
 from edgeconv.core.errors import (
     CheckpointError,
     EdgeconvError,
@@ -56,6 +59,30 @@ def test_metadata_reads_few_bytes_of_large_files(
     assert len(fetch_metadata("org/big").headers["model.safetensors"]) == 3002
     ranges = [r.headers["range"] for r in hub.asked("/storage/.*/model.safetensors")]
     assert ranges == ["bytes=0-65535", f"bytes=65536-{7 + int.from_bytes(big[:8], 'little')}"]
+
+
+def test_metadata_of_pickles(hub: HubServer, files: Files, fetch_metadata: Callable[..., Metadata]) -> None:
+    """The table of a file of torch.save is read, not its values."""
+    buffer = io.BytesIO()
+    torch.save({f"layer.{i}": torch.ones(300, 1000 + i).half() for i in range(5)}, buffer)
+    kept = {name: data for name, data in files.items() if not name.endswith((".safetensors", ".index.json"))}
+    hub.add_repo("org/pickled", kept | {"pytorch_model.bin": buffer.getvalue()})
+    header = fetch_metadata("org/pickled").headers["pytorch_model.bin"]
+    assert header["layer.4"] == {"dtype": "F16", "shape": [300, 1004], "data_offsets": [2403600, 3006000]}
+    (shard,) = (Header(name, len(buffer.getvalue()), header) for name in ["pytorch_model.bin"])
+    assert shard.tensors["layer.1"].size == 300 * 1001
+    ranges = [r.headers["range"] for r in hub.asked("/storage/.*/pytorch_model.bin")]
+    assert sum(int(r.partition("-")[2]) - int(r[6:].partition("-")[0]) + 1 for r in ranges) < 400_000
+    assert len(ranges) < 8
+
+
+def test_metadata_of_a_pickle_that_is_none(
+    hub: HubServer, files: Files, fetch_metadata: Callable[..., Metadata]
+) -> None:
+    kept = {name: data for name, data in files.items() if not name.endswith((".safetensors", ".index.json"))}
+    hub.add_repo("org/pickled", kept)
+    with pytest.raises(CheckpointError, match=r"no whole file of torch\.save"):
+        fetch_metadata("org/pickled")
 
 
 def test_metadata_is_no_whole_fetch(

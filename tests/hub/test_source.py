@@ -94,6 +94,14 @@ def test_file_is_no_folder(tmp_path: Path) -> None:
     assert "unpack" in (caught.value.hint or "")
 
 
+def test_a_gguf_is_a_source(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for written in ("model.gguf", "./model.gguf", str(tmp_path / "model.gguf")):
+        assert parse(written) == Source("file", written, folder=tmp_path / "model.gguf")
+    with pytest.raises(UsageError, match="a file has no revision"):
+        parse("./model.gguf", "main")
+
+
 def test_folder_has_no_revision(tmp_path: Path) -> None:
     (tmp_path / "org" / "name").mkdir(parents=True)
     with pytest.raises(UsageError, match="no revision") as caught:

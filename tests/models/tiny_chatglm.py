@@ -6,6 +6,7 @@ Their vocabularies are trained here, by sentencepiece itself or by counting pair
 import base64
 import functools
 import io
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -168,7 +169,7 @@ def ranks(size: int = RANKS) -> bytes:
     while len(learnt) < size:
         pairs: Counter[tuple[bytes, bytes]] = Counter()
         for word, parts in split.items():
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in itertools.pairwise(parts):
                 pairs[pair] += words[word]
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         learnt.append(best[0] + best[1])

@@ -1,0 +1,90 @@
+"""Rotary embeddings of a GGUF in transformers' terms, scaled kinds included.
+
+llama.cpp stores what Llama 3.1 does to its frequencies as the quotients themselves (`rope_freqs.weight`); the parameters
+that make them are found by trying those that its models have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import CheckpointError
+from ..families.decoder import Rope
+from ..gguf.read import GgufFile
+
+if TYPE_CHECKING:
+    from .configuration import Keys
+
+_BASES = {"gemma3": 1_000_000.0}
+"""rope.freq_base where a file leaves it out, if it is not 10,000 (`src/models/gemma3.cpp`)."""
+FACTORS = "rope_freqs.weight"
+_LOW, _HIGH = 1.0, 4.0
+"""low_freq_factor and high_freq_factor of every Llama 3."""
+
+
+def parameters(file: GgufFile, keys: Keys, rotated: int) -> dict[str, Any]:
+    """Return rope_theta and, if positions are stretched, rope_scaling.
+
+    Args:
+        file: the GGUF.
+        keys: those of its architecture.
+        rotated: dimensions of a head that are rotated.
+
+    Raises:
+        CheckpointError: a kind of scaling that is not known.
+    """
+    theta = keys.number("rope.freq_base", _BASES.get(file.arch, 10000.0))
+    base = {"rope_theta": theta}
+    kind = keys.get("rope.scaling.type")
+    if FACTORS in file.tensors and file.arch == "llama":
+        return base | {"rope_scaling": _llama3(_vector(file, FACTORS), theta, rotated)}
+    if "rope_factors_long.weight" in file.tensors:
+        return base | _longrope(file, keys)
+    if kind == "linear":
+        return base | {"rope_scaling": {"rope_type": "linear", "factor": keys.number("rope.scaling.factor")}}
+    if kind == "yarn":
+        original = keys.size("rope.scaling.original_context_length", keys.size("context_length"))
+        scaling = {"rope_type": "yarn", "factor": keys.number("rope.scaling.factor")}
+        return base | {"rope_scaling": scaling | {"original_max_position_embeddings": original}}
+    if kind not in (None, "none", "longrope"):
+        raise CheckpointError(
+            f"{file.path.name} scales its rotary embeddings by {kind!r}, which cannot be read.", "Convert the original."
+        )
+    return base
+
+
+def _vector(file: GgufFile, name: str) -> npt.NDArray[np.float32]:
+    return file.dequantized(name).reshape(-1)
+
+
+def _llama3(factors: npt.NDArray[np.float32], theta: float, rotated: int) -> dict[str, Any]:
+    """Find the parameters that divide the frequencies by these factors."""
+    plain = Rope(theta, rotated).inverse_frequencies()
+    for power in range(8, 21):
+        scaling = {
+            "rope_type": "llama3",
+            "factor": float(factors.max()),
+            "low_freq_factor": _LOW,
+            "high_freq_factor": _HIGH,
+            "original_max_position_embeddings": 2**power,
+        }
+        made = plain / Rope(theta, rotated, False, scaling).inverse_frequencies()
+        if made.shape == factors.shape and np.allclose(made, factors, rtol=1e-5, atol=0):
+            return scaling
+    raise CheckpointError(
+        f"The file's {FACTORS} is not what any Llama 3 does to its frequencies.", "Convert the original checkpoint."
+    )
+
+
+def _longrope(file: GgufFile, keys: Keys) -> dict[str, Any]:
+    original = keys.size("rope.scaling.original_context_length", keys.size("context_length"))
+    scaling: dict[str, Any] = {"rope_type": "longrope", "type": "longrope"}
+    for name in ("long", "short"):
+        values = _vector(file, f"rope_factors_{name}.weight")
+        scaling[f"{name}_factor"] = [float(str(value)) for value in values]
+    if keys.get("rope.scaling.attn_factor") is not None:
+        scaling["attention_factor"] = keys.number("rope.scaling.attn_factor")
+    return {"rope_scaling": scaling, "original_max_position_embeddings": original}

@@ -1,0 +1,152 @@
+"""A GGUF's tensors under transformers' names, in its order of rows, each range of rows de-quantised when it is asked for.
+
+What is where is read from the same descriptions by which GGUF files are written (`convert.gguf.families`), the other way round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import ArtefactError, CheckpointError
+from ..gguf.encode import to_halves
+from ..gguf.families import Model, Tensor
+from ..gguf.read import GgufFile, decode
+from ..gguf.read import TensorInfo as Stored
+from ..gguf.storage import find
+from ..mapped_file import NUMPY, MappedFile, TensorInfo
+
+Array = npt.NDArray[Any]
+_DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
+_FUSED = {"attn_q": 0, "attn_k": 1, "attn_v": 2}
+"""Parts of attn_qkv in their order, for the files of a family that have q, k and v in one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One tensor as transformers has it: `info` with its own rows' place in the file, how they are stored, and what to undo."""
+
+    info: TensorInfo
+    type: str
+    tensor: Tensor
+
+    @property
+    def changed(self) -> bool:
+        """False if the values lie in the file as they are wanted."""
+        return self.type not in _DTYPES or bool(self.tensor.head_dim or self.tensor.plus)
+
+
+class GgufShard(MappedFile):
+    """One file (of a split GGUF one part) whose tensors are de-quantised as they are read."""
+
+    def __init__(self, path: Path, sources: Mapping[str, Source]) -> None:
+        super().__init__(path, {name: source.info for name, source in sources.items()})
+        self._sources = sources
+
+    def view(self, info: TensorInfo) -> Array:
+        """Return the whole tensor: a view of the file where it can be one, else a copy, which may be large."""
+        return self.rows(info, 0, info.shape[0])
+
+    def rows(self, info: TensorInfo, start: int, stop: int) -> Array:
+        """Return elements [start, stop) of the first dimension, float32 if they were quantised."""
+        source = self._sources[info.name]
+        if not source.changed:
+            return super().view(info)[start:stop]
+        unit = source.tensor.head_dim or 1
+        first, last = start // unit * unit, min(-(-stop // unit) * unit, info.shape[0])
+        values = self._stored(source, first, last)
+        if source.tensor.head_dim:
+            values = to_halves(values, source.tensor.head_dim, math.prod(info.shape[1:]))
+        if source.tensor.plus:
+            values = values - np.float32(source.tensor.plus)
+        return values[start - first : stop - first]
+
+    def _stored(self, source: Source, start: int, stop: int) -> Array:
+        """Return the same elements as they lie in the file; a vector that is quantised is decoded whole."""
+        info = source.info
+        if source.type in _DTYPES and not source.tensor.plus:
+            return np.frombuffer(self._map, NUMPY[info.dtype], info.size, info.start).reshape(info.shape)[start:stop]
+        data = np.frombuffer(self._map, np.uint8, info.end - info.start, info.start)
+        if len(info.shape) == 1:
+            return decode(data.reshape(1, -1), source.type, info.name).reshape(-1)[start:stop]
+        return decode(data.reshape(info.shape[0], -1)[start:stop], source.type, info.name)
+
+
+def shards(file: GgufFile, model: Model) -> dict[str, MappedFile]:
+    """Return the file's parts by name, with their tensors as the model's checkpoint has them.
+
+    Args:
+        file: the GGUF.
+        model: its description, from the config that was made of its keys.
+
+    Raises:
+        CheckpointError: a type that cannot be decoded, or a tensor of another shape than the keys promise.
+    """
+    _require_decodable(file)
+    sources = {source.info.name: (path, source) for path, source in _sources(file, model)}
+    return {
+        path.name: GgufShard(path, {name: source for name, (where, source) in sources.items() if where == path})
+        for path in file.files
+    }
+
+
+def _sources(file: GgufFile, model: Model) -> Iterator[tuple[Path, Source]]:
+    """Give each tensor with its file; one that the model does not know keeps its name, and is refused later as unused."""
+    left = dict(file.tensors)
+    for tensor in model.tensors:
+        stored = left.pop(tensor.name, None)
+        if stored is None:
+            yield from _part(file, tensor, left)
+        elif tensor.source:
+            yield stored.file, _source(stored, tensor, stored.offset, tensor.source)
+    for name, stored in left.items():
+        if not name.endswith(("rope_freqs.weight", "attn_rot_embd.weight")) and ".attn_qkv." not in name:
+            yield stored.file, _source(stored, Tensor(name, stored.shape, name), stored.offset, name)
+
+
+def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, Stored]) -> Iterator[tuple[Path, Source]]:
+    """Cut q, k or v out of attn_qkv, if that is what the file has; nothing for a tensor that it lacks."""
+    prefix, _, kind = tensor.name.rpartition(".")
+    block, _, part = prefix.rpartition(".")
+    fused = left.get(f"{block}.attn_qkv.{kind}")
+    if fused is None or part not in _FUSED or tensor.source is None:
+        return
+    kv, rows = file.own("attention.head_count_kv"), fused.shape[0]
+    heads = file.own("attention.head_count")
+    unit = rows // (heads + 2 * kv)
+    first = (0, heads * unit, (heads + kv) * unit)[_FUSED[part]]
+    if rows % (heads + 2 * kv) or first + tensor.shape[0] > rows:
+        raise _misshapen(fused, tensor)
+    row = fused.bytes // rows
+    yield fused.file, _source(fused, tensor, fused.offset + first * row, tensor.source, tensor.shape[0] * row)
+
+
+def _source(stored: Stored, tensor: Tensor, start: int, name: str, size: int | None = None) -> Source:
+    if size is None and stored.shape != tensor.shape:
+        raise _misshapen(stored, tensor)
+    dtype = _DTYPES.get(stored.type, "F32") if not tensor.plus else "F32"
+    end = start + (stored.bytes if size is None else size)
+    return Source(TensorInfo(name, dtype, tensor.shape, start, end), stored.type, tensor)
+
+
+def _misshapen(stored: Stored, tensor: Tensor) -> CheckpointError:
+    return CheckpointError(
+        f"{stored.name} is {list(stored.shape)}; by the file's keys {tensor.name} should be {list(tensor.shape)}.",
+        "Keys and tensors are not of the same model.",
+    )
+
+
+def _require_decodable(file: GgufFile) -> None:
+    """Decode a block of each type, so that none is found wanting half-way."""
+    for kind in {info.type for info in file.tensors.values()}:
+        name = next(name for name, info in file.tensors.items() if info.type == kind)
+        try:
+            decode(np.zeros((1, find(kind).bytes), np.uint8), kind, name)
+        except ArtefactError as error:
+            raise CheckpointError(error.message, error.hint) from error
