@@ -29,7 +29,10 @@ def gguf(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", metavar="ID|DIR", help="A Hub id, also as ID@REVISION, or a checkpoint's folder."
+            "--model",
+            "-m",
+            metavar="ID|DIR|GGUF",
+            help="A Hub id, also as ID@REVISION, a checkpoint's folder, or a .gguf.",
         ),
     ],
     precision: Annotated[

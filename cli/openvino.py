@@ -25,7 +25,10 @@ def openvino(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", metavar="ID|DIR", help="A Hub id, also as ID@REVISION, or a checkpoint's folder."
+            "--model",
+            "-m",
+            metavar="ID|DIR|GGUF",
+            help="A Hub id, also as ID@REVISION, a checkpoint's folder, or a .gguf.",
         ),
     ],
     precision: Annotated[

@@ -170,13 +170,13 @@ def test_code_in_a_checkpoint_needs_no_consent_because_none_is_run(job: GgufJob,
     (source / "evil.py").write_text("raise SystemExit('it ran')")
     made = run(replace(job, model=str(source), output=tmp_path / "out")).path
     assert (made / "glm_tiny-Q4_K_M.gguf").read_bytes() == (folder / "glm_tiny-Q4_K_M.gguf").read_bytes()
-    (source / "config.json").write_text(json.dumps(config | {"model_type": "chatglm"}))
-    with pytest.raises(CheckpointError, match="cannot be written for model_type chatglm"):
+    (source / "config.json").write_text(json.dumps(config | {"model_type": "mamba"}))
+    with pytest.raises(CheckpointError, match="cannot be written for model_type mamba"):
         plan(replace(job, model=str(source), output=tmp_path / "other"))
 
 
 def test_the_half_that_sees_is_said_to_be_left_out(tiny_vision_model, tmp_path: Path) -> None:
-    made = plan(GgufJob(str(tiny_vision_model()), recipe("q8_0"), output=tmp_path / "out"))
+    made = plan(GgufJob(str(tiny_vision_model()), recipe("q8_0"), output=tmp_path / "out", vision_precision="none"))
     assert made.architecture == "chatglm"
     assert [note for note in made.notes if note.startswith("Only the language half is written")]
 
