@@ -34,7 +34,9 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
     for name in outputs:
         inside = PurePosixPath(name)
         if inside.is_absolute() or ".." in inside.parts or "\\" in name or "\0" in name:
-            raise ArtefactError(f"The manifest in {folder} names a file outside the folder: {name!r}.", "Do not use it.")
+            raise ArtefactError(
+                f"The manifest in {folder} names a file outside the folder: {name!r}.", "Do not use it."
+            )
     damaged, missing = [], []
     task = progress.task("Checking files", sum(file.size for file in outputs.values()))
     for name, expected in sorted(outputs.items()):
