@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..core.errors import ArtefactError
 from ..core.manifest import Manifest, TensorEntry, manifest_of
 from ..core.progress import Progress
@@ -123,4 +125,9 @@ def _published_report(listing: CommitListing, progress: Progress, retry: Retry) 
     if file is None:
         return None
     data = client.read_range(listing, path, 0, file.size, retry=retry, progress=progress)
-    return Report.model_validate_json(data)
+    try:
+        return Report.model_validate_json(data)
+    except ValidationError as error:
+        raise ArtefactError(
+            f"The parity report of {listing.repo_id} cannot be read.", "Another version wrote it."
+        ) from error

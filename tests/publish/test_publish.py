@@ -50,9 +50,6 @@ def test_what_is_not_shown_is_not_published(
 
 def test_a_report_on_other_files_does_not_count(writable: HubServer, artefact: Make, progress: Recorder) -> None:
     folder = artefact()
-    (folder / "config.json").write_bytes(b"{}")
-    manifest = artefacts.make(folder).model_dump()
-    assert manifest
     (folder / "config.json").write_bytes(b'{"model_type": "glm", "a": 1}\n')
     changed = json.loads((folder / "edgeconv.json").read_text())
     changed["outputs"]["config.json"] = artefacts.digest(folder / "config.json").model_dump()
@@ -166,3 +163,13 @@ def test_diff_of_a_folder_and_what_is_published(
     assert rows["scheme: group_size"] == (32, 128)
     assert rows["verdict"] == ("passed", None)
     assert rows["parity: mean_kl"][1] is None
+
+
+def test_a_published_report_of_another_version_is_an_error_not_a_fault(
+    writable: HubServer, artefact: Make, progress: Recorder
+) -> None:
+    publish(Publication(artefact(), REPO), progress, QUICK)
+    repo = writable.repos[REPO]
+    repo.push(repo.commits[repo.refs["main"]] | {"parity/parity.json": b'{"report": 2}'})
+    with pytest.raises(ArtefactError, match="parity report of org/converted cannot be read"):
+        load(REPO, progress, QUICK)

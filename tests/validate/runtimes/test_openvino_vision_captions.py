@@ -14,13 +14,7 @@ from edgeconv.quantize.scheme import Request
 from edgeconv.validate.runtimes.answers import Sampling
 from edgeconv.validate.runtimes.openvino_vision_chat import VisionChat
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (Path(builtin.__file__).parent / "glm_edge_v_tiny" / "model.safetensors").is_file(),
-        reason="the built-in vision model is not trained yet",
-    ),
-]
+pytestmark = pytest.mark.slow
 PER_FORM = 3
 
 
