@@ -125,6 +125,12 @@ def test_splits(job: GgufJob, folder: Path, tmp_path: Path) -> None:
     assert all(manifest_of(tmp_path / name) == made.manifest for name in planned.files)
     parts, whole = open_gguf(made.path), open_gguf(folder / "glm_tiny-Q4_K_M.gguf")
     assert all(np.array_equal(parts.data(name), whole.data(name)) for name in whole.tensors)
+    (tmp_path / "x-00001-of-00002.gguf").write_bytes(b"GGUF of someone else")
+    forced = run(replace(job, output=tmp_path / "x.gguf", force=True))
+    assert names(tmp_path) == ["x-00001-of-00002.gguf", "x.edgeconv.json", "x.edgeconv.log.json", "x.gguf"]
+    assert manifest_of(forced.path) == forced.manifest
+    run(replace(job, output=tmp_path / "x.gguf", split_max_size=1_000_000, force=True))
+    assert "x.gguf" not in names(tmp_path)
     with pytest.raises(OutputError, match=r"x-00001-of-00004\.gguf exists"):
         (tmp_path / "x.edgeconv.json").unlink()
         run(replace(job, output=tmp_path / "x.gguf", split_max_size=1_000_000))
