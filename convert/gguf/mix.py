@@ -55,7 +55,8 @@ class _State:
     values: int
     value: int = 0
     downs: int = 0
-    fallbacks: list[str] = field(default_factory=list)
+    fallbacks: dict[str, list[str]] = field(default_factory=dict)
+    """What gave way to what → the tensors."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def assign(
     types = {}
     for (tensor, stored), category in zip(ordered, categories, strict=True):
         types[tensor.name] = TYPES[_choose(tensor, stored, category, state)]
-    return Mix(types, tuple(state.fallbacks))
+    return Mix(types, tuple(f"{_listed(names)}: {why}" for why, names in state.fallbacks.items()))
 
 
 _CATEGORIES = (
@@ -229,10 +230,13 @@ def _fallback(tensor: Shaped, kind: str, state: _State) -> str:
         return kind
     other = NARROWER.get(kind, kind)
     other = other if TYPES[other].fits(cols) else "f16"
-    state.fallbacks.append(
-        f"{tensor.name}: {other} in place of {kind}, whose blocks of {TYPES[kind].block} do not divide {cols}"
-    )
+    why = f"{other} in place of {kind}, whose blocks of {TYPES[kind].block} do not divide {cols}"
+    state.fallbacks.setdefault(why, []).append(tensor.name)
     return other
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} tensors ({names[0]} … {names[-1]})"
 
 
 def _require_fit(tensor: Shaped, kind: str) -> str:
