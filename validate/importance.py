@@ -18,7 +18,7 @@ from ..convert.checkpoint import Checkpoint
 from ..core.errors import UsageError
 from ..core.progress import Progress
 from .reference import LayeredReference, checkpoint_tensors
-from .suite import encode, load
+from .suite import encode, load, require_apart
 from .tokenizer import open_tokenizer
 
 TEXTS = (".txt", ".md", ".jsonl", ".yaml", ".yml")
@@ -37,9 +37,11 @@ def documents_of(checkpoint: Checkpoint, text: Path) -> list[list[int]]:
         text: a text, or chats, as `--suite` takes them.
 
     Raises:
-        UsageError: it cannot be read, or is too short.
+        UsageError: it cannot be read, is too short, or is in part what the validator measures on.
     """
-    ids = [document.ids for document in encode(load(text), open_tokenizer(checkpoint.folder))]
+    suite = load(text)
+    require_apart(suite, load())
+    ids = [document.ids for document in encode(suite, open_tokenizer(checkpoint.folder))]
     pieces = [whole[at : at + CHUNK] for whole in ids for at in range(0, len(whole), CHUNK)]
     total = sum(map(len, pieces))
     if total < LEAST:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from edgeconv.core.errors import UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.gguf import GgufJob, plan, run
 from edgeconv.validate.importance import CHUNK, documents_of, importance
+from edgeconv.validate.suite import Document, Suite, load, require_apart
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +62,18 @@ def test_a_text_that_is_too_short(builtin_model: Path, tmp_path: Path) -> None:
     short.write_text("A few words.")
     with pytest.raises(UsageError, match="needs 1024"):
         plan(GgufJob(str(builtin_model), recipe("q4_k_m"), imatrix=short))
+
+
+def test_a_text_that_the_suite_measures_on(builtin_model: Path, tmp_path: Path) -> None:
+    """Found whatever its line breaks and case, in a text or in a conversation; a few words in common are no matter."""
+    suite = next(document for document in load().documents if document.name.startswith("udhr-en"))
+    passage = str(suite.text).replace(" ", "\n").upper()[300:420]
+    for name, content in (
+        ("a.txt", "Something of our own. " * 100 + passage),
+        ("b.jsonl", json.dumps({"messages": [{"role": "user", "content": f"Go on: {passage}"}]})),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UsageError, match=r"the suite.s udhr-en.* share a passage"):
+            plan(GgufJob(str(builtin_model), recipe("q4_k_m"), imatrix=tmp_path / name))
+    ours = Suite(name="ours", documents=(Document(name="a", kind="text", text=passage[:48]),), prompts=())
+    require_apart(ours, load())

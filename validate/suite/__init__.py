@@ -3,5 +3,6 @@
 from .encode import EncodedDocument, encode, require
 from .files import load
 from .model import Document, Message, Picture, Suite
+from .overlap import require_apart
 
-__all__ = ["Document", "EncodedDocument", "Message", "Picture", "Suite", "encode", "load", "require"]
+__all__ = ["Document", "EncodedDocument", "Message", "Picture", "Suite", "encode", "load", "require", "require_apart"]
