@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import cache, chat, demo, doctor, gguf, inspect, openvino, publish, recipes, run, validate
+from . import bench, cache, chat, demo, doctor, gguf, inspect, openvino, publish, recipes, run, validate
 
 app = typer.Typer(
     name="edgeconv",
@@ -44,6 +44,7 @@ app.command("verify", short_help="Check a converted model, here or on the Hub, a
 app.command("diff", short_help="Show two converted models side by side.")(publish.diff)
 app.command("inspect", short_help="Show a converted model and check its files.")(inspect.inspect)
 app.command("chat", short_help="Talk to a converted model.")(chat.chat)
+app.command("bench", short_help="Measure how fast a converted model runs here.")(bench.bench)
 app.command("demo", short_help="Convert the built-in model and ask it questions.")(demo.demo)
 app.command("doctor", short_help="Check this machine and its libraries.")(doctor.doctor)
 app.add_typer(cache.cache, name="cache", short_help="Show or empty the cache of validations.")

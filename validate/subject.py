@@ -45,8 +45,8 @@ class Pair:
 
     @property
     def sees(self) -> bool:
-        """True if the artefact takes pictures."""
-        return self.artefact.sees
+        """True if the model takes pictures; the artefact may lack the half for it (`Artefact.unseen`)."""
+        return self.artefact.sees or (self.artefact.unseen is not None and _known(self.checkpoint))
 
     @property
     def parts(self) -> bool:
@@ -70,13 +70,15 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
     """
     artefact = open_artefact(path)
     manifest = artefact.manifest
-    source, revision = _reference(artefact.path, manifest, reference)
+    source, revision = reference_of(artefact.path, manifest, reference)
     from ..hub.fetch import fetch
     from ..hub.source import parse
 
     fetched = fetch(parse(source, revision), progress=progress)
     checkpoint = open_checkpoint(fetched.path)
-    _require_known(artefact, checkpoint)
+    if artefact.sees and not _known(checkpoint):
+        artefact = artefact.without_sight()
+    _require_layout(artefact)
     digests = {name: cache.file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
     if manifest and reference is None:
         _require_the_same(manifest, digests, source)
@@ -85,17 +87,15 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
     return Pair(artefact, checkpoint, fetched.repo_id or checkpoint.name, whole)
 
 
-def _require_known(artefact: Artefact, checkpoint: Checkpoint) -> None:
-    """Refuse the models that see which no reference here can run, and the layout that presents itself as another model."""
-    if not artefact.sees:
-        return
-    if not is_glm_edge_v(checkpoint.config, checkpoint.names):
-        raise UsageError(
-            f"Of models that see, GLM-Edge-V alone can be measured; this one is a {checkpoint.model_type}.",
-            "Its graphs can be compared with torch through optimum-intel's OVModelForVisualCausalLM.",
-        )
+def _known(checkpoint: Checkpoint) -> bool:
+    """Tell whether a reference here can run its half that sees."""
+    return is_glm_edge_v(checkpoint.config, checkpoint.names)
+
+
+def _require_layout(artefact: Artefact) -> None:
+    """Refuse the layout that presents itself as another model."""
     config = artefact.path / "config.json"
-    kind = read_json(config).get("model_type") if config.is_file() else None
+    kind = read_json(config).get("model_type") if artefact.sees and config.is_file() else None
     if kind not in (None, MODEL_TYPE, "glm"):
         raise UsageError(
             f"{artefact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",
@@ -103,7 +103,17 @@ def _require_known(artefact: Artefact, checkpoint: Checkpoint) -> None:
         )
 
 
-def _reference(path: Path, manifest: Manifest | None, given: str | None) -> tuple[str, str | None]:
+def reference_of(path: Path, manifest: Manifest | None, given: str | None) -> tuple[str, str | None]:
+    """Return what an artefact was made from, a folder or a Hub id, and its commit.
+
+    Args:
+        path: of the artefact.
+        manifest: its manifest.
+        given: what the user says instead.
+
+    Raises:
+        UsageError: it is not known, or is not here any more.
+    """
     if given is not None:
         return given, None
     if manifest is None:

@@ -90,7 +90,7 @@ class CachedModel:
         """
         prompt = np.asarray(ids, np.int64)
         is_row = prompt == self._placeholder
-        rows = [self._see(picture, stop) for picture in pictures]
+        rows = [self.see(picture, stop) for picture in pictures]
         if sum(map(len, rows)) != is_row.sum():
             raise ArtefactError(
                 f"The tower makes {sum(map(len, rows))} rows, the prompt has {is_row.sum()} placeholders.",
@@ -109,7 +109,8 @@ class CachedModel:
         """Read one more token; return the logits of the next, float32 [vocab]."""
         return self._forward(self._embed(np.array([token], np.int64)), [token], None)
 
-    def _see(self, picture: Picture, stop: Event) -> Array:
+    def see(self, picture: Picture, stop: Event) -> Array:
+        """Return a picture's rows, float32 [k, hidden]; the tower runs once for each. Raises StoppedError."""
         if picture.rows is None:
             if self._vision is None:
                 self._vision = self._load(VISION_EMBEDDINGS)

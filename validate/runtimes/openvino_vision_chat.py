@@ -136,6 +136,21 @@ class VisionChat:
         self.sampler = Sampler(self.rules)
         self.model.clear()  # a prompt that is read in two parts gives other roundings: the same seed, other words
 
+    def prompt(
+        self, question: str, images: Sequence[Path | Image.Image] = ()
+    ) -> tuple[list[Message], list[int], list[Picture]]:
+        """Return the conversation with a question added, its ids, and its pictures; nothing is kept of it. Raises as `ask`."""
+        pictures = [*self._pictures, *map(self._prepare, images)]
+        messages = [*self.messages, message("user", question, len(images))]
+        ids = self.prompter.encode(self.prompter.render(messages))
+        check_placeholders([ids.count(self._placeholder)], self._rows, len(pictures))
+        if len(ids) >= self.limit:
+            raise UsageError(
+                f"The conversation has {len(ids)} tokens with this question, the model reads {self.limit}.",
+                "/reset begins a new one.",
+            )
+        return messages, ids, pictures
+
     def ask(self, question: str, images: Sequence[Path | Image.Image] = ()) -> VisionGeneration:
         """Add a question to the conversation and return its answer in the making.
 
@@ -147,15 +162,7 @@ class VisionChat:
             UsageError: a picture cannot be read, the question holds placeholders of its own, or the conversation is longer
                 than the model can read.
         """
-        pictures = [*self._pictures, *map(self._prepare, images)]
-        messages = [*self.messages, message("user", question, len(images))]
-        ids = self.prompter.encode(self.prompter.render(messages))
-        check_placeholders([ids.count(self._placeholder)], self._rows, len(pictures))
-        if len(ids) >= self.limit:
-            raise UsageError(
-                f"The conversation has {len(ids)} tokens with this question, the model reads {self.limit}.",
-                "/reset begins a new one.",
-            )
+        messages, ids, pictures = self.prompt(question, images)
         generation = VisionGeneration(self, ids, pictures)
         self.messages, self._pictures = messages, pictures
         return generation

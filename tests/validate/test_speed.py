@@ -1,0 +1,122 @@
+"""`edgeconv bench`: every figure is there and means what it says; no test asserts how fast anything is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeconv.cli.main import run as cli
+from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.core.errors import UsageError
+from edgeconv.core.manifest import log_path
+from edgeconv.pipeline.gguf import GgufJob
+from edgeconv.pipeline.gguf import run as to_gguf
+from edgeconv.validate.speed import Ask, Result, Task, bench
+from edgeconv.validate.speed.child import prompt
+from edgeconv.validate.speed.runner import greedy, timed
+
+SMALL = (Task(40, 4), Task(20, 3))
+
+
+def check(result: Result, framework: str, stored_as: str, tasks: list[str]) -> None:
+    """Both sides have run every task, and the ratios are those of their figures."""
+    assert result.reference
+    assert result.artefact.framework.startswith(framework)
+    assert result.reference.framework.startswith("transformers")
+    assert (result.artefact.stored_as, result.reference.stored_as) == (stored_as, "bf16")
+    for side in (result.artefact, result.reference):
+        assert [row.task for row in side.rows] == tasks
+        assert side.load_seconds > 0
+        assert 10_000_000 < side.peak_bytes < 10_000_000_000
+        for row in side.rows:
+            assert len(row.runs) == 1
+            assert row.first_ms > 0
+            assert row.tokens_per_second > 0
+    for ratio, ours, theirs in zip(
+        result.as_dict()["ratios"], result.artefact.rows, result.reference.rows, strict=True
+    ):
+        assert ratio["first"] == pytest.approx(theirs.first_ms / ours.first_ms)
+        assert ratio["tokens_per_second"] == pytest.approx(ours.tokens_per_second / theirs.tokens_per_second)
+
+
+@pytest.mark.slow
+def test_an_ir_beside_its_checkpoint(converted: Path) -> None:
+    check(bench(Ask(converted, tasks=SMALL, runs=1)), "openvino_genai", "int4_sym", ["40/4", "20/3"])
+
+
+@pytest.mark.slow
+def test_a_gguf_beside_its_checkpoint(builtin_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cyllama")
+    made = to_gguf(GgufJob(str(builtin_model), recipe("q4_k_m"), output=tmp_path / "x.gguf")).path
+    check(bench(Ask(made, tasks=SMALL, runs=1)), "llama.cpp", "q4_k", ["40/4", "20/3"])
+
+
+def test_the_first_token_and_the_rate_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of our own: the prompt takes 2 s, of which the tower 0.5, each further token 0.25 s."""
+    now = 10.0
+    monkeypatch.setattr("edgeconv.validate.speed.runner.time.perf_counter", lambda: now)
+
+    def read() -> int:
+        nonlocal now
+        now += 1.5
+        return 7
+
+    def step(token: int) -> int:
+        nonlocal now
+        now += 0.25
+        return token + 1
+
+    started, now = now, now + 0.5
+    found = timed(started, now, greedy(read, step), 5, 30)
+    assert (found.first_ms, found.tokens_per_second, found.vision_ms, found.read) == (2000, 4, 500, 30)
+
+
+def test_prompts_are_equal_for_all_sides_and_hold_words_only() -> None:
+    assert prompt(1000, 50) == prompt(1000, 50)
+    assert max(prompt(1000, 500)) < 900
+
+
+@pytest.mark.parametrize("text", ["1024", "1024/", "/128", "0/5", "5/1", "a/b", "-1/4"])
+def test_tasks_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="is no task"):
+        Task.parse(text)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_measured_is_refused_before_anything_loads(converted: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"takes 9002 tokens; the model reads 8192"):
+        bench(Ask(converted, tasks=(Task(9000, 2),)))
+    with pytest.raises(UsageError, match="takes no pictures"):
+        bench(Ask(converted, image=tmp_path / "x.png"))
+    with pytest.raises(UsageError, match="no device NPU"):
+        bench(Ask(converted, device="NPU"))
+
+
+@pytest.mark.slow
+def test_a_reference_that_is_gone_is_told_and_one_that_was_named_is_an_error(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_path(converted / "edgeconv.json")
+    moved = tmp_path / "moved"
+    subprocess.run(["cp", "-r", str(converted), str(moved)], check=True)
+    told = json.loads(log.read_text()) | {"source": str(tmp_path / "gone")}
+    (moved / log.name).write_text(json.dumps(told))
+    assert cli(["bench", str(moved), "--task", "20/3", "--runs", "1"]) == 0
+    said = capsys.readouterr()
+    assert "The reference was not measured: What this was converted from is not here any more." in said.err
+    assert len(said.out.splitlines()) == 2
+    assert cli(["bench", str(moved), "--reference", str(tmp_path / "gone"), "--json"]) != 0
+    assert "gone" in json.loads(capsys.readouterr().err)["error"]["message"]
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_is_told(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\necho 'something broke' >&2\nkill -9 $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", os.fspath(dying))
+    with pytest.raises(Exception, match="was killed by signal 9: something broke"):
+        bench(Ask(converted, tasks=SMALL, runs=1))
