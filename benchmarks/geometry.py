@@ -45,7 +45,7 @@ SIGLIP = {
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of a GLM, in transformers' sense of the terms; `vision` is the vision_config of one that sees."""
+    """The sizes of a GLM or a Llama, in transformers' sense of the terms; `vision` is the vision_config of one that sees."""
 
     hidden: int
     intermediate: int
@@ -56,6 +56,7 @@ class Geometry:
     vocab: int
     tied: bool = False
     vision: dict[str, Any] | None = None
+    model_type: str = "glm"
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Return name -> shape [out, in] of each tensor, in the order of the forward pass."""
@@ -67,7 +68,7 @@ class Geometry:
             "self_attn.v_proj": (keys, self.hidden),
             "self_attn.o_proj": (self.hidden, queries),
             "post_attention_layernorm": (self.hidden,),
-            "mlp.gate_up_proj": (2 * self.intermediate, self.hidden),
+            **self._gates(),
             "mlp.down_proj": (self.hidden, self.intermediate),
         }
         shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens": (self.vocab, self.hidden)}
@@ -77,6 +78,11 @@ class Geometry:
         if not self.tied:
             shapes["lm_head"] = (self.vocab, self.hidden)
         return {f"{name}.weight": shape for name, shape in shapes.items()} | self._vision_tensors()
+
+    def _gates(self) -> dict[str, tuple[int, ...]]:
+        if self.model_type == "glm":
+            return {"mlp.gate_up_proj": (2 * self.intermediate, self.hidden)}
+        return {f"mlp.{name}_proj": (self.intermediate, self.hidden) for name in ("gate", "up")}
 
     def _vision_tensors(self) -> dict[str, tuple[int, ...]]:
         config = _config(self)
@@ -90,10 +96,25 @@ class Geometry:
 
 GLM_EDGE_1_5B = Geometry(hidden=2048, intermediate=6144, layers=28, heads=16, kv_heads=4, head_dim=128, vocab=59264)
 GLM_EDGE_4B = Geometry(hidden=3072, intermediate=8192, layers=40, heads=24, kv_heads=6, head_dim=128, vocab=59264)
+GLM_0_4B = Geometry(hidden=1024, intermediate=4096, layers=20, heads=16, kv_heads=4, head_dim=64, vocab=59264)
+"""No model of theirs: a third point for how cost grows."""
+LLAMA_1B = Geometry(
+    hidden=2048,
+    intermediate=8192,
+    layers=16,
+    heads=32,
+    kv_heads=8,
+    head_dim=64,
+    vocab=128256,
+    tied=True,
+    model_type="llama",
+)
+"""Llama 3.2 1B."""
 GLM_EDGE_V_2B = replace(GLM_EDGE_1_5B, vision=SIGLIP)
 GLM_EDGE_V_5B = replace(GLM_EDGE_4B, vision=SIGLIP)
 SIZES: dict[str, Geometry | ChatGlm] = {
     "1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B, "v-2b": GLM_EDGE_V_2B, "v-5b": GLM_EDGE_V_5B, "chatglm2-6b": CHATGLM2_6B,
+    "0.4b": GLM_0_4B, "llama-1b": LLAMA_1B,
 }  # fmt: skip
 
 
@@ -254,8 +275,8 @@ def _config(geometry: Geometry) -> dict[str, Any]:
     if geometry.vision:
         ids |= {"boi_token_id": end + 10, "eoi_token_id": end + 11, "vision_config": geometry.vision}
     config = {
-        "architectures": ["GlmForCausalLM"],
-        "model_type": "glm",
+        "architectures": [f"{geometry.model_type.title()}ForCausalLM"],
+        "model_type": geometry.model_type,
         "attention_bias": False,
         "attention_dropout": 0.0,
         "bos_token_id": None,
@@ -268,7 +289,6 @@ def _config(geometry: Geometry) -> dict[str, Any]:
         "num_attention_heads": geometry.heads,
         "num_hidden_layers": geometry.layers,
         "num_key_value_heads": geometry.kv_heads,
-        "partial_rotary_factor": 1.0,
         "rms_norm_eps": 1e-05,
         "rope_theta": 10000.0,
         "tie_word_embeddings": geometry.tied,
@@ -276,6 +296,8 @@ def _config(geometry: Geometry) -> dict[str, Any]:
         "use_cache": True,
         "vocab_size": geometry.vocab,
     }
+    if geometry.model_type == "glm":
+        config["partial_rotary_factor"] = 1.0
     return config | ids
 
 

@@ -1,128 +1,82 @@
-"""`edgeconv gguf` beside llama.cpp's two steps (convert_hf_to_gguf.py, then llama-quantize), whole processes in turn.
-
-    python -m benchmarks.gguf --converter llama.cpp/convert_hf_to_gguf.py --size 1.5b --type q4_k_m --pairs 3 --json result.json
-    python -m benchmarks.gguf --converter … --source builtin     (the small built-in model: does everything run?)
-
-Each pair runs both sides once, in alternating order, after a warm-up that puts the checkpoint into the page cache. Of the two
-steps time, CPU and bytes written are added up, and the higher peak of memory counts. Reported: medians, the ratio of each pair's
-figures, and whether both sides wrote the same bytes for each tensor.
-"""
+"""`edgeconv gguf` beside llama.cpp's two steps (convert_hf_to_gguf.py, then llama-quantize)."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import shutil
-import statistics
 import sys
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgeconv.builtin import model_path
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import FILE_TYPES
 
-from . import geometry
-from .measure import Measured, measure
+from .processes import checkpoint, in_turn, sizes, version
+from .result import SOURCE, Figure, Result, Target, of_runs
+from .setting import Setting
 
-ROOT = Path(__file__).parents[1]
-UNITS = {"wall": "s", "cpu": "s", "anonymous": "MB", "rss": "MB", "written": "MB"}
 OURS, THEIRS = "edgeconv", "llama.cpp"
+FIGURES = ("wall", "cpu", "anonymous", "rss", "read", "written")
 
 
-def main() -> None:
-    """Parse, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--converter", type=Path, required=True, help="convert_hf_to_gguf.py of a llama.cpp checkout")
-    parser.add_argument("--source", help="a checkpoint's folder, or 'builtin'; default: a random one of --size")
-    parser.add_argument("--size", choices=geometry.SIZES, default="1.5b")
-    parser.add_argument("--type", choices=FILE_TYPES, default="q4_k_m")
-    parser.add_argument(
-        "--outtype", choices=("f16", "bf16", "f32"), default="bf16", help="of the file between the steps"
+def beside_llama_cpp(
+    setting: Setting, name: str, source: Path, file_type: str, targets: Mapping[str, Target]
+) -> Result:
+    """Convert with both, in turn, and compare every tensor."""
+    out = setting.work / "gguf-out"
+    ours, theirs, between = out / "ours.gguf", out / "theirs.gguf", out / "between.gguf"
+    steps = _steps(setting, name, source, file_type, out)
+
+    def clear(side: str) -> None:
+        for path in out.glob("ours*" if side == OURS else "theirs*"):
+            path.unlink()
+
+    runs = in_turn(steps, setting.pairs, setting.work, clear, lambda side: between.unlink(missing_ok=True))
+    same, count = identical(ours, theirs)
+    figures = [Figure(SOURCE, "GB", [sizes(source, "*.safetensors")]), *of_runs(runs, targets, FIGURES)]
+    figures.append(
+        Figure("size of the file", "GB", [ours.stat().st_size / 1e9], [theirs.stat().st_size / 1e9], at_least=0.99)
     )
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeconv-bench")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    result = compare(_source(arguments), arguments)
-    print(table(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def _source(arguments: argparse.Namespace) -> Path:
-    if arguments.source == "builtin":
-        return model_path()
-    if arguments.source:
-        return Path(arguments.source)
-    source = Path(arguments.work / f"glm-edge-{arguments.size}")
-    if not (source / "config.json").is_file():
-        geometry.make(source, geometry.SIZES[arguments.size])
-    return source
-
-
-def compare(source: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run both sides in turn and return all measurements."""
-    work, out = arguments.work, arguments.work / "gguf-out"
-    peer = [sys.executable, "-m", "benchmarks.peer_llama_cpp"]
-    between, theirs, ours = out / "between.gguf", out / "theirs.gguf", out / "ours.gguf"
-    sides: dict[str, dict[str, list[str]]] = {
-        OURS: {"edgeconv": [sys.executable, "-m", "edgeconv", "gguf", "-m", str(source), "-t", arguments.type,
-                            "-o", str(ours), "--force", "-q"]},
-        THEIRS: {
-            "convert": [*peer, "convert", str(arguments.converter), str(source), str(between), "--outtype", arguments.outtype],
-            "quantize": [*peer, "quantize", str(between), str(theirs), str(FILE_TYPES[arguments.type].number)],
-        },
-    }  # fmt: skip
-    _warm(source)
-    runs: dict[str, list[dict[str, Measured]]] = {side: [] for side in sides}
-    sizes: dict[str, int] = {}
-    for pair in range(arguments.pairs):
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir()
-        for side in list(sides) if pair % 2 == 0 else list(sides)[::-1]:
-            steps = {name: measure(command, work / f"{name}.log", cwd=ROOT) for name, command in sides[side].items()}
-            runs[side].append(steps)
-            print(f"{side}: {steps}", file=sys.stderr)
-            sizes = {path.name: path.stat().st_size for path in sorted(out.glob("*.gguf"))}
-            between.unlink(missing_ok=True)
-    same, all_tensors = identical(ours, theirs)
     shutil.rmtree(out)
+    return Result(
+        name,
+        f"{source.name}, {file_type}",
+        f"python -m benchmarks {name} --converter …/convert_hf_to_gguf.py",
+        f"llama.cpp (its converter, and its quantiser through {version(sys.executable, 'cyllama')})",
+        figures,
+        [f"{same} of {count} tensors have the same type and bytes."],
+    )
+
+
+def _steps(setting: Setting, name: str, source: Path, file_type: str, out: Path) -> dict[str, list[list[str]]]:
+    """Return the commands of both sides, which write ours.gguf and theirs.gguf (and between.gguf) into an empty folder."""
+    if setting.converter is None:
+        raise SystemExit(f"{name} needs --converter: convert_hf_to_gguf.py of a llama.cpp checkout")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    peer = [sys.executable, "-m", "benchmarks.peer_llama_cpp"]
+    ours, theirs, between = (str(out / f"{name}.gguf") for name in ("ours", "theirs", "between"))
     return {
-        "source": source.name,
-        "type": arguments.type,
-        "machine": f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        "bytes": sizes,
-        "identical": same,
-        "tensors": all_tensors,
-        "steps": {s: [{n: m.as_dict() for n, m in run.items()} for run in made] for s, made in runs.items()},
-        "runs": {side: [total(run) for run in made] for side, made in runs.items()},
+        OURS: [[sys.executable, "-m", "edgeconv", "gguf", "-m", str(source), "-t", file_type, "-o", ours, "-q"]],
+        THEIRS: [
+            [*peer, "convert", str(setting.converter), str(source), between, "--outtype", "bf16"],
+            [*peer, "quantize", between, theirs, str(FILE_TYPES[file_type].number)],
+        ],
     }
 
 
-def _warm(source: Path) -> None:
-    for shard in sorted(source.glob("*.safetensors")):
-        with shard.open("rb") as file:
-            while file.read(1 << 24):
-                pass
+def both(setting: Setting, name: str, source: Path, file_type: str, out: Path) -> tuple[Path, Path]:
+    """Convert once with each, and return our file and theirs."""
+    steps = _steps(setting, name, source, file_type, out)
+    in_turn(steps, 1, setting.work, lambda side: None, lambda side: None)
+    (out / "between.gguf").unlink()
+    return out / "ours.gguf", out / "theirs.gguf"
 
 
-def total(steps: dict[str, Measured]) -> dict[str, float]:
-    """Add steps up; of memory the higher peak counts."""
-    made = list(steps.values())
-    return {
-        "wall": sum(step.wall for step in made),
-        "cpu": sum(step.cpu for step in made),
-        "anonymous": max(step.anonymous for step in made),
-        "rss": max(step.rss for step in made),
-        "written": sum(step.written for step in made),
-    }
+def random_weights(setting: Setting, name: str, size: str, file_type: str, targets: Mapping[str, Target]) -> Result:
+    """The same on a full-size checkpoint."""
+    return beside_llama_cpp(setting, name, checkpoint(setting.work, size), file_type, targets)
 
 
 def identical(ours: Path, theirs: Path) -> tuple[int, int]:
@@ -134,24 +88,3 @@ def identical(ours: Path, theirs: Path) -> tuple[int, int]:
         and np.array_equal(a.data(name), b.data(name))
     ]  # fmt: skip
     return len(same), len(b.tensors)
-
-
-def table(result: dict[str, Any]) -> str:
-    """Render medians and ratios."""
-    runs = result["runs"]
-    lines = [f"{result['source']}, {result['type']}, {len(runs[OURS])} runs each, {result['machine']}"]
-    lines.append(f"{'':10} {OURS:>14} {THEIRS:>14} {'ratio (min–max)':>22}")
-    for figure, unit in UNITS.items():
-        columns = [[run[figure] for run in runs[side]] for side in (OURS, THEIRS)]
-        scale = 1e6 if unit == "MB" else 1
-        cells = [f"{statistics.median(column) / scale:11.2f} {unit:>2}" for column in columns]
-        ratios = [b / a for a, b in zip(*columns, strict=True) if a]
-        ratio = f"{statistics.median(ratios):6.2f} ({min(ratios):.2f}–{max(ratios):.2f})" if ratios else ""
-        lines.append(f"{figure:10} " + " ".join(cells) + f" {ratio:>22}")
-    lines.append(f"tensors of the same type and bytes: {result['identical']} of {result['tensors']}")
-    lines.append("files: " + ", ".join(f"{name} {size:,} bytes" for name, size in result["bytes"].items()))
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

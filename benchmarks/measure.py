@@ -1,4 +1,4 @@
-"""Run a command to its end and measure the whole tree of its processes: wall, CPU, memory by kind, bytes written."""
+"""Run a command to its end and measure the whole tree of its processes: wall, CPU, memory by kind, bytes read and written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Measured:
     """What one run cost.
 
     `anonymous` is memory that no file backs; `rss` also counts mapped files, which the kernel can drop at any time.
-    Both are peaks of the sum over all processes, in bytes, sampled every 20 ms. CPU seconds are user plus system.
+    Both are peaks of the sum over all processes, in bytes, sampled every 20 ms. CPU seconds are user plus system. `read` is what
+    came from the disk, in bytes: nothing of what the page cache held.
     """
 
     wall: float
@@ -27,6 +28,7 @@ class Measured:
     anonymous: int
     rss: int
     written: int
+    read: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -53,7 +55,7 @@ def measure(command: list[str], log: Path, env: dict[str, str] | None = None, cw
         raise subprocess.CalledProcessError(code, command, log.read_text(errors="replace")[-2000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(wall, cpu, sampler.anonymous, sampler.rss, sampler.written)
+    return Measured(wall, cpu, sampler.anonymous, sampler.rss, sampler.written, sampler.read)
 
 
 class _Sampler(threading.Thread):
@@ -64,12 +66,17 @@ class _Sampler(threading.Thread):
         self._root = root
         self._ended = threading.Event()
         self._written: dict[int, int] = {}
+        self._read: dict[int, int] = {}
         self.anonymous = self.rss = 0
         self.start()
 
     @property
     def written(self) -> int:
         return sum(self._written.values())
+
+    @property
+    def read(self) -> int:
+        return sum(self._read.values())
 
     def stop(self) -> None:
         self._ended.set()
@@ -82,7 +89,9 @@ class _Sampler(threading.Thread):
                 status = _fields(pid, "status")
                 anonymous += status.get("RssAnon", 0) * 1024
                 rss += status.get("VmRSS", 0) * 1024
-                self._written[pid] = max(self._written.get(pid, 0), _fields(pid, "io").get("write_bytes", 0))
+                moved = _fields(pid, "io")
+                self._written[pid] = max(self._written.get(pid, 0), moved.get("write_bytes", 0))
+                self._read[pid] = max(self._read.get(pid, 0), moved.get("read_bytes", 0))
             self.anonymous = max(self.anonymous, anonymous)
             self.rss = max(self.rss, rss)
 

@@ -1,119 +1,110 @@
-"""`edgeconv openvino` beside `optimum-cli export openvino`, whole commands in turn, on a full-size checkpoint.
-
-    python -m benchmarks.openvino --size 1.5b --case default --pairs 3 --json result.json
-    python -m benchmarks.openvino --size v-2b --alone     (optimum-cli does not know GLM-Edge-V)
-
-Each pair runs both once, in alternating order, after a warm-up that puts the checkpoint into the page cache. Reported: medians
-and the ratio of each pair's figures (its median and range).
-"""
+"""`edgeconv openvino` beside `optimum-cli export openvino`: whole commands, hashing and tokenizers included."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import shutil
-import statistics
 import sys
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from . import geometry
-from .measure import Measured, measure
+from .processes import ROOT, checkpoint, in_turn, last_line, sizes, version
+from .result import SOURCE, Figure, Result, Target, of_runs
+from .setting import Setting
 
-CASES: dict[str, tuple[list[str], list[str]]] = {
-    # the default of GLM-Edge: sym, group 128, ratio 0.8 (of GLM-Edge-V: 64 and 0.6)
-    "default": (["--precision", "int4"], ["--weight-format", "int4", "--sym", "--group-size", "128", "--ratio", "0.8"]),
-    "ratio1": (
-        ["--precision", "int4", "--ratio", "1.0"],
+OURS, THEIRS = "edgeconv", "optimum-cli"
+FIGURES = ("wall", "cpu", "anonymous", "rss", "read", "written")
+SCHEMES: dict[str, tuple[list[str], list[str]]] = {
+    # GLM-Edge's own choice: symmetric, groups of 128, ratio 0.8; what its name means to optimum-cli is said in full
+    "int4": (["--precision", "int4"], ["--weight-format", "int4", "--sym", "--group-size", "128", "--ratio", "0.8"]),
+    "int4-ratio1": (
+        ["--precision", "int4", "--sym", "--group-size", "128", "--ratio", "1.0"],
         ["--weight-format", "int4", "--sym", "--group-size", "128", "--ratio", "1.0"],
     ),
     "int8": (["--precision", "int8"], ["--weight-format", "int8"]),
     "bf16": (["--precision", "bf16"], ["--weight-format", "fp32"]),  # optimum keeps a bf16 source as bf16
 }
-SIZES = geometry.SIZES
-FIGURES = ("wall", "cpu", "anonymous", "rss", "written")
 
 
-def main() -> None:
-    """Parse, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="1.5b")
-    parser.add_argument("--case", choices=CASES, default="default")
-    parser.add_argument("--engine", choices=("stream", "trace"), default="stream")
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument(
-        "--alone", action="store_true", help="do not run the peer (it needs more memory than some machines have)"
+def beside_optimum(
+    setting: Setting, name: str, size: str, scheme: str, targets: Mapping[str, Target], *, engine: str = "stream"
+) -> Result:
+    """Convert with both, in turn."""
+    source, out = checkpoint(setting.work, size), setting.work / "out"
+    ours, theirs = SCHEMES[scheme]
+    made: dict[str, float] = {}
+    runs = in_turn(
+        {
+            OURS: [ours_command(source, out, [*ours, "--engine", engine])],
+            THEIRS: [optimum_command(setting.optimum_python, source, out, theirs)],
+        },
+        setting.pairs,
+        setting.work,
+        lambda side: shutil.rmtree(out, ignore_errors=True),
+        lambda side: made.update({side: sizes(out, "openvino_*model.bin")}),
     )
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeconv-bench")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    source = arguments.work / f"glm-edge-{arguments.size}"
-    if not (source / "config.json").is_file():
-        geometry.make(source, SIZES[arguments.size])
-    result = compare(source, arguments.case, arguments.engine, arguments.pairs, arguments.work, alone=arguments.alone)
-    print(table(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def compare(source: Path, case: str, engine: str, pairs: int, work: Path, *, alone: bool = False) -> dict[str, Any]:
-    """Run both sides in turn and return all measurements."""
-    ours, theirs = CASES[case]
-    out = work / "out"
-    commands = {
-        "edgeconv": [sys.executable, "-m", "edgeconv", "openvino", "--model", str(source), "--engine", engine, *ours,
-                     "--output", str(out), "-q"],
-        "optimum-cli": [sys.executable, "-m", "benchmarks.peer_optimum", "export", "openvino", "--model", str(source),
-                        "--task", "text-generation-with-past", *theirs, str(out)],
-    }  # fmt: skip
-    if alone:
-        del commands["optimum-cli"]
-    for shard in sorted([*source.glob("*.safetensors"), *source.glob("*.bin")]):  # warm the page cache
-        with shard.open("rb") as file:
-            while file.read(1 << 24):
-                pass
-    runs: dict[str, list[Measured]] = {name: [] for name in commands}
-    sizes: dict[str, int] = {}
-    for pair in range(pairs):
-        order = list(commands) if pair % 2 == 0 else list(commands)[::-1]
-        for name in order:
-            shutil.rmtree(out, ignore_errors=True)
-            runs[name].append(measure(commands[name], work / f"{name}.log", cwd=Path(__file__).parents[1]))
-            sizes[name] = sum(path.stat().st_size for path in out.glob("openvino_*model.bin"))
-            print(f"{name}: {runs[name][-1]}", file=sys.stderr)
     shutil.rmtree(out, ignore_errors=True)
-    return {
-        "case": case,
-        "engine": engine,
-        "source": source.name,
-        "machine": f"{platform.processor() or platform.machine()}, {len(__import__('os').sched_getaffinity(0))} cores",
-        "bin_bytes": sizes,
-        "runs": {name: [run.as_dict() for run in made] for name, made in runs.items()},
+    figures = [Figure(SOURCE, "GB", [sizes(source, "*.safetensors")]), *of_runs(runs, targets, FIGURES)]
+    figures.append(Figure("size of the .bin", "GB", [made[OURS]], [made[THEIRS]], at_least=0.99))
+    return Result(
+        name,
+        f"{source.name} ({size}), {scheme}, {engine} engine",
+        f"python -m benchmarks {name}",
+        version(setting.optimum_python, "optimum-intel"),
+        figures,
+    )
+
+
+def alone(setting: Setting, name: str, size: str, scheme: str, targets: Mapping[str, Target], *, why: str) -> Result:
+    """Convert with edgeconv only."""
+    source, out = checkpoint(setting.work, size), setting.work / "out"
+    runs = in_turn(
+        {OURS: [ours_command(source, out, SCHEMES[scheme][0])]},
+        setting.pairs,
+        setting.work,
+        lambda side: shutil.rmtree(out, ignore_errors=True),
+        lambda side: None,
+    )
+    figures = [Figure(SOURCE, "GB", [sizes(source, "*.safetensors")]), *of_runs(runs, targets, FIGURES)]
+    figures.append(Figure("size of the .bin", "GB", [sizes(out, "openvino_*model.bin")]))
+    shutil.rmtree(out, ignore_errors=True)
+    return Result(name, f"{source.name}, {scheme}", f"python -m benchmarks {name}", "", figures, [why])
+
+
+def within_a_limit(setting: Setting, name: str, size: str, limit: int) -> Result:
+    """Convert where a process may have `limit` bytes of memory of its own (RLIMIT_DATA: mapped files do not count)."""
+    source, out = checkpoint(setting.work, size), setting.work / "out"
+    sides = {
+        OURS: ours_command(source, out, SCHEMES["int4"][0]),
+        THEIRS: optimum_command(setting.optimum_python, source, out, SCHEMES["int4"][1]),
     }
+    figures, notes = [], []
+    for side, command in sides.items():
+        shutil.rmtree(out, ignore_errors=True)
+        log = setting.work / f"{name}-{side}.log"
+        shell = ["bash", "-c", 'ulimit -d "$1"; shift; "$@"; echo "exit code $?"', "bash", str(limit >> 10), *command]
+        in_turn({log.stem: [shell]}, 1, setting.work, lambda _: None, lambda _: None)
+        written = sizes(out, "openvino_*model.bin")
+        figures.append(Figure(f"written by {side} within {limit / 2**30:g} GiB", "GB", [written]))
+        said = [line for line in log.read_text(errors="replace").splitlines() if "rror" in line][-1:]
+        notes.append(f"{side}: {last_line(log)}" + (f" ({said[0].strip()[:160]})" if said else ""))
+    shutil.rmtree(out, ignore_errors=True)
+    return Result(
+        name,
+        f"{source.name}, int4, with at most {limit / 2**30:g} GiB of memory of its own (ulimit -d)",
+        f"python -m benchmarks {name}",
+        version(setting.optimum_python, "optimum-intel"),
+        figures,
+        notes,
+    )
 
 
-def table(result: dict[str, Any]) -> str:
-    """Render medians and ratios."""
-    names = list(result["runs"])
-    lines = [
-        f"{result['source']}, {result['case']}, engine {result['engine']}, {len(result['runs'][names[0]])} runs each"
-    ]
-    lines.append(f"{'':10} " + " ".join(f"{name:>14}" for name in names) + f" {'ratio (min–max)':>22}")
-    for figure in FIGURES:
-        columns = [[run[figure] for run in result["runs"][name]] for name in names]
-        scale = 1e9 if figure in ("anonymous", "rss", "written") else 1
-        unit = "GB" if scale > 1 else "s"
-        cells = [f"{statistics.median(c) / scale:11.2f} {unit:>2}" for c in columns]
-        ratio = ""
-        if len(columns) == 2:
-            ratios = [b / a for a, b in zip(*columns, strict=True) if a]
-            ratio = f"{statistics.median(ratios):6.2f} ({min(ratios):.2f}–{max(ratios):.2f})" if ratios else ""
-        lines.append(f"{figure:10} " + " ".join(cells) + f" {ratio:>22}")
-    return "\n".join(lines)
+def ours_command(source: Path, out: Path, options: list[str]) -> list[str]:
+    """The whole command."""
+    return [sys.executable, "-m", "edgeconv", "openvino", "-m", str(source), *options, "-o", str(out), "-q"]
 
 
-if __name__ == "__main__":
-    main()
+def optimum_command(python: str, source: Path, out: Path, options: list[str]) -> list[str]:
+    """The peer's, by a script that lifts its version cap on `glm`."""
+    task = ["--task", "text-generation-with-past"]
+    script = str(ROOT / "benchmarks" / "peer_optimum.py")
+    return [python, script, "export", "openvino", "--model", str(source), *task, *options, str(out)]

@@ -1,6 +1,6 @@
 """optimum-cli with its version cap on `glm` lifted, so that it can be measured at all; everything else is its own.
 
-python -m benchmarks.peer_optimum export openvino --model DIR --task text-generation-with-past --weight-format int4 OUT
+python benchmarks/peer_optimum.py export openvino --model DIR --task text-generation-with-past --weight-format int4 OUT
 """
 
 import sys
@@ -18,4 +18,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path.pop(0)  # this folder: its openvino.py is not the library
     main()
