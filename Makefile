@@ -7,7 +7,7 @@ STAMP := $(VENV)/.edgeconv-installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast lint format types layers docs check-docs lock clean
+.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes kill fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: $(STAMP) ## run every test, slow ones on real weights too
 test-fast: $(STAMP) ## run the tests that take seconds
 	$(PYTEST) -m 'not slow'
 
+bench: $(STAMP) ## measure everything beside the peers (hours): make bench ARGS="--converter … --model …"
+	$(BIN)/python -m benchmarks $(ARGS)
+
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,14 +50,26 @@ docs: $(STAMP) ## write docs/cli.md and the JSON schemas from the program
 	$(BIN)/python -m edgeconv.cli.reference docs/cli.md
 	$(BIN)/python -m edgeconv.validate.report.schema docs/parity.schema.json
 	$(BIN)/python -m edgeconv.recipes.schema docs/recipe.schema.json
+	$(BIN)/python -m tests.bad.reliability docs/reliability.md
 
 check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.cli.reference --check docs/cli.md
 	$(BIN)/python -m edgeconv.validate.report.schema --check docs/parity.schema.json
 	$(BIN)/python -m edgeconv.recipes.schema --check docs/recipe.schema.json
+	$(BIN)/python -m tests.bad.reliability --check docs/reliability.md
 
 lock: $(STAMP) ## write the newest versions that pyproject.toml admits into constraints.txt
 	$(BIN)/python .ci/lock.py constraints.txt
+
+outcomes: $(STAMP) ## record anew what edgeconv answers to each fault (tests/bad/outcomes.json), then `make docs`
+	rm -f tests/bad/outcomes.json
+	OMP_NUM_THREADS=1 EDGECONV_UPDATE=1 $(BIN)/python -m pytest -q -n 2 tests/bad
+
+kill: $(STAMP) ## kill every command at many points of its life (10 minutes); figures into docs/reliability.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/kill/campaign.py
+
+fuzz: $(STAMP) ## give hostile files to every reader (10 minutes); figures into docs/reliability.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/fuzz/campaign.py
 
 clean: ## remove what the targets above made, the environment excepted
 	rm -rf build dist *.egg-info .types .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis edgeconv-demo

@@ -152,11 +152,12 @@ def limits(given: list[str] | None) -> dict[str, float]:
 
 def show(out: Output, found: Report, report: Path | None, stream: TextIO | None = None) -> None:
     """Print the ladder, the budgets and the verdict."""
-    from ..validate.report.words import reason
+    from ..validate.report.words import deviation, reason
 
     rows: list[tuple[str, str]] = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
     for rung in found.rungs:
         rows += [("", f"✗ {failure}") for failure in rung.failures[:5]]
+    rows += [(f"llama.cpp, {one.name}", f"{one.summary} Rows: {deviation(one)[0]}.") for one in found.deviations]
     for line in found.budgets:
         sign = "≥" if line.higher_is_better else "≤"
         rows.append((line.metric, f"{line.value:.4g} {sign} {line.limit:g}: {'passed' if line.passed else 'FAILED'}"))

@@ -1,7 +1,8 @@
 """The budgets: how far an artefact may be from its reference, per precision, and the verdict.
 
-One table. The numbers come from what good conversions of trained models measure: llama.cpp's published figures for Q8_0 and
-Q4_K_M of Llama 3 (mean KL 0.0014 and 0.031, same first choice 98 % and 92 %), and those of the built-in model and of
+One table. The numbers come from what good conversions of trained models measure: llama.cpp's published figures for
+Llama 3 8B (`tools/perplexity/README.md`: mean KL of Q8_0 0.0014, Q6_K 0.0055, Q5_K_M 0.0108, Q4_K_M 0.031; same first choice of
+Q8_0 98 %, Q6_K 96 %, Q4_K_M 92 %), and those of the built-in model and of
 SmolLM2-135M in docs/validation.md. Perplexity has no budget: on text that a model does not know (the built-in one: 15,000)
 its ratio is noise, and KL bounds what matters of it. Small models suffer more from fewer bits, hence the sizes. The
 numbers are not moved to let a release pass: SmolLM2-135M at int4 fails them, as it should.
@@ -35,12 +36,12 @@ class Budget:
 
 _LLAMA_CPP = (
     Budget("conversion", "max_abs_logit", 1e-3, "keys and weights, as float32, compute what torch computes of them"),
-    Budget("long_context", "max_abs_logit", 0.01, "rotary angles are running products in float32: 0.0031 was measured"),
+    Budget("long_context", "max_abs_logit", 0.01, "rotary angles are running products in float32: 0.0080 was measured"),
     Budget(
         "runtime",
         "mean_kl",
         0.02,
-        "activations in 8 bits, float16 cache: as 8-bit weights; SmolLM2-135M measures 0.005",
+        "activations in 8 bits, float16 cache: as 8-bit weights; SmolLM2-135M measures 0.006",
     ),
 )
 _GELU = "llama.cpp takes GELU from a table of float16: 0.009 was measured"
@@ -84,7 +85,7 @@ _FOUR_SMALL = (
 )
 _FIVE_TO_SEVEN_LARGE = (
     Budget("quantisation", "mean_kl", 0.02, "Q5_K_M of an 8B model measures 0.011, Q6_K half of it"),
-    Budget("quantisation", "top1", 0.93, "Q5_K_M of an 8B model keeps 95 %"),
+    Budget("quantisation", "top1", 0.93, "Q6_K of an 8B model keeps 96 %, Q4_K_M 92 %"),
 )
 _FIVE_TO_SEVEN_SMALL = (
     Budget("quantisation", "mean_kl", 0.04, "twice the limit of larger models, as with 8 and 4 bits"),
@@ -94,6 +95,41 @@ _FEWER = (
     Budget("quantisation", "mean_kl", 0.50, "two and three bits are for experiments"),
     Budget("quantisation", "top1", 0.60, "two and three bits are for experiments"),
 )
+_ROWS = (
+    Budget(
+        "vision",
+        "row_conversion",
+        3e-4,
+        "rounding flips entries of llama.cpp's table of GELU: 7e-5 over 4 layers, 2e-4 over 27; planted keys from 8e-4 on",
+    ),
+    Budget("vision", "row_marks", 1e-6, "they are stored in float32, and nothing is computed of them"),
+)
+_ROWS_STORED = {
+    32: (
+        Budget("vision", "row_quantisation", 3e-4, "nothing is compressed: what is left is the graph's own error"),
+        Budget("vision", "row_runtime", 1e-3, "attention in float16: 2e-4 over 4 layers, 5e-4 over 27"),
+    ),
+    16: (
+        Budget(
+            "vision",
+            "row_quantisation",
+            1e-3,
+            "bfloat16 fits float16: 4e-5 was measured; float32 weights, rounded, make 7e-4 over 27; planted faults from 0.007 on",
+        ),
+        Budget("vision", "row_runtime", 4e-3, "activations in float16: 7e-4 over 4 layers, 2e-3 over 27"),
+    ),
+    8: (
+        Budget(
+            "vision",
+            "row_quantisation",
+            0.02,
+            "0.005 over 4 layers, 0.014 over 27; planted faults from 0.05 on, while a lost bias (0.01) is the weights' to tell",
+        ),
+        Budget("vision", "row_runtime", 0.04, "activations in 8 bits: 0.010 over 4 layers, 0.026 over 27"),
+    ),
+}
+"""By the bits of a mmproj's weights. Measured is what the built-in model's 4 layers make; the 27 of GLM-Edge-V are reckoned from
+it, as errors of layers add up by their squares. Planted faults: tests/validate/test_planted_vision_gguf.py, and more by hand."""
 LARGE = 3_000_000_000
 """Parameters from which a model counts as large."""
 
@@ -127,6 +163,12 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
     return [*text, *pictures] if sees else text
 
 
+def rows(bits: int) -> list[Budget]:
+    """Return the budgets on what llama.cpp makes of a picture, the worst row; `bits` of the weights of the mmproj."""
+    stored = next((kind for kind in sorted(_ROWS_STORED, reverse=True) if bits >= kind), min(_ROWS_STORED))
+    return [*_ROWS, *_ROWS_STORED[stored]]
+
+
 def check(asked: Mapping[str, float]) -> None:
     """Raise UsageError for a metric that no comparison has."""
     for metric in asked:
@@ -139,6 +181,11 @@ def override(budgets: list[Budget], asked: Mapping[str, float]) -> list[Budget]:
     check(asked)
     kept = [b for b in budgets if not (b.comparison == "quantisation" and b.metric in asked)]
     return kept + [Budget("quantisation", metric, limit, "asked for by --budget") for metric, limit in asked.items()]
+
+
+def judge_figures(budgets: list[Budget], figures: Mapping[str, float]) -> list[BudgetLine]:
+    """Hold each budget against the figure of its name, "COMPARISON.METRIC"; one that is missing fails, and so does a NaN."""
+    return [_line(budget, figures.get(f"{budget.comparison}.{budget.metric}", float("nan"))) for budget in budgets]
 
 
 def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLine]:
@@ -154,15 +201,17 @@ def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLi
         if figure is not None:
             end = figure.low if budget.higher_is_better else figure.high
             value = figure.value if end is None else end
-        passed = value >= budget.limit if budget.higher_is_better else value <= budget.limit
-        lines.append(
-            BudgetLine(
-                metric=f"{budget.comparison}.{budget.metric}",
-                limit=budget.limit,
-                value=value,
-                higher_is_better=budget.higher_is_better,
-                passed=bool(passed),
-                reason=budget.reason,
-            )
-        )
+        lines.append(_line(budget, value))
     return lines
+
+
+def _line(budget: Budget, value: float) -> BudgetLine:
+    passed = value >= budget.limit if budget.higher_is_better else value <= budget.limit
+    return BudgetLine(
+        metric=f"{budget.comparison}.{budget.metric}",
+        limit=budget.limit,
+        value=value,
+        higher_is_better=budget.higher_is_better,
+        passed=bool(passed),
+        reason=budget.reason,
+    )

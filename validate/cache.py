@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +21,7 @@ import numpy.typing as npt
 from ..core.cache_folder import cache_folder
 from ..core.digest import sha256_file
 from ..core.progress import Progress
+from ..core.scratch import scratch
 
 Array = npt.NDArray[Any]
 
@@ -52,20 +51,26 @@ def get(name: str) -> list[Array] | None:
     return [np.load(place / f"{i}.npy") for i in range(count)]
 
 
-def put(name: str, states: Sequence[Array], description: str) -> None:
-    """Keep hidden states; all of them appear at once, or none."""
+def put(name: str, states: Sequence[Array], description: str, progress: Progress) -> None:
+    """Keep hidden states; all of them appear at once, or none. A cache that cannot be written to costs time, nothing else."""
+    try:
+        _put(name, states, description)
+    except OSError as error:
+        progress.note(f"The reference's results are not kept for the next run: {folder()}: {error.strerror}.")
+
+
+def _put(name: str, states: Sequence[Array], description: str) -> None:
     root = folder() / "reference"
     root.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
-    try:
+    with scratch(root, ".partial-") as place:
+        staging = place / name
+        staging.mkdir()
         for i, made in enumerate(states):
             np.save(staging / f"{i}.npy", made)
         meta = {"documents": len(states), "description": description, "tokens": sum(map(len, states))}
         (staging / "meta.json").write_text(json.dumps(meta))
         if not (root / name).exists():
             staging.rename(root / name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,11 @@ def file_digest(path: Path, progress: Progress) -> str:
         task = progress.task(f"Hashing {path.name}", stat.st_size)
         known[stamp] = sha256_file(path, task)
         task.finish()
-        book.parent.mkdir(parents=True, exist_ok=True)
-        fresh = book.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(known))
-        fresh.replace(book)
+        try:
+            book.parent.mkdir(parents=True, exist_ok=True)
+            with scratch(book.parent, ".partial-") as place:
+                (place / book.name).write_text(json.dumps(known))
+                (place / book.name).replace(book)
+        except OSError as error:
+            progress.note(f"The digest of {path.name} is not kept for the next run: {folder()}: {error.strerror}.")
     return known[stamp]

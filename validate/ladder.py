@@ -16,13 +16,15 @@ from ..core.errors import ArtefactError
 from ..core.progress import Progress, Silent
 from . import budget, verdict
 from .formats import Weights
+from .formats.gguf import GgufArtefact
 from .metrics import compare
 from .passes import Made, TorchPasses
-from .report.model import Comparison, DocumentScore, GenerationPair, Report, Rung
+from .report.model import BudgetLine, Comparison, Deviation, DocumentScore, GenerationPair, Report, Rung
 from .rungs import decode, generation, logits
 from .runtimes.base import Runtime
 from .scores import Scores
 from .sight import Sight
+from .sight_gguf import GgufSight
 from .subject import Pair, open_pair
 from .suite import EncodedDocument, Suite, encode, load, require
 from .tokenizer import open_tokenizer
@@ -71,7 +73,16 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
     budgets = budget.override(table, ask.budgets)
     climb = _Climb(ask, pair, suite, budgets, progress)
     climb.run()
-    found = verdict.Found(climb.rungs, climb.comparisons, climb.coloured, climb.generations, climb.notes, climb.seconds)
+    found = verdict.Found(
+        climb.rungs,
+        climb.comparisons,
+        climb.coloured,
+        climb.generations,
+        climb.notes,
+        climb.seconds,
+        climb.lines,
+        climb.deviations,
+    )
     return verdict.report(pair, suite, climb.documents, budgets, dtype=ask.reference_dtype, found=found)
 
 
@@ -90,6 +101,8 @@ class _Climb:
         self.coloured: list[DocumentScore] = []
         self.generations: list[GenerationPair] = []
         self.notes: list[str] = []
+        self.lines: list[BudgetLine] = []
+        self.deviations: list[Deviation] = []
         self.seconds: dict[str, float] = {}
 
     def run(self) -> None:
@@ -150,16 +163,30 @@ class _Climb:
         self._generation(answers, passes)
         if self.pair.sees:
             self._see(passes)
+        elif self.pair.parts:
+            self.notes.append("The checkpoint has a half that sees; the language half alone was measured.")
 
     def _see(self, passes: TorchPasses) -> None:
-        sight = Sight(self.pair, self.suite.pictures, passes, self.ask.device, self.progress)
+        reason = self.pair.artefact.unseen
+        if reason:
+            self.rungs += [Rung(name=name, status="skipped", summary=reason) for name in verdict.SEEING]
+            self.notes.append(reason)
+            return
+        pair, pictures, progress = self.pair, self.suite.pictures, self.progress
         with self._timed("pictures"):
+            sight = (
+                GgufSight(pair, pictures, passes, progress)
+                if isinstance(pair.artefact, GgufArtefact)
+                else Sight(pair, pictures, passes, self.ask.device, progress)
+            )
             seen = sight.look(noise=self._noise_of_bfloat16())
         self.rungs += seen.rungs
         self.generations += seen.captions
-        name = f"openvino {self.ask.device}, approximations off"
-        self._add("picture_conversion", "torch float32 on the artefact's weights", name, seen.conversion)
-        self._add("picture_quantisation", "torch float32 on the checkpoint", name, seen.quantisation)
+        self.lines, self.deviations = seen.lines, seen.deviations
+        self._add("picture_conversion", "torch float32 on the artefact's weights", seen.name, seen.conversion)
+        self._add("picture_quantisation", "torch float32 on the checkpoint", seen.name, seen.quantisation)
+        if seen.runtime:
+            self._add("picture_runtime", "approximations off", f"defaults of {self.ask.device}", seen.runtime)
 
     def _noise_of_bfloat16(self) -> float:
         """Two standard deviations of the difference of two logits, if each errs as bfloat16 does on average.

@@ -11,6 +11,7 @@ from . import cache, vision_reference
 from .formats import Weights
 from .reference import Head, LayeredReference, checkpoint_tensors
 from .subject import Pair
+from .vision_reference import Arithmetic
 
 OWN = "Running torch on the artefact's own weights"
 
@@ -38,7 +39,8 @@ class TorchPasses:
         states = cache.get(name)
         if states is None:
             states = model.hidden_states(documents, self._progress, f"Running the {label}")
-            cache.put(name, states, f"{self._pair.reference_name}, {dtype}, {len(documents)} documents")
+            about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
+            cache.put(name, states, about, self._progress)
         return Made(model.head(), states)
 
     def own(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any] | None = None) -> Made:
@@ -62,6 +64,16 @@ class TorchPasses:
         tensors, label = (self._own, OWN) if own else (self._source, "Running the reference's tower")
         return vision_reference.features(
             self._pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
+        )
+
+    def variants(
+        self, pictures: Sequence[Any], wanted: Sequence[Arithmetic], *, own: bool, dtype: str = "float32"
+    ) -> list[list[Any]]:
+        """Run tower and adapter in several arithmetics: for each a list as `features` gives it."""
+        tensors, label = (self._own, OWN) if own else (self._source, f"Running the reference's tower in {dtype}")
+        folder = self._pair.checkpoint.folder
+        return vision_reference.variants(
+            folder, tensors, pictures, wanted, dtype=dtype, progress=self._progress, label=label
         )
 
     def text(self, ids: Sequence[int]) -> str:

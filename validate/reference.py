@@ -101,7 +101,7 @@ class LayeredReference:
 
         self._tensors = tensors
         self._dtype = dtype
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             self._shell = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
         self._softcap = getattr(config, "final_logit_softcapping", None)

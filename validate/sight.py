@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..models import glm_edge_v
 from ..models.glm_edge_v.facts import PLACEHOLDER
 from ..quantize.scheme import bits_of
 from .passes import TorchPasses
-from .report.model import GenerationPair, Rung
+from .report.model import BudgetLine, Deviation, GenerationPair, Rung
 from .rungs import generation, pixels, vision
 from .runtimes.openvino import OpenVINORuntime
 from .runtimes.openvino_vision import OpenVINOTower, splice
@@ -36,12 +36,27 @@ NEW_TOKENS = 48
 
 @dataclass(frozen=True)
 class Seen:
-    """What came of it: rungs, scores of the two comparisons (conversion, quantisation), and the captions."""
+    """What came of it.
+
+    Attributes:
+        rungs: the four.
+        conversion: scores of that comparison.
+        quantisation: likewise.
+        captions: beside the reference's choices.
+        name: of the runtime.
+        runtime: scores of the device's defaults, where they were measured.
+        lines: budgets that are on other figures than logits.
+        deviations: of the runtime from the model.
+    """
 
     rungs: list[Rung]
     conversion: list[Scores]
     quantisation: list[Scores]
     captions: list[GenerationPair]
+    name: str
+    runtime: list[Scores] = field(default_factory=list)
+    lines: list[BudgetLine] = field(default_factory=list)
+    deviations: list[Deviation] = field(default_factory=list)
 
 
 class Sight:
@@ -84,7 +99,7 @@ class Sight:
         captions = generation.pairs(answers, sides[1].head, sides[1].states, self.passes.text, noise)
         judged = generation.judge(captions, answers, [], 0.0)
         rungs.append(judged.model_copy(update={"name": "captions"}))
-        return Seen(rungs, conversion, quantisation, captions)
+        return Seen(rungs, conversion, quantisation, captions, f"openvino {self.device}, approximations off")
 
     def _prompts(self) -> list[tuple[list[int], list[int]]]:
         """Token ids of each picture's question: by the artefact's files (empty if they make none), and by the checkpoint's."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..core import hf_tokenizer
+
 
 def open_tokenizer(folder: Path, *, parts: bool = False) -> Any:
     """Open it with transformers; `parts`: its chat template wants content as a list of parts, as GLM-Edge-V's does."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = hf_tokenizer.open_tokenizer(folder)
     return _InParts(tokenizer) if parts else tokenizer
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import budget
-from .report.model import BudgetLine, Comparison, DocumentScore, GenerationPair, Report, Rung, RungName, Subject
+from .report.model import (
+    BudgetLine,
+    Comparison,
+    Deviation,
+    DocumentScore,
+    GenerationPair,
+    Report,
+    Rung,
+    RungName,
+    Subject,
+)
 from .subject import Pair
 from .suite import EncodedDocument, Suite
 
 _TEXT: tuple[RungName, ...] = ("structure", "template", "tokens", "logits", "decode", "generation")
-_SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
-SLOW: tuple[RungName, ...] = ("decode", "generation", *_SEEING)
+SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
+SLOW: tuple[RungName, ...] = ("decode", "generation", *SEEING)
 """What a quick validation leaves out."""
 
 
 def order(*, sees: bool) -> tuple[RungName, ...]:
     """Return the rungs that an artefact has, in their order."""
-    return (*_TEXT, *_SEEING) if sees else _TEXT
+    return (*_TEXT, *SEEING) if sees else _TEXT
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Found:
     generations: list[GenerationPair]
     notes: list[str]
     seconds: dict[str, float]
+    lines: list[BudgetLine] = field(default_factory=list)
+    deviations: list[Deviation] = field(default_factory=list)
 
 
 def report(
@@ -45,7 +57,7 @@ def report(
     """Judge, and put the report together."""
     expected = order(sees=pair.sees)
     rungs = sorted(found.rungs, key=lambda rung: expected.index(rung.name))
-    lines = budget.judge(budgets, found.comparisons)
+    lines = [*budget.judge(budgets, found.comparisons), *found.lines]
     first = _first_failed(rungs, lines, expected)
     tokens = sum(len(document.ids) for document in documents)
     return Report(
@@ -67,6 +79,7 @@ def report(
         comparisons=found.comparisons,
         documents=found.coloured,
         generations=found.generations,
+        deviations=found.deviations,
         notes=found.notes,
         seconds={name: round(value, 2) for name, value in found.seconds.items()},
         versions=_versions(pair.artefact.packages),

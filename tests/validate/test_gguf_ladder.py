@@ -74,15 +74,6 @@ def test_values_that_upstream_loses_are_kept(tiny_model: Callable[..., Path], tm
     assert figure(report, "quantisation", "mean_kl") < 1e-6
 
 
-@pytest.mark.slow
-def test_the_language_half_of_a_model_that_sees(tiny_vision_model: Callable[..., Path], tmp_path: Path) -> None:
-    source = tiny_vision_model()
-    report = climb(write(source, tmp_path / "a.gguf", "f32"), source, quick=False)
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
-    assert not report.sees
-    assert report.generations[-1].runtime == "llama.cpp"
-
-
 def edit_json(path: Path, change: Callable[[Any], None]) -> None:
     content = json.loads(path.read_text("utf-8"))
     change(content)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from typing import Any
 
+from ...core.chat_template import ChatTemplate, TemplateFault
 from ...models.glm_edge_v.facts import CHAT_TEMPLATE
 from ..rungs.tokenizer_pair import excerpt, first_difference
 from .glm_edge import is_glm_edge
@@ -40,43 +39,11 @@ def render(template: str, messages: Conversation, roles: dict[str, str], *, prom
     Raises:
         ValueError: it cannot be rendered; the message says why.
     """
-    from jinja2 import TemplateError
-
     values = {**roles, "messages": messages, "tools": None, "documents": None, "add_generation_prompt": prompted}
     try:
-        return str(_environment().from_string(template).render(**values))
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as why:
+        return ChatTemplate(template).render(**values)
+    except TemplateFault as why:
         raise ValueError(f"it cannot be rendered: {why}") from why
-
-
-def _environment() -> Any:
-    """Source: `transformers.utils.chat_template_utils._cached_compile_jinja_template`."""
-    from jinja2 import TemplateError, nodes
-    from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}` marks what a trainer learns; it writes nothing."""
-
-        tags = {"generation"}  # noqa: RUF012 - Jinja's own form
-
-        def parse(self, parser: Any) -> list[nodes.Node]:
-            next(parser.stream)
-            body: list[nodes.Node] = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return body
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
-
-    extensions = [Generation, "jinja2.ext.loopcontrols"]
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
 
 
 def conversation(*, in_parts: bool) -> Conversation:

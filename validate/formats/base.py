@@ -64,6 +64,13 @@ class Artefact(Protocol):
         """True if it takes pictures."""
 
     @property
+    def unseen(self) -> str | None:
+        """Why its half that sees, if its checkpoint has one, is not measured; None if it is, or it cannot be left out."""
+
+    def without_sight(self) -> Artefact:
+        """Return the artefact as one that takes no pictures. Raises UsageError if the format cannot do without."""
+
+    @property
     def facts(self) -> dict[str, str]:
         """What a report says of it."""
 

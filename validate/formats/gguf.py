@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile, open_gguf
@@ -23,11 +25,16 @@ from ..rungs import structure_gguf, template_gguf, tokens_gguf
 from ..runtimes import llama_cpp
 from ..runtimes.llama_cpp import LlamaCppRuntime
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
+from ..runtimes.llama_cpp_vision import Eyes, View
+from ..weights import gguf_pixels
 from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed
+from ..weights.gguf_projector import BothHalves, ProjectorWeights
 from .base import Messages
+from .gguf_projector import ProjectorFile, find
 from .manifest import digest_of, facts_of
 
+Array = npt.NDArray[Any]
 _NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
 
 
@@ -36,10 +43,9 @@ class GgufArtefact:
 
     pipeline = llama_cpp.NAME
     packages: tuple[str, ...] = (llama_cpp.PACKAGE,)
-    sees = False
 
-    def __init__(self, path: Path, manifest: Manifest | None) -> None:
-        """Take a file, of a split one any part.
+    def __init__(self, path: Path, manifest: Manifest | None, *, blind: bool = False) -> None:
+        """Take a file, of a split one any part; `blind`: leave the half that sees out.
 
         Raises:
             ArtefactError: there is none.
@@ -50,6 +56,7 @@ class GgufArtefact:
         llama_cpp.require()
         self.path = path
         self.manifest = manifest
+        self.projector, self._unseen = (None, "") if blind else find(path, manifest)
 
     @cached_property
     def _opened(self) -> GgufFile | ArtefactError:
@@ -64,15 +71,29 @@ class GgufArtefact:
             raise self._opened
         return self._opened
 
+    @property
+    def sees(self) -> bool:
+        """True if a mmproj belongs to it."""
+        return self.projector is not None
+
+    @property
+    def unseen(self) -> str | None:
+        """Why its half that sees is not measured."""
+        return self._unseen or None
+
+    def without_sight(self) -> GgufArtefact:
+        """Return its language half alone."""
+        return GgufArtefact(self.path, self.manifest, blind=True)
+
     @cached_property
     def mode(self) -> str:
         """The type of the fewest bits in which a fifth of the parameters is stored."""
-        if isinstance(self._opened, ArtefactError):
-            return "unreadable"
-        sizes: Counter[str] = Counter()
-        for info in self._opened.tensors.values():
-            sizes[info.type] += info.size
-        return min((kind for kind, size in sizes.items() if size >= sizes.total() / 5), key=bits, default="f32")
+        return "unreadable" if isinstance(self._opened, ArtefactError) else _mode(self._opened)
+
+    @property
+    def tower_bits(self) -> int:
+        """Whole bits of a weight of the half that sees. Raises ArtefactError."""
+        return bits(_mode(self._eye.file()))
 
     @property
     def bits(self) -> int:
@@ -90,7 +111,8 @@ class GgufArtefact:
         """By the manifest, else that of the file's bytes."""
         if self.manifest:
             return digest_of(self.manifest)
-        paths = [self.path] if isinstance(self._opened, ArtefactError) else self._opened.files
+        paths = [self.path] if isinstance(self._opened, ArtefactError) else list(self._opened.files)
+        paths += [self.projector.path] if self.projector else []
         digests = [sha256_file(path) for path in paths]
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
@@ -105,6 +127,10 @@ class GgufArtefact:
             stored = sum(info.bytes for info in file.tensors.values())
             facts |= {"file type": kind.upper()} if kind else {}
             facts |= {"architecture": file.arch, "bits per weight": f"{8 * stored / max(1, weights):.2f}"}
+        if self.projector:
+            facts["tower"] = (
+                f"{self.projector.path.name}, {_mode(self.projector.file()) if self.projector.kind else '?'}"
+            )
         return facts | facts_of(self.manifest)
 
     def require_device(self, device: str) -> None:
@@ -114,15 +140,17 @@ class GgufArtefact:
                 f"A GGUF cannot be validated on {device}.", "Leave --device out: llama.cpp runs on the CPU."
             )
 
-    def weights(self, checkpoint: Checkpoint) -> GgufWeights:
+    def weights(self, checkpoint: Checkpoint) -> GgufWeights | BothHalves:
         """Match its tensors with the checkpoint's."""
-        return GgufWeights(self.file(), checkpoint)
+        language = GgufWeights(self.file(), checkpoint)
+        if self.projector is None:
+            return language
+        return BothHalves(language, ProjectorWeights(self.projector.file(), checkpoint))
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
         """Rung 0."""
         if weights is None:
-            reason = self._opened
-            weights = reason.message if isinstance(reason, ArtefactError) else "The weights cannot be read."
+            weights = self._why_unreadable(checkpoint)
         return structure_gguf.check(self.path, self.manifest, checkpoint, weights, progress)
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
@@ -151,6 +179,51 @@ class GgufArtefact:
         with contextlib.closing(LlamaCppRuntime(path, accurate=False)) as runtime:
             return [(ids, runtime.generate(ids, count, stops)) for ids in encoded]
 
+    @contextlib.contextmanager
+    def eyes(self, hidden: int, progress: Progress, *, accurate: bool) -> Iterator[Eyes]:
+        """Give both halves as `runtime` gives the one: without approximations in float32.
+
+        Args:
+            hidden: width of a row.
+            progress: hears of the weights de-quantised.
+            accurate: approximations off.
+
+        Raises:
+            ArtefactError: a file cannot be opened.
+        """
+        with contextlib.ExitStack() as stack:
+            paths = []
+            for first, file in ((self._runnable, self.file()), (self._eye.path, self._eye.file())):
+                whole = accurate and needed(file)
+                place = cache.folder() / "float32"
+                paths.append(stack.enter_context(float32(file, place, progress)) if whole else first)
+            yield Eyes(paths[0], paths[1], hidden, accurate, self._eye.path.name)
+
+    def pixels(self, views: Sequence[View], hidden: int, progress: Progress) -> list[Array] | None:
+        """Return the normalised pixels that llama.cpp makes of pictures, float32 [3, S, S]; None if they cannot be read out."""
+        file = self._eye.file()
+        size = file.keys.get("clip.vision.image_size")
+        shape = gguf_pixels.geometry(size, hidden) if isinstance(size, int) else None
+        if shape is None:
+            return None
+        with gguf_pixels.written(file, shape, cache.folder() / "float32") as passing:
+            eyes = Eyes(self._runnable, passing, hidden, True, self._eye.path.name)
+            seen = eyes.look(views, progress, "Reading llama.cpp's pixels")
+        return [shape.pixels(glance.rows) for glance in seen]
+
+    @property
+    def _eye(self) -> ProjectorFile:
+        if self.projector is None:
+            raise ArtefactError(self._unseen or "The half that sees was left out.")
+        return self.projector
+
+    def _why_unreadable(self, checkpoint: Checkpoint) -> str:
+        try:
+            self.weights(checkpoint)
+        except ArtefactError as error:
+            return error.message
+        return "The weights cannot be read."
+
     def _tokenizer(self) -> LlamaCppTokenizer:
         keys = self.file().keys
         strips = keys.get("tokenizer.ggml.model") == "llama" and bool(keys.get("tokenizer.ggml.add_space_prefix", True))
@@ -162,3 +235,11 @@ class GgufArtefact:
         first = self.file().files[0]
         llama_cpp.require_runs(first)
         return first
+
+
+def _mode(file: GgufFile) -> str:
+    """The type of the fewest bits in which a fifth of the parameters is stored."""
+    sizes: Counter[str] = Counter()
+    for info in file.tensors.values():
+        sizes[info.type] += info.size
+    return min((kind for kind, size in sizes.items() if size >= sizes.total() / 5), key=bits, default="f32")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint
+from ...core.errors import UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...quantize.scheme import bits_of
@@ -63,6 +64,15 @@ class OpenVINOArtefact:
     def sees(self) -> bool:
         """True if there is an IR for pictures."""
         return irs.sees(self.path)
+
+    unseen = None
+
+    def without_sight(self) -> OpenVINOArtefact:
+        """Refuse: the three IRs of a model that sees belong together."""
+        raise UsageError(
+            "Of models that see, GLM-Edge-V alone can be measured; this one's checkpoint is another.",
+            "Its graphs can be compared with torch through optimum-intel's OVModelForVisualCausalLM.",
+        )
 
     @property
     def facts(self) -> dict[str, str]:

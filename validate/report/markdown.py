@@ -12,6 +12,7 @@ from .words import (
     RUNG_TITLES,
     bound,
     comparison,
+    deviation,
     interval,
     metric,
     percent,
@@ -31,8 +32,9 @@ _MAX_FAILURES, _MAX_LENGTH, _MAX_NOTES = 3, 300, 10
 
 
 def render(report: Report) -> str:
-    """Return the summary: verdict, budget, ladder, errors, generations, notes."""
-    parts = [_head(report), _budget(report), _ladder(report), _errors(report), _generations(report.generations)]
+    """Return the summary: verdict, budget, ladder, errors, deviations, generations, notes."""
+    parts = [_head(report), _budget(report), _ladder(report), _errors(report), _deviations(report)]
+    parts.append(_generations(report.generations))
     notes = [f"- {escape(note)}" for note in report.notes[:_MAX_NOTES]]
     if len(report.notes) > _MAX_NOTES:
         notes.append(f"- … and {len(report.notes) - _MAX_NOTES} more in parity.json.")
@@ -102,6 +104,17 @@ def _errors(report: Report) -> str:
         return ""
     header = ("error", *(metric(key).title for key in _FIGURES))
     return "### Three errors apart\n\n" + _table(header, rows, right=range(1, len(header)))
+
+
+def _deviations(report: Report) -> str:
+    if not report.deviations:
+        return ""
+    rows = [(escape(one.name), escape(one.summary), *map(escape, deviation(one))) for one in report.deviations]
+    return (
+        "### What the runtime does otherwise than the model\n\nWhatever file it runs, so this is no part of the verdict. "
+        "The error of a row of a picture is over its size, both as RMS.\n\n"
+        + _table(("deviation", "", "error of rows", "pictures that differ"), rows)
+    )
 
 
 def _generations(pairs: Sequence[GenerationPair]) -> str:

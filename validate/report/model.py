@@ -14,7 +14,14 @@ RungName = Literal[
     "structure", "template", "tokens", "logits", "decode", "generation", "pixels", "vision", "merged", "captions"
 ]
 ComparisonName = Literal[
-    "noise_floor", "conversion", "quantisation", "runtime", "long_context", "picture_conversion", "picture_quantisation"
+    "noise_floor",
+    "conversion",
+    "quantisation",
+    "runtime",
+    "long_context",
+    "picture_conversion",
+    "picture_quantisation",
+    "picture_runtime",
 ]
 
 
@@ -124,6 +131,19 @@ class Rung(_Model):
     seconds: float = 0.0
 
 
+class Deviation(_Model):
+    """Where the runtime is not the model, whatever file it runs: named and measured, and no part of the verdict.
+
+    `figures` hold `rows` (the mean error of a picture's rows, each over its size and as RMS, where it is largest) and
+    `worst_row`; of what happens before the tower, how many `pictures` differ `of_pictures`; of resizing also changed_pixels and
+    same_captions (shares of 1).
+    """
+
+    name: str
+    summary: str
+    figures: dict[str, float] = {}
+
+
 class BudgetLine(_Model):
     """One budget: `value` is the bad end of the figure's confidence interval, `limit` what it must not pass."""
 
@@ -157,6 +177,7 @@ class Report(_Model):
     comparisons: list[Comparison]
     documents: list[DocumentScore]
     generations: list[GenerationPair]
+    deviations: list[Deviation] = []
     notes: list[str] = []
     seconds: dict[str, float] = {}
     versions: dict[str, str] = {}

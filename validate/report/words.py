@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
-from .model import BudgetLine, Comparison, ComparisonName, Estimate, Report, Rung, RungName
+from .model import BudgetLine, Comparison, ComparisonName, Deviation, Estimate, Report, Rung, RungName
 
 Unit = Literal["nats", "share", "points", "number", "count"]
 
@@ -43,6 +43,10 @@ METRICS = {
     "mean_abs_logit": Metric("mean logit difference", "number"),
     "cosine": Metric("cosine", "number"),
     "not_finite": Metric("NaN or infinite logits", "count"),
+    "row_conversion": Metric("conversion error of rows", "number"),
+    "row_quantisation": Metric("quantisation error of rows", "number"),
+    "row_runtime": Metric("runtime error of rows", "number"),
+    "row_marks": Metric("error of begin and end", "number"),
 }
 RUNGS: tuple[RungName, ...] = get_args(RungName)
 RUNG_TITLES: dict[RungName, str] = {
@@ -66,6 +70,7 @@ COMPARISON_TITLES: dict[ComparisonName, str] = {
     "long_context": "Long context",
     "picture_conversion": "Conversion error, pictures",
     "picture_quantisation": "Quantisation error, pictures",
+    "picture_runtime": "Runtime error, pictures",
 }
 COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
     "conversion": "Does the artefact compute what its own stored weights say?",
@@ -75,6 +80,7 @@ COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
     "long_context": "Does it hold far beyond the lengths of the suite?",
     "picture_conversion": "Does it compute what its weights say where it speaks of a picture?",
     "picture_quantisation": "What do fewer bits cost where it speaks of a picture?",
+    "picture_runtime": "What do the default approximations add where it speaks of a picture?",
 }
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
@@ -171,6 +177,21 @@ def rungs(report: Report) -> Iterator[tuple[RungName, Rung | None]]:
 def comparison(report: Report, name: ComparisonName) -> Comparison | None:
     """Find a comparison by name; None if the run did not get as far."""
     return next((one for one in report.comparisons if one.name == name), None)
+
+
+def deviation(found: Deviation) -> tuple[str, str]:
+    """Write what a deviation costs: the rows' errors, and how many pictures it touches and what becomes of their captions."""
+    figures = found.figures
+    known = [("rows", "mean"), ("worst_row", "worst")]
+    rows = ", ".join(f"{title} {significant(figures[name], 2)}" for name, title in known if name in figures)
+    parts = []
+    if "pictures" in figures:
+        parts.append(f"{figures['pictures']:.0f} of {figures.get('of_pictures', math.nan):.0f}")
+    if "changed_pixels" in figures:
+        parts.append(f"{percent(figures['changed_pixels'])} of their pixels")
+    if "same_captions" in figures:
+        parts.append(f"{percent(figures['same_captions'])} of the captions are the same")
+    return rows or "–", "; ".join(parts) or "–"
 
 
 def reason(report: Report) -> str:

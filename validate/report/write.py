@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ...core.errors import ArtefactError, OutputError
+from ...core.scratch import scratch
 from . import html, markdown
 from .junit import render as junit_xml
 from .model import Report
@@ -87,20 +87,13 @@ def _json(value: Any, depth: int) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Write beside `path`, then rename: a reader sees the old file or the new one."""
-    partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        partial = Path(name)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
-        partial = None
+        with scratch(path.parent, f".{path.name}.partial-") as folder:
+            with (folder / path.name).open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            (folder / path.name).replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another place for it.") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..weights.fit import Fit
-from ..weights.gguf import GgufWeights, bits
+from ..weights.gguf import GgufWeights, Half, bits
 from ..weights.gguf_allowed import RMS
+from ..weights.gguf_projector import BothHalves, ProjectorWeights
 from . import weights as common
 from .weights import Findings
 
 _SAME = 1e-6
 """Relative difference of two numbers that are the same in float32."""
+_UNREAD = ("projection_dim", "has_text_encoder", "has_glm_projector", "has_llava_projector")
+"""Keys of a mmproj that llama.cpp's graph of this projector does not read; upstream's old converter wrote them."""
 _HARMLESS = ("rope.scaling.type", "rope.scaling.finetuned", "attention.causal")
 
 
@@ -31,7 +35,7 @@ def check(
     path: Path,
     manifest: Manifest | None,
     checkpoint: Checkpoint,
-    weights: GgufWeights | str,
+    weights: GgufWeights | BothHalves | str,
     progress: Progress,
 ) -> Rung:
     """Check a GGUF against its checkpoint.
@@ -40,7 +44,7 @@ def check(
         path: the file; of a split one any part.
         manifest: its manifest, if there is one.
         checkpoint: the reference.
-        weights: the opened file, or the sentence that says why it cannot be opened.
+        weights: the opened file or files, or the sentence that says why it cannot be opened.
         progress: hears of the bytes compared.
     """
     started = time.perf_counter()
@@ -52,9 +56,14 @@ def check(
     if isinstance(weights, str):
         found.failures.append(weights)
     else:
-        _keys(weights.file, weights.model, found)
-        _constants(weights, found)
-        _tensors(checkpoint, weights, found, progress)
+        language = weights.language if isinstance(weights, BothHalves) else weights
+        _keys(language.file, language.model, found)
+        _constants(language, found)
+        halves: list[Half] = [language]
+        if isinstance(weights, BothHalves):
+            _projector_keys(weights.projector, found)
+            halves.append(weights.projector)
+        _tensors(checkpoint, halves, found, progress)
     return found.rung(time.perf_counter() - started)
 
 
@@ -78,6 +87,19 @@ def _keys(file: GgufFile, model: Model, found: Findings) -> None:
     if foreign:
         found.warnings.append(f"{len(foreign)} keys are nothing that the config asks for: {common.some(foreign)}")
     found.figures["keys"] = len(expected)
+
+
+def _projector_keys(weights: ProjectorWeights, found: Findings) -> None:
+    """Compare the keys of a mmproj with what config and preprocessor_config say; llama.cpp has defaults for none of them."""
+    keys = weights.file.keys
+    for key, wanted in weights.keys.items():
+        if not _equal(keys.get(key), wanted):
+            found.failures.append(f"{key} is {_shown(keys.get(key))}, by the checkpoint {_shown(wanted)}.")
+    others = {key for key in keys if key.startswith("clip.")} - set(weights.keys)
+    foreign = sorted(key for key in others if not key.endswith(_UNREAD))
+    if foreign:
+        found.warnings.append(f"{len(foreign)} keys are nothing that the checkpoint asks for: {common.some(foreign)}")
+    found.figures["keys"] = found.figures.get("keys", 0) + len(weights.keys)
 
 
 def _implied(key: str, file: GgufFile, expected: dict[str, Any]) -> Any:
@@ -125,19 +147,25 @@ def _constants(weights: GgufWeights, found: Findings) -> None:
             found.failures.append(f"{name} is not what follows from the config.")
 
 
-def _tensors(checkpoint: Checkpoint, weights: GgufWeights, found: Findings, progress: Progress) -> None:
-    found.failures += weights.misshapen
-    foreign = [f"{name} {list(weights.file.info(name).shape)}" for name in weights.unmatched_artefact]
-    common.unmatched(checkpoint, weights.unmatched_checkpoint, foreign, found)
-    total = sum(checkpoint.info(name).end - checkpoint.info(name).start for name in weights.matched)
+def _tensors(checkpoint: Checkpoint, halves: Sequence[Half], found: Findings, progress: Progress) -> None:
+    foreign: list[str] = []
+    matched: set[str] = set()
+    for half in halves:
+        found.failures += half.misshapen
+        foreign += [f"{name} {list(half.file.info(name).shape)}" for name in half.unmatched_artefact]
+        matched |= set(half.matched)
+    absent = {name for half in halves for name in half.unmatched_checkpoint} - matched
+    common.unmatched(checkpoint, sorted(absent), foreign, found)
+    total = sum(checkpoint.info(name).end - checkpoint.info(name).start for name in matched)
     task = progress.task("Comparing weights", total)
     fits = []
-    for name in sorted(weights.matched):
-        for match in weights.matched[name]:
-            try:
-                fits.append(weights.fit(name, match, task))
-            except ArtefactError as error:
-                found.failures.append(error.message)
+    for half in halves:
+        for name in sorted(half.matched):
+            for match in half.matched[name]:
+                try:
+                    fits.append(half.fit(name, match, task))
+                except ArtefactError as error:
+                    found.failures.append(error.message)
     task.finish()
     by_rms = sorted({fit.stored for fit in fits if math.isinf(fit.expected_rms)})
     if by_rms:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile
+from ...core.chat_template import TemplateFault, limited, require_bounded
+from ...core.errors import ArtefactError
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..tokenizer import in_parts
@@ -42,15 +44,25 @@ def renderer(file: GgufFile) -> Render | None:
         if isinstance(number, int) and number < len(tokens):
             markers[f"{role}_token"] = tokens[number]
 
+    _require_bounded(template)
+
     def render(messages: Conversation, prompted: bool) -> str:
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        (text,), _ = render_jinja_template(
-            [messages], chat_template=template, add_generation_prompt=prompted, **markers
-        )
+        with limited():
+            (text,), _ = render_jinja_template(
+                [messages], chat_template=template, add_generation_prompt=prompted, **markers
+            )
         return str(text)
 
     return render
+
+
+def _require_bounded(template: str) -> None:
+    try:
+        require_bounded(template)
+    except TemplateFault as fault:
+        raise ArtefactError(f"The GGUF's chat template cannot be used: {fault}.", "Do not use the file.") from fault
 
 
 def prompt(render: Render, messages: Conversation) -> str:

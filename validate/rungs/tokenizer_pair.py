@@ -6,7 +6,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ArtefactError, CheckpointError
+from ...core.chat_template import TemplateFault, require_bounded
+from ...core.errors import ArtefactError
+from ...core.hf_tokenizer import open_tokenizer
 
 
 def of_transformers(folder: Path) -> Any:
@@ -21,12 +23,7 @@ def of_transformers(folder: Path) -> Any:
 
 @functools.lru_cache(maxsize=2)
 def _opened(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # each kind of tokenizer has errors of its own; all mean that it is unusable
-        raise CheckpointError(f"transformers cannot open the tokenizer of {folder}: {_reason(error)}.") from error
+    return open_tokenizer(folder)
 
 
 def of_genai(folder: Path) -> Any:
@@ -41,9 +38,13 @@ def of_genai(folder: Path) -> Any:
         if not (folder / name).is_file():
             raise ArtefactError(f"{folder / name} is missing.", "Convert the checkpoint again.")
     try:
-        return openvino_genai.Tokenizer(str(folder))
+        tokenizer = openvino_genai.Tokenizer(str(folder))
+        require_bounded(str(tokenizer.chat_template or ""))  # its own Jinja cannot be stopped
     except RuntimeError as error:
         raise ArtefactError(f"openvino_genai cannot open the tokenizer of {folder}: {_reason(error)}.") from error
+    except TemplateFault as fault:
+        raise ArtefactError(f"The chat template in the tokenizer's IR of {folder} cannot be used: {fault}.") from fault
+    return tokenizer
 
 
 def excerpt(text: str, at: int, width: int = 30) -> str:

@@ -101,7 +101,7 @@ def require_runs(path: Path) -> None:
         ArtefactError: llama.cpp refuses the file, or falls over it.
     """
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-    command = [sys.executable, "-m", __name__, str(path)]
+    command = [sys.executable, "-P", "-m", __name__, str(path)]  # -P: nothing is imported from the folder one stands in
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
@@ -180,7 +180,7 @@ class LlamaCppRuntime:
         parameters = library().LlamaContextParams()
         self._room = parameters.n_ctx = max(BATCH, -(-room // 256) * 256)
         parameters.n_batch = parameters.n_ubatch = BATCH
-        parameters.n_threads = parameters.n_threads_batch = _threads()
+        parameters.n_threads = parameters.n_threads_batch = threads()
         if self._accurate:
             parameters.type_k = parameters.type_v = _F32
             parameters.flash_attn_type = 0
@@ -200,7 +200,7 @@ class LlamaCppRuntime:
             batch.close()
 
 
-def _threads() -> int:
+def threads() -> int:
     """One a core, or as many as OMP_NUM_THREADS says, which llama.cpp does not read."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))

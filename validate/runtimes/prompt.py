@@ -11,6 +11,7 @@ from typing import Any
 
 from ...convert.checkpoint import read_json
 from ...convert.openvino.vision_files import read_template
+from ...core.chat_template import ChatTemplate, TemplateFault
 from ...core.errors import ArtefactError, UsageError
 
 Message = dict[str, Any]
@@ -42,7 +43,12 @@ class Prompter:
                 f"{folder} has no chat template: its checkpoint is a base model, or lost the template.",
                 "Convert the chat or instruct version of the model.",
             )
-        self._template = _compile(template)
+        try:
+            self._template = ChatTemplate(template)
+        except TemplateFault as error:
+            raise ArtefactError(
+                f"The chat template cannot be read: {error}.", "Convert the checkpoint again."
+            ) from error
         self._special = _special_tokens(folder)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -57,11 +63,9 @@ class Prompter:
         Raises:
             UsageError: the template refuses the conversation.
         """
-        from jinja2 import TemplateError
-
         try:
-            return str(self._template.render(messages=messages, add_generation_prompt=True, **self._special))
-        except (TemplateError, TypeError, ValueError, LookupError) as error:
+            return self._template.render(messages=messages, add_generation_prompt=True, **self._special)
+        except TemplateFault as error:
             raise UsageError(f"The model's chat template refuses this conversation: {error}.") from error
 
     def encode(self, prompt: str) -> list[int]:
@@ -101,29 +105,6 @@ class Pieces:
 
     def _decode(self) -> str:
         return str(self._tokenizer.decode(self._held, skip_special_tokens=True))
-
-
-def _compile(template: str) -> Any:
-    """Compile in a sandbox, with transformers' settings (`transformers/utils/chat_template_utils.py`)."""
-    import json
-    from datetime import datetime
-
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(text: str) -> None:
-        raise TemplateError(text)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    try:
-        return environment.from_string(template)
-    except TemplateError as error:
-        raise ArtefactError(f"The chat template cannot be read: {error}.", "Convert the checkpoint again.") from error
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...core.errors import UsageError
+from ...core.errors import CheckpointError, UsageError
 from .model import Document, Message, Suite
 
 WINDOW = 512
@@ -78,7 +78,7 @@ def _chat_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
     turns = [message.model_dump() for message in messages]
     try:
         return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
-    except TemplateError:
+    except (TemplateError, CheckpointError):
         system = [turn["content"] for turn in turns if turn["role"] == "system"]
         rest = [turn for turn in turns if turn["role"] != "system"]
         if not system or not rest:

@@ -204,7 +204,7 @@ def _lines(path: Path, stem: str) -> Iterator[Document]:
         try:
             content = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path}: {where} is not JSON: {error}.") from error
+            raise UsageError(f"{path}: {where} is not JSON: {error}.", "Each line is a chat, as JSON.") from error
         if not isinstance(content, dict) or not ({"text", "messages"} & set(content)):
             raise UsageError(f"{path}: {where} has neither messages nor text.", "See the suite's documentation.")
         fields = {key: content[key] for key in ("name", "kind", "language", "text", "messages") if key in content}

@@ -67,38 +67,25 @@ class GgufMatch:
         return 1 if len(self.info.shape) == 1 else self.info.cols
 
 
-class GgufWeights:
-    """The weights of a GGUF by the checkpoint's names.
+class Half:
+    """What a GGUF holds, whichever half of a model that is.
 
     Attributes:
         file: the GGUF.
-        model: what the checkpoint is in llama.cpp's terms.
         matched: tensor's name → the tensors of the file that hold it, mostly one.
         misshapen: sentences on tensors whose shape is not that of the checkpoint's.
-        constants: tensors that the config implies, by their names in the file, as they should be.
         unmatched_artefact: tensors of the file that hold none of the checkpoint's.
         unmatched_checkpoint: tensors that the file lacks.
     """
 
     def __init__(self, file: GgufFile, checkpoint: Checkpoint) -> None:
-        """Match.
-
-        Raises:
-            CheckpointError: llama.cpp has no such architecture, or cannot run what the config says.
-        """
         self.file = file
-        self.model: Model = describe(checkpoint.config)
         self._checkpoint = checkpoint
         self.matched: dict[str, tuple[GgufMatch, ...]] = {}
         self.misshapen: list[str] = []
+        self.unmatched_artefact: list[str] = []
+        self.unmatched_checkpoint: list[str] = []
         self._weighted = any(key.startswith("quantize.imatrix.") for key in file.keys)
-        self.constants = {tensor.name: tensor for tensor in self.model.tensors if tensor.source is None}
-        self._match()
-        foreign = set(file.tensors) - {m.info.name for matches in self.matched.values() for m in matches}
-        self.unmatched_artefact = [name for name in file.tensors if name in foreign - set(self.constants)]
-        unread = (*stream.UNUSED, *self.model.left_out, *(["lm_head.weight"] if self.model.decoder.tied else []))
-        left = checkpoint.names - set(self.matched)
-        self.unmatched_checkpoint = sorted(n for n in left if not any(fnmatch.fnmatch(n, p) for p in unread))
 
     def tensor(self, name: str) -> Array:
         """Return a tensor as the file holds it: float32, in the checkpoint's shape and row order. Raises KeyError."""
@@ -124,6 +111,31 @@ class GgufWeights:
             task.advance((stored.end - stored.start) * (stop - start) // max(info.rows, 1))
         self.file.release(info.name)
         return sums.fit(name, info.type, info.rows)
+
+
+class GgufWeights(Half):
+    """The weights of a language model by the checkpoint's names.
+
+    Attributes:
+        model: what the checkpoint is in llama.cpp's terms.
+        constants: tensors that the config implies, by their names in the file, as they should be.
+    """
+
+    def __init__(self, file: GgufFile, checkpoint: Checkpoint) -> None:
+        """Match.
+
+        Raises:
+            CheckpointError: llama.cpp has no such architecture, or cannot run what the config says.
+        """
+        super().__init__(file, checkpoint)
+        self.model: Model = describe(checkpoint.config)
+        self.constants = {tensor.name: tensor for tensor in self.model.tensors if tensor.source is None}
+        self._match()
+        foreign = set(file.tensors) - {m.info.name for matches in self.matched.values() for m in matches}
+        self.unmatched_artefact = [name for name in file.tensors if name in foreign - set(self.constants)]
+        unread = (*stream.UNUSED, *self.model.left_out, *(["lm_head.weight"] if self.model.decoder.tied else []))
+        left = checkpoint.names - set(self.matched)
+        self.unmatched_checkpoint = sorted(n for n in left if not any(fnmatch.fnmatch(n, p) for p in unread))
 
     def _match(self) -> None:
         for tensor in self.model.tensors:

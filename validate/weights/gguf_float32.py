@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ...convert.gguf.header import Entry, Kind, Value, aligned, pack, u32
 from ...convert.gguf.read import GgufFile
 from ...core.errors import OutputError
 from ...core.progress import Progress
+from ...core.scratch import scratch
 from ...quantize.ggml.types import TYPES
 
 BLOCK = 1 << 20
@@ -59,8 +59,8 @@ def float32(file: GgufFile, folder: Path, progress: Progress) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     _require_space(folder, position)
     task = progress.task("De-quantising to float32", sum(info.size for info in file.tensors.values()))
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="float32-", suffix=".gguf") as out:
-        out.write(pack(_keys(file), entries))
+    with scratch(folder, "float32-") as place, (place / "weights.gguf").open("wb") as out:
+        out.write(pack(keys_of(file), entries))
         for name, info in file.tensors.items():
             step = max(1, BLOCK // max(1, info.cols))
             for start in range(0, info.rows, step):
@@ -84,7 +84,8 @@ def _require_space(folder: Path, size: int) -> None:
         )
 
 
-def _keys(file: GgufFile) -> dict[str, Value]:
+def keys_of(file: GgufFile) -> dict[str, Value]:
+    """Return a file's keys as they stand there, but for those on how it is split, and its type: float32."""
     kept = {key: _Raw(Kind.ARRAY, raw) for key, raw in _pairs(file) if not key.startswith(_DROPPED)}
     return {**kept, "general.file_type": u32(0)}
 

@@ -1,0 +1,77 @@
+"""The mmproj that belongs to a GGUF, if there is one: found by the manifest, by its name, or as the only one beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ...convert.gguf.mmproj import PREFIX
+from ...convert.gguf.read import GgufFile, open_gguf, parts
+from ...core.errors import ArtefactError
+from ...core.manifest import Manifest
+from ..weights.gguf_projector import KIND
+
+LEFT_OUT = "so pixels, tower, merged prompts and captions were not measured."
+
+
+@dataclass(frozen=True)
+class ProjectorFile:
+    """A mmproj-*.gguf. It may be damaged: the rungs say so."""
+
+    path: Path
+
+    @cached_property
+    def _opened(self) -> GgufFile | ArtefactError:
+        try:
+            return open_gguf(self.path)
+        except ArtefactError as error:
+            return error
+
+    @property
+    def kind(self) -> str:
+        """llama.cpp's name of the projector; empty if the file cannot be opened."""
+        if isinstance(self._opened, ArtefactError):
+            return ""
+        keys = self._opened.keys
+        return str(keys.get("clip.projector_type", keys.get("clip.vision.projector_type", "")))
+
+    def file(self) -> GgufFile:
+        """Return the open file. Raises ArtefactError."""
+        if isinstance(self._opened, ArtefactError):
+            raise self._opened
+        return self._opened
+
+
+def find(path: Path, manifest: Manifest | None) -> tuple[ProjectorFile | None, str]:
+    """Find the half that sees.
+
+    Args:
+        path: the language half; of a split one any part.
+        manifest: its manifest, if there is one.
+
+    Returns:
+        The file, or None and the reason.
+    """
+    named = [name for name in manifest.outputs if name.startswith("mmproj")] if manifest else []
+    own = f"{PREFIX}{_stem(path)}.gguf"
+    for name in [*named, own]:
+        if path.with_name(name).is_file():
+            return ProjectorFile(path.with_name(name)), ""
+    if named:
+        return None, f"{named[0]} is missing beside {path.name}, {LEFT_OUT}"
+    beside = [] if manifest else sorted(path.parent.glob("mmproj*.gguf"))
+    if len(beside) > 1:
+        names = ", ".join(file.name for file in beside[:3])
+        return None, f"Which of {len(beside)} files belongs to {path.name} is not known ({names}), {LEFT_OUT}"
+    if not beside:
+        return None, f"There is no mmproj-*.gguf beside {path.name}, {LEFT_OUT}"
+    found = ProjectorFile(beside[0])
+    if found.kind and found.kind != KIND:
+        return None, f"{beside[0].name} is a projector of type {found.kind!r}, not GLM-Edge-V's {KIND!r}, {LEFT_OUT}"
+    return found, ""
+
+
+def _stem(path: Path) -> str:
+    first = parts(path)[0].stem
+    return first.removesuffix("-00001-of-" + first[-5:]) if len(parts(path)) > 1 else first
