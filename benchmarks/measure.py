@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _INTERVAL = 0.02
+_PF_FORKNOEXEC = 0x40
+"""Of the kernel's include/linux/sched.h."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class _Sampler(threading.Thread):
         while not self._ended.wait(_INTERVAL):
             anonymous = rss = 0
             for pid in _tree(self._root):
-                status = _fields(pid, "status")
+                status = {} if _only_forked(pid) else _fields(pid, "status")
                 anonymous += status.get("RssAnon", 0) * 1024
                 rss += status.get("VmRSS", 0) * 1024
                 moved = _fields(pid, "io")
@@ -107,6 +109,15 @@ def _tree(root: int) -> list[int]:
         except OSError:
             continue  # it has just ended
     return found
+
+
+def _only_forked(pid: int) -> bool:
+    """True of a child that has not called exec: its memory is its parent's until it writes to it, and is counted there."""
+    try:
+        flags = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[6])
+    except OSError:
+        return False  # it has just ended
+    return bool(flags & _PF_FORKNOEXEC)
 
 
 def _fields(pid: int, name: str) -> dict[str, int]:
