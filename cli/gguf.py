@@ -180,11 +180,15 @@ def _run(out: Output, job: GgufJob, limits: dict[str, float] | None, *, dry_run:
 
 
 def show_plan(out: Output, plan: GgufPlan) -> None:
-    """Print the plan on stdout: it is what `--dry-run` was asked for."""
+    """Print the plan on stdout: it is what `--dry-run` was asked for; end as a run would that stops at a conflict."""
+    from ..pipeline.conflicts import exit_code
+
     if out.json:
         out.data(plan.as_dict())
-        return
-    out.pairs(plan.rows())
+    else:
+        out.pairs(plan.rows())
+    if plan.conflicts:
+        raise typer.Exit(exit_code(plan.conflicts))
 
 
 def show_artefact(out: Output, artefact: Artefact, found: Report | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +34,17 @@ def run(
     publish: Annotated[
         bool, typer.Option("--publish", help="Publish each target whose parity passed, where the recipe says.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plans and stop; no weight is read.")] = False,
+    local_files_only: Annotated[
+        bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what would be done, fetched and written, the memory it takes, and every conflict; no weight is read. "
+            "Exits as the first conflict would.",
+        ),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -42,18 +52,25 @@ def run(
     """Convert, measure and publish what recipes say, target after target.
 
     What an earlier run finished is not done again. A target that fails does not stop the others; the exit code is then 3 if all
-    that failed is parity, else that of the first error.
+    that failed is parity, else that of the first error. Nothing starts unless there is room for all results.
     """
     from ..recipes.load import find, load
+    from ..recipes.preview import require_room
     from ..recipes.run import carry_out, exit_code
     from ..recipes.unit import units
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     paths = [find(name) for name in recipe]
-    found = [unit for path in paths for unit in units(load(path), path, output, only=only, model=model)]
+    found = [
+        unit
+        for path in paths
+        for unit in units(load(path), path, output, only=only, model=model, local_files_only=local_files_only)
+    ]
     if dry_run:
-        _plan(out, found)
+        _preview(out, found)
         return
+    with out.working() as progress:
+        require_room(found, progress)
     outcomes = []
     for unit in found:
         out.say(f"── {unit.name}")
@@ -69,24 +86,20 @@ def run(
         raise typer.Exit(code)
 
 
-def _plan(out: Output, found: list[Unit]) -> None:
-    from ..recipes.run import plan
+def _preview(out: Output, found: list[Unit]) -> None:
+    from ..recipes.preview import exit_code, preview
 
-    plans: list[tuple[Unit, Any]] = []
-    for unit in found:
-        with out.working() as progress:
-            plans.append((unit, plan(unit, progress)))
+    with out.working() as progress:
+        made = preview(found, progress)
     if out.json:
-        out.data(
-            [{"unit": u.name, "inputs": u.conversion(), "output": str(u.output), "plan": p.as_dict()} for u, p in plans]
-        )
-        return
-    for unit, planned in plans:
-        out.result(f"── {unit.name}")
-        to = unit.target.publish
-        out.pairs(
-            [*planned.rows(), ("publish", to.repo + (f", branch {to.branch}" if to.branch else "") if to else "no")]
-        )
+        out.data([one.as_dict() for one in made])
+    else:
+        for one in made:
+            out.result(f"── {one.unit.name}")
+            out.pairs(one.rows())
+    code = exit_code(made)
+    if code is not ExitCode.OK:
+        raise typer.Exit(code)
 
 
 def _show(out: Output, outcomes: list[Outcome]) -> None:

@@ -13,6 +13,7 @@ from .download import download
 from .faults import translated
 from .headers import RemoteHeaders, read_header
 from .listing import CommitListing, Listing, RemoteFile, is_read_by_loaders, is_weight
+from .pending import Pending, pending
 from .source import DEFAULT_REVISION, Source, is_commit
 from .store import Store
 
@@ -35,11 +36,15 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a plan needs: a folder with the small files, the headers of the weights, and the whole file list."""
+    """What a plan needs: a folder with the small files, the headers of the weights, the whole file list.
+
+    `pending` is what a fetch would bring; None for what lies here.
+    """
 
     fetched: Fetched
     headers: RemoteHeaders
     listing: Listing
+    pending: Pending | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def fetch_metadata(
         _obtain(located, small, retry, progress)
         weights = [file for file in wanted if is_weight(file.path)]
         headers = {file.path: _header(located, file, retry, progress) for file in weights}
-    return Metadata(_fetched(located, small), headers, located.listing)
+    return Metadata(_fetched(located, small), headers, located.listing, pending(located.listing, wanted, located.store))
 
 
 def _locate(source: Source, progress: Progress, local_files_only: bool, retry: Retry) -> _Located:
@@ -193,7 +198,7 @@ def _require_space(store: Store, amount: int) -> None:
     free = shutil.disk_usage(folder).free
     if amount + _SPARE_BYTES > free:
         raise OutputError(
-            f"{store.repo_id} needs {amount / 1e9:.1f} GB in {store.root.parent}, which has {free / 1e9:.1f} GB free.",
+            f"{store.repo_id} needs {amount / 1e9:.3f} GB in {store.root.parent}, which has {free / 1e9:.3f} GB free.",
             "Free some space, or point HF_HOME at another folder.",
         )
 

@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 from ..core.digest import sha256_file
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
+from ..core.scratch import scratch
 from .listing import CommitListing, RemoteFile, from_tree, to_tree
 
 State = Literal["sound", "absent", "damaged"]
@@ -62,6 +62,11 @@ class Store:
             self._stamps[file.digest] = _stamp(before)
             self._write("verified.json", self._stamps)
         return "sound"
+
+    def has(self, file: RemoteFile, commit: str) -> bool:
+        """Whether a file of this name and size is cached; its content is not looked at."""
+        path = self.snapshot(commit) / file.path
+        return path.is_file() and path.stat().st_size == file.size
 
     def remove(self, file: RemoteFile, commit: str) -> None:
         """Delete a damaged file, both the snapshot's link and what it points to in this repository's blobs."""
@@ -116,7 +121,7 @@ class Store:
             ref = self.root / "refs" / revision
             try:
                 ref.parent.mkdir(parents=True, exist_ok=True)
-                _replace(ref, listing.commit)
+                _replace(ref, listing.commit, beside=self.root)
             except OSError as error:
                 self._progress.detail(f"Could not write {ref}: {error.strerror}")
 
@@ -150,7 +155,7 @@ class Store:
         """Write a record; a failure costs time later, not correctness, so it is only mentioned."""
         try:
             self._records.mkdir(parents=True, exist_ok=True)
-            _replace(self._records / name, json.dumps(content))
+            _replace(self._records / name, json.dumps(content), beside=self._records)
         except OSError as error:
             self._progress.detail(f"Could not write {self._records / name}: {error.strerror}")
 
@@ -167,13 +172,8 @@ def _stamp(status: os.stat_result) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a small file so that no other process ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".edgeconv-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _replace(path: Path, text: str, *, beside: Path) -> None:
+    """Write a small file so that no other process ever sees half of it; it is made in a folder of its own in `beside`."""
+    with scratch(beside, ".edgeconv-") as folder:
+        (folder / path.name).write_text(text, "utf-8")
+        (folder / path.name).replace(path)

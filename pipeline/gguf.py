@@ -19,10 +19,13 @@ from ..core.errors import UsageError
 from ..core.inputs import InputDigests
 from ..core.manifest import MANIFEST_NAME, Manifest, log_path, sidecar
 from ..core.progress import Progress, Silent
-from ..core.staging import check_files, check_output, check_space, staged, staged_files
+from ..core.staging import check_files, check_output, staged, staged_files
 from ..quantize.ggml.choose import engine_for
-from . import gguf_importance, source
+from ..validate.importance import CHUNK, TEXTS
+from . import gguf_importance, memory, source
 from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
+from .conflicts import Collector
+from .cost import cost, require
 from .gguf_plan import SUFFIX, GgufJob, GgufPlan
 from .source import Opened
 
@@ -53,15 +56,12 @@ class _Ready:
 
 
 def plan(job: GgufJob, progress: Progress | None = None) -> GgufPlan:
-    """Read configs, tokenizer and headers only, and refuse whatever would fail later.
+    """Read configs, tokenizer and headers only; say what a run would do and cost, and what it would stop at.
 
     Raises:
         EdgeconvError: any of the family; nothing was written.
     """
-    opened = source.headers(
-        job.model, job.revision, progress or Silent(), runs_code=False, local_files_only=job.local_files_only
-    )
-    return _prepare(job, opened, None).plan
+    return _prepare(job, _headers(job, progress or Silent()), None, Collector(stops=False)).plan
 
 
 def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
@@ -74,10 +74,18 @@ def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
     started = time.time()
     if job.output is not None:
         _check_output(job.output, [job.output.name], force=job.force)
-    opened = source.whole(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
-    ready = _prepare(job, opened, progress)
+    if source.is_remote(job.model):  # what cannot work, or does not fit, must not cost a download
+        _prepare(job, _headers(job, progress), None, Collector(stops=True))
+    opened = source.whole(
+        job.model,
+        job.revision,
+        progress,
+        runs_code=False,
+        local_files_only=job.local_files_only,
+        keeps_digests=job.keeps_digests,
+    )
+    ready = _prepare(job, opened, progress, Collector(stops=True))
     planned = ready.plan
-    check_space(planned.output, planned.output_bytes + (64 << 20))
     for label, value in planned.rows():
         progress.note(f"{label}: {value}")
     name = sidecar(planned.output).name if planned.single else MANIFEST_NAME
@@ -88,6 +96,10 @@ def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
         write_log(log_path(folder / name), job.model, opened.folder, started, seconds)
     path = planned.output.with_name(planned.files[0]) if planned.single else planned.output
     return Artefact(path, manifest, planned, seconds)
+
+
+def _headers(job: GgufJob, progress: Progress) -> Opened:
+    return source.headers(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
 
 
 def _staging(planned: GgufPlan) -> AbstractContextManager[Path]:
@@ -101,7 +113,7 @@ def _check_output(output: Path, names: list[str], *, force: bool) -> None:
         check_output(output, force=force)
 
 
-def _prepare(job: GgufJob, opened: Opened, progress: Progress | None) -> _Ready:
+def _prepare(job: GgufJob, opened: Opened, progress: Progress | None, collector: Collector) -> _Ready:
     importance = gguf_importance.of_job(job.imatrix, opened.checkpoint, progress) if job.imatrix else None
     kind, checkpoint = job.recipe.file_type, opened.checkpoint
     output = job.output or Path(f"{opened.base_name}-gguf-{kind}")
@@ -117,7 +129,10 @@ def _prepare(job: GgufJob, opened: Opened, progress: Progress | None) -> _Ready:
     )
     projector = _projector(job, opened, prepared)
     files = [file.name for file in prepared.layout.files] + ([projector.file.name] if projector else [])
-    _check_output(output, files, force=job.force)
+    size = prepared.size + (projector.file.size if projector else 0)
+    told = cost(opened.pending, output, size, _memory(job, opened, prepared, importance))
+    collector.check(lambda: _check_output(output, files, force=job.force))
+    collector.check(lambda: require(told.disks))
     planned = GgufPlan(
         source=opened.name,
         commit=opened.commit,
@@ -130,14 +145,21 @@ def _prepare(job: GgufJob, opened: Opened, progress: Progress | None) -> _Ready:
         compressor=_compressor(prepared, importance),
         imatrix=importance.describe() if importance else None,
         input_bytes=checkpoint.size,
-        output_bytes=prepared.size + (projector.file.size if projector else 0),
+        output_bytes=size,
         output=output,
         files=files,
         assumed=prepared.assumed,
         notes=[*checkpoint.notes, *prepared.notes, *(mmproj.DEVIATIONS if projector else _left_out(opened, prepared))],
         vision=f"{projector.precision}, in {projector.file.name}" if projector else None,
+        cost=told,
+        conflicts=collector.conflicts(),
     )
     return _Ready(planned, prepared, importance, projector)
+
+
+def _memory(job: GgufJob, opened: Opened, prepared: Prepared, importance: ImportanceFile | None) -> int:
+    tokens = importance.chunks * CHUNK if job.imatrix and importance and job.imatrix.suffix.lower() in TEXTS else 0
+    return memory.gguf(opened.checkpoint, prepared.layout.tensors, calibration_tokens=tokens)
 
 
 def _projector(job: GgufJob, opened: Opened, prepared: Prepared) -> Projector | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..convert.gguf.recipe import Recipe
 from .artefact import size
+from .conflicts import Conflict
+from .cost import Cost
 
 SUFFIX = ".gguf"
 
@@ -27,6 +29,7 @@ class GgufJob:
         vision_precision: of the tower of a model that sees; None: fp16; "none": the language half alone.
         pre: name of the pre-tokenizer in llama.cpp; None: find out.
         local_files_only: ask the Hub nothing.
+        keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.
     """
 
     model: str
@@ -39,11 +42,15 @@ class GgufJob:
     vision_precision: str | None = None
     pre: str | None = None
     local_files_only: bool = False
+    keeps_digests: bool = False
 
 
 @dataclass(frozen=True)
 class GgufPlan:
-    """What a run will do, known before a weight is read: `output_bytes` is exact, `types` counts tensors by type."""
+    """What a run will do, known before a weight is read.
+
+    `output_bytes` is exact, `types` counts tensors by type, `conflicts` is what a run would stop at.
+    """
 
     source: str
     commit: str | None
@@ -62,6 +69,8 @@ class GgufPlan:
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     vision: str | None = None
+    cost: Cost | None = None
+    conflicts: list[Conflict] = field(default_factory=list)
 
     @property
     def single(self) -> bool:
@@ -70,7 +79,13 @@ class GgufPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {**self.__dict__, "recipe": self.recipe.as_dict(), "output": str(self.output)}
+        return {
+            **self.__dict__,
+            "recipe": self.recipe.as_dict(),
+            "output": str(self.output),
+            "cost": self.cost.as_dict() if self.cost else None,
+            "conflicts": [conflict.as_dict() for conflict in self.conflicts],
+        }
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value of each line that a person reads."""
@@ -85,6 +100,8 @@ class GgufPlan:
             *([("importance", self.imatrix)] if self.imatrix else []),
             ("quantiser", self.compressor),
             ("output", f"{self.output}, {self.output_bytes:,} bytes{parts}"),
+            *(self.cost.rows() if self.cost else []),
         ]
         rows += [("assumed", sentence) for sentence in self.assumed]
-        return rows + [("note", sentence) for sentence in self.notes]
+        rows += [("note", sentence) for sentence in self.notes]
+        return rows + [conflict.row() for conflict in self.conflicts]

@@ -3,110 +3,39 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from ..convert.checkpoint import Checkpoint
 from ..convert.families import int4_default
 from ..convert.families.glm_edge_v import Vision
 from ..convert.openvino.choose import Choice, choose
 from ..core.errors import UsageError
 from ..core.manifest import LOG_NAME
 from ..core.progress import Progress, Silent
-from ..core.staging import check_output, check_space, staged
+from ..core.staging import check_output, staged
 from ..quantize.scheme import Request, Scheme, resolve, resolve_vision
 from . import source
-from .artefact import Artefact, size, write_log
+from .artefact import Artefact, write_log
+from .conflicts import Collector
+from .cost import cost, require
+from .openvino_forecast import forecast
+from .openvino_plan import Job, Plan
 from .openvino_write import convert
 from .source import Opened
 
 COMPRESSORS = ("auto", "nncf")
 LAYOUTS = ("optimum", "genai")
 
-
-@dataclass(frozen=True)
-class Job:
-    """What a user asks for."""
-
-    model: str
-    request: Request
-    revision: str | None = None
-    output: Path | None = None
-    force: bool = False
-    trust_remote_code: bool = False
-    engine: str = "auto"
-    compressor: str = "auto"
-    rope: str = "source"
-    vision_precision: str | None = None
-    layout: str = "optimum"
-    local_files_only: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run will do, known before a weight is read.
-
-    `output_bytes` predicts the weights' files from shapes; `input_bytes` counts the shards. `scheme` is the language half's,
-    `vision_scheme` that of the half that sees, if there is one, and `image_tokens` the rows that it makes of a picture.
-    """
-
-    source: str
-    commit: str | None
-    model_type: str
-    parameters: int
-    engine: str
-    engine_reason: str
-    compressor: str
-    rope: str
-    scheme: Scheme
-    input_bytes: int
-    output_bytes: int
-    output: Path
-    assumed: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    vision_scheme: Scheme | None = None
-    image_tokens: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        vision = self.vision_scheme.as_dict() if self.vision_scheme else None
-        return {**self.__dict__, "scheme": self.scheme.as_dict(), "vision_scheme": vision, "output": str(self.output)}
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Label and value of each line that a person reads."""
-        rows = [
-            ("source", self.source + (f" @ {self.commit[:12]}" if self.commit else "")),
-            ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
-            ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
-            *self._vision_rows(),
-            ("engine", f"{self.engine}: {self.engine_reason}"),
-            ("output", f"{self.output}, about {size(self.output_bytes)}"),
-        ]
-        rows += [("assumed", sentence) for sentence in self.assumed]
-        return rows + [("note", sentence) for sentence in self.notes]
-
-    def _vision_rows(self) -> list[tuple[str, str]]:
-        scheme = self.vision_scheme
-        if scheme is None:
-            return []
-        tokens = f"; {self.image_tokens} tokens a picture" if self.image_tokens else ""
-        return [("vision", f"{scheme.describe()} (chosen by {scheme.chosen_by}){tokens}")]
+__all__ = ["Job", "Plan", "plan", "run"]
 
 
 def plan(job: Job, progress: Progress | None = None) -> Plan:
-    """Read configs and headers only, and refuse whatever would fail later.
+    """Read configs and headers only; say what a run would do and cost, and what it would stop at.
 
     Raises:
-        EdgeconvError: any of the family; nothing was written.
+        EdgeconvError: any of the family; nothing was written. Options that contradict each other are all in one error.
     """
-    opened = source.headers(
-        job.model,
-        job.revision,
-        progress or Silent(),
-        trust_remote_code=job.trust_remote_code,
-        local_files_only=job.local_files_only,
-    )
-    return _plan(job, opened)[0]
+    return _plan(job, _headers(job, progress or Silent()), Collector(stops=False))[0]
 
 
 def run(job: Job, progress: Progress | None = None) -> Artefact:
@@ -119,15 +48,17 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
     started = time.time()
     if job.output is not None:
         check_output(job.output, force=job.force)
+    if source.is_remote(job.model):  # what cannot work, or does not fit, must not cost a download
+        _plan(job, _headers(job, progress), Collector(stops=True))
     opened = source.whole(
         job.model,
         job.revision,
         progress,
         trust_remote_code=job.trust_remote_code,
         local_files_only=job.local_files_only,
+        keeps_digests=job.keeps_digests,
     )
-    planned, choice = _plan(job, opened)
-    check_space(planned.output, planned.output_bytes + (64 << 20))
+    planned, choice = _plan(job, opened, Collector(stops=True))
     for label, value in planned.rows():
         progress.note(f"{label}: {value}")
     with staged(planned.output) as folder:
@@ -138,26 +69,78 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
     return Artefact(planned.output, manifest, planned, seconds)
 
 
-def _plan(job: Job, opened: Opened) -> tuple[Plan, Choice]:
-    from ..convert.openvino.tokenizer import require_files
-    from ..quantize.assign import check_groups
+def _headers(job: Job, progress: Progress) -> Opened:
+    return source.headers(
+        job.model,
+        job.revision,
+        progress,
+        trust_remote_code=job.trust_remote_code,
+        local_files_only=job.local_files_only,
+    )
 
-    if job.compressor not in COMPRESSORS:
-        raise UsageError(f"Unknown compressor {job.compressor!r}.", f"One of: {', '.join(COMPRESSORS)}.")
-    if job.layout not in LAYOUTS:
-        raise UsageError(f"Unknown layout {job.layout!r}.", f"One of: {', '.join(LAYOUTS)}.")
+
+def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice]:
+    from ..convert.openvino.tokenizer import require_files
+
     checkpoint = opened.checkpoint
     require_files(checkpoint.folder)
-    choice = choose(checkpoint.config, job.engine, job.rope, names=checkpoint.names)
+    choice, scheme, vision_scheme = _chosen(job, checkpoint, collector)
+    notes = _notes(job, checkpoint, choice, scheme, collector)
+    collector.stop()
     vision = choice.vision
-    if vision is None and job.layout != "optimum":
-        raise UsageError(
-            "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others.", "Leave it out."
-        )
-    family = vision.family if vision else checkpoint.model_type
-    scheme = resolve(job.request, int4_default(checkpoint.config, vision), family)
-    vision_scheme = _vision_scheme(job, choice, scheme)
-    notes: list[str] = []
+    predicted = forecast(checkpoint, choice, scheme, vision_scheme, compressor=job.compressor)
+    output = job.output or Path(f"{opened.base_name}-openvino-{scheme.precision}")
+    told = cost(opened.pending, output, predicted.output_bytes, predicted.memory_bytes)
+    collector.check(lambda: check_output(output, force=job.force))
+    collector.check(lambda: require(told.disks))
+    exact = scheme.exact and job.compressor == "auto"
+    planned = Plan(
+        source=opened.name,
+        commit=opened.commit,
+        model_type=_family(checkpoint, choice),
+        parameters=checkpoint.parameters,
+        engine=choice.engine,
+        engine_reason=choice.reason,
+        compressor="none" if not scheme.compresses else "edgeconv" if exact else "nncf",
+        rope=job.rope,
+        scheme=scheme,
+        input_bytes=checkpoint.size,
+        output_bytes=predicted.output_bytes,
+        output=output,
+        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
+        notes=[*checkpoint.notes, *_consented(job, opened), *notes],
+        vision_scheme=vision_scheme,
+        image_tokens=vision.image_tokens if vision else None,
+        cost=told,
+        conflicts=collector.conflicts(),
+    )
+    return planned, choice
+
+
+def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Choice, Scheme, Scheme | None]:
+    """Resolve engine and schemes; what the options refuse goes to the collector, and ends here if nothing can stand for it."""
+    collector.check(lambda: _among("compressor", job.compressor, COMPRESSORS))
+    collector.check(lambda: _among("layout", job.layout, LAYOUTS))
+    config, names = checkpoint.config, checkpoint.names
+    choice = collector.check(lambda: choose(config, job.engine, job.rope, names=names)) or choose(config, names=names)
+    vision = choice.vision
+    if vision is None and job.layout == "genai":
+        reason = "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others."
+        collector.check(lambda: _refuse(reason, "Leave it out."))
+    default, family = int4_default(config, vision), _family(checkpoint, choice)
+    scheme = collector.check(lambda: resolve(job.request, default, family))
+    beside = scheme or resolve(Request("int8"))  # for the checks that follow
+    vision_scheme = collector.check(lambda: _vision_scheme(job, choice, beside))
+    if scheme is None:
+        collector.stop()
+    return choice, beside, vision_scheme
+
+
+def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Collector) -> list[str]:
+    """Check the tensors, and say what the scheme does to their rows."""
+    from ..quantize.assign import check_groups
+
+    vision, notes = choice.vision, []
     if choice.decoder:
         from ..convert.openvino import stream, vision_files
 
@@ -166,39 +149,31 @@ def _plan(job: Job, opened: Opened) -> tuple[Plan, Choice]:
             notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
             notes += _check_layout(job, checkpoint.folder, vision)
         weights = stream.weights(choice.decoder, scheme, vision)
-        predicted = stream.predicted_size(checkpoint, choice.decoder, scheme, vision, vision_scheme)
-    elif choice.several and vision_scheme:
-        from ..convert.openvino import trace_vision
-
-        weights = trace_vision.language_weights(checkpoint)
-        predicted = trace_vision.predicted_size(checkpoint, scheme, vision_scheme)
     else:
-        from ..convert.openvino import trace
+        from ..convert.openvino import trace, trace_vision
 
-        weights = trace.weights(checkpoint)
-        predicted = int(sum(w.size for w in weights) * scheme.bits / 8)
-    output = job.output or Path(f"{opened.base_name}-openvino-{scheme.precision}")
-    check_output(output, force=job.force)
-    exact = scheme.exact and job.compressor == "auto"
-    planned = Plan(
-        source=opened.name,
-        commit=opened.commit,
-        model_type=family,
-        parameters=checkpoint.parameters,
-        engine=choice.engine,
-        engine_reason=choice.reason,
-        compressor="none" if not scheme.compresses else "edgeconv" if exact else "nncf",
-        rope=job.rope,
-        scheme=scheme,
-        input_bytes=checkpoint.size,
-        output_bytes=predicted,
-        output=output,
-        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
-        notes=[*checkpoint.notes, *check_groups(weights, scheme), *notes],
-        vision_scheme=vision_scheme,
-        image_tokens=vision.image_tokens if vision else None,
-    )
-    return planned, choice
+        weights = trace_vision.language_weights(checkpoint) if choice.several else trace.weights(checkpoint)
+    return (collector.check(lambda: check_groups(weights, scheme)) or []) + notes
+
+
+def _consented(job: Job, opened: Opened) -> list[str]:
+    """Say what code the user has agreed to run."""
+    from ..convert.remote_code import consented
+
+    return consented(opened.checkpoint.folder, opened.name, opened.commit) if job.trust_remote_code else []
+
+
+def _family(checkpoint: Checkpoint, choice: Choice) -> str:
+    return choice.vision.family if choice.vision else checkpoint.model_type
+
+
+def _among(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        _refuse(f"Unknown {what} {value!r}.", f"One of: {', '.join(known)}.")
+
+
+def _refuse(reason: str, hint: str) -> None:
+    raise UsageError(reason, hint)
 
 
 def _vision_scheme(job: Job, choice: Choice, scheme: Scheme) -> Scheme | None:

@@ -16,7 +16,7 @@ from .artefact import bits_per_weight, outputs, source_of, versions
 from .source import Opened
 
 if TYPE_CHECKING:
-    from .openvino import Job, Plan
+    from .openvino_plan import Job, Plan
 
 VERSIONS = ("edgeconv", "openvino", "openvino-tokenizers", "nncf", "transformers", "tokenizers")
 TRACE_VERSIONS = ("optimum-intel", "torch")

@@ -5,29 +5,36 @@ Licence, languages and tags are the source's own (`source.card` of the manifest)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ..convert.gguf.recipe import Recipe
 from ..core.manifest import Manifest
-from ..validate.report.model import Report
-from ..validate.report.words import comparison, interval, metric, quantity
+from ..quantize.scheme import Scheme
+from ..validate.report.model import BudgetLine, Report
+from ..validate.report.words import bound, comparison, interval, metric, quantity
+from .card_usage import snippets
 from .gate import PARITY, Cleared
 
 _SHOWN = ("mean_kl", "kl_99", "top1", "ln_ppl_ratio", "max_abs_logit")
 _LIBRARIES = {"openvino": "openvino", "gguf": "gguf", "onnx": "onnx"}
 _TITLES = {"openvino": "OpenVINO IR", "gguf": "GGUF", "onnx": "ONNX"}
 _HUB = "https://huggingface.co"
+_LARGE = 1_000_000
+"""Bytes from which a file is worth a row of its own."""
 
 
-def render(cleared: Cleared, repo_id: str) -> str:
-    """Return the card's text."""
+def render(cleared: Cleared, repo_id: str, branch: str | None = None) -> str:
+    """Return the card's text; `branch` is where it is published, None for the default one."""
     manifest = cleared.manifest
-    name = repo_id.rsplit("/", 1)[-1]
+    use = "## Use\n\n" + snippets(manifest, repo_id, branch)
     parts = [
-        f"# {name}",
+        f"# {repo_id.rsplit('/', 1)[-1]}",
         _introduction(manifest),
-        _parity(cleared),
-        "## Use\n\n" + "\n\n".join(_snippets(manifest, repo_id)),
+        *([use, _parity(cleared)] if cleared.report else [_parity(cleared), use]),  # a warning comes first
+        _files(manifest),
         _made(manifest),
+        _licence(manifest),
     ]
     return f"---\n{_front(manifest)}---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -36,26 +43,32 @@ def _front(manifest: Manifest) -> str:
     import yaml
 
     card, source = manifest.source.card, manifest.source
-    tags = [*_list(card.get("tags")), _LIBRARIES[manifest.target], "edgeconv"]
-    quantised = str(manifest.scheme.get("precision") or manifest.scheme.get("file_type") or "")
-    fields: dict[str, Any] = {key: card[key] for key in ("license", "license_name", "license_link") if card.get(key)}
+    tags = [*_list(card.get("tags")), _LIBRARIES[manifest.target], "edgeconv", _precision(manifest)]
+    fields: dict[str, Any] = {key: card[key] for key in ("license", "license_name") if card.get(key)}
+    if link := _licence_link(manifest):
+        fields["license_link"] = link
     if source.repo_id:
         fields |= {"base_model": source.repo_id, "base_model_relation": "quantized"}
-    fields |= {key: card[key] for key in ("language", "pipeline_tag") if card.get(key)}
-    fields |= {"library_name": _LIBRARIES[manifest.target], "tags": list(dict.fromkeys([*tags, *_list(quantised)]))}
+    if card.get("language"):
+        fields["language"] = card["language"]
+    fields["pipeline_tag"] = card.get("pipeline_tag") or (
+        "image-text-to-text" if manifest.vision else "text-generation"
+    )
+    fields |= {"library_name": _LIBRARIES[manifest.target], "tags": list(dict.fromkeys(filter(None, tags)))}
     return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
+
+
+def _precision(manifest: Manifest) -> str:
+    return str(manifest.scheme.get("precision") or manifest.scheme.get("file_type") or "")
 
 
 def _introduction(manifest: Manifest) -> str:
     source = manifest.source
-    origin = f"[{source.repo_id}]({_HUB}/{source.repo_id})" if source.repo_id else "A checkpoint"
-    commit = (
-        f" at commit [`{source.commit[:12]}`]({_HUB}/{source.repo_id}/tree/{source.commit})" if source.commit else ""
-    )
-    size = sum(file.size for file in manifest.outputs.values()) / 1e9
+    origin = f"[{source.repo_id}]({_HUB}/{source.repo_id})" if source.repo_id else f"A {source.model_type} checkpoint"
+    total = sum(file.size for file in manifest.outputs.values())
     return (
-        f"{origin}{commit} as {_TITLES[manifest.target]}: {source.parameters / 1e9:.2f} billion parameters in {size:.2f} GB, "
-        f"{manifest.bits_per_weight:.2f} bits a weight."
+        f"{origin}, {_count(source.parameters)} parameters, as {_TITLES[manifest.target]} in **{_precision(manifest)}**: "
+        f"{_size(total)}, {manifest.bits_per_weight:.2f} bits a weight."
     )
 
 
@@ -66,25 +79,41 @@ def _parity(cleared: Cleared) -> str:
             f"{cleared.objection}. It was published with `--allow-unvalidated`."
         )
     report = cleared.report
-    rows = [f"| {title} | {measured} | {floor} |" for title, measured, floor in _figures(report)]
-    table = "\n".join(["| | this model | bfloat16 alone |", "| --- | ---: | ---: |", *rows])
+    reports = f"The whole report: [{PARITY}.md]({PARITY}/parity.md), or with every token in colour "
+    reports += f"[{PARITY}.html]({PARITY}/parity.html) (download it and open it in a browser)."
+    dtype = report.reference.facts.get("dtype", "float32")
     return (
         "## Is it still the same model?\n\nYes, within its budget: measured token by token against "
-        f"{report.reference.name} in float32 with `edgeconv validate`, over {_tokens(report):,} tokens "
-        f"([the whole report]({PARITY}/parity.html)).\n\n{table}"
+        f"{report.reference.name} in {dtype}, over {_tokens(report):,} tokens, with `{_command(report)}`.\n\n"
+        f"{_figures(report)}\n\n{reports}"
     )
 
 
-def _figures(report: Report) -> list[tuple[str, str, str]]:
+def _figures(report: Report) -> str:
+    """The table; the noise floor has its column if it was measured (not by --quick)."""
     found, floor = comparison(report, "quantisation"), comparison(report, "noise_floor")
+    budgets = {line.metric.removeprefix("quantisation."): line for line in report.budgets}
     rows = []
     for key in _SHOWN if found else ():
         title, unit = metric(key)
         value = found.figures[key]  # type: ignore[union-attr]
         spread = interval(key, value)
-        beside = quantity(floor.figures[key].value, unit) if floor else "–"
-        rows.append((title, quantity(value.value, unit) + (f" ({spread})" if spread else ""), beside))
-    return rows
+        measured = quantity(value.value, unit) + (f" ({spread})" if spread else "")
+        beside = [quantity(floor.figures[key].value, unit)] if floor else []
+        rows.append([title, measured, _limit(budgets.get(key)), *beside])
+    if not floor:
+        return _table(["", "this model", "budget"], rows)
+    note = "The noise floor is how far the original is from itself when it computes in bfloat16."
+    return _table(["", "this model", "budget", "noise floor"], rows) + "\n\n" + note
+
+
+def _command(report: Report) -> str:
+    quick = any(rung.status == "skipped" and "--quick" in rung.summary for rung in report.rungs)
+    return "edgeconv validate --quick" if quick else "edgeconv validate"
+
+
+def _limit(line: BudgetLine | None) -> str:
+    return bound(line) if line else ""
 
 
 def _tokens(report: Report) -> int:
@@ -92,45 +121,85 @@ def _tokens(report: Report) -> int:
     return found.tokens if found else 0
 
 
-def _snippets(manifest: Manifest, repo_id: str) -> list[str]:
-    fetch = f"```\nhf download {repo_id} --local-dir {repo_id.rsplit('/', 1)[-1]}\n```"
-    folder = repo_id.rsplit("/", 1)[-1]
-    if manifest.target == "gguf":
-        first = sorted(name for name in manifest.outputs if name.endswith(".gguf") and not name.startswith("mmproj"))[0]
-        return [fetch, f"With llama.cpp:\n\n```\nllama-cli -m {folder}/{first} -p 'Hello'\n```"]
-    if manifest.vision:
-        return [fetch, f"With edgeconv:\n\n```\nedgeconv chat {folder} --image photo.jpg\n```"]
-    genai = (
-        f'import openvino_genai\n\npipe = openvino_genai.LLMPipeline("{folder}", "CPU")\n'
-        'print(pipe.generate("Hello", max_new_tokens=64))'
-    )
-    optimum = (
-        "from optimum.intel import OVModelForCausalLM\nfrom transformers import AutoTokenizer\n\n"
-        f'model = OVModelForCausalLM.from_pretrained("{repo_id}")\ntokenizer = AutoTokenizer.from_pretrained("{repo_id}")'
-    )
-    return [fetch, _python("With OpenVINO GenAI", genai), _python("With optimum-intel", optimum)]
-
-
-def _python(title: str, code: str) -> str:
-    return f"{title}:\n\n```python\n{code}\n```"
+def _files(manifest: Manifest) -> str:
+    large = [(name, file.size) for name, file in sorted(manifest.outputs.items()) if file.size >= _LARGE]
+    rest = [file.size for file in manifest.outputs.values() if file.size < _LARGE]
+    rows = [[f"`{name}`", _size(size)] for name, size in large]
+    if rest:
+        rows.append([f"{len(rest)} smaller files", _size(sum(rest))])
+    return "## Files\n\n" + _table(["", "size"], rows)
 
 
 def _made(manifest: Manifest) -> str:
-    scheme = ", ".join(
-        f"{key} {value}" for key, value in sorted(manifest.scheme.items()) if value not in (None, [], False)
-    )
-    rows = [("scheme", scheme), ("engine", f"{manifest.engine}, compressor {manifest.compressor}")]
+    source = manifest.source
+    rows = []
+    if source.repo_id and source.commit:
+        link = f"{_HUB}/{source.repo_id}/tree/{source.commit}"
+        rows.append(("source", f"[{source.repo_id}@{source.commit[:12]}]({link})"))
+    rows.append(("scheme", _cell(_scheme(manifest))))
     if manifest.vision:
-        rows.append(
-            ("vision", ", ".join(f"{k} {v}" for k, v in sorted(manifest.vision.scheme.items()) if v is not None))
-        )
-    rows += [("assumed", text) for text in manifest.assumed] + [("note", text) for text in manifest.notes]
+        rows.append(("vision", _cell(Scheme(**manifest.vision.scheme).describe())))
+    quantiser = "" if manifest.compressor == "none" else f", quantised by {manifest.compressor}"
+    rows.append(("engine", _cell(f"{manifest.engine}{quantiser}")))
+    rows += [("assumed", _cell(text)) for text in manifest.assumed] + [("note", _cell(text)) for text in manifest.notes]
     rows.append(("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))))
-    lines = "\n".join(f"| {label} | {_cell(value)} |" for label, value in rows)
+    lines = "\n".join(f"- **{label}**: {text}" for label, text in rows)
     return (
-        f"## How it was made\n\n| | |\n| --- | --- |\n{lines}\n\n`edgeconv.json` has the SHA-256 of every file that went in and "
-        "came out; `edgeconv verify` checks them."
+        f"## How it was made\n\n{lines}\n\n`edgeconv.json` has the SHA-256 of every file that went in and came out; "
+        "`edgeconv verify` checks them."
     )
+
+
+def _scheme(manifest: Manifest) -> str:
+    """A sentence; of a scheme that another version wrote its fields."""
+    fields = dict(manifest.scheme)
+    matrix = fields.pop("imatrix", None)
+    try:
+        if manifest.target == "gguf":
+            pairs = tuple(map(tuple, fields.pop("tensor_types", ())))
+            text = Recipe(**fields, tensor_types=pairs).describe()
+            return text + (f", weighed by the importance matrix {matrix['file']}" if matrix else "")
+        scheme = Scheme(**fields)
+    except TypeError:
+        return ", ".join(f"{k} {v}" for k, v in sorted(manifest.scheme.items()) if v not in (None, [], False))
+    chosen = {"user": "", "nncf": ", NNCF's defaults"}.get(
+        scheme.chosen_by, f", as the makers of {scheme.chosen_by} chose"
+    )
+    return scheme.describe() + (chosen if scheme.compresses else "")
+
+
+def _licence(manifest: Manifest) -> str:
+    card = manifest.source.card
+    name, link = card.get("license_name") or card.get("license"), _licence_link(manifest)
+    if not isinstance(name, str):
+        return "## Licence\n\nThe source's; its model card states none."
+    return (
+        f"## Licence\n\nThe source's: [{_cell(name)}]({link})."
+        if link
+        else f"## Licence\n\nThe source's: {_cell(name)}."
+    )
+
+
+def _licence_link(manifest: Manifest) -> str | None:
+    """Where the licence is: a file that the artefact took over, an address, or the file at the source."""
+    source = manifest.source
+    link = source.card.get("license_link")
+    if not isinstance(link, str) or link in manifest.outputs or link.startswith(("http://", "https://")):
+        return link if isinstance(link, str) else None
+    return f"{_HUB}/{source.repo_id}/blob/{source.commit or 'main'}/{link}" if source.repo_id else None
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.2f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _cell(text: str) -> str:

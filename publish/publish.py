@@ -82,7 +82,7 @@ def _upload(asked: Publication, cleared: Cleared, obsolete: tuple[str, ...]) -> 
     if cleared.report is not None:
         reports = sorted(path for path in (asked.folder / PARITY).iterdir() if path.suffix in (".json", ".md", ".html"))
         files |= {f"{PARITY}/{path.name}": path for path in reports}
-    files[CARD] = card.render(cleared, asked.repo_id).encode()
+    files[CARD] = card.render(cleared, asked.repo_id, asked.branch).encode()
     return Upload(
         asked.repo_id,
         files,

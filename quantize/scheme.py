@@ -222,9 +222,12 @@ def _check(request: Request, mode: str) -> None:
                 "Drop the option, or choose int4.",
             )
     if request.ratio is not None and not 0 <= request.ratio <= 1:
-        raise UsageError(f"--ratio must lie between 0 and 1, not {request.ratio:g}.")
+        raise UsageError(f"--ratio must lie between 0 and 1, not {request.ratio:g}.", "Leave it out for the default.")
     if request.group_size is not None and (request.group_size == 0 or request.group_size < _PER_CHANNEL):
-        raise UsageError(f"--group-size must be positive, or -1 for one scale per row, not {request.group_size}.")
+        raise UsageError(
+            f"--group-size must be positive, or -1 for one scale per row, not {request.group_size}.",
+            "Common ones are 128, 64 and 32.",
+        )
     if request.backup_precision is not None and request.backup_precision not in BACKUPS:
         raise UsageError(f"Unknown backup precision {request.backup_precision!r}.", f"One of: {', '.join(BACKUPS)}.")
     if request.group_size_fallback is not None and request.group_size_fallback not in FALLBACKS:
@@ -233,7 +236,7 @@ def _check(request: Request, mode: str) -> None:
         )
     only = ONLY_GROUP.get(mode)
     if only and request.group_size not in (None, only):
-        raise UsageError(f"{mode} has groups of {only} by its definition, not {request.group_size}.")
+        raise UsageError(f"{mode} has groups of {only} by its definition, not {request.group_size}.", "Leave it out.")
     if only and request.group_size_fallback == "adjust":
         raise UsageError(f"{mode} cannot adjust its group size.", "Use --group-size-fallback ignore or error.")
 

@@ -105,6 +105,8 @@ def _plain(node: yaml.Node, path: Path, seen: set[int]) -> Any:
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise UsageError(f"{_at(path, key)}: a field's name is no text.", "Write `name: value`.")
             if key.value in found:
                 raise UsageError(f"{_at(path, key)}: {key.value} is there twice.", "Leave one of them out.")
             found[key.value] = _plain(value, path, seen)
@@ -114,8 +116,8 @@ def _plain(node: yaml.Node, path: Path, seen: set[int]) -> Any:
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{_at(path, node)}: {node.value!r} cannot be read.", "Put it into quotes.") from error
+    except Exception as error:  # PyYAML's readers of tagged values (!!int, !!bool) raise whatever they meet
+        raise UsageError(f"{_at(path, node)}: {node.value!r:.100} cannot be read.", "Put it into quotes.") from error
     finally:
         loader.dispose()
 

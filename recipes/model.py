@@ -1,4 +1,7 @@
-"""The recipe's schema. Every option of `edgeconv openvino` and `edgeconv gguf` is a field of its target, by the same name."""
+"""The recipe's schema. Every option of `edgeconv openvino` and `edgeconv gguf` is a field of its target, by the same name.
+
+So are those of `edgeconv validate`; those of `edgeconv publish` stand under `publish`.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,11 @@ class Publish(_Model):
     private: bool = Field(False, description="Make a new repository a private one.")
     branch: str | None = Field(None, description="Push to this branch; by default the main one.")
     create_pr: bool = Field(False, description="Open a pull request instead of pushing.")
+    message: str | None = Field(None, description="The commit's message.")
+    allow_unvalidated: bool = Field(
+        False,
+        description="Publish what parity: false leaves unmeasured; its card says so. What failed is never published.",
+    )
 
 
 class _Target(_Model):
@@ -58,6 +66,13 @@ class _Target(_Model):
     parity: bool = Field(True, description="Measure whether the result is still its checkpoint.")
     budget: dict[str, float] = Field({}, description="Replaces budgets, e.g. {mean_kl: 0.05, top1: 0.92}.")
     suite: str | None = Field(None, description="Texts to measure on, beside the recipe: YAML, .txt, .md or .jsonl.")
+    max_tokens: int | None = Field(None, ge=1, description="Measure on about so many tokens of the suite.")
+    quick: bool = Field(False, description="Measure once, teacher-forced; no generation, no error split.")
+    reference_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="In which type the reference computes."
+    )
+    device: str = Field("CPU", description="OpenVINO device that is measured; a GGUF runs on the CPU.")
+    junit: bool = Field(False, description="Write the report as parity/parity.xml too, for JUnit's readers.")
     publish: Publish | None = Field(None, description="Nothing is published without it, nor without passing parity.")
 
 

@@ -7,7 +7,6 @@ publishing compares with the Hub by itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,12 @@ from ..publish.publish import Publication, publish
 from ..validate import cache
 from ..validate.artefact import check_files
 from ..validate.formats.manifest import digest_of
-from ..validate.ladder import Ask, validate
+from ..validate.ladder import validate
 from ..validate.report.model import Report
 from ..validate.report.write import JSON_NAME, read, write
+from .model import Publish
+from .preview import foreign
+from .record import Record
 from .unit import Unit
 
 
@@ -55,15 +57,6 @@ class Outcome:
         }
 
 
-def plan(unit: Unit, progress: Progress) -> Any:
-    """Return the pipeline's plan of a unit; no weight is read.
-
-    Raises:
-        EdgeconvError: whatever would fail later.
-    """
-    return openvino.plan(unit.job, progress) if isinstance(unit.job, Job) else gguf.plan(unit.job, progress)
-
-
 def carry_out(unit: Unit, progress: Progress, *, publishing: bool) -> Outcome:
     """Convert, measure and, if asked, publish; an error ends this unit and is part of its outcome."""
     stages: dict[str, str] = {}
@@ -75,12 +68,25 @@ def carry_out(unit: Unit, progress: Progress, *, publishing: bool) -> Outcome:
         if publishing and unit.target.publish:
             stages["publish"] = "failed"
             to = unit.target.publish
-            sent = publish(Publication(unit.output, to.repo, to.private, to.branch, to.create_pr), progress)
+            sent = publish(publication(unit.output, to), progress)
             stages["publish"] = "as before" if sent.change.empty else "done"
             url = sent.url
     except EdgeconvError as error:
         return Outcome(unit, stages, error, url)
     return Outcome(unit, stages, None, url)
+
+
+def publication(folder: Path, to: Publish) -> Publication:
+    """Return what publishing a unit's artefact asks for."""
+    return Publication(
+        folder,
+        to.repo,
+        private=to.private,
+        branch=to.branch,
+        create_pr=to.create_pr,
+        allow_unvalidated=to.allow_unvalidated,
+        message=to.message,
+    )
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
@@ -96,7 +102,7 @@ def _converted(unit: Unit, stages: dict[str, str], progress: Progress) -> Manife
         progress.note(f"{unit.name}: {unit.output} is there and whole.")
         stages["convert"] = "as before"
         return manifest
-    _Record(unit).write(None)  # first, so that whatever appears under the output's name is known to be this unit's
+    Record(unit).write(None)  # first, so that whatever appears under the output's name is known to be this unit's
     job = unit.job
     made: Artefact = openvino.run(job, progress) if isinstance(job, Job) else gguf.run(job, progress)
     stages["convert"] = "done"
@@ -109,41 +115,14 @@ def _before(unit: Unit, progress: Progress) -> Manifest:
     Raises:
         ArtefactError: this unit did not make it of this source, or it is damaged; it is not replaced.
     """
-    foreign = ArtefactError(
-        f"{unit.output} is there, and this recipe did not make it of this source.",
-        "Remove it, or choose another folder with --output.",
-    )
-    if _Record(unit).read("conversion") != unit.conversion():
-        raise foreign
+    if Record(unit).read("conversion") != unit.conversion():
+        raise foreign(unit)
     manifest = read_manifest(unit.output)
     if not _same_source(unit, manifest, progress):
-        raise foreign
+        raise foreign(unit)
     if not check_files(unit.output, manifest, progress).whole:
         raise ArtefactError(f"{unit.output} is damaged.", "Remove it; the next run makes it again.")
     return manifest
-
-
-class _Record:
-    """The resolved recipe beside an artefact: by what it was made, and to what it was held."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-
-    def write(self, measurement: dict[str, Any] | None) -> None:
-        """Write it; `measurement` is None until a report is there."""
-        content = {"conversion": self._unit.conversion(), "measurement": measurement}
-        self._unit.record.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._unit.record.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
-        partial.replace(self._unit.record)
-
-    def read(self, part: str) -> Any:
-        """Return a part of it; None if there is no record that can be read."""
-        try:
-            content = json.loads(self._unit.record.read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return content.get(part) if isinstance(content, dict) else None
 
 
 def _same_source(unit: Unit, manifest: Manifest, progress: Progress) -> bool:
@@ -165,12 +144,12 @@ def _measured(unit: Unit, manifest: Manifest, stages: dict[str, str], progress: 
         ParityError: it is not the same model within its budget.
     """
     stages["parity"] = "failed"
-    place, record = unit.output / PARITY, _Record(unit)
+    place, record = unit.output / PARITY, Record(unit)
     report = _report_before(place, manifest) if record.read("measurement") == unit.measurement() else None
     word = "as before" if report else "done"
     if report is None:
-        report = validate(Ask(unit.output, suite=unit.suite, budgets=unit.target.budget), progress)
-        write(report, place)
+        report = validate(unit.ask(), progress)
+        write(report, place, junit=place if unit.target.junit else None)
         record.write(unit.measurement())
     if report.verdict != "passed":
         raise ParityError(

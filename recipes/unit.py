@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..convert.gguf.recipe import recipe as gguf_recipe
@@ -15,6 +15,7 @@ from ..pipeline import Job
 from ..pipeline.gguf import GgufJob
 from ..quantize.scheme import Request
 from ..validate import budget
+from ..validate.ladder import Ask
 from .model import Gguf, OpenVINO, Recipe, Target
 from .options import byte_count, tensor_type
 
@@ -49,15 +50,36 @@ class Unit:
 
     def measurement(self) -> dict[str, Any]:
         """Return what decides on the verdict, beside the artefact."""
-        return {"budget": self.target.budget, "suite": self.target.suite}
+        return self.target.model_dump(mode="json", include=set(MEASURED))
+
+    def ask(self) -> Ask:
+        """Return what the validator is asked."""
+        target = self.target
+        return Ask(
+            self.output,
+            suite=self.suite,
+            budgets=target.budget,
+            max_tokens=target.max_tokens,
+            reference_dtype=target.reference_dtype,
+            device=target.device,
+            quick=target.quick,
+        )
 
 
-_BEHIND = {"output", "parity", "budget", "suite", "publish"}
+MEASURED = ("budget", "suite", "max_tokens", "quick", "reference_dtype", "device")
+"""Fields of a target that say how it is measured, and against what."""
+_BEHIND = {"output", "parity", "junit", "publish", *MEASURED}
 """Fields of a target that do not change the artefact."""
 
 
 def units(
-    recipe: Recipe, path: Path, out: Path, *, only: list[str] | None = None, model: str | None = None
+    recipe: Recipe,
+    path: Path,
+    out: Path,
+    *,
+    only: list[str] | None = None,
+    model: str | None = None,
+    local_files_only: bool = False,
 ) -> list[Unit]:
     """Resolve a recipe's targets, and refuse what cannot work before anything is fetched.
 
@@ -67,6 +89,7 @@ def units(
         out: folder for all results.
         only: names of the targets to take; None: all.
         model: a folder or an id in the place of the recipe's source.
+        local_files_only: ask the Hub nothing.
 
     Raises:
         UsageError: an unknown target, contradictory options, a budget on no figure, a file that is absent.
@@ -75,7 +98,8 @@ def units(
         if name not in recipe.targets:
             raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(recipe.targets)}.")
     chosen = [name for name in recipe.targets if not only or name in only]
-    found = [_unit(recipe, name, path.parent, out, model) for name in chosen]
+    made = [_unit(recipe, name, path.parent, out, model) for name in chosen]
+    found = [replace(u, job=replace(u.job, local_files_only=local_files_only, keeps_digests=True)) for u in made]
     outputs = [unit.output.resolve() for unit in found]
     for unit, output in zip(found, outputs, strict=True):
         if outputs.count(output) > 1:
@@ -85,8 +109,8 @@ def units(
 
 def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None) -> Unit:
     target = recipe.targets[name]
-    output = out / (target.output or f"{recipe.name}-{name}")
     where = f"{recipe.name}/{name}"
+    output = _inside(out, target.output or f"{recipe.name}-{name}", where)
     try:
         _check_parity(target)
         job = _job(recipe, target, beside, output, model)
@@ -96,12 +120,26 @@ def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None)
     return Unit(where, target, job, output, suite)
 
 
+def _inside(out: Path, named: str, where: str) -> Path:
+    """Refuse an output that is not below the run's folder: recipes are passed around."""
+    parts = PurePosixPath(named).parts
+    if not parts or PurePosixPath(named).is_absolute() or ".." in parts or "\0" in named:
+        raise UsageError(
+            f"{where}: its output {named!r} is not in the folder of the run.",
+            "Name a folder below it; --output moves all.",
+        )
+    return out / named
+
+
 def _check_parity(target: Target) -> None:
     budget.check(target.budget)
-    if not target.parity and (target.budget or target.suite):
-        raise UsageError("a budget or suite without parity measures nothing.", "Leave parity: false out.")
-    if not target.parity and target.publish:
-        raise UsageError("what is not measured cannot be published.", "Leave parity: false out.")
+    given = [name for name in (*MEASURED, "junit") if name in target.model_fields_set]
+    if not target.parity and given:
+        raise UsageError(f"{', '.join(given)} without parity measures nothing.", "Leave parity: false out.")
+    if not target.parity and target.publish and not target.publish.allow_unvalidated:
+        raise UsageError(
+            "what is not measured cannot be published.", "Leave parity: false out, or say allow_unvalidated: true."
+        )
     if target.parity and isinstance(target, OpenVINO) and target.layout != "optimum":
         raise UsageError("parity is measured on the optimum layout.", "Its weights are the same; or say parity: false.")
 

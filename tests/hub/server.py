@@ -190,7 +190,7 @@ def resolve(hub: "HubServer", request: Request, match: re.Match[str]) -> Reply:
     data = repo.commits[commit].get(unquote(match["path"]))
     if data is None:
         return error(404, "EntryNotFound", "Entry not found")
-    entry = tree_entry(match["path"], data)
+    entry = hub.entry(match["path"], data)
     headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
     if "lfs" not in entry:
         return ranged(hub, data, headers | {"ETag": f'"{entry["oid"]}"'}, request)
@@ -231,6 +231,7 @@ class HubServer:
         self.page_size: int | None = None
         self.ignores_ranges = False
         self.connections: list[socket.socket] = []
+        self._entries: dict[tuple[str, int], tuple[bytes, dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Connection)
         self._http.daemon_threads = True
@@ -333,7 +334,16 @@ class HubServer:
 
     def tree(self, repo: Repo, commit: str) -> list[dict[str, Any]]:
         files = repo.commits[commit].items()
-        return [tree_entry(path, data) for path, data in files if path not in repo.unlisted] + repo.listed_extra
+        return [self.entry(path, data) for path, data in files if path not in repo.unlisted] + repo.listed_extra
+
+    def entry(self, path: str, data: bytes) -> dict[str, Any]:
+        """`tree_entry`, made once for a file of megabytes: each listing would hash it twice."""
+        if len(data) < 1 << 20:
+            return tree_entry(path, data)
+        known = self._entries.get((path, id(data)))
+        if known is None or known[0] is not data:
+            known = self._entries[path, id(data)] = (data, tree_entry(path, data))
+        return known[1]
 
     def answer(self, request: Request) -> Reply:
         for method, pattern, handler in ROUTES:

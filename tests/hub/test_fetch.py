@@ -80,6 +80,9 @@ def test_a_new_commit_downloads_what_changed(
     assert not hub.asked("safetensors$")
 
 
+@pytest.mark.fault(
+    "hub: the revision moves during the download", says="All files are of the commit that was looked up first."
+)
 def test_revision_that_moves_during_the_download(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched]
 ) -> None:
@@ -92,6 +95,7 @@ def test_revision_that_moves_during_the_download(
     assert content(got.path) == needed(files)
 
 
+@pytest.mark.fault("hub: the repository was renamed", says="Redirects are followed; its present name is recorded.")
 def test_renamed_repository(hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], progress: Recorder,
                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     repo.private = True

@@ -15,6 +15,7 @@ from .conftest import SHARD, TOKEN, Recorder, content, needed
 from .server import Files, HubServer, Repo
 
 
+@pytest.mark.fault("hub: the repository is absent")
 def test_absent_repository(hub: HubServer, fetch: Callable[..., Fetched]) -> None:
     with pytest.raises(AccessError, match="org/absent is not on the Hub, or is private") as caught:
         fetch("org/absent")
@@ -24,11 +25,13 @@ def test_absent_repository(hub: HubServer, fetch: Callable[..., Fetched]) -> Non
 
 
 @pytest.mark.parametrize("revision", ["v9", "0" * 40])
+@pytest.mark.fault("hub: the revision is absent")
 def test_absent_revision(repo: Repo, fetch: Callable[..., Fetched], revision: str) -> None:
     with pytest.raises(AccessError, match=f"no revision '{revision}'"):
         fetch(f"org/name@{revision}")
 
 
+@pytest.mark.fault("hub: the repository is gated")
 def test_gated_repository(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,6 +48,7 @@ def test_gated_repository(
     assert content(fetch().path) == needed(files)
 
 
+@pytest.mark.fault("hub: the repository is gated, and the token may not pass")
 def test_gate_that_stays_closed(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +81,7 @@ def test_private_repository(
 
 
 @pytest.mark.parametrize("token", [TOKEN, "hf_Sécrèt_Secret_Secret", "hf_Secret\x01Secret_Secret"])
+@pytest.mark.fault("hub: a bad token", says="Refused, and never shown.")
 def test_a_bad_token_is_refused_and_not_shown(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch, progress: Recorder,
     capfd: pytest.CaptureFixture[str], token: str,
@@ -92,6 +97,7 @@ def test_a_bad_token_is_refused_and_not_shown(
         assert caught.value.__cause__ is None
 
 
+@pytest.mark.fault("hub: a library's warning quotes a signed address", says="The signature is cut off.")
 def test_warnings_of_the_library_show_no_secrets(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], progress: Recorder, capfd: pytest.CaptureFixture[str]
 ) -> None:

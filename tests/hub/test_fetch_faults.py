@@ -16,6 +16,7 @@ from .conftest import QUICK, SHARD, Recorder, blobs, content, damage, needed, re
 from .server import Files, HubServer, Repo, digest_of, tree_entry
 
 
+@pytest.mark.fault("hub: one bit flipped in transfer", says="Fetched once more; the hash decides.")
 def test_flipped_bit_is_healed(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], progress: Recorder
 ) -> None:
@@ -27,6 +28,9 @@ def test_flipped_bit_is_healed(
 
 
 @pytest.mark.parametrize("name", [SHARD, "config.json"])
+@pytest.mark.fault(
+    "hub: one bit flipped in every transfer", says="Refused after two; nothing of it stays in the cache."
+)
 def test_flipped_bit_every_time(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], tmp_path: Path, name: str
 ) -> None:
@@ -41,6 +45,7 @@ def test_flipped_bit_every_time(
     ).exists()  # nor under another name
 
 
+@pytest.mark.fault("hub: a file in the cache was damaged", says="Noticed and fetched again.")
 def test_damage_in_the_cache_is_healed(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], progress: Recorder
 ) -> None:
@@ -73,6 +78,7 @@ def test_a_cache_without_links(
     assert content(fetch().path) == needed(files)
 
 
+@pytest.mark.fault("hub: the connection breaks in the middle of a file", says="Resumed where it broke.")
 def test_connection_cut_in_the_middle_is_resumed(
     hub: HubServer,
     repo: Repo,
@@ -89,6 +95,7 @@ def test_connection_cut_in_the_middle_is_resumed(
     assert sum(progress.tasks[0].steps) == progress.tasks[0].total
 
 
+@pytest.mark.fault("hub: the connection breaks every time", says="An error; no half file stays.")
 def test_connection_cut_for_ever(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], tmp_path: Path) -> None:
     hub.cut(SHARD, after=0)
     with pytest.raises(HubUnreachableError, match="breaks the connection"):
@@ -97,6 +104,7 @@ def test_connection_cut_for_ever(hub: HubServer, repo: Repo, fetch: Callable[...
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.fault("hub: a storm of 429, 500, 502, 503, 504", says="Repeated with growing delays, files too.")
 def test_storm_that_passes(
     hub: HubServer,
     repo: Repo,
@@ -112,6 +120,7 @@ def test_storm_that_passes(
 
 
 @pytest.mark.parametrize("pattern", ["/revision/", "/tree/", "/storage/", "/tokenizer.json"])
+@pytest.mark.fault("hub: 503 without end", says="An error after the last attempt; finished files are kept.")
 def test_storm_that_does_not_pass(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], pattern: str) -> None:
     hub.fail("GET", pattern, status=503)
     with pytest.raises(HubUnreachableError, match="503") as caught:
@@ -128,18 +137,21 @@ def test_head_fails(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], m
     assert len(hub.asked(SHARD, "HEAD")) < 10  # huggingface_hub repeats it; we do not repeat that
 
 
+@pytest.mark.fault("hub: an error page in the place of a file", says="Refused by its size.")
 def test_an_error_page_in_the_place_of_a_file(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched]) -> None:
     hub.replace(SHARD, lambda _: b"<html>Sorry</html>")
     with pytest.raises(HubUnreachableError, match="fewer bytes"):
         fetch()
 
 
+@pytest.mark.fault("hub: a listed file is not there", says="An error that says so.")
 def test_a_listed_file_that_is_not_there(hub: HubServer, repo: Repo, fetch: Callable[..., Fetched]) -> None:
     repo.listed_extra.append(tree_entry("tokenizer.model", b"absent"))
     with pytest.raises(HubUnreachableError, match="lists a file"):
         fetch()
 
 
+@pytest.mark.fault("hub: another content than listed", says="Refused by its hash.")
 def test_another_content_than_listed(hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched]) -> None:
     repo.unlisted.add("config.json")
     repo.listed_extra.append(tree_entry("config.json", files["config.json"].swapcase()))
@@ -148,6 +160,7 @@ def test_another_content_than_listed(hub: HubServer, repo: Repo, files: Files, f
 
 
 @pytest.mark.parametrize("name", ["../../../../evil", "/tmp/evil-of-edgeconv", "a/../../../evil"])
+@pytest.mark.fault("hub: ../ in the file list", says="Refused by name before anything is downloaded.")
 def test_a_name_that_leaves_the_folder(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], tmp_path: Path, name: str
 ) -> None:
@@ -158,6 +171,7 @@ def test_a_name_that_leaves_the_folder(
     assert not (tmp_path / "hf" / "hub").exists()
 
 
+@pytest.mark.fault("hub: a foreign file in the snapshot that a loader would read", says="Refused by name.")
 def test_a_foreign_file_in_the_snapshot(repo: Repo, fetch: Callable[..., Fetched]) -> None:
     folder = fetch().path
     (folder / ".DS_Store").write_bytes(b"harmless")

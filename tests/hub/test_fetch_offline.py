@@ -15,6 +15,7 @@ from .conftest import SHARD, Recorder, content, damage, needed, reload_constants
 from .server import Files, HubServer, Repo
 
 
+@pytest.mark.fault("hub: not in reach, nothing cached", says="An error, exit code 5.")
 def test_hub_down_and_nothing_cached(hub: HubServer, fetch: Callable[..., Fetched]) -> None:
     hub.stop()
     with pytest.raises(HubUnreachableError, match="cannot be reached") as caught:
@@ -23,6 +24,7 @@ def test_hub_down_and_nothing_cached(hub: HubServer, fetch: Callable[..., Fetche
     assert "HF_ENDPOINT" in (caught.value.hint or "")
 
 
+@pytest.mark.fault("hub: not in reach, everything cached", says="Converted from the cache, which is said.")
 def test_hub_down_and_whole_cache(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], progress: Recorder
 ) -> None:
@@ -67,6 +69,9 @@ def test_offline_and_nothing_cached(
     assert hub.requests == []
 
 
+@pytest.mark.fault(
+    "hub: answers 500, and a partial snapshot is cached", says="Refused; what was fetched is kept for the next run."
+)
 def test_a_partial_cache_is_never_an_answer(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched]
 ) -> None:
@@ -91,6 +96,9 @@ def test_a_partial_cache_is_never_an_answer(
     assert not hub.asked("model-00001")  # finished files are kept
 
 
+@pytest.mark.fault(
+    "hub: offline, and another tool filled the cache", says="Refused: nobody can tell whether it is whole."
+)
 def test_the_cache_of_another_tool_is_not_trusted_offline(repo: Repo, fetch: Callable[..., Fetched]) -> None:
     from huggingface_hub import snapshot_download
 
@@ -101,6 +109,7 @@ def test_the_cache_of_another_tool_is_not_trusted_offline(repo: Repo, fetch: Cal
 
 
 @pytest.mark.parametrize("harm", ["removed", "damaged", "truncated", "replaced by a folder"])
+@pytest.mark.fault("hub: offline, and a cached file is gone or damaged", says="Refused; the file is named.")
 def test_a_cache_that_was_whole_once(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], harm: str
 ) -> None:

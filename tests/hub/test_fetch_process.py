@@ -36,6 +36,7 @@ print(fetch(parse(sys.argv[1]), progress=Silent()).path)
 """
 
 
+@pytest.mark.fault("hub: Ctrl-C during a download", says="No half file stays; the next run goes on.")
 def test_interruption_leaves_no_half_file(
     hub: HubServer, repo: Repo, files: Files, progress: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_interruption_leaves_no_half_file(
     assert content(fetching.fetch(parse("org/name"), progress=progress, retry=QUICK).path) == needed(files)
 
 
+@pytest.mark.fault("hub: kill -9 during a download", says="The next run sweeps the orphan and fetches the file.")
 def test_killed_process_leaves_nothing_for_ever(
     hub: HubServer, repo: Repo, files: Files, fetch: Callable[..., Fetched], tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_importing_is_cheap() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+@pytest.mark.fault("hub: too little room in HF_HOME", says="Refused before the download, with the numbers.")
 def test_too_little_space(
     hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +97,7 @@ def test_too_little_space(
     assert not hub.asked("/resolve/", "HEAD")
 
 
+@pytest.mark.fault("hub: the disk of HF_HOME fills up", says="An error that names the cache.")
 def test_disk_that_fills_up(repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -103,6 +107,7 @@ def test_disk_that_fills_up(repo: Repo, fetch: Callable[..., Fetched], monkeypat
         fetch()
 
 
+@pytest.mark.fault("hub: HF_HOME is no folder", says="An error that names the cache.")
 def test_home_that_is_no_folder(
     repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -106,6 +106,10 @@ def test_a_pull_request(put: Callable[..., Uploaded], hub: HubServer, artefact: 
 
 
 @pytest.mark.parametrize("fault", ["lost reply", "503 before", "503 twice"])
+@pytest.mark.fault(
+    "hub: the reply to a commit is lost, or it answers 503",
+    says="The branch is read again: exactly one commit is made.",
+)
 def test_a_commit_whose_reply_is_lost_is_made_once(
     fault: str, put: Callable[..., Uploaded], hub: HubServer, artefact: Path
 ) -> None:
@@ -119,6 +123,7 @@ def test_a_commit_whose_reply_is_lost_is_made_once(
     assert made.url.endswith(hub.repos[REPO].refs["main"])
 
 
+@pytest.mark.fault("hub: the reply to a pull request is lost", says="Not repeated; the user is told where to look.")
 def test_a_lost_reply_to_a_pull_request_is_not_repeated(put: Callable[..., Uploaded], hub: HubServer) -> None:
     hub.lose_reply("POST", COMMIT, times=1)
     with pytest.raises(HubUnreachableError, match="may exist or not") as caught:
@@ -127,6 +132,7 @@ def test_a_lost_reply_to_a_pull_request_is_not_repeated(put: Callable[..., Uploa
     assert len(hub.commits) == 1
 
 
+@pytest.mark.fault("hub: the parent commit moved", says="Refused; the other's push stays.")
 def test_another_push_between_is_never_overwritten(put: Callable[..., Uploaded], hub: HubServer) -> None:
     put()
     repo: Repo = hub.repos[REPO]
@@ -143,6 +149,7 @@ def test_another_push_between_is_never_overwritten(put: Callable[..., Uploaded],
     assert held(hub) == theirs
 
 
+@pytest.mark.fault("hub: the parent commit moved after a lost reply", says="Refused; the other's push stays.")
 def test_another_push_after_a_lost_reply(put: Callable[..., Uploaded], hub: HubServer) -> None:
     put()
     repo: Repo = hub.repos[REPO]
@@ -160,6 +167,7 @@ def _before(hub: HubServer, pattern: str, action: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "hf_Wrong"])
+@pytest.mark.fault("hub: a token that may not write")
 def test_a_token_that_may_not_write(
     token: str | None, hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,3 +182,17 @@ def test_an_unreachable_hub(put: Callable[..., Uploaded], hub: HubServer) -> Non
     hub.stop()
     with pytest.raises(HubUnreachableError):
         put()
+
+
+@pytest.mark.fault(
+    "hub: every commit answers 503", says="An error; what was uploaded is not sent again by the next run."
+)
+def test_large_files_are_not_sent_twice(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
+    hub.fail("POST", COMMIT, status=503)
+    with pytest.raises(HubUnreachableError, match="503"):
+        put()
+    assert (hub.commits, held(hub)) == ([], {})
+    hub.faults.clear()
+    put()
+    assert held(hub) == expected(artefact)
+    assert len(hub.asked("/lfs/", "PUT")) == 1

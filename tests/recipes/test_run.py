@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 
 from edgeconv.builtin import model_path
+from edgeconv.core.digest import sha256_file
+from edgeconv.core.manifest import read_manifest
+from edgeconv.core.progress import Silent
+from edgeconv.publish import card, gate
+from edgeconv.recipes.load import load
+from edgeconv.recipes.run import carry_out
+from edgeconv.recipes.unit import units
 
 from ..cli.conftest import Command
+from ..hub.conftest import Recorder
 from ..hub.server import HubServer
 
 RECIPE = """\
@@ -24,11 +32,13 @@ targets:
     format: openvino
     precision: int8
     suite: words.txt
+    quick: true
     publish: {{repo: org/good}}
   strict:
     format: openvino
     precision: int8
     suite: words.txt
+    quick: true
     budget: {{mean_kl: {limit}}}
     publish: {{repo: org/strict}}
 """
@@ -85,26 +95,37 @@ def _back_again(folder: Path, hub: HubServer) -> None:
     assert "mean KL" in card
 
 
+PLAIN = """\
+name: small
+source:
+  model: {model}
+targets:
+  good:
+    format: openvino
+    precision: {precision}
+    parity: false
+"""
+
+
 def test_what_another_recipe_made_is_not_replaced(edgeconv: Command, folder: Path) -> None:
-    text = RECIPE.format(limit=1).replace("org/glm-tiny", str(model_path()))
-    (folder / "r.yaml").write_text(text.replace("precision: int8", "precision: int8\n    parity: false").replace(
-        "    suite: words.txt\n", "").replace("    budget: {mean_kl: 1}\n", "").replace("    publish: {repo: org/good}\n", "")
-        .replace("    publish: {repo: org/strict}\n", ""))  # fmt: skip
-    run = ("run", folder / "r.yaml", "--output", folder / "out", "--only", "good", "--json", "--quiet")
+    recipe = folder / "r.yaml"
+    run = ("run", recipe, "--output", folder / "out", "--json", "--quiet")
+    recipe.write_text(PLAIN.format(model=model_path(), precision="int8"))
     assert stages(edgeconv(*run)) == [{"convert": "done"}]
     assert stages(edgeconv(*run)) == [{"convert": "as before"}]
     before = (folder / "out/small-good/edgeconv.json").read_bytes()
-    (folder / "r.yaml").write_text((folder / "r.yaml").read_text().replace("precision: int8", "precision: int4"))
+    recipe.write_text(PLAIN.format(model=model_path(), precision="int4"))
     other = edgeconv(*run)
     assert (other.code, stages(other)) == (1, [{"convert": "failed"}])
     assert "did not make it" in other.data[0]["error"]["message"]
     assert (folder / "out/small-good/edgeconv.json").read_bytes() == before
     (folder / "out/small-good/openvino_model.bin").write_bytes(b"")
-    (folder / "r.yaml").write_text((folder / "r.yaml").read_text().replace("precision: int4", "precision: int8"))
+    recipe.write_text(PLAIN.format(model=model_path(), precision="int8"))
     assert "is damaged" in edgeconv(*run).data[0]["error"]["message"]
 
 
 @pytest.mark.slow
+@pytest.mark.fault("run: kill -9 between two stages", says="What was finished is not done again.")
 def test_a_killed_run_goes_on_where_it_stopped(folder: Path) -> None:
     text = RECIPE.format(limit="1.0").replace("org/glm-tiny", str(model_path()))
     (folder / "r.yaml").write_text(text)
@@ -143,23 +164,103 @@ def test_what_cannot_work_is_refused_before_anything_is_fetched(
     assert says in result.err
 
 
-def test_a_plan_names_inputs_and_outputs_of_every_unit(edgeconv: Command, folder: Path) -> None:
-    (folder / "r.yaml").write_text(RECIPE.format(limit=1))
-    plans = edgeconv("run", folder / "r.yaml", "--model", model_path(), "--dry-run", "--json", "--quiet").data
-    assert [plan["unit"] for plan in plans] == ["small/good", "small/strict"]
-    assert plans[0]["inputs"]["options"]["precision"] == "int8"
-    assert plans[0]["plan"]["output_bytes"] > 1e6
-    assert not (folder / "out").exists()
+@pytest.mark.fault("run: one target fails", says="The others go on; the exit code says so at the end.")
+def test_one_target_fails_and_the_others_go_on(edgeconv: Command, folder: Path) -> None:
+    (folder / "r.yaml").write_text(SEVERAL.format(model=model_path()))
+    result = edgeconv("run", folder / "r.yaml", "--output", folder / "out", "--json", "--quiet")
+    assert result.code == 2  # an error stands before a lost parity
+    assert stages(result) == [
+        {"convert": "done", "parity": "failed"},
+        {"convert": "failed"},
+        {"convert": "done"},
+    ]
+    assert [outcome["exit_code"] for outcome in result.data] == [3, 2, 0]
+    assert edgeconv("run", folder / "r.yaml", "--output", folder / "out", "--only", "strict", "--quiet").code == 3
 
 
-def test_every_option_of_the_command_lines_has_its_field() -> None:
-    import typer.main
+SEVERAL = """\
+name: several
+source:
+  model: {model}
+targets:
+  strict:
+    format: openvino
+    precision: int4
+    suite: words.txt
+    quick: true
+    budget: {{mean_kl: 1.0e-12}}
+  wrong:
+    format: openvino
+    precision: int4
+    group_size: 77
+    parity: false
+  plain:
+    format: gguf
+    type: q8_0
+    parity: false
+"""
 
-    from edgeconv.cli.app import app
-    from edgeconv.recipes.model import Gguf, OpenVINO, Source
 
-    of_a_run = {"force", "local_files_only", "dry_run", "json", "quiet", "verbose", "help", "validate", "output"}
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    for name, target in (("openvino", OpenVINO), ("gguf", Gguf)):
-        options = {p.name.rstrip("_") for p in commands[name].params} - of_a_run
-        assert options <= {*target.model_fields, *Source.model_fields}, name
+@pytest.mark.fault("publish: folders of this machine, on the card or in a report", says="On nothing that is sent.")
+def test_a_folder_is_hashed_once_and_the_reference_computed_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, progress: Recorder
+) -> None:
+    (folder / "r.yaml").write_text(TWO.format(model=model_path()))
+    hashed: list[Path] = []
+    for module in ("edgeconv.validate.cache", "edgeconv.core.inputs"):
+        monkeypatch.setattr(
+            f"{module}.sha256_file", lambda path, task=None: hashed.append(path) or sha256_file(path, task)
+        )
+    path = folder / "r.yaml"
+    found = units(load(path), path, folder / "out")
+    outcomes = [carry_out(unit, progress, publishing=False) for unit in found]
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert [p.name for p in hashed].count("model.safetensors") == 1
+    assert len(set(hashed)) == len(hashed)
+    assert [task.description for task in progress.tasks].count("Running the reference") == 1
+    manifests = [read_manifest(unit.output) for unit in found]
+    for name, digest in manifests[0].source.files.items():
+        assert digest.sha256 == sha256_file(model_path() / name)
+    assert manifests[1].source.files["model.safetensors"] == manifests[0].source.files["model.safetensors"]
+    for unit, manifest in zip(found, manifests, strict=True):
+        _no_place_of_this_machine(unit.output, set(manifest.outputs), folder)
+
+
+def _no_place_of_this_machine(output: Path, names: set[str], folder: Path) -> None:
+    """What would be published, the card too, names no folder of the person who made it."""
+    sent = [output / name for name in names] + [output / "edgeconv.json", *(output / "parity").iterdir()]
+    made = card.render(gate.clear(output, Silent()), "org/name").encode()
+    for place in (folder, model_path(), Path.home()):
+        assert not any(str(place).encode() in data for data in (made, *(path.read_bytes() for path in sent)))
+
+
+TWO = """\
+name: two
+source:
+  model: {model}
+targets:
+  ir:
+    format: openvino
+    precision: int8
+    suite: words.txt
+    quick: true
+  gguf:
+    format: gguf
+    type: q8_0
+    suite: words.txt
+    quick: true
+"""
+
+
+def test_a_file_that_changed_is_hashed_again(folder: Path, progress: Recorder) -> None:
+    from edgeconv.pipeline.source import Kept
+
+    source = folder / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"one")
+    kept = Kept(source, progress)
+    assert kept["a"] == sha256_file(source / "a")
+    (source / "a").write_bytes(b"two")
+    os.utime(source / "a", ns=(1, 1))
+    assert kept["a"] == sha256_file(source / "a")
+    assert (list(kept), len(kept), "a" in kept, kept.get("b")) == (["a"], 1, True, None)

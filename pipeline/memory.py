@@ -1,0 +1,123 @@
+"""Peak anonymous memory of a conversion, predicted from how the engines work. Bytes; mapped files are not counted.
+
+Each engine keeps an interpreter with its imports, a graph that grows with the number of layers, and the blocks of rows that are
+in flight: `in_flight` of them, each as large as a block of the largest tensor becomes. A second process makes the tokenizers
+of an OpenVINO artefact beside it. NNCF holds the whole compressed model besides, and a float32 copy of one tensor for
+modes other than int8 and int4. The constants were fitted to whole commands on a machine of 2 cores, all processes sampled every
+10 ms (MB measured / MB predicted; built-in model of 5.8 M parameters, SmolLM2-135M as a GLM, GLM-Edge-1.5B's geometry):
+
+                     built-in      SmolLM2        1.5B
+    stream int4      128 / 129    235 / 244     219 / 216
+    stream int8      128 / 129    240 / 244     227 / 216    (--rope fused: 237 / 216)
+    stream bf16      126 / 128    215 / 215     184 / 178
+    stream fp16                   240 / 272
+    stream fp32                                 344 / 329
+    trace int8       568 / 561    689 / 708     715 / 708    (SmolLM2 as a Llama)
+    trace bf16       567 / 560    674 / 680
+    NNCF int8        420 / 377    652 / 653    2025 / 2113   (traced SmolLM2: 943 / 843)
+    NNCF nf4                      651 / 716    1734 / 1943
+    GGUF q4_k_m       45 / 45     103 / 103      71 / 75
+    GGUF q8_0         45 / 45     103 / 103      70 / 75
+    GGUF --imatrix   543 / 544    708 / 660                  (a text of 60 kB)
+
+GLM-Edge-V-2B's geometry at int4 took 163 where 216 are predicted: its tokenizers are ready before its weights are at their peak.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..convert.checkpoint import Checkpoint
+from ..convert.gguf import write as gguf_write
+from ..convert.gguf.layout import Placed
+from ..convert.openvino.stored import BLOCK, Stored
+from ..convert.parallel import workers
+
+MB = 1_000_000
+SOURCE_ELEMENT = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
+_TOKENIZER, _TOKENIZER_SLOPE = 70 * MB, 22.5
+"""The process that makes the tokenizers: its imports, and bytes for each byte of the vocabulary's file."""
+_STREAM, _STREAM_LAYER = 48 * MB, 0.6 * MB
+_TRACE, _TRACE_LAYER = 530 * MB, 5 * MB
+_NNCF, _NNCF_LAYER = 340 * MB, 5 * MB
+_GGUF, _GGUF_READING, _GGUF_WRITING = 40 * MB, 18.0, 9.0
+"""GGUF: imports; for each byte of the vocabulary's file, while it is read, and what stays of it."""
+_TORCH = 530 * MB
+"""The torch reference that measures an importance matrix: imports and a layer's activations."""
+
+
+def in_flight() -> int:
+    """Blocks that are in memory at a time: `convert.parallel` queues two a thread, and glibc gives back what was freed late."""
+    return 2 * workers() + 5
+
+
+def openvino(
+    checkpoint: Checkpoint, tensors: Sequence[Stored], layers: int, *, engine: str, nncf: bool, exact: bool
+) -> int:
+    """Predict an OpenVINO conversion.
+
+    Args:
+        checkpoint: of which the headers are enough.
+        tensors: how its tensors will be stored.
+        layers: of the decoder.
+        engine: "stream" or "trace".
+        nncf: NNCF compresses the weights, not our own quantiser.
+        exact: the mode is one that NNCF computes without a float32 copy of the weight.
+    """
+    base, layer = (_STREAM, _STREAM_LAYER) if engine == "stream" else (_TRACE, _TRACE_LAYER)
+    if nncf:
+        base, layer = max(base, _NNCF), max(layer, _NNCF_LAYER)
+    elements = max((_elements(stored) for stored in tensors), default=0)
+    main = base + layers * layer + max((_encoded(checkpoint, stored) for stored in tensors), default=0)
+    if nncf:
+        main += sum(stored.size for stored in tensors) + (0 if exact else 4 * elements)
+    if nncf or engine == "trace":
+        return int(main)  # the tokenizers are ready long before
+    return int(main + _TOKENIZER + _TOKENIZER_SLOPE * vocabulary_bytes(checkpoint))
+
+
+def gguf(checkpoint: Checkpoint, tensors: Sequence[Placed], *, calibration_tokens: int = 0) -> int:
+    """Predict a conversion to GGUF; `checkpoint` as above.
+
+    `calibration_tokens` are those of a text on which an importance matrix is measured first: the reference keeps their hidden
+    states twice, and the largest tensor, in float32.
+    """
+    vocabulary = vocabulary_bytes(checkpoint)
+    live = [min(placed.bytes, in_flight() * _gguf_block(placed)) for placed in tensors]
+    writing = _GGUF_WRITING * vocabulary + max(live, default=0) + _decoded(checkpoint, gguf_write.BLOCK)
+    plain = _GGUF + max(_GGUF_READING * vocabulary, writing - 5 * MB)
+    if not calibration_tokens:
+        return int(plain)
+    states = 2 * 4 * calibration_tokens * int(checkpoint.config.get("hidden_size") or 0)
+    largest = max((placed.rows * placed.cols for placed in tensors), default=0)
+    return int(max(plain, _TORCH + states + 4 * largest))
+
+
+def vocabulary_bytes(checkpoint: Checkpoint) -> int:
+    """Return the size of the largest file that holds the tokenizer."""
+    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+    paths = [*(checkpoint.folder / name for name in names), *checkpoint.folder.glob("*.tiktoken")]
+    return max((path.stat().st_size for path in paths if path.is_file()), default=0)
+
+
+def _encoded(checkpoint: Checkpoint, stored: Stored) -> int:
+    """Bytes of a tensor's blocks in flight: those that keep their type are views of the mapped file."""
+    elements = _elements(stored)
+    kept = stored.values.element == SOURCE_ELEMENT.get(checkpoint.info(stored.name).dtype)
+    live = 0 if kept else min(elements, in_flight() * BLOCK) * stored.values.size // max(1, elements)
+    return live + _decoded(checkpoint, min(elements, BLOCK))
+
+
+def _decoded(checkpoint: Checkpoint, elements: int) -> int:
+    """A GGUF's quantised rows are decoded to float32 before they are encoded."""
+    return (workers() + 1) * 4 * elements if checkpoint.is_file else 0
+
+
+def _elements(stored: Stored) -> int:
+    return math.prod(stored.shape)
+
+
+def _gguf_block(placed: Placed) -> int:
+    rows = max(1, gguf_write.BLOCK // max(1, placed.cols))
+    return rows * placed.type.row_bytes(placed.cols)

@@ -1,0 +1,111 @@
+"""Every option of the command lines has its field in a recipe, and every field reaches what it is for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from edgeconv.cli.app import app
+from edgeconv.recipes.model import Gguf, OpenVINO, Publish, Recipe, Source
+from edgeconv.recipes.unit import MEASURED, units
+
+OF_A_RUN = {"force", "local_files_only", "dry_run", "json", "quiet", "verbose", "help", "output"}
+"""Options that say how the program runs, not what is made."""
+ELSEWHERE = {
+    "openvino": {"validate"},  # the field parity
+    "gguf": {"validate"},
+    "validate": {"artefact", "reference", "report"},  # the unit's own output, its source, and the folder beside it
+    "publish": {"folder"},
+}
+FIELDS: dict[str, tuple[Any, ...]] = {
+    "openvino": (OpenVINO, Source),
+    "gguf": (Gguf, Source),
+    "validate": (OpenVINO,),
+    "publish": (Publish,),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_option_has_its_field(name: str) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    options = {str(parameter.name).rstrip("_") for parameter in command.params} - OF_A_RUN - ELSEWHERE[name]
+    fields = {field for model in FIELDS[name] for field in model.model_fields}
+    assert options <= fields, f"without a field: {sorted(options - fields)}"
+    assert len(options) > 4
+
+
+OPENVINO = {
+    "precision": "int8",
+    "group_size": 64,
+    "group_size_fallback": "ignore",
+    "ratio": 0.5,
+    "sym": False,
+    "backup_precision": "none",
+    "all_layers": True,
+    "vision_precision": "int8",
+    "engine": "trace",
+    "compressor": "nncf",
+    "rope": "fused",
+    "layout": "genai",
+}
+GGUF = {
+    "precision": "int8",
+    "type": "q5_0",
+    "pure": True,
+    "leave_output_tensor": True,
+    "output_type": "q6_k",
+    "token_embedding_type": "q6_k",
+    "tensor_type": ["ffn_down=q6_k"],
+    "imatrix": "words.txt",
+    "vision_precision": "none",
+    "split_max_size": "1M",
+    "pre": "glm4",
+}
+MEASURING = {
+    "budget": {"mean_kl": 1.0},
+    "suite": "words.txt",
+    "max_tokens": 100,
+    "quick": True,
+    "reference_dtype": "bfloat16",
+    "device": "GPU",
+}
+NOT_THE_ARTEFACT = {"format", "output", "parity", "junit", "publish", *MEASURED}
+
+
+def unit(folder: Path, target: dict[str, Any]) -> Any:
+    recipe = Recipe.model_validate({"name": "r", "source": {"model": "org/name"}, "targets": {"t": target}})
+    (folder / "words.txt").write_text("words")
+    return units(recipe, folder / "r.yaml", folder / "out")[0]
+
+
+@pytest.mark.parametrize(("kind", "values", "model"), [("openvino", OPENVINO, OpenVINO), ("gguf", GGUF, Gguf)])
+def test_every_field_reaches_the_job(kind: str, values: dict[str, Any], model: Any, tmp_path: Path) -> None:
+    assert set(values) == set(model.model_fields) - NOT_THE_ARTEFACT
+    plain = {"format": kind, "parity": False}
+    for name, value in values.items():
+        made = unit(tmp_path, {**plain, name: value})
+        assert made.job != unit(tmp_path, plain).job, name
+        assert made.conversion() != unit(tmp_path, plain).conversion(), name
+
+
+def test_every_field_reaches_the_validator(tmp_path: Path) -> None:
+    assert set(MEASURING) == set(MEASURED)
+    plain = {"format": "openvino"}
+    for name, value in MEASURING.items():
+        made = unit(tmp_path, {**plain, name: value})
+        assert made.ask() != unit(tmp_path, plain).ask(), name
+        assert made.measurement() != unit(tmp_path, plain).measurement(), name
+        assert made.conversion() == unit(tmp_path, plain).conversion(), name  # it is not converted again for it
+
+
+def test_every_field_reaches_the_publication(tmp_path: Path) -> None:
+    from edgeconv.publish.publish import Publication
+    from edgeconv.recipes.run import publication
+
+    values = {
+        "repo": "a/b", "private": True, "branch": "x", "create_pr": True, "message": "m", "allow_unvalidated": True,
+    }  # fmt: skip
+    assert set(values) == set(Publish.model_fields)
+    made = publication(tmp_path, Publish.model_validate(values))
+    assert made == Publication(tmp_path, "a/b", True, "x", True, True, "m")
