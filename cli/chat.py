@@ -12,7 +12,7 @@ import typer
 
 from ..core.errors import UsageError
 from .options import Device, Json, Verbose
-from .output import Output, paint
+from .output import Output, paint, printable
 
 if TYPE_CHECKING:
     from ..validate.runtimes.answers import Answer, Generation, Sampling
@@ -182,7 +182,7 @@ class _Session:
 
     @staticmethod
     def _print(text: str) -> None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
 

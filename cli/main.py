@@ -15,9 +15,18 @@ from typing import NoReturn
 import click
 
 from ..core.errors import EdgeconvError, ExitCode
-from .output import paint
+from .output import paint, printable
 
-_OUT_OF_MEMORY = ("bad_alloc", "can't allocate memory", "cannot allocate memory", "not enough memory")
+_OUT_OF_MEMORY = (
+    "bad_alloc",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "start new thread",
+)
+_UTF8 = "PYTHONUTF8"
+_received: list[int] = []
+"""Signals that end the program."""
 _AGAIN = "Repeat with -v for the traceback."
 
 
@@ -27,7 +36,14 @@ class Terminated(BaseException):
 
 def main() -> NoReturn:
     """Run `edgeconv` with the process's arguments and exit."""
+    _speak_utf8()
     sys.exit(run(sys.argv[1:]))
+
+
+def _speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where a locale has another encoding: the libraries underneath take paths as UTF-8."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get(_UTF8) != "1":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, _UTF8: "1"})
 
 
 def run(arguments: list[str]) -> int:
@@ -46,7 +62,12 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         code = _usage(arguments, error)
     except Exception as error:  # noqa: BLE001 - the boundary
-        code = _fail(arguments, *_explain(error), error)
+        if _received:  # a library may wrap whatever meets it: pydantic does while it builds a model
+            code = _fail(arguments, ExitCode.TERMINATED, "Terminated.", None)
+        elif _is_interrupt(error):
+            code = ExitCode.INTERRUPTED
+        else:
+            code = _fail(arguments, *_explain(error), error)
     if code == ExitCode.INTERRUPTED:  # click may turn KeyboardInterrupt into this code
         _fail(arguments, ExitCode.INTERRUPTED, "Interrupted.", None)
     return code
@@ -71,17 +92,28 @@ def _invoke(arguments: list[str]) -> int:
 def _listen() -> None:
     """Let SIGTERM and SIGHUP unwind the stack, so that staging folders are removed."""
     owner = os.getpid()
+    _received.clear()
 
     def terminate(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked worker inherits the handler, but owns nothing that needs cleaning
             os._exit(ExitCode.TERMINATED)
         for name in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)  # a second one must not interrupt the cleaning
+        _received.append(number)
         raise Terminated
 
     signal.signal(signal.SIGTERM, terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, terminate)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is what a library has made of a KeyboardInterrupt."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or KeyboardInterrupt.__name__ in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _usage(arguments: list[str], error: click.ClickException) -> int:
@@ -101,6 +133,9 @@ def _explain(error: Exception) -> tuple[ExitCode, str, str | None]:
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
         hint = "Close other programs, use a machine with more, or try --engine stream, which needs least."
         return ExitCode.FAULT, "There is not enough memory.", hint
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "Each shard of a checkpoint needs one: allow more with `ulimit -n 4096`."
+        return ExitCode.FAULT, "Too many open files.", hint
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -126,9 +161,9 @@ def _fail(
         content = {"message": message, "hint": hint, "exit_code": int(code), "kind": _kind(error, code)}
         sys.stderr.write(json.dumps({"error": content}, ensure_ascii=False) + "\n")
         return code
-    sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {message}\n")
+    sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {printable(message, keep='')}\n")
     if hint:
-        sys.stderr.write(f"{paint('hint:', '1;36', sys.stderr)} {hint}\n")
+        sys.stderr.write(f"{paint('hint:', '1;36', sys.stderr)} {printable(hint, keep='')}\n")
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from . import quiet
 if TYPE_CHECKING:
     from rich.console import Console
 
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of a text, and halves of surrogate pairs."""
 _NO_WRAP = 10_000
 """Columns of a line that is not meant for a screen: never wrapped."""
 
@@ -29,7 +32,7 @@ class Output:
 
     def result(self, text: str) -> None:
         """Print one line of the result on stdout."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(printable(text) + "\n")
 
     def data(self, value: Any) -> None:
         """Print a JSON document on stdout."""
@@ -40,7 +43,7 @@ class Output:
     def say(self, text: str = "") -> None:
         """Print one line for people on stderr, unless `-q`."""
         if not self.quiet:
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(printable(text) + "\n")
 
     def pairs(self, rows: Sequence[tuple[str, str]], stream: TextIO | None = None) -> None:
         """Print label and value, a line each."""
@@ -61,7 +64,7 @@ class Output:
                 header[column] if header else "", justify="right" if column in right else "left", overflow="fold"
             )
         for row in rows:
-            grid.add_row(*row)
+            grid.add_row(*map(printable, row))
         with screen.capture() as text:
             screen.print(grid)
         stream.write("\n".join(line.rstrip() for line in text.get().splitlines()) + "\n")
@@ -96,6 +99,15 @@ def paint(text: str, code: str, stream: TextIO) -> str:
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def printable(text: str, keep: str = "\n\t") -> str:
+    """Write control characters, and bytes of file names that are no text, as escapes: names of others' files reach a terminal."""
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def size(count: float) -> str:

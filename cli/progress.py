@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgre
 from rich.progress import TimeRemainingColumn as Remaining
 
 from ..core.progress import Task
+from .output import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,16 +56,16 @@ class RichProgress:
 
     def task(self, description: str, total: int | None = None) -> Task:
         """Begin a step."""
-        return _Bar(self._live, self._live.add_task(description, total=total))
+        return _Bar(self._live, self._live.add_task(printable(description), total=total))
 
     def note(self, message: str) -> None:
         """Say it."""
-        self._live.console.print(message)
+        self._live.console.print(printable(message))
 
     def detail(self, message: str) -> None:
         """Say it if `-v` was given."""
         if self._verbose:
-            self._live.console.print(message, style="dim")
+            self._live.console.print(printable(message), style="dim")
 
 
 class _Bar:

@@ -6,6 +6,7 @@ names that leave the folder, truncated files, pickles, custom code without conse
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..core.errors import CheckpointError
+from ..core.paths import is_text
 from .json_file import read_json
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
@@ -95,6 +97,10 @@ class Checkpoint:
             )
         return self._home[name][1]
 
+    def file_of(self, name: str) -> str:
+        """Return the name of the file that holds a tensor."""
+        return self._home[name][0]
+
     def shard_of(self, name: str) -> MappedFile:
         """Return the open file that holds a tensor."""
         shard = self.shards[self._home[name][0]]
@@ -127,12 +133,17 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
     Raises:
         CheckpointError: anything that is absent, damaged, hostile or not supported, with what to do about it.
     """
+    if not is_text(folder):
+        raise CheckpointError(
+            f"The path {folder} is no UTF-8 text, as the libraries under us need it.", "Rename the folder."
+        )
     if folder.suffix == _GGUF and folder.is_file():
         from . import gguf_source
 
         return gguf_source.view(folder)
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}.", "Check the path, or give a Hub id such as org/name.")
+    _require_own_files(folder)
     config = _read_config(folder, trust_remote_code)
     return _in_native_form(Checkpoint(folder, config, open_shards(folder), _generation_config(folder)))
 
@@ -162,6 +173,24 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     from . import chatglm
 
     return chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint
+
+
+def _require_own_files(folder: Path) -> None:
+    """Refuse a link out of the folder to a file of another name: small files are copied, and published, with the model.
+
+    Links into the Hub's cache, and folders in which single files of another checkpoint are linked, are common.
+    """
+    home = folder.resolve()
+    cache = home.parent.parent / "blobs"
+    for path in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
+        if not path.is_symlink() or path.suffix in (".safetensors", ".bin"):
+            continue
+        target = Path(os.path.realpath(path))
+        if target.name != path.name and not {home, cache} & set(target.parents):
+            raise CheckpointError(
+                f"{path.relative_to(folder)} is a link to {target}, which is no file of the checkpoint.",
+                "Nothing of it was read. If you mean that file, copy it into the folder.",
+            )
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:

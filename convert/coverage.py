@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import CheckpointError
 from .checkpoint import Checkpoint
+from .mapped_file import NUMPY
 
 BUFFERS = ("*.rotary_emb.inv_freq", "*.masked_bias", "*.attention.bias")
 """Tensors of old checkpoints that hold no weights: buffers that are computed from the config."""
@@ -32,7 +33,7 @@ def check_coverage(
         allowed: patterns of tensors that are left out on purpose.
 
     Raises:
-        CheckpointError: one is missing, has another shape, or would be left out silently.
+        CheckpointError: one is missing, has another shape, is no floating-point weight, or would be left out silently.
     """
     for name, shape in expected.items():
         info = checkpoint.info(name)
@@ -40,6 +41,11 @@ def check_coverage(
             raise CheckpointError(
                 f"{name} is {list(info.shape)}; by config.json it should be {list(shape)}.",
                 "Config and weights are not of the same model.",
+            )
+        if info.dtype not in NUMPY:
+            raise CheckpointError(
+                f"{checkpoint.file_of(name)}: {name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
+                "Take an unquantised revision of the model.",
             )
     patterns = (*BUFFERS, *allowed)
     unused = sorted(n for n in checkpoint.names - set(expected) if not any(fnmatch.fnmatch(n, p) for p in patterns))

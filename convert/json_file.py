@@ -14,7 +14,9 @@ _MAX_JSON = 200_000_000
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object (a byte-order mark is tolerated). Raises CheckpointError if it is none."""
     if path.stat().st_size > _MAX_JSON:
-        raise CheckpointError(f"{path.name} has {path.stat().st_size:,} bytes, which no such file needs.")
+        raise CheckpointError(
+            f"{path.name} has {path.stat().st_size:,} bytes, which no such file needs.", "Download the file again."
+        )
     try:
         content = json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:

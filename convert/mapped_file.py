@@ -63,7 +63,7 @@ class MappedFile:
         """
         if info.dtype not in NUMPY:
             raise CheckpointError(
-                f"{info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
+                f"{self.path.name}: {info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
                 "Take the checkpoint in one of these types (an unquantised revision of the model).",
             )
         flat = np.frombuffer(self._map, NUMPY[info.dtype], info.size, info.start)

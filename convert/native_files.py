@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.cache_folder import cache_folder
+from ..core.scratch import scratch
 
 
 def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
@@ -35,13 +36,12 @@ def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
     place = root / _key(made_of)
     if place.is_dir():
         return place
-    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
-    try:
+    with scratch(root, ".partial-") as folder:
+        staging = folder / place.name
+        staging.mkdir()
         make(staging)
         if not place.is_dir():
             staging.rename(place)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return place
 
 

@@ -18,6 +18,8 @@ from .mapped_file import ITEM_SIZE, MappedFile, TensorInfo, stand_in
 
 MAX_HEADER = 100_000_000
 """Bytes; the reference implementation's own limit."""
+MAX_ELEMENTS = 1 << 60
+"""Of a tensor, dimensions of 0 left out: numpy has no room for more, not even in the shape of an empty array."""
 
 
 def parse_header(header: bytes, data_start: int, file_size: int, where: str) -> dict[str, TensorInfo]:
@@ -71,8 +73,10 @@ def _tensor(name: str, entry: Any, data_start: int, where: str) -> TensorInfo:
         whole = all(type(n) is int and n >= 0 for n in (*shape, start, end))
     except (TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{where}: the entry of {name} is not one of safetensors.", _DAMAGED) from error
-    if dtype not in ITEM_SIZE:
+    if not isinstance(dtype, str) or dtype not in ITEM_SIZE:
         raise CheckpointError(f"{where}: {name} has the unknown type {dtype}.", _DAMAGED)
+    if whole and math.prod(n or 1 for n in shape) >= MAX_ELEMENTS:
+        raise CheckpointError(f"{where}: {name} claims more elements than can be counted.", _DAMAGED)
     if not whole or end - start != math.prod(shape) * ITEM_SIZE[dtype]:
         raise CheckpointError(f"{where}: shape and offsets of {name} do not agree.", _DAMAGED)
     return TensorInfo(name, dtype, tuple(shape), data_start + start, data_start + end)
@@ -84,7 +88,7 @@ class Header:
     def __init__(self, name: str, size: int, header: dict[str, Any]) -> None:
         self.name = name
         self.size = size
-        ends = [e["data_offsets"][1] for key, e in header.items() if key != "__metadata__"]
+        ends = [_tensor(key, entry, 0, name).end for key, entry in header.items() if key != "__metadata__"]
         data_start = size - max(ends, default=0)
         self.tensors: Mapping[str, TensorInfo] = parse_header(json.dumps(header).encode(), data_start, size, name)
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..core.errors import CheckpointError
+from ..core.paths import is_text
 from .json_file import read_json
 from .mapped_file import MappedFile
 from .pickle_file import PickleFile
@@ -44,6 +45,9 @@ def open_shards(folder: Path) -> dict[str, MappedFile]:
         CheckpointError: shards are missing, too many, damaged, hostile, or of a kind that is not read.
     """
     form, names = _find(folder)
+    odd = next((name for name in names if not is_text(folder / name)), None)
+    if odd is not None:
+        raise CheckpointError(f"{odd}: the file's name is no UTF-8 text.", "Rename the file.")
     shards = {name: form.open(folder / name) for name in names}
     check_against_index(folder, shards)
     if not any(file.tensors for file in shards.values()):

@@ -23,7 +23,7 @@ class InputDigests:
             "Hashing the source", sum((folder / n).stat().st_size for n in names if n not in known)
         )
         self._digests: dict[str, FileDigest] = {}
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -33,13 +33,13 @@ class InputDigests:
                 path = self._folder / name
                 digest = self._known.get(name) or sha256_file(path, self._task)
                 self._digests[name] = FileDigest(size=path.stat().st_size, sha256=digest)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - `result` raises it, in the thread that can tell somebody
             self._error = error
         finally:
             self._task.finish()
 
     def result(self) -> dict[str, FileDigest]:
-        """Wait and return name → digest. Raises OSError if a file could not be read."""
+        """Wait and return name → digest. Raises what went wrong: OSError if a file could not be read."""
         self._thread.join()
         if self._error:
             raise self._error

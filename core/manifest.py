@@ -17,6 +17,8 @@ from .errors import ArtefactError
 
 MANIFEST_NAME = "edgeconv.json"
 LOG_NAME = "edgeconv.log.json"
+LARGEST = 64 << 20
+"""Bytes of a manifest; one of 100,000 weights has half of it."""
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 """How parts of a split GGUF are numbered behind its name."""
 
@@ -146,6 +148,11 @@ def read_manifest(where: Path) -> Manifest:
     if not path.is_file():
         raise ArtefactError(
             f"{where} has no {MANIFEST_NAME}.", "Give a folder that edgeconv wrote, or convert the checkpoint again."
+        )
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ArtefactError(
+            f"{path} has {size:,} bytes, which no manifest needs.", "It is damaged or hostile; do not use the model."
         )
     try:
         return Manifest.model_validate_json(path.read_bytes())

@@ -41,13 +41,14 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
     task = progress.task("Checking files", sum(file.size for file in outputs.values()))
     for name, expected in sorted(outputs.items()):
         path = folder / name
-        if not path.is_file():
-            missing.append(name)
-            continue
         try:
-            if path.stat().st_size != expected.size or sha256_file(path, task) != expected.sha256:
+            if not path.is_file():
+                missing.append(name)
+            elif path.stat().st_size != expected.size or sha256_file(path, task) != expected.sha256:
                 damaged.append(name)
         except OSError as error:
-            raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+            raise ArtefactError(
+                f"{str(path)[:1000]} cannot be read: {error.strerror}.", "Check its permissions."
+            ) from error
     task.finish()
     return OutputCheck(tuple(damaged), tuple(missing))

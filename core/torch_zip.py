@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import math
 import pickletools
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ STORAGES = {
 """Global → safetensors' name of the type, and bytes of an element."""
 _REBUILD, _DICT = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 _OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_OF_ZIPFILE = (
+    zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error,
+)  # fmt: skip
+"""What zipfile raises over damaged files, beside what it promises."""
 _SAFE = "Take a revision of the checkpoint with safetensors, or save it as such in a place where you trust the file."
 _DAMAGED = "The file is damaged or not whole; download it again."
 
@@ -101,7 +106,7 @@ def read(file: BinaryIO, where: str, *, locate: bool = True) -> list[StoredTenso
             found = _tensors(archive.read(pickle), where)
             storages = _Storages(folder, members, file if locate else None, where)
             return [storages.place(name, tensor) for name, tensor in found.items()]
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except _OF_ZIPFILE as error:
         raise CheckpointError(f"{where} is no whole file of torch.save: {error}.", _DAMAGED) from error
 
 

@@ -7,7 +7,7 @@ one row, in float32:
     asymmetric  min <= 0 <= max;  s = (max - min) / (2^b - 1);  z = clip(-rint(min / s), 0, 2^b - 1)
                 q = clip(rint(w / s + z), 0, 2^b - 1)
 
-A scale below float32's eps in magnitude becomes eps; scales are stored as float16. Four-bit values are packed two a
+A scale below float32's eps in magnitude becomes eps; scales are stored as float16, unless float32 is asked for. Four-bit values are packed two a
 byte, low nibble first. tests/quantize/test_integer.py compares every byte with `nncf.compress_weights`.
 """
 
@@ -33,7 +33,7 @@ class Compressed:
 
     Attributes:
         data: uint8, the weights in storage order ([rows, cols] bytes for 8 bits, [rows * cols / 2] for 4).
-        scale: float16 [rows, groups].
+        scale: [rows, groups], of the type that was asked for.
         zero_point: uint8 [rows, groups], one value a byte; None for the symmetric modes.
     """
 
@@ -42,13 +42,14 @@ class Compressed:
     zero_point: Array | None
 
 
-def compress(weights: Array, mode: str, group: int) -> Compressed:
+def compress(weights: Array, mode: str, group: int, *, scale_type: type = np.float16) -> Compressed:
     """Quantise a block of rows.
 
     Args:
         weights: [rows, cols]; uint16 (the bits of bfloat16), float16 or float32.
         mode: "int4_sym", "int4_asym", "int8_sym" or "int8_asym".
         group: weights that share a scale, a divisor of cols; -1: the whole row.
+        scale_type: what scales are stored as; NNCF takes float16 in an IR and float32 in an ONNX model.
 
     Raises:
         CheckpointError: a weight is NaN or infinite.
@@ -59,7 +60,7 @@ def compress(weights: Array, mode: str, group: int) -> Compressed:
     weights = _readable(weights)
     lib = native.load()
     if lib is None:
-        return _compress_numpy(to_float32(weights), bits, sym, group)
+        return _compress_numpy(to_float32(weights), bits, sym, group, scale_type)
     packed = bits == 4 and cols % 2 == 0
     data = np.empty(rows * cols // 2 if packed else rows * cols, np.uint8)
     scale = np.empty((rows, cols // group), np.float32)
@@ -72,7 +73,7 @@ def compress(weights: Array, mode: str, group: int) -> Compressed:
     )  # fmt: skip
     if bits == 4 and not packed:
         data = pack(data)
-    return Compressed(data, _half(scale), zero_point)
+    return Compressed(data, _stored(scale, scale_type), zero_point)
 
 
 def int8_error(weights: Array) -> float:
@@ -130,12 +131,12 @@ def _readable(weights: Array) -> Array:
     return np.ascontiguousarray(weights)
 
 
-def _half(scale: Array) -> Array:
+def _stored(scale: Array, kind: type) -> Array:
     with np.errstate(over="ignore"):
-        return scale.astype(np.float16)
+        return scale.astype(kind, copy=False)
 
 
-def _compress_numpy(weights: Array, bits: int, sym: bool, group: int) -> Compressed:
+def _compress_numpy(weights: Array, bits: int, sym: bool, group: int, scale_type: type) -> Compressed:
     _require_finite(weights)
     rows, cols = weights.shape
     grouped = weights.reshape(rows, cols // group, group)
@@ -146,7 +147,9 @@ def _compress_numpy(weights: Array, bits: int, sym: bool, group: int) -> Compres
         values += zero_point
     quantised = np.clip(np.rint(values), low, high).astype(np.int8 if sym else np.uint8)
     data = pack(quantised) if bits == 4 else quantised.reshape(-1).view(np.uint8)
-    return Compressed(data, _half(scale[..., 0]), None if sym else zero_point[..., 0].astype(np.uint8))
+    return Compressed(
+        data, _stored(scale[..., 0], scale_type), None if sym else zero_point[..., 0].astype(np.uint8)
+    )
 
 
 def _parameters(weights: Array, bits: int, sym: bool) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ refused with `NotExpressible`, and the trace engine takes it.
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,20 @@ import numpy.typing as npt
 from ...core.errors import CheckpointError
 
 ACTIVATIONS = ("silu", "gelu", "gelu_pytorch_tanh")
+DAMAGED = "The file is damaged or another model's; download it again."
 _SYNONYMS = {"swish": "silu", "gelu_new": "gelu_pytorch_tanh", "gelu_fast": "gelu_pytorch_tanh"}
+
+
+_SCALED_BY = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+"""Kinds of rotary embeddings, and the numbers that each needs."""
+
+
+MAX_LAYERS = 10_000
+"""Far more than any model has, and few enough to list."""
 
 
 class NotExpressible(Exception):  # noqa: N818 - a reason to take the other engine, not an error
@@ -44,7 +58,19 @@ class Rope:
 
         The power is taken in float64 and rounded: numpy's float32 power is off by some units in the last place, which position
         4,000 multiplies into a visible error of the angle, and it differs between machines.
+
+        Raises:
+            CheckpointError: the parameters of the scaling contradict each other.
         """
+        with np.errstate(all="ignore"):
+            frequencies = self._inverse_frequencies()
+        if not np.isfinite(frequencies).all():
+            raise _contradicting(
+                f"the rotary embedding's {self.scaling or self.theta} gives frequencies that are no numbers"
+            )
+        return frequencies
+
+    def _inverse_frequencies(self) -> npt.NDArray[np.float32]:
         exponents = (np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)).astype(np.float64)
         frequencies = (np.float32(1.0) / np.power(self.theta, exponents).astype(np.float32)).astype(np.float32)
         kind = self.scaling.get("rope_type", "default")
@@ -95,6 +121,13 @@ class Decoder:
     assumed: tuple[str, ...] = ()
     """Values absent from config.json that change the mathematics, as "key = default" sentences."""
 
+    def __post_init__(self) -> None:
+        """Raise CheckpointError for numbers that contradict each other."""
+        if self.num_heads % self.num_kv_heads:
+            raise _contradicting(f"{self.num_heads} heads cannot share {self.num_kv_heads} keys evenly")
+        if self.rope.dim % 2 or not 0 < self.rope.dim <= self.head_dim:
+            raise _contradicting(f"{self.rope.dim} of the {self.head_dim} dimensions of a head are to be rotated")
+
     @property
     def q_size(self) -> int:
         """Rows of the query projection."""
@@ -139,6 +172,29 @@ class Decoder:
         return shapes
 
 
+def whole(value: Any, name: str) -> int:
+    """Return a positive whole number of config.json. Raises CheckpointError if it is none."""
+    if type(value) is not int or not 0 < value < 2**31:
+        raise wrong(name, value, "a positive whole number")
+    return value
+
+
+def positive(value: Any, name: str) -> float:
+    """Return a positive number of config.json, at most as large as float32 holds. Raises CheckpointError if it is none."""
+    if type(value) not in (int, float) or not 0 < value < 3e38:
+        raise wrong(name, value, "a positive number")
+    return float(value)
+
+
+def _contradicting(what: str) -> CheckpointError:
+    return CheckpointError(f"config.json: {what}.", DAMAGED)
+
+
+def wrong(name: str, value: Any, wanted: str) -> CheckpointError:
+    """Return the error for a value of config.json that is not of its kind."""
+    return CheckpointError(f"config.json: {name} is {reprlib.repr(value)}, not {wanted}.", DAMAGED)
+
+
 class Reader:
     """Reads config.json, remembers every value that it leaves out, and refuses what is not a number of that kind."""
 
@@ -165,10 +221,23 @@ class Reader:
 
     def size(self, key: str) -> int:
         """Return a positive whole number."""
+        return whole(self.get(key), self.prefix + key)
+
+    def layers(self) -> int:
+        """Return the number of layers, of which there is a limit: a table of all their tensors is made."""
+        count = self.size("num_hidden_layers")
+        if count > MAX_LAYERS:
+            raise wrong(f"{self.prefix}num_hidden_layers", count, f"at most {MAX_LAYERS:,}")
+        return count
+
+    def size_or(self, key: str, otherwise: int) -> int:
+        """Return a positive whole number, or another one where neither the config nor a default states any."""
         value = self.get(key)
-        if type(value) is not int or not 0 < value < 2**31:
-            raise CheckpointError(f"config.json: {self.prefix}{key} is {value!r}, not a positive whole number.")
-        return value
+        return otherwise if value is None else whole(value, self.prefix + key)
+
+    def number(self, key: str) -> float:
+        """Return a positive number that is finite."""
+        return positive(self.get(key), self.prefix + key)
 
     def activation(self) -> str:
         """Return the activation's name. Raises NotExpressible for one that the graph builder lacks."""
@@ -184,26 +253,33 @@ class Reader:
         Source: `transformers.modeling_rope_utils.RotaryEmbeddingConfigMixin.convert_rope_params_to_dict`.
         """
         parameters = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
-        if not isinstance(parameters, dict) or any(isinstance(v, dict) for v in parameters.values()):
+        if not isinstance(parameters, dict):
+            raise wrong("rope_parameters", parameters, "a table")
+        if any(isinstance(v, dict) for v in parameters.values()):
             raise NotExpressible("its layers have different rotary embeddings")
         kind = parameters.get("rope_type", parameters.get("type", "default"))
-        if kind not in ("default", "linear", "llama3"):
+        if not isinstance(kind, str) or kind not in _SCALED_BY:
             raise NotExpressible(f"rotary embeddings of the kind {kind!r}")
-        theta = parameters["rope_theta"] if "rope_theta" in parameters else self.get("rope_theta")
+        stated = parameters["rope_theta"] if "rope_theta" in parameters else self.get("rope_theta")
+        theta = positive(stated, "rope_theta")
         factor = self._partial(parameters) if partial else 1.0
         scaling = {} if kind == "default" else {**parameters, "rope_type": kind}
         if kind == "llama3":
             scaling.setdefault("original_max_position_embeddings", self.get("max_position_embeddings"))
-        return Rope(float(theta), int(head_dim * factor), interleaved, scaling)
+        for name in _SCALED_BY[kind]:
+            positive(scaling.get(name), f"rope_parameters.{name}")
+        return Rope(theta, int(head_dim * factor), interleaved, scaling)
 
     def _partial(self, parameters: dict[str, Any]) -> float:
         """Share of each head that is rotated, for the families that read it."""
         stated = self.config.get("partial_rotary_factor", parameters.get("partial_rotary_factor"))
-        return float(self.get("partial_rotary_factor") if stated is None else stated)
+        return positive(self.get("partial_rotary_factor") if stated is None else stated, "partial_rotary_factor")
 
     def refuse_sliding_window(self) -> None:
         """Raise NotExpressible if some positions are out of a layer's sight."""
         layers = self.config.get("layer_types") or []
+        if not isinstance(layers, list):
+            raise wrong("layer_types", layers, "a list")
         if any(kind != "full_attention" for kind in layers):
             raise NotExpressible("some layers attend through a sliding window")
         if "use_sliding_window" in self.defaults:

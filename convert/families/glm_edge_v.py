@@ -22,7 +22,7 @@ from ...models.glm_edge_v.facts import (
     image_tokens,
     is_glm_edge_v,
 )
-from .decoder import Decoder, NotExpressible, Reader
+from .decoder import DAMAGED, Decoder, NotExpressible, Reader
 
 DEFAULTS = {
     "intermediate_size": 3072,
@@ -163,19 +163,21 @@ def _read(config: dict[str, Any], described: dict[str, Any], decoder: Decoder) -
     try:
         activation = read.activation()
     except NotExpressible as reason:
-        raise CheckpointError(f"The vision tower cannot be converted: {reason}.") from reason
+        raise CheckpointError(f"The vision tower cannot be converted: {reason}.", DAMAGED) from reason
     boi = top.get("boi_token_id")
     if type(boi) is not int or not 0 <= boi < decoder.vocab_size:
-        raise CheckpointError(f"config.json: boi_token_id is {boi!r}, not an id of {decoder.vocab_size} tokens.")
+        raise CheckpointError(
+            f"config.json: boi_token_id is {boi!r}, not an id of {decoder.vocab_size} tokens.", DAMAGED
+        )
     made = Vision(
         image_size=read.size("image_size"),
         channels=read.size("num_channels"),
         patch_size=read.size("patch_size"),
         hidden_size=read.size("hidden_size"),
         intermediate_size=read.size("intermediate_size"),
-        num_layers=read.size("num_hidden_layers"),
+        num_layers=read.layers(),
         num_heads=read.size("num_attention_heads"),
-        layer_norm_eps=float(read.get("layer_norm_eps")),
+        layer_norm_eps=read.number("layer_norm_eps"),
         activation=activation,
         out_size=decoder.hidden_size,
         out_intermediate_size=decoder.intermediate_size,

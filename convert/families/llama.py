@@ -40,18 +40,18 @@ def decoder(config: dict[str, Any]) -> Decoder:
     read.refuse_sliding_window()
     heads = read.size("num_attention_heads")
     hidden = read.size("hidden_size")
-    head_dim = read.get("head_dim") or hidden // heads
+    head_dim = read.size_or("head_dim", hidden // heads)
     bias = bool(read.get("attention_bias")) if "attention_bias" in DEFAULTS[kind] else False
     return Decoder(
         family=kind,
         vocab_size=read.size("vocab_size"),
         hidden_size=hidden,
         intermediate_size=read.size("intermediate_size"),
-        num_layers=read.size("num_hidden_layers"),
+        num_layers=read.layers(),
         num_heads=heads,
-        num_kv_heads=read.get("num_key_value_heads") or heads,
+        num_kv_heads=read.size_or("num_key_value_heads", heads),
         head_dim=head_dim,
-        rms_norm_eps=float(read.get("rms_norm_eps")),
+        rms_norm_eps=read.number("rms_norm_eps"),
         rope=read.rope(head_dim),
         activation=read.activation(),
         qkv_bias=bias or kind == "qwen2",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .decoder import Decoder, Reader
+from .decoder import Decoder, Reader, whole
 
 MODEL_TYPES = ("phi3",)
 DEFAULTS = {
@@ -28,17 +28,17 @@ def decoder(config: dict[str, Any]) -> Decoder:
     read.refuse_sliding_window()
     heads = read.size("num_attention_heads")
     hidden = read.size("hidden_size")
-    head_dim = config.get("head_dim") or hidden // heads
+    head_dim = whole(config.get("head_dim") or hidden // heads, "head_dim")
     return Decoder(
         family="phi3",
         vocab_size=read.size("vocab_size"),
         hidden_size=hidden,
         intermediate_size=read.size("intermediate_size"),
-        num_layers=read.size("num_hidden_layers"),
+        num_layers=read.layers(),
         num_heads=heads,
-        num_kv_heads=read.get("num_key_value_heads") or heads,
+        num_kv_heads=read.size_or("num_key_value_heads", heads),
         head_dim=head_dim,
-        rms_norm_eps=float(read.get("rms_norm_eps")),
+        rms_norm_eps=read.number("rms_norm_eps"),
         rope=read.rope(head_dim, partial=True),
         activation=read.activation(),
         fused_qkv=True,

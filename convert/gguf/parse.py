@@ -19,6 +19,8 @@ from .storage import storage
 
 VERSIONS = (2, 3)
 MAX_TENSORS = 1 << 18
+MAX_ELEMENTS = 1 << 60
+"""Of a tensor, dimensions of 0 left out; numpy has no room for more, ggml for eight times as many."""
 MAX_DIMS = 4
 """`GGML_MAX_DIMS`."""
 MAX_NAME = 64
@@ -167,7 +169,7 @@ def _place(path: Path, at: Cursor, entry: _Entry, data: int, alignment: int) -> 
     kind = storage(number)
     if kind is None:
         at.fail(f"{name} has the unknown type {number}")
-    if math.prod(n or 1 for n in shape) >= 1 << 63:
+    if math.prod(n or 1 for n in shape) >= MAX_ELEMENTS:
         at.fail(f"{name} claims more elements than can be counted")
     cols = shape[-1] if shape else 1
     if cols % kind.block:

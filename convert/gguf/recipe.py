@@ -123,7 +123,9 @@ def recipe(
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UsageError(f"--tensor-type {pattern!r} is not a regular expression: {error}.") from error
+            raise UsageError(
+                f"--tensor-type {pattern!r} is not a regular expression: {error}.", "A name alone is one."
+            ) from error
     return Recipe(
         file_type=name,
         pure=pure,

@@ -62,7 +62,7 @@ def read(
         merges=merges(files.model),
         special=special,
         flags=around.flags,
-        templates=files.templates(),
+        templates=files.sound_templates(),
         strips=files.strips(),
         notes=(*notes, *around.notes),
     )

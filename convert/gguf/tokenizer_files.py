@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ...core.chat_template import TemplateFault, require_bounded
 from ...core.errors import CheckpointError
 from ..checkpoint import read_json
 
@@ -94,6 +95,24 @@ class Files:
             named = [(entry.get("name"), entry.get("template")) for entry in stated if isinstance(entry, dict)]
             return {name: text for name, text in named if isinstance(name, str) and isinstance(text, str)}
         return {}
+
+    def sound_templates(self) -> dict[str, str]:
+        """Return `templates()`, looked at: they are programs, which llama.cpp and others will run.
+
+        Raises:
+            CheckpointError: one runs for ever, or fills the memory.
+        """
+        found = self.templates()
+        for name, text in found.items():
+            try:
+                require_bounded(text)
+            except TemplateFault as fault:
+                named = "" if name == "default" else f" {name!r}"
+                raise CheckpointError(
+                    f"The chat template{named} (chat_template.jinja or tokenizer_config.json) cannot be used: {fault}.",
+                    "It is damaged or hostile. Take another revision, or the template of the model that this one comes from.",
+                ) from fault
+        return found
 
 
 def _text(path: Path) -> str:

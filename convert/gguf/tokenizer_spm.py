@@ -59,7 +59,7 @@ def read(files: Files, size: int, config: Mapping[str, Any], generation_config: 
         scores=[scores.get(number, UNUSED_SCORE) for number in range(size)],
         special=special,
         flags={**flags, "add_space_prefix": prefix},
-        templates=files.templates(),
+        templates=files.sound_templates(),
         strips=files.strips(),
         notes=(*notes, *more),
     )

@@ -50,13 +50,13 @@ def write(
         _write_json(out / vision_files.PREPROCESSOR, vision_files.preprocessor(checkpoint.folder))
         _write_json(out / vision_files.PROCESSOR, vision_files.processor(checkpoint.folder, vision))
     _write_json(out / "config.json", config | (added or {}))
-    _write_json(out / "generation_config.json", checkpoint.generation_config or _generation_config(checkpoint.config))
+    _write_json(out / "generation_config.json", checkpoint.generation_config or generation_config(checkpoint.config))
     described = _of_parts(scheme, vision_scheme) if vision_scheme else _openvino_config(scheme)
     _write_json(out / "openvino_config.json", described)
 
 
-def _generation_config(config: dict[str, Any]) -> dict[str, Any]:
-    """What runtimes need at least: the ids that begin, end and pad."""
+def generation_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what runtimes need at least: the ids that begin, end and pad."""
     keys = ("bos_token_id", "eos_token_id", "pad_token_id")
     return {"_from_model_config": True, **{k: config[k] for k in keys if config.get(k) is not None}}
 

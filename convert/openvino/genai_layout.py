@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ...core.scratch import scratch
 from ...models.glm_edge_v.facts import PLACEHOLDER
 from ...models.glm_edge_v.pixels import Preprocess
 from ..checkpoint import read_json
@@ -85,8 +86,7 @@ def tokenizer_folder(source: Path) -> Iterator[Path]:
 
     The template is in tokenizer_config.json alone; config.json is beside them, for what reads the size of the vocabulary.
     """
-    with tempfile.TemporaryDirectory(prefix="edgeconv-genai-") as name:
-        folder = Path(name)
+    with scratch(Path(tempfile.gettempdir()), "edgeconv-genai-") as folder:
         shutil.copyfile(source / "config.json", folder / "config.json")
         for file in _JSON_FILES:
             if (source / file).is_file():

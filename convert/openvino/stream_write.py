@@ -19,7 +19,13 @@ from ...quantize.assign import Weight
 from ..checkpoint import Checkpoint
 from ..parallel import in_order
 from .ir_file import Layout
-from .stored import Stored, blocks, encode, read_block, tail
+from . import stored
+from .stored import Stored, blocks, read_block
+
+Encode = Callable[[Stored, Any], tuple[Any, Any, Any]]
+"""`stored.encode`, or what takes its place."""
+Tail = Callable[[Stored, list[Any], list[Any]], Iterator[Any]]
+"""`stored.tail`, or what takes its place."""
 
 
 def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progress) -> Callable[[Weight], float]:
@@ -42,9 +48,18 @@ def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progres
 
 
 def write_bin(
-    checkpoint: Checkpoint, tensors: list[Stored], layout: Layout, path: Path, progress: Progress
+    checkpoint: Checkpoint,
+    tensors: list[Stored],
+    layout: Layout,
+    path: Path,
+    progress: Progress,
+    *,
+    encode: Encode = stored.encode,
+    tail: Tail = stored.tail,
 ) -> FileDigest:
     """Write the weights and the graph's small constants at their places.
+
+    `encode` and `tail` say how rows, zero points and scales become bytes: as in an IR, or as another format has them.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.
@@ -53,8 +68,8 @@ def write_bin(
     digest = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
         writer = _Writer(file.write, digest.update)
-        for stored, zero_points, scales in _encoded(checkpoint, tensors, writer, layout, task):
-            for part, data in zip(stored.parts[1:], tail(stored, zero_points, scales), strict=True):
+        for tensor, zero_points, scales in _encoded(checkpoint, tensors, writer, layout, task, encode):
+            for part, data in zip(tensor.parts[1:], tail(tensor, zero_points, scales), strict=True):
                 writer.at(layout.offsets[part.name], data)
         for offset, constant in layout.small:
             writer.at(offset, constant)
@@ -63,7 +78,7 @@ def write_bin(
 
 
 def _encoded(
-    checkpoint: Checkpoint, tensors: list[Stored], writer: _Writer, layout: Layout, task: Task
+    checkpoint: Checkpoint, tensors: list[Stored], writer: _Writer, layout: Layout, task: Task, encode: Encode
 ) -> Iterator[tuple[Stored, list[Any], list[Any]]]:
     """Write each tensor's values; after its last block give the tensor with its zero points and scales."""
 

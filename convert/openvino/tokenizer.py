@@ -7,6 +7,7 @@ torch out; it runs beside the weights. A tokenizer that cannot be converted is a
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core.errors import CheckpointError, ConversionError
+from ...core.hf_tokenizer import open_tokenizer, require_own_files
+from ...core.lifetime import end_with
 from ...core.telemetry import silence_telemetry
 from ..checkpoint import read_json
+from ..gguf import tokenizer_files
 
 
 class TokenizerExport:
@@ -23,7 +27,8 @@ class TokenizerExport:
 
     def __init__(self, source: Path, out: Path, *, trust_remote_code: bool = False) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
-        command = [sys.executable, "-P", "-m", "edgeconv.convert.openvino.tokenizer", str(source), str(out)]
+        module = "edgeconv.convert.openvino.tokenizer"
+        command = [sys.executable, "-P", "-m", module, str(os.getpid()), str(source), str(out)]
         if trust_remote_code:
             command.append("--trust-remote-code")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)
@@ -66,11 +71,10 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     silence_telemetry()
     from openvino import save_model
     from openvino_tokenizers import convert_tokenizer
-    from transformers import AutoTokenizer
 
     from .ir_file import name_nodes
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=trust_remote_code)
+    tokenizer: Any = open_tokenizer(source, trust_remote_code=trust_remote_code)
     _require_room(tokenizer, source)
     tokenizer.padding_side = tokenizer.truncation_side = "left"  # as optimum-intel does for text generation
     models = convert_tokenizer(tokenizer, with_detokenizer=True)
@@ -80,13 +84,24 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
 
 
 def require_files(source: Path) -> None:
-    """Raise CheckpointError if the folder has none of the files that hold a tokenizer.
+    """Raise CheckpointError if the folder has none of the files that hold a tokenizer, or one of them is damaged.
 
     transformers would make an empty tokenizer of its own for some families.
     """
     patterns = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt", "spiece.model")
     if not any(path.is_file() for pattern in patterns for path in source.glob(pattern)):
         raise CheckpointError(f"{source.name} has no tokenizer.", "Add the checkpoint's tokenizer.json.")
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        if (source / name).is_file():
+            read_json(source / name)
+    require_own_files(source)
+    if (source / "tokenizer.json").is_file():
+        model = read_json(source / "tokenizer.json").get("model")
+        if not isinstance(model, dict):
+            raise CheckpointError("tokenizer.json holds no tokenizer.", "Download the file again.")
+        if not isinstance(model.get("vocab"), (dict, list)):
+            raise CheckpointError("tokenizer.json has no vocabulary.", "Download the file again.")
+    tokenizer_files.read(source).sound_templates()
 
 
 def _require_room(tokenizer: Any, source: Path) -> None:
@@ -98,7 +113,8 @@ def _require_room(tokenizer: Any, source: Path) -> None:
 
 
 def _main() -> int:
-    source, out, *flags = sys.argv[1:]
+    parent, source, out, *flags = sys.argv[1:]
+    end_with(int(parent))  # else it would go on writing into a folder that the next run sweeps away
     trust = "--trust-remote-code" in flags
     if not trust:
         sys.modules["torch"] = None  # type: ignore[assignment]

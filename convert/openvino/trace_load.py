@@ -54,7 +54,7 @@ def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
             )
     except (RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"transformers cannot build {checkpoint.model_type} from this checkpoint: {error}",
+            f"transformers cannot build {checkpoint.model_type} from this checkpoint: {' '.join(str(error).split())}.",
             "Its config.json and its tensors do not belong together.",
         ) from error
     _check(checkpoint, model, report)
@@ -75,9 +75,7 @@ def _classes(checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, Any]
     code = checkpoint.config.get("auto_map", {}).get("AutoModelForCausalLM")
     if not native and not (trust_remote_code and code):
         raise CheckpointError(f"transformers does not know model_type {checkpoint.model_type!r}.")
-    config = AutoConfig.from_pretrained(
-        checkpoint.folder, trust_remote_code=trust_remote_code and not native, local_files_only=True
-    )
+    config = _config(checkpoint, AutoConfig, trust_remote_code=trust_remote_code and not native)
     if native:
         pictures = sees(checkpoint.config)
         mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
@@ -86,6 +84,24 @@ def _classes(checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, Any]
             raise CheckpointError(f"transformers has no {kind} for model_type {checkpoint.model_type!r}.")
         return config, mapping[type(config)]
     return config, get_class_from_dynamic_module(code, str(checkpoint.folder))
+
+
+def _config(checkpoint: Checkpoint, auto: Any, *, trust_remote_code: bool) -> Any:
+    """Read config.json with transformers, which checks the types of what it knows."""
+    try:
+        config = auto.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code, local_files_only=True)
+        layers = getattr(config.get_text_config(), "num_hidden_layers", None)
+    except Exception as error:  # its errors are of many kinds, and all say that this file cannot be right
+        raise CheckpointError(
+            f"transformers cannot read config.json: {' '.join(str(error).split()) or type(error).__name__}.",
+            "The file is damaged or another model's; download it again.",
+        ) from error
+    if isinstance(layers, int) and layers > len(checkpoint.names):
+        raise CheckpointError(
+            f"config.json promises {layers:,} layers, and the checkpoint has {len(checkpoint.names)} tensors.",
+            "The two do not belong together, or shards are missing.",
+        )
+    return config
 
 
 def _tensor(checkpoint: Checkpoint, name: str) -> Any:

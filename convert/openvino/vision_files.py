@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...core.chat_template import ChatTemplate, TemplateFault
 from ...core.errors import CheckpointError
 from ...models.glm_edge_v.facts import PLACEHOLDER
 from ..checkpoint import read_json
@@ -74,7 +75,10 @@ def read_template(folder: Path) -> str | None:
     """
     alone = folder / "chat_template.jinja"
     if alone.is_file():
-        return alone.read_text("utf-8")
+        try:
+            return alone.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{alone.name} is not UTF-8 text.", "Download the file again.") from error
     for name in ("chat_template.json", "tokenizer_config.json"):
         path = folder / name
         template: Any = read_json(path).get("chat_template") if path.is_file() else None
@@ -89,25 +93,14 @@ def read_template(folder: Path) -> str | None:
 
 
 def render(template: str, messages: list[dict[str, Any]]) -> str:
-    """Render a chat template in Jinja's sandbox, with transformers' settings.
+    """Render a chat template as transformers does.
 
     Raises:
         CheckpointError: it cannot be rendered.
     """
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    environment.globals["raise_exception"] = refuse
     try:
-        return environment.from_string(template).render(messages=messages, add_generation_prompt=True)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        return ChatTemplate(template).render(messages=messages, add_generation_prompt=True)
+    except TemplateFault as error:
         raise CheckpointError(f"The chat template cannot be rendered for a picture: {error}.", _STALE) from error
 
 

@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from ...core.errors import CheckpointError, UsageError
+from ...core.hf_tokenizer import open_tokenizer
 from .configuration import GlmEdgeVConfig
 from .facts import PLACEHOLDER, check_placeholders
 from .image_processing import GlmEdgeVImageProcessor
@@ -68,7 +68,7 @@ class GlmEdgeVProcessor(ProcessorMixin):  # type: ignore[misc]
         if made != wanted:
             raise CheckpointError(f"preprocessor_config.json makes pictures of {made} px, the tower takes {wanted}.")
         processor = cls(
-            images, AutoTokenizer.from_pretrained(folder, local_files_only=True), image_tokens=config.image_tokens
+            images, open_tokenizer(folder), image_tokens=config.image_tokens
         )
         if processor.image_token_id != config.boi_token_id:
             raise CheckpointError(

@@ -61,7 +61,11 @@ def test_our_errors(failing: Any, kind: type[errors.EdgeconvError], code: int) -
 
 
 def test_no_hint(failing: Any) -> None:
-    assert failing(errors.UsageError("It is broken.")).err == "error: It is broken.\n"
+    assert failing(errors.EdgeconvError("It is broken.")).err == "error: It is broken.\n"
+
+
+def test_the_usual_hint_of_a_class(failing: Any) -> None:
+    assert "hint: `edgeconv COMMAND --help`" in failing(errors.UsageError("It is broken.")).err
 
 
 def test_errors_as_json(failing: Any) -> None:
@@ -179,6 +183,28 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, 
     assert process.returncode == code
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
+def test_a_signal_that_a_library_takes_for_its_own_error(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """As pydantic does with whatever is raised while it builds a model; found by `make kill`."""
+    program = f"""
+        import os
+        from edgeconv import pipeline
+        from edgeconv.cli.main import main
+
+        def run(job, progress):
+            try:
+                os.kill(os.getpid(), {int(number)})
+            except BaseException as error:
+                raise RuntimeError(f"Error building `model` serializer: {{type(error).__name__}}")
+
+        pipeline.run = run
+        main()
+    """
+    process = python(program, *CONVERT, "-q", "-o", str(tmp_path / "out"))
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Unexpected" in err) == (code, False), err
 
 
 def test_nohup_is_respected(tmp_path: Path) -> None:

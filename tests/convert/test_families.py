@@ -55,7 +55,8 @@ def test_rotary_frequencies_are_those_of_transformers(kind: str, rope: dict[str,
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = {"model_type": kind, **SMALL, "head_dim": 16, "sliding_window": None, "pad_token_id": None, **rope}
+    sizes = {**SMALL, "num_key_value_heads": 2, "head_dim": 16}
+    config = {"model_type": kind, **sizes, "sliding_window": None, "pad_token_id": None, **rope}
     if kind == "phi3" and ("rope_scaling" in rope):
         pytest.skip("Phi-3's only scaled kind is longrope")
     if kind in ("glm",) and "llama3" in repr(rope):

@@ -1,11 +1,12 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -104,13 +105,56 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "edgeconv.json").read_text() == "new"
 
 
-def test_a_run_that_lives_keeps_its_folder(tmp_path: Path) -> None:
+def test_a_run_that_lives_keeps_its_folder_and_its_output(tmp_path: Path) -> None:
     process = start(tmp_path / "out", "sys.stdin.readline()")
-    write(tmp_path / "out", "mine")
-    assert len(names(tmp_path)) == 2
+    with pytest.raises(OutputError, match="Another run is writing"):
+        write(tmp_path / "out", "mine")
+    assert len(names(tmp_path)) == 1
     assert finish(process) == 0
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["half"]
+
+
+def test_a_reused_process_number_does_not_keep_what_is_dead(tmp_path: Path) -> None:
+    (tmp_path / "out.partial-abc").mkdir()
+    (tmp_path / "out.partial-abc" / ".pid").write_text(str(os.getpid()))
+    write(tmp_path / "out", "new")
+    assert names(tmp_path) == ["out"]
+
+
+def test_what_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="meanwhile"), staged(tmp_path / "out") as folder:
+        (folder / "edgeconv.json").write_text("new")
+        make(tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").is_file()
+    with pytest.raises(OutputError, match="meanwhile"), staged_files(tmp_path / "x.gguf") as folder:
+        (folder / "x.gguf").write_text("GGUFnew")
+        (tmp_path / "x.gguf").write_text("GGUFother")
+        (tmp_path / "x.edgeconv.json").write_text("other")
+    assert (tmp_path / "x.gguf").read_text() == "GGUFother"
+    assert names(tmp_path) == ["out", "x.edgeconv.json", "x.gguf"]
+
+
+def test_without_an_exchange_of_names_an_old_result_still_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system cannot exchange names, there is a moment without a result; a kill in it loses nothing."""
+    monkeypatch.setattr("edgeconv.core.in_place._exchange", lambda *_: False)
+    write(tmp_path / "out", "old")
+    write(tmp_path / "out", "new")
+    assert names(tmp_path) == ["out"]
+    (tmp_path / "out.partial-abc").mkdir()
+    (tmp_path / "out").rename(tmp_path / "out.partial-abc" / "old")
+    with pytest.raises(ValueError, match="stop"), staged(tmp_path / "out"):
+        raise ValueError("stop")
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "edgeconv.json").read_text() == "new"
+
+
+def test_a_name_with_signs_of_patterns_is_swept_too(tmp_path: Path) -> None:
+    (tmp_path / "[a]*.partial-abc").mkdir()
+    write(tmp_path / "[a]*", "new")
+    assert names(tmp_path) == ["[a]*"]
 
 
 def test_neighbours_are_not_touched(tmp_path: Path) -> None:
@@ -195,8 +239,22 @@ def test_a_full_disk_is_an_error_with_a_hint_and_leaves_nothing(small_disk: Path
     with pytest.raises(OutputError, match="is full") as caught, staged(small_disk / "out") as folder:
         (folder / "edgeconv.json").write_bytes(bytes(2 << 20))
     assert caught.value.hint
+    assert re.search(rf"full: \d\.\d MB are free on the file system {small_disk}\.", str(caught.value))
     assert names(small_disk) == ["out"]
     assert (small_disk / "out" / "edgeconv.json").read_text() == "old"
+
+
+def test_a_full_disk_is_told_when_a_library_has_an_error_of_its_own(small_disk: Path) -> None:
+    with pytest.raises(OutputError, match="is full"), staged(small_disk / "out") as folder:
+        with suppress(OSError):
+            (folder / "model.bin").write_bytes(bytes(2 << 20))
+        raise RuntimeError("basic_ios::clear")
+
+
+def test_where_a_disk_is_mounted(small_disk: Path) -> None:
+    with pytest.raises(OutputError, match="is mounted") as caught:
+        check_output(small_disk, force=False)
+    assert "inside" in str(caught.value.hint)
 
 
 def write_files(target: Path, *contents: str) -> None:
@@ -250,6 +308,20 @@ def test_a_manifest_never_lies_beside_files_that_it_does_not_describe(
     assert names(tmp_path) == ["x.gguf", "x1.gguf"]
     write_files(tmp_path / "x.gguf", "new")
     assert (tmp_path / "x.edgeconv.json").read_text() == "manifest"
+
+
+def test_files_of_a_run_that_died_between_two_renames_need_no_force(tmp_path: Path) -> None:
+    target = tmp_path / "x.gguf"
+    target.write_text("GGUF")
+    orphan = tmp_path / "x.gguf.partial-abc"
+    orphan.mkdir()
+    manifest = make(tmp_path / "other")
+    outputs = {"x.gguf": manifest.outputs["config.json"], "y.gguf": manifest.outputs["config.json"]}
+    manifest.model_copy(update={"outputs": outputs}).write(orphan, "x.edgeconv.json")
+    check_files(target, ["x.gguf"], force=False)
+    (tmp_path / "z.gguf").write_text("GGUF")
+    with pytest.raises(OutputError, match=r"z\.gguf exists"):
+        check_files(target, ["x.gguf", "z.gguf"], force=False)
 
 
 def test_what_a_killed_run_of_a_file_left_is_removed_by_the_next(tmp_path: Path) -> None:

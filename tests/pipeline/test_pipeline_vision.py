@@ -105,8 +105,8 @@ def test_the_plan_says_what_becomes_of_both_halves(source: Path, tmp_path: Path)
     json.dumps(planned.as_dict())
     assert list(tmp_path.iterdir()) == []
     made = run(job)
-    bins = sum((made.path / name).with_suffix(".bin").stat().st_size for name in ALL)
-    assert planned.output_bytes == pytest.approx(bins, rel=0.05)
+    written = sum(file.size for file in made.manifest.outputs.values())
+    assert planned.output_bytes == pytest.approx(written, rel=0.15)  # a tiny one: its graphs outweigh its weights
     assert made.manifest.compressor == "edgeconv"  # of the tower
     assert {entry.precision for entry in made.manifest.tensors if entry.file != VISION_EMBEDDINGS} == {"bf16"}
 

@@ -30,7 +30,7 @@ from .weights import Findings
 TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _DATA_AWARE_RMS = 3.0
 _ROUNDED, _WRONG = 1e-6, 1e-3
-_SIZES = (
+SIZES = (
     "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim",
 )  # fmt: skip
@@ -93,7 +93,7 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
         except CheckpointError as error:
             found.failures.append(error.message)
         else:
-            for key in _SIZES:
+            for key in SIZES:
                 expected = checkpoint.config.get(key)
                 if key == "model_type" and irs.sees(folder):
                     expected = MODEL_TYPE  # the checkpoint calls itself glm, as the text models do

@@ -84,7 +84,7 @@ def judge(checkpoint: Checkpoint, conversations: dict[str, Conversation], side: 
         if not (reference.chat_template or renderers or failures):
             status, summary = "skipped", "Neither the checkpoint nor the artefact has a chat template."
         elif not failures:
-            failures, compared = _compare(_of_transformers(reference), renderers, conversations, progress)
+            failures, compared = _compare(of_transformers(reference), renderers, conversations, progress)
     except EdgeconvError as error:
         failures = [error.message]
     if not summary:
@@ -113,7 +113,7 @@ def _renderers(folder: Path, reference: Any, *, parts: bool) -> tuple[dict[str, 
     failures = one_sided(expected, present)
     if failures or not expected:
         return {}, failures
-    renderers = {"the artefact's files": _of_transformers(files)}
+    renderers = {"the artefact's files": of_transformers(files)}
     return renderers | ({"openvino_genai": _of_genai(genai)} if genai else {}), []
 
 
@@ -177,7 +177,8 @@ def _difference(name: str, prompted: bool, where: str, wanted: str | None, got: 
     )
 
 
-def _of_transformers(tokenizer: Any) -> Render:
+def of_transformers(tokenizer: Any) -> Render:
+    """Return what renders with the template of a tokenizer of transformers."""
     return lambda messages, prompted: str(
         tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompted)
     )

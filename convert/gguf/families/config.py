@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import families
-from ...families.decoder import Decoder, Rope
+from ...families.decoder import Decoder, Rope, positive, whole, wrong
 from ..header import Value, f32, string, u32
 from .model import refuse
 
@@ -45,7 +45,9 @@ def decoder(config: dict[str, Any]) -> Decoder:
 def rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
     """Return `rope_scaling` (transformers 4) or `rope_parameters` (5). Raises CheckpointError if layers differ."""
     parameters = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if not isinstance(parameters, dict) or any(isinstance(value, dict) for value in parameters.values()):
+    if not isinstance(parameters, dict):
+        raise wrong("rope_parameters", parameters, "a table")
+    if any(isinstance(value, dict) for value in parameters.values()):
         raise refuse("its layers have different rotary embeddings")
     return parameters
 
@@ -57,10 +59,7 @@ def rope_kind(parameters: dict[str, Any]) -> str:
 
 def context(config: dict[str, Any], default: Any) -> int:
     """Return max_position_embeddings, or transformers' default for the family."""
-    value = config.get("max_position_embeddings") or default
-    if type(value) is not int or not 0 < value < 2**31:
-        raise refuse(f"config.json states max_position_embeddings = {value!r}", "Repair config.json.")
-    return value
+    return whole(config.get("max_position_embeddings") or default, "max_position_embeddings")
 
 
 def scaling(config: dict[str, Any], decoder: Decoder, context: int, *, llama3: bool = False) -> Scaling:
@@ -80,7 +79,12 @@ def scaling(config: dict[str, Any], decoder: Decoder, context: int, *, llama3: b
     if kind == "default":
         return Scaling()
     if kind == "linear":
-        return Scaling({"rope.scaling.type": string("linear"), "rope.scaling.factor": f32(parameters["factor"])})
+        return Scaling(
+            {
+                "rope.scaling.type": string("linear"),
+                "rope.scaling.factor": f32(positive(parameters.get("factor"), "rope_parameters.factor")),
+            }
+        )
     original = int(
         config.get("original_max_position_embeddings") or parameters.get("original_max_position_embeddings") or context
     )
@@ -98,7 +102,7 @@ def scaling(config: dict[str, Any], decoder: Decoder, context: int, *, llama3: b
 
 def _yarn(parameters: dict[str, Any], original: int, context: int) -> Scaling:
     """llama.cpp reads factor and length; what it computes itself must be what the config says."""
-    factor = float(parameters.get("factor") or context / original)
+    factor = positive(parameters.get("factor") or context / original, "rope_parameters.factor")
     built_in = {
         "beta_fast": 32.0,
         "beta_slow": 1.0,

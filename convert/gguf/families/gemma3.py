@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...families.decoder import Decoder, Reader, Rope
+from ...families.decoder import Decoder, Reader, Rope, positive, wrong
 from ..header import Kind, Value, array, f32, u32
 from . import config as read
 from .model import BLOCK, Model, model, refuse, require_activation
@@ -54,7 +54,7 @@ def describe(config: dict[str, Any]) -> Model:
     """Read config.json. Raises CheckpointError for what llama.cpp's graph lacks."""
     reader = Reader({**config, "hidden_act": config.get("hidden_activation")}, DEFAULTS)
     local, whole = _ropes(config, reader)
-    decoder = _decoder(reader, float(whole["rope_theta"]))
+    decoder = _decoder(reader, positive(whole["rope_theta"], "rope_theta"))
     require_activation(decoder, "gelu_pytorch_tanh", ARCH)
     _require_scale(reader, decoder)
     if (
@@ -87,11 +87,11 @@ def _decoder(reader: Reader, theta: float) -> Decoder:
         vocab_size=reader.size("vocab_size"),
         hidden_size=reader.size("hidden_size"),
         intermediate_size=reader.size("intermediate_size"),
-        num_layers=reader.size("num_hidden_layers"),
+        num_layers=reader.layers(),
         num_heads=reader.size("num_attention_heads"),
         num_kv_heads=reader.size("num_key_value_heads"),
         head_dim=head_dim,
-        rms_norm_eps=float(reader.get("rms_norm_eps")),
+        rms_norm_eps=reader.number("rms_norm_eps"),
         rope=Rope(theta, head_dim),
         activation=reader.activation(),
         qk_norm=True,
@@ -102,14 +102,22 @@ def _decoder(reader: Reader, theta: float) -> Decoder:
 
 def _ropes(config: dict[str, Any], reader: Reader) -> tuple[float, dict[str, Any]]:
     """Return the base of local layers, and the parameters of global ones (`Gemma3TextConfig.convert_rope_params_to_dict`)."""
-    parameters = config.get("rope_parameters") or {}
-    local = dict(parameters.get("sliding_attention") or {})
-    whole = {**(parameters.get("full_attention") or {}), **(config.get("rope_scaling") or {})}
+    parameters = _table(config.get("rope_parameters"), "rope_parameters")
+    local = _table(parameters.get("sliding_attention"), "rope_parameters.sliding_attention")
+    whole = _table(parameters.get("full_attention"), "rope_parameters.full_attention")
+    whole = {**whole, **_table(config.get("rope_scaling"), "rope_scaling")}
     if "rope_theta" not in whole:
         whole["rope_theta"] = reader.get("rope_theta")
     if read.rope_kind(local) != "default" or "partial_rotary_factor" in local | whole:
         raise refuse("its local layers have scaled rotary embeddings")
-    return float(local["rope_theta"] if "rope_theta" in local else reader.get("rope_local_base_freq")), whole
+    base = local["rope_theta"] if "rope_theta" in local else reader.get("rope_local_base_freq")
+    return positive(base, "rope_local_base_freq"), whole
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value or {}, dict):
+        raise wrong(name, value, "a table")
+    return value or {}
 
 
 def _windows(config: dict[str, Any], decoder: Decoder, reader: Reader) -> dict[str, Value]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...families import llama
 from . import config as read
-from .model import Model, model, refuse, require_activation
+from .model import Model, model, require_activation
 
 MODEL_TYPES = ("llama", "mistral")
 ARCH = "llama"
@@ -21,8 +21,6 @@ def describe(config: dict[str, Any]) -> Model:
     defaults = llama.DEFAULTS[config["model_type"]]
     decoder = read.decoder(config)
     require_activation(decoder, "silu", ARCH)
-    if decoder.head_dim % 2:
-        raise refuse(f"its heads are {decoder.head_dim} wide, an odd number")
     context = read.context(config, defaults["max_position_embeddings"])
     scaling = read.scaling(config, decoder, context, llama3=True)
     window = read.window_note(config, defaults["sliding_window"], context) if "sliding_window" in defaults else ()

@@ -107,7 +107,6 @@ def model(
         left_out: as in `Model`.
         notes: as in `Model`.
     """
-    _require_heads(decoder)
     tensors = []
     for source, shape in {**decoder.tensors(), **(shapes or {})}.items():
         name = gguf_name(source, block)
@@ -124,18 +123,6 @@ def model(
     tensors += [Tensor(name, values.shape, None, values=values) for name, values in (constants or {}).items()]
     own = common_keys(decoder, context) | dict(keys or {})
     return Model(arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in own.items()}, left_out, notes)
-
-
-def _require_heads(decoder: Decoder) -> None:
-    rotated = decoder.rope.dim
-    if decoder.num_heads % decoder.num_kv_heads:
-        raise refuse(
-            f"{decoder.num_heads} heads cannot share {decoder.num_kv_heads} keys evenly", "Repair config.json."
-        )
-    if rotated % 2 or not 0 < rotated <= decoder.head_dim:
-        raise refuse(
-            f"{rotated} of the {decoder.head_dim} dimensions of a head are to be rotated", "Repair config.json."
-        )
 
 
 def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:

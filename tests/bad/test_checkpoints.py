@@ -1,0 +1,39 @@
+"""Every bad checkpoint through both conversions: one message with file and next step, nothing left behind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .checkpoints import FAULTS, Fault
+from .commands import Bench
+
+COMMANDS = {
+    "openvino": ("openvino", "--precision", "int8", "--output", "out"),
+    "gguf": ("gguf", "--type", "q8_0", "--output", "out"),
+}
+FAULTY = [pytest.param(fault, id=name, marks=pytest.mark.fault(fault.title)) for name, fault in FAULTS.items()]
+
+
+@pytest.fixture
+def source(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
+    """A sound checkpoint of several shards, to be spoilt."""
+    return shutil.copytree(tiny_model("llama", max_shard_size="300KB"), tmp_path / "model")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_bad_checkpoint(fault: Fault, command: str, source: Path, bad: Bench) -> None:
+    fault.maker(source)
+    says = fault.gguf if command == "gguf" else fault.says
+    bad.refused(*COMMANDS[command], "--model", source, says=says, names=fault.names, source=source)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_checkpoint_without_a_fault(command: str, source: Path, bad: Bench) -> None:
+    ran = bad.run(*COMMANDS[command], "--model", source)
+    assert ran.code == 0, ran.err
+    assert [path.name for path in bad.work.iterdir()] == ["out"]

@@ -1,0 +1,82 @@
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from edgeconv.core import chat_template
+from edgeconv.core.chat_template import ChatTemplate, TemplateFault
+
+FIRST = [{"role": "user", "content": "Hello"}]
+
+
+def render(text: str, **values: Any) -> str:
+    return ChatTemplate(text).render(**{"messages": FIRST, **values})
+
+
+def test_settings_and_helpers_are_those_of_transformers() -> None:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    text = (
+        "{% for m in messages %}\n  {{ m | tojson }}{{ m.role }}\n{% generation %}{{ m.content }}{% endgeneration %}\n"
+        "  {% if loop.first %}{% continue %}{% endif %}{% endfor %}{{ strftime_now('%Y') }}{{ [3, 'é'] | tojson(indent=1) }}"
+    )
+    theirs, _ = render_jinja_template([FIRST], chat_template=text)
+    assert render(text) == theirs[0]
+
+
+def test_a_refusal_is_told_in_the_templates_words() -> None:
+    with pytest.raises(TemplateFault, match=r"^no system prompts$"):
+        render("{{ raise_exception('no system prompts.') }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "runs for more than"),
+        ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
+        ("{{ 'x' * 10**10 }}", "repeats|number over"),
+        ("{{ 999999999 * 'x' }}", "repeats something"),
+        ("{{ 9 ** 9999999 }}", "number over"),
+        ("{{ '%999999999d' % 1 }}", "formats with %"),
+        ("{{ 'x' | center(999999999) }}", "number over"),
+        ("{{ 'x'.ljust(999999999) }}", "number over"),
+        ("{{ [1] | tojson(indent=999999999) }}", "number over"),
+        ("{% set n = namespace(x='x' * 1000) %}{% for i in range(40) %}{% set n.x = n.x ~ n.x %}\n{% endfor %}", "takes more"),
+        ("{% for a in messages %}" * 30 + "{% endfor %}" * 30, "too many statically nested blocks"),
+        ("{{ ''.__class__.__mro__[1] }}", "unsafe|undefined"),
+        ("{{ cycler.__init__.__globals__.os }}", "unsafe|undefined"),
+        ("{{ messages.append(1) }}", "not safely callable|unsafe"),
+        ("{{ 1 / 0 }}", "division"),
+        ("{% include '/etc/passwd' %}", "loader"),
+        ("{{", "unexpected .end"),
+    ],
+)  # fmt: skip
+def test_what_no_template_may_do(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.2)
+    monkeypatch.setattr(chat_template, "MEMORY", 64 << 20)
+    with pytest.raises(TemplateFault, match=f"(?i){says}"):
+        render(text)
+
+
+def test_a_trace_that_was_set_is_set_again() -> None:
+    """A debugger's, or that of a tool that measures coverage."""
+
+    def mine(*_: object) -> None:
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(mine)
+    try:
+        assert render("{{ messages[0].content }}") == "Hello"
+        assert sys.gettrace() is mine
+    finally:
+        sys.settrace(before)
+
+
+def test_in_another_thread() -> None:
+    seen: list[str] = []
+    thread = threading.Thread(target=lambda: seen.append(render("{{ messages[0].content }}")))
+    thread.start()
+    thread.join()
+    assert seen == ["Hello"]

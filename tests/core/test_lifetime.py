@@ -1,0 +1,95 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeconv.core.lifetime import undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end(number: signal.Signals) -> None:
+    done = []
+
+    def raise_it(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, raise_it)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with undisturbed():
+                os.kill(os.getpid(), number)
+                os.kill(os.getpid(), number)
+                done.append("all of it")
+            done.append("more")
+    finally:
+        signal.signal(number, before)
+    assert done == ["all of it"]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_in_another_thread_it_does_nothing() -> None:
+    seen = []
+
+    def work() -> None:
+        with undisturbed():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+def test_a_helper_ends_with_its_parent(tmp_path: Path) -> None:
+    """Even with one that gets no chance to end it."""
+    helper = f"""
+        import os, sys, time
+        from pathlib import Path
+        from edgeconv.core.lifetime import end_with
+        end_with(int(sys.argv[1]))
+        Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    parent = f"""
+        import os, subprocess, sys
+        subprocess.Popen([sys.executable, "-c", {textwrap.dedent(helper)!r}, str(os.getpid())]).wait()
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(parent)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    pid = int((tmp_path / "pid").read_text())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(1000):
+        if not _runs(pid):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the helper lives on")
+
+
+def test_a_helper_whose_parent_is_gone_already_ends_at_once() -> None:
+    program = "from edgeconv.core.lifetime import end_with; end_with(1 << 22); print('lives')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
