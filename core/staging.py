@@ -76,20 +76,6 @@ def check_files(target: Path, names: Iterable[str], *, force: bool) -> None:
     _require_writable(target)
 
 
-def check_space(target: Path, needed: int) -> None:
-    """Refuse to start what the file system of `target` cannot hold (`needed` in bytes).
-
-    Raises:
-        OutputError: too little free space.
-    """
-    free = shutil.disk_usage(_existing_parent(target)).free
-    if free < needed:
-        raise OutputError(
-            f"{_existing_parent(target)} has {free / 1e9:.2f} GB free; the result needs {needed / 1e9:.2f} GB.",
-            "Free some space, or choose an --output on another disk.",
-        )
-
-
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """Give a folder beside `target`; on success it replaces `target`, on any error it is removed.

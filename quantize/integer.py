@@ -7,8 +7,8 @@ one row, in float32:
     asymmetric  min <= 0 <= max;  s = (max - min) / (2^b - 1);  z = clip(-rint(min / s), 0, 2^b - 1)
                 q = clip(rint(w / s + z), 0, 2^b - 1)
 
-A scale below float32's eps in magnitude becomes eps; scales are stored as float16, unless float32 is asked for. Four-bit values are packed two a
-byte, low nibble first. tests/quantize/test_integer.py compares every byte with `nncf.compress_weights`.
+A scale below float32's eps in magnitude becomes eps; scales are stored as float16, unless float32 is asked for. Four-bit
+values are packed two a byte, low nibble first. tests/quantize/test_integer.py compares every byte with `nncf.compress_weights`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _stored(scale: Array, kind: type) -> Array:
         return scale.astype(kind, copy=False)
 
 
-def _compress_numpy(weights: Array, bits: int, sym: bool, group: int, scale_type: type) -> Compressed:
+def _compress_numpy(weights: Array, bits: int, sym: bool, group: int, scale_type: type = np.float16) -> Compressed:
     _require_finite(weights)
     rows, cols = weights.shape
     grouped = weights.reshape(rows, cols // group, group)
@@ -147,9 +147,7 @@ def _compress_numpy(weights: Array, bits: int, sym: bool, group: int, scale_type
         values += zero_point
     quantised = np.clip(np.rint(values), low, high).astype(np.int8 if sym else np.uint8)
     data = pack(quantised) if bits == 4 else quantised.reshape(-1).view(np.uint8)
-    return Compressed(
-        data, _stored(scale[..., 0], scale_type), None if sym else zero_point[..., 0].astype(np.uint8)
-    )
+    return Compressed(data, _stored(scale[..., 0], scale_type), None if sym else zero_point[..., 0].astype(np.uint8))
 
 
 def _parameters(weights: Array, bits: int, sym: bool) -> tuple[Array, Array]:

@@ -33,8 +33,8 @@ PREFIX = "mmproj-"
 DEVIATIONS = (
     "llama.cpp normalises the adapter's rows with the tower's epsilon (the model: 1e-5) and takes the tanh form of its GELU, "
     "from a table of float16",
-    "llama.cpp resizes pictures itself: it does not average where it shrinks, and centres those that are not square, where the model "
-    "puts them to the top left; give square pictures of the tower's size for the same answers",
+    "llama.cpp resizes pictures itself: it does not average where it shrinks, and centres those that are not square, where the "
+    "model puts them to the top left; give square pictures of the tower's size for the same answers",
 )
 """Where the library's graph is not the model's; for the plan, the manifest and the report."""
 _OUTER = {

@@ -18,8 +18,8 @@ from ...quantize import integer
 from ...quantize.assign import Weight
 from ..checkpoint import Checkpoint
 from ..parallel import in_order
+from . import stored as in_ir
 from .ir_file import Layout
-from . import stored
 from .stored import Stored, blocks, read_block
 
 Encode = Callable[[Stored, Any], tuple[Any, Any, Any]]
@@ -54,8 +54,8 @@ def write_bin(
     path: Path,
     progress: Progress,
     *,
-    encode: Encode = stored.encode,
-    tail: Tail = stored.tail,
+    encode: Encode = in_ir.encode,
+    tail: Tail = in_ir.tail,
 ) -> FileDigest:
     """Write the weights and the graph's small constants at their places.
 
@@ -68,7 +68,7 @@ def write_bin(
     digest = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
         writer = _Writer(file.write, digest.update)
-        for tensor, zero_points, scales in _encoded(checkpoint, tensors, writer, layout, task, encode):
+        for tensor, zero_points, scales in _encoded(checkpoint, tensors, writer, layout, task, encode=encode):
             for part, data in zip(tensor.parts[1:], tail(tensor, zero_points, scales), strict=True):
                 writer.at(layout.offsets[part.name], data)
         for offset, constant in layout.small:
@@ -78,7 +78,7 @@ def write_bin(
 
 
 def _encoded(
-    checkpoint: Checkpoint, tensors: list[Stored], writer: _Writer, layout: Layout, task: Task, encode: Encode
+    checkpoint: Checkpoint, tensors: list[Stored], writer: _Writer, layout: Layout, task: Task, *, encode: Encode
 ) -> Iterator[tuple[Stored, list[Any], list[Any]]]:
     """Write each tensor's values; after its last block give the tensor with its zero points and scales."""
 

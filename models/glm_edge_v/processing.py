@@ -67,9 +67,7 @@ class GlmEdgeVProcessor(ProcessorMixin):  # type: ignore[misc]
         made, wanted = images.size["height"], config.vision_config.image_size
         if made != wanted:
             raise CheckpointError(f"preprocessor_config.json makes pictures of {made} px, the tower takes {wanted}.")
-        processor = cls(
-            images, open_tokenizer(folder), image_tokens=config.image_tokens
-        )
+        processor = cls(images, open_tokenizer(folder), image_tokens=config.image_tokens)
         if processor.image_token_id != config.boi_token_id:
             raise CheckpointError(
                 f"The tokenizer's {PLACEHOLDER} is {processor.image_token_id}, config.json's boi_token_id "

@@ -1,6 +1,5 @@
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeconv.core.errors import OutputError
-from edgeconv.core.staging import check_files, check_output, check_space, staged, staged_files
+from edgeconv.core.staging import check_files, check_output, staged, staged_files
 
 from .artefacts import make
 
@@ -193,12 +192,6 @@ def test_an_absent_or_empty_folder_is_free(tmp_path: Path) -> None:
     check_output(tmp_path, force=False)
     check_output(tmp_path / "a" / "b" / "c", force=False)
     assert names(tmp_path) == []
-
-
-def test_too_little_space_is_said_before_the_start(tmp_path: Path) -> None:
-    check_space(tmp_path / "out", 1)
-    with pytest.raises(OutputError, match="GB free"):
-        check_space(tmp_path / "not" / "yet" / "out", shutil.disk_usage(tmp_path).total * 2)
 
 
 @pytest.fixture
