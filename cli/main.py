@@ -37,7 +37,15 @@ class Terminated(BaseException):
 def main() -> NoReturn:
     """Run `edgeconv` with the process's arguments and exit."""
     _speak_utf8()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # as the interpreter ends, nobody catches what ours raise
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def _speak_utf8() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.cache_folder import cache_folder
-from ..core.scratch import scratch
+from ..core.scratch import scratch, sweep
 
 
 def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
@@ -35,6 +35,7 @@ def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
         atexit.register(shutil.rmtree, root, ignore_errors=True)
     place = root / _key(made_of)
     if place.is_dir():
+        sweep(root, ".partial-")
         return place
     with scratch(root, ".partial-") as folder:
         staging = folder / place.name

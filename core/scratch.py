@@ -47,9 +47,9 @@ def scratch(parent: Path, prefix: str, dead: Callable[[Path], None] | None = Non
 
 
 def sweep(parent: Path, prefix: str, dead: Callable[[Path], None] | None = None) -> list[Path]:
-    """Remove the folders of dead processes, as `scratch` does; return those of living ones."""
+    """Remove the folders of dead processes, as `scratch` does; return those of living ones. `parent` need not exist."""
     living = []
-    for folder in sorted(parent.iterdir()):
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
         if not folder.name.startswith(prefix) or folder.is_symlink() or not folder.is_dir():
             continue
         try:
@@ -60,9 +60,10 @@ def sweep(parent: Path, prefix: str, dead: Callable[[Path], None] | None = None)
             if _is_held(folder, lock):
                 living.append(folder)
                 continue
-            if dead:
-                dead(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            with undisturbed():
+                if dead:
+                    dead(folder)
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
     return living

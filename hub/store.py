@@ -17,12 +17,13 @@ from typing import Any, Literal
 from ..core.digest import sha256_file
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
-from ..core.scratch import scratch
+from ..core.scratch import scratch, sweep
 from .listing import CommitListing, RemoteFile, from_tree, to_tree
 
 State = Literal["sound", "absent", "damaged"]
 
 _CHUNK = 8 << 20
+_PARTIAL = ".edgeconv-"
 _SLOW_BYTES = 64 << 20  # below this, hashing takes no time worth a progress bar
 
 
@@ -39,6 +40,8 @@ class Store:
         self._locks = Path(constants.HF_HUB_CACHE) / ".locks" / name
         self._records = Path(constants.HF_HOME) / "edgeconv" / name
         self._progress = progress
+        for folder in (self.root, self._records):
+            sweep(folder, _PARTIAL)
         self._stamps: dict[str, list[int]] = self._load_stamps()
 
     def snapshot(self, commit: str) -> Path:
@@ -174,6 +177,6 @@ def _stamp(status: os.stat_result) -> list[int]:
 
 def _replace(path: Path, text: str, *, beside: Path) -> None:
     """Write a small file so that no other process ever sees half of it; it is made in a folder of its own in `beside`."""
-    with scratch(beside, ".edgeconv-") as folder:
+    with scratch(beside, _PARTIAL) as folder:
         (folder / path.name).write_text(text, "utf-8")
         (folder / path.name).replace(path)

@@ -21,9 +21,10 @@ import numpy.typing as npt
 from ..core.cache_folder import cache_folder
 from ..core.digest import sha256_file
 from ..core.progress import Progress
-from ..core.scratch import scratch
+from ..core.scratch import scratch, sweep
 
 Array = npt.NDArray[Any]
+_PARTIAL = ".partial-"
 
 
 def folder() -> Path:
@@ -45,6 +46,7 @@ def key(weights: str, documents: Sequence[Sequence[int]], dtype: str) -> str:
 def get(name: str) -> list[Array] | None:
     """Return the hidden states kept under a key, or None."""
     place = folder() / "reference" / name
+    sweep(place.parent, _PARTIAL)  # of a run that was killed between keeping something and its own sweeping
     if not (place / "meta.json").is_file():
         return None
     count = json.loads((place / "meta.json").read_text())["documents"]
@@ -62,7 +64,7 @@ def put(name: str, states: Sequence[Array], description: str, progress: Progress
 def _put(name: str, states: Sequence[Array], description: str) -> None:
     root = folder() / "reference"
     root.mkdir(parents=True, exist_ok=True)
-    with scratch(root, ".partial-") as place:
+    with scratch(root, _PARTIAL) as place:
         staging = place / name
         staging.mkdir()
         for i, made in enumerate(states):
@@ -107,6 +109,7 @@ def file_digest(path: Path, progress: Progress) -> str:
     stat = path.stat()
     stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
     book = folder() / "digests.json"
+    sweep(book.parent, _PARTIAL)
     known: dict[str, str] = json.loads(book.read_text()) if book.is_file() else {}
     if stamp not in known:
         task = progress.task(f"Hashing {path.name}", stat.st_size)
@@ -114,7 +117,7 @@ def file_digest(path: Path, progress: Progress) -> str:
         task.finish()
         try:
             book.parent.mkdir(parents=True, exist_ok=True)
-            with scratch(book.parent, ".partial-") as place:
+            with scratch(book.parent, _PARTIAL) as place:
                 (place / book.name).write_text(json.dumps(known))
                 (place / book.name).replace(book)
         except OSError as error:

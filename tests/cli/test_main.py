@@ -207,6 +207,21 @@ def test_a_signal_that_a_library_takes_for_its_own_error(tmp_path: Path, number:
     assert (process.returncode, "Unexpected" in err) == (code, False), err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["TERM", "INT", "HUP"])
+def test_a_signal_as_the_interpreter_ends_is_no_traceback(number: signal.Signals) -> None:
+    """Everything is done by then; the shell hears 128 and the number, as from a handler of ours. Found by `make kill`."""
+    program = f"""
+        import atexit, os, sys
+        from edgeconv.cli.main import main
+        atexit.register(os.kill, os.getpid(), {int(number)})
+        sys.argv = ["edgeconv", "--version"]
+        main()
+    """
+    out, err = (process := python(program)).communicate(timeout=60)
+    assert (process.returncode, err) == (-number, "")
+    assert out
+
+
 def test_nohup_is_respected(tmp_path: Path) -> None:
     program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + textwrap.dedent(STAGING)
     process = python(program, *CONVERT, "-q", "-o", str(tmp_path / "out"))

@@ -10,7 +10,7 @@ from .bounds import STUCK, bounded, little_memory, watchdog
 from .mutate import Change, changes
 from .targets import ALL, Target
 
-EXAMPLES = 250
+EXAMPLES = 150
 HARMLESS = {"chat template", "recipe", "manifest"}
 """Of these some attacks come to nothing: what the sandbox hides is empty, a file's name is one that is not there."""
 

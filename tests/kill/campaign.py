@@ -66,11 +66,11 @@ def _draw(drawn: random.Random, points: list[str], seconds: float, number: int) 
     stops = [
         Stop(drawn.choice(SIGNALS), point, group=drawn.random() < 0.5) for point in drawn.sample(points, CHAIN - 1)
     ]
-    after, group = drawn.uniform(0, seconds), drawn.random() < 0.5
+    after, group = drawn.uniform(0, seconds * 0.8), drawn.random() < 0.5
     fresh = number % 3 == 1
     return [*stops, Stop(drawn.choice(SIGNALS), after=after * (2 if fresh else 1), group=group, fresh=fresh)]
 
 
 def sorted_by_place(stops: list[Stop], points: list[str]) -> list[Stop]:
-    """In the order of a life, for a run may go on where the one before it stopped and pass no earlier point."""
-    return sorted(stops, key=lambda stop: points.index(stop.point) if stop.point else -1)
+    """In the order of a life, for a run may go on where the one before it stopped; last the one that may come too late."""
+    return sorted(stops, key=lambda stop: points.index(stop.point) if stop.point else len(points))

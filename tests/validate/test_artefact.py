@@ -49,3 +49,12 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, name: str) ->
     hostile = manifest.model_copy(update={"outputs": {**manifest.outputs, name: digest(tmp_path / "secret")}})
     with pytest.raises(ArtefactError, match="outside the folder"):
         check_files(tmp_path / "out", hostile, Silent())
+
+
+def test_its_own_report_is_no_foreign_file(tmp_path: Path) -> None:
+    """A second report would differ from the first for it; found by `make kill`."""
+    manifest = make(tmp_path)
+    (tmp_path / "parity" / ".parity.md.partial-abc").mkdir(parents=True)
+    for name in ("parity.json", "parity.html", ".parity.md.partial-abc/parity.md", "other.json"):
+        (tmp_path / "parity" / name).write_text("")
+    assert check_files(tmp_path, manifest, Silent()).extra == ("parity/other.json",)
