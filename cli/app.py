@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, cache, chat, demo, doctor, gguf, inspect, openvino, publish, recipes, run, validate
+from . import bench, cache, chat, demo, doctor, gguf, inspect, onnx, openvino, publish, recipes, run, validate
 
 app = typer.Typer(
     name="edgeconv",
@@ -36,6 +36,7 @@ def _root(
 
 app.command("openvino", short_help="Convert a chat checkpoint to an OpenVINO IR.")(openvino.openvino)
 app.command("gguf", short_help="Convert a chat checkpoint to a GGUF for llama.cpp.")(gguf.gguf)
+app.command("onnx", short_help="Convert a chat checkpoint to an ONNX model for onnxruntime.")(onnx.onnx)
 app.command("validate", short_help="Measure whether a converted model is still its checkpoint.")(validate.validate)
 app.command("run", short_help="Carry recipes out: convert, measure, publish.")(run.run)
 app.add_typer(recipes.recipes, name="recipes", short_help="List, show, check and begin recipes.")

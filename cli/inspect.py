@@ -30,8 +30,9 @@ def inspect(
 ) -> None:
     """Show what a converted model holds, and check every file against the manifest's SHA-256.
 
-    Exits with 1 if a file is damaged or missing. Of an IR or a GGUF that has no edgeconv.json it shows what the file itself says;
-    of a GGUF also what in it looks wrong: a context length that is none, no end token, no chat template, an unknown splitting.
+    Exits with 1 if a file is damaged or missing. Of an IR, a GGUF or an ONNX model without edgeconv.json it shows what the file
+    itself says; of a GGUF also what in it looks wrong: a context length that is none, no end token, no chat template, an unknown
+    splitting.
     """
     from . import inspect_gguf
 
@@ -46,11 +47,14 @@ def inspect(
     if not artefact.is_dir():
         raise ArtefactError(f"There is no folder {artefact}.", "Give the folder of a converted model, or a GGUF file.")
     manifest = _manifest(artefact)
-    if manifest is None and not (artefact / "openvino_model.xml").is_file():
+    if manifest is None and (artefact / "model.onnx").is_file():
+        _onnx_without_manifest(out, artefact, tensors=tensors)
+    elif manifest is None and not (artefact / "openvino_model.xml").is_file():
         if not inspect_gguf.found(artefact):
             raise ArtefactError(
-                f"{artefact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml nor a GGUF file.",
-                "Give the folder that `edgeconv openvino` or `edgeconv gguf` wrote.",
+                f"{artefact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml, model.onnx or a "
+                "GGUF file.",
+                "Give the folder that `edgeconv openvino`, `gguf` or `onnx` wrote.",
             )
         inspect_gguf.show_folder(out, artefact, None, tensors=tensors)
     elif manifest is None:
@@ -104,5 +108,21 @@ def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
         out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})
         return
     out.result("There is no edgeconv.json: edgeconv did not write this IR, so its source and its files are unchecked.")
+    out.result(f"size: {size(total)}")
+    show_shares(out, shares, "Constants")
+
+
+def _onnx_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
+    from ..validate.histogram import of_onnx
+
+    if tensors:
+        raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
+    with out.working():
+        shares = of_onnx(folder / "model.onnx")
+    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if out.json:
+        out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})
+        return
+    out.result("There is no edgeconv.json: edgeconv did not write this model, so its source and files are unchecked.")
     out.result(f"size: {size(total)}")
     show_shares(out, shares, "Constants")

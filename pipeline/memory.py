@@ -43,6 +43,8 @@ _TRACE, _TRACE_LAYER = 530 * MB, 5 * MB
 _NNCF, _NNCF_LAYER = 340 * MB, 5 * MB
 _GGUF, _GGUF_READING, _GGUF_WRITING = 40 * MB, 18.0, 9.0
 """GGUF: imports; for each byte of the vocabulary's file, while it is read, and what stays of it."""
+_ONNX, _ONNX_LAYER = 56 * MB, 0.2 * MB
+"""ONNX: imports, and what a layer's nodes take."""
 _TORCH = 530 * MB
 """The torch reference that measures an importance matrix: imports and a layer's activations."""
 
@@ -92,6 +94,12 @@ def gguf(checkpoint: Checkpoint, tensors: Sequence[Placed], *, calibration_token
     states = 2 * 4 * calibration_tokens * int(checkpoint.config.get("hidden_size") or 0)
     largest = max((placed.rows * placed.cols for placed in tensors), default=0)
     return int(max(plain, _TORCH + states + 4 * largest))
+
+
+def onnx(checkpoint: Checkpoint, tensors: Sequence[Stored], layers: int) -> int:
+    """Predict a conversion to ONNX; arguments as above. The graph's small, and no tokenizers are made beside it."""
+    live = max((_encoded(checkpoint, stored) for stored in tensors), default=0)
+    return int(_ONNX + layers * _ONNX_LAYER + live)
 
 
 def vocabulary_bytes(checkpoint: Checkpoint) -> int:

@@ -20,6 +20,8 @@ def snippets(manifest: Manifest, repo_id: str, branch: str | None) -> str:
     """
     if manifest.target == "gguf":
         parts = _gguf(manifest, repo_id, branch)
+    elif manifest.target == "onnx":
+        parts = _onnx(repo_id, branch)
     elif manifest.vision:
         parts = _vision(repo_id, branch)
     else:
@@ -52,6 +54,46 @@ print(tokenizer.decode(answer, skip_special_tokens=True))"""
     return [
         _titled("OpenVINO GenAI", "`pip install openvino-genai huggingface_hub`", "python", genai),
         _titled("optimum-intel", '`pip install "optimum-intel[openvino]"`', "python", optimum),
+    ]
+
+
+def _onnx(repo_id: str, branch: str | None) -> list[str]:
+    at = f', revision="{branch}"' if branch else ""
+    genai = f"""\
+import json
+
+import onnxruntime_genai
+from huggingface_hub import snapshot_download
+
+folder = snapshot_download("{repo_id}"{at})
+model = onnxruntime_genai.Model(folder)
+tokenizer = onnxruntime_genai.Tokenizer(model)
+messages = json.dumps([{{"role": "user", "content": "{_QUESTION}"}}])
+prompt = tokenizer.encode(tokenizer.apply_chat_template(messages, add_generation_prompt=True))
+parameters = onnxruntime_genai.GeneratorParams(model)
+parameters.set_search_options(max_length=len(prompt) + 64)
+generator = onnxruntime_genai.Generator(model, parameters)
+generator.append_tokens(prompt)
+while not generator.is_done():
+    generator.generate_next_token()
+print(tokenizer.decode(generator.get_sequence(0)[len(prompt):]))"""
+    optimum = f"""\
+from optimum.onnxruntime import ORTModelForCausalLM
+from transformers import AutoTokenizer
+
+name = "{repo_id}"
+model = ORTModelForCausalLM.from_pretrained(name{at})
+tokenizer = AutoTokenizer.from_pretrained(name{at})
+inputs = tokenizer.apply_chat_template(
+    [{{"role": "user", "content": "{_QUESTION}"}}],
+    add_generation_prompt=True, return_dict=True, return_tensors="pt",
+)
+names = ("input_ids", "attention_mask")
+answer = model.generate(**{{n: inputs[n] for n in names}}, max_new_tokens=64)[0, inputs["input_ids"].shape[1]:]
+print(tokenizer.decode(answer, skip_special_tokens=True))"""
+    return [
+        _titled("onnxruntime-genai", "`pip install onnxruntime-genai huggingface_hub`", "python", genai),
+        _titled("optimum", '`pip install "optimum-onnx[onnxruntime]"`', "python", optimum),
     ]
 
 

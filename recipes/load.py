@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..core.errors import UsageError
-from .model import Gguf, OpenVINO, Recipe
+from .model import Gguf, Onnx, OpenVINO, Recipe
 
 LARGEST = 1 << 20
 """Bytes; a recipe is a page."""
@@ -140,7 +140,7 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> UsageError:
     return UsageError(f"{where}: {dotted}: {first['msg']}.", "docs/recipe.schema.json describes every field.")
 
 
-_FORMATS = {"openvino": OpenVINO, "gguf": Gguf}
+_FORMATS = {"openvino": OpenVINO, "gguf": Gguf, "onnx": Onnx}
 
 
 def _fields(location: tuple[int | str, ...]) -> list[str]:

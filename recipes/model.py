@@ -1,4 +1,4 @@
-"""The recipe's schema. Every option of `edgeconv openvino` and `edgeconv gguf` is a field of its target, by the same name.
+"""The recipe's schema. Every option of `edgeconv openvino`, `gguf` and `onnx` is a field of its target, by the same name.
 
 So are those of `edgeconv validate`; those of `edgeconv publish` stand under `publish`.
 """
@@ -30,6 +30,9 @@ Fallback = Annotated[str, AfterValidator(_FALLBACK[0]), _FALLBACK[1]]
 Backup = Annotated[str, AfterValidator(_BACKUP[0]), _BACKUP[1]]
 VisionPrecision = Annotated[str, AfterValidator(_VISION[0]), _VISION[1]]
 GgufPrecision = Literal["int4", "int8", "bf16", "fp16", "fp32"]
+OnnxPrecision = Literal[
+    "int4", "int4_sym", "int4_asym", "int8", "int8_sym", "int8_asym", "bf16", "fp16", "fp32"
+]  # fmt: skip
 TargetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
 
 
@@ -71,7 +74,7 @@ class _Target(_Model):
     reference_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="In which type the reference computes."
     )
-    device: str = Field("CPU", description="OpenVINO device that is measured; a GGUF runs on the CPU.")
+    device: str = Field("CPU", description="OpenVINO device that is measured; GGUF and ONNX run on the CPU.")
     junit: bool = Field(False, description="Write the report as parity/parity.xml too, for JUnit's readers.")
     publish: Publish | None = Field(None, description="Nothing is published without it, nor without passing parity.")
 
@@ -111,7 +114,21 @@ class Gguf(_Target):
     pre: str | None = None
 
 
-Target = Annotated[OpenVINO | Gguf, Field(discriminator="format")]
+class Onnx(_Target):
+    """A target of `edgeconv onnx`."""
+
+    format: Literal["onnx"]
+    precision: OnnxPrecision = "int4"
+    group_size: int | None = None
+    group_size_fallback: Fallback | None = None
+    ratio: float | None = Field(None, ge=0, le=1)
+    sym: bool | None = None
+    backup_precision: Literal["none", "int8_sym", "int8_asym"] | None = None
+    all_layers: bool | None = None
+    accuracy_level: Literal[0, 1, 4] = Field(4, description="Of MatMulNBits: 4 multiplies int4 in int8, 1 in float32.")
+
+
+Target = Annotated[OpenVINO | Gguf | Onnx, Field(discriminator="format")]
 
 
 class Recipe(_Model):

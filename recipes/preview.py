@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import AccessError, ArtefactError, EdgeconvError, ExitCode, HubUnreachableError, OutputError
 from ..core.progress import Progress
-from ..pipeline import Job, conflicts, cost, gguf, openvino
+from ..pipeline import Job, conflicts, cost, gguf, onnx, openvino
 from ..pipeline.artefact import Planned
 from ..pipeline.conflicts import Conflict
 from .record import Record
@@ -100,10 +100,12 @@ def _one(unit: Unit, progress: Progress) -> Preview:
     return Preview(unit, made, (*stands, *made.conflicts), there and not stands)
 
 
-def _plan(unit: Unit, progress: Progress, *, over: bool = False) -> openvino.Plan | gguf.GgufPlan:
+def _plan(unit: Unit, progress: Progress, *, over: bool = False) -> openvino.Plan | gguf.GgufPlan | onnx.OnnxPlan:
     job = unit.job
     if isinstance(job, Job):
         return openvino.plan(replace(job, force=job.force or over), progress)
+    if isinstance(job, onnx.OnnxJob):
+        return onnx.plan(replace(job, force=job.force or over), progress)
     return gguf.plan(replace(job, force=job.force or over), progress)
 
 
@@ -122,7 +124,7 @@ def foreign(unit: Unit) -> ArtefactError:
 def _needs(one: Preview, known: Sequence[cost.Need]) -> list[cost.Need]:
     """List what a unit puts where; a checkpoint is fetched for the first unit only."""
     plan = one.plan
-    if one.there or not isinstance(plan, openvino.Plan | gguf.GgufPlan) or plan.cost is None:
+    if one.there or not isinstance(plan, openvino.Plan | gguf.GgufPlan | onnx.OnnxPlan) or plan.cost is None:
         return []
     asked = cost.needs(plan.cost.pending, one.unit.output, plan.output_bytes)
     fetched = {(need.what, need.folder, need.bytes) for need in known if need.what == cost.DOWNLOAD}

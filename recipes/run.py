@@ -15,7 +15,7 @@ from typing import Any
 from ..core.errors import ArtefactError, EdgeconvError, ExitCode, ParityError
 from ..core.manifest import Manifest, read_manifest
 from ..core.progress import Progress
-from ..pipeline import Artefact, Job, gguf, openvino, source
+from ..pipeline import Artefact, Job, gguf, onnx, openvino, source
 from ..publish.gate import PARITY
 from ..publish.publish import Publication, publish
 from ..validate import cache
@@ -104,7 +104,13 @@ def _converted(unit: Unit, stages: dict[str, str], progress: Progress) -> Manife
         return manifest
     Record(unit).write(None)  # first, so that whatever appears under the output's name is known to be this unit's
     job = unit.job
-    made: Artefact = openvino.run(job, progress) if isinstance(job, Job) else gguf.run(job, progress)
+    made: Artefact
+    if isinstance(job, Job):
+        made = openvino.run(job, progress)
+    elif isinstance(job, onnx.OnnxJob):
+        made = onnx.run(job, progress)
+    else:
+        made = gguf.run(job, progress)
     stages["convert"] = "done"
     return made.manifest
 

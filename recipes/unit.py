@@ -13,10 +13,11 @@ from ..convert.gguf.recipe import recipe as gguf_recipe
 from ..core.errors import UsageError
 from ..pipeline import Job
 from ..pipeline.gguf import GgufJob
+from ..pipeline.onnx_plan import OnnxJob
 from ..quantize.scheme import Request
 from ..validate import budget
 from ..validate.ladder import Ask
-from .model import Gguf, OpenVINO, Recipe, Target
+from .model import Gguf, Onnx, OpenVINO, Recipe, Target
 from .options import byte_count, tensor_type
 
 
@@ -34,7 +35,7 @@ class Unit:
 
     name: str
     target: Target
-    job: Job | GgufJob
+    job: Job | GgufJob | OnnxJob
     output: Path
     suite: Path | None
 
@@ -144,11 +145,19 @@ def _check_parity(target: Target) -> None:
         raise UsageError("parity is measured on the optimum layout.", "Its weights are the same; or say parity: false.")
 
 
-def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str | None) -> Job | GgufJob:
+def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str | None) -> Job | GgufJob | OnnxJob:
     source = recipe.source
     revision = None if model else source.revision
     if isinstance(target, Gguf):
         return _gguf(target, model or source.model, revision, beside, output)
+    if isinstance(target, Onnx):
+        return OnnxJob(
+            model=model or source.model,
+            request=_request(target),
+            revision=revision,
+            output=output,
+            accuracy_level=target.accuracy_level,
+        )
     return Job(
         model=model or source.model,
         request=_request(target),
@@ -163,7 +172,7 @@ def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str 
     )
 
 
-def _request(target: OpenVINO) -> Request:
+def _request(target: OpenVINO | Onnx) -> Request:
     return Request(
         precision=target.precision,
         group_size=target.group_size,

@@ -50,6 +50,11 @@ GRAPHS: Mapping[str, tuple[Budget, ...]] = {
         Budget("conversion", "max_abs_logit", 1e-3, "the graph computes what its own weights say, to float32 rounding"),
         Budget("long_context", "max_abs_logit", 1e-3, "the same beyond 4,096 positions, where rotary tables rot"),
     ),
+    "onnxruntime": (
+        Budget("conversion", "max_abs_logit", 1e-3, "the graph computes what its own weights say, to float32 rounding"),
+        Budget("long_context", "max_abs_logit", 1e-3, "the same beyond 4,096 positions, where rotary tables rot"),
+        Budget("runtime", "mean_kl", 0.02, "activations in 8 bits, as llama.cpp has them"),
+    ),
     "llama.cpp": _LLAMA_CPP,
     "llama.cpp gemma3": (
         Budget("conversion", "max_abs_logit", 0.02, _GELU),
@@ -57,7 +62,7 @@ GRAPHS: Mapping[str, tuple[Budget, ...]] = {
         *_LLAMA_CPP[2:],
     ),
 }
-"""What a graph may err by itself, per runtime: that of the OpenVINO IR, or llama.cpp's own."""
+"""What a graph may err by itself, per runtime: that of the OpenVINO IR or of the ONNX model, or llama.cpp's own."""
 _FINITE = (
     Budget("conversion", "not_finite", 0, "a NaN or an infinity is never right"),
     Budget("quantisation", "not_finite", 0, "a NaN or an infinity is never right"),

@@ -58,6 +58,20 @@ def of_ir(xml: Path) -> list[Share]:
     return _count(constants)
 
 
+def of_onnx(path: Path) -> list[Share]:
+    """Count the weights of an ONNX model by element type, the largest share first; scales and zero points are left out.
+
+    Raises:
+        ArtefactError: it cannot be read.
+    """
+    from .weights import elements
+    from .weights.onnx_graph import find, open_graph
+
+    bits = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16} | elements.INTEGERS
+    found = find(open_graph(path))
+    return _count((one.element, None, one.size, one.size * bits[one.element] // 8) for one in found)
+
+
 def _count(entries: Iterable[tuple[str, int | None, int, int]]) -> list[Share]:
     sums: dict[tuple[str, int | None], list[int]] = {}
     for precision, group, parameters, size in entries:

@@ -102,6 +102,14 @@ def gguf(cleared: gate.Cleared, *names: str) -> gate.Cleared:
     return gate.Cleared(cleared.folder, Manifest.model_validate(cleared.manifest.model_dump() | update), cleared.report)
 
 
+def test_an_onnx_model(cleared: gate.Cleared) -> None:
+    manifest = cleared.manifest.model_copy(update={"target": "onnx", "vision": None})
+    text = card.render(gate.Cleared(cleared.folder, manifest, cleared.report), REPO, "onnx")
+    assert front_of(text)["library_name"] == "onnx"
+    for words in ("onnxruntime_genai.Model(folder)", 'ORTModelForCausalLM.from_pretrained(name, revision="onnx")'):
+        assert words in text
+
+
 def test_a_gguf(cleared: gate.Cleared) -> None:
     text = card.render(gguf(cleared, "name-Q4_K_M.gguf"), REPO)
     assert front_of(text)["library_name"] == "gguf"

@@ -7,7 +7,7 @@ import pytest
 import typer.main
 
 from edgeconv.cli.app import app
-from edgeconv.recipes.model import Gguf, OpenVINO, Publish, Recipe, Source
+from edgeconv.recipes.model import Gguf, Onnx, OpenVINO, Publish, Recipe, Source
 from edgeconv.recipes.unit import MEASURED, units
 
 OF_A_RUN = {"force", "local_files_only", "dry_run", "json", "quiet", "verbose", "help", "output"}
@@ -15,12 +15,14 @@ OF_A_RUN = {"force", "local_files_only", "dry_run", "json", "quiet", "verbose", 
 ELSEWHERE = {
     "openvino": {"validate"},  # the field parity
     "gguf": {"validate"},
+    "onnx": {"validate"},
     "validate": {"artefact", "reference", "report"},  # the unit's own output, its source, and the folder beside it
     "publish": {"folder"},
 }
 FIELDS: dict[str, tuple[Any, ...]] = {
     "openvino": (OpenVINO, Source),
     "gguf": (Gguf, Source),
+    "onnx": (Onnx, Source),
     "validate": (OpenVINO,),
     "publish": (Publish,),
 }
@@ -62,6 +64,16 @@ GGUF = {
     "split_max_size": "1M",
     "pre": "glm4",
 }
+ONNX = {
+    "precision": "int8",
+    "group_size": 64,
+    "group_size_fallback": "ignore",
+    "ratio": 0.5,
+    "sym": False,
+    "backup_precision": "none",
+    "all_layers": True,
+    "accuracy_level": 1,
+}
 MEASURING = {
     "budget": {"mean_kl": 1.0},
     "suite": "words.txt",
@@ -79,7 +91,9 @@ def unit(folder: Path, target: dict[str, Any]) -> Any:
     return units(recipe, folder / "r.yaml", folder / "out")[0]
 
 
-@pytest.mark.parametrize(("kind", "values", "model"), [("openvino", OPENVINO, OpenVINO), ("gguf", GGUF, Gguf)])
+@pytest.mark.parametrize(
+    ("kind", "values", "model"), [("openvino", OPENVINO, OpenVINO), ("gguf", GGUF, Gguf), ("onnx", ONNX, Onnx)]
+)
 def test_every_field_reaches_the_job(kind: str, values: dict[str, Any], model: Any, tmp_path: Path) -> None:
     assert set(values) == set(model.model_fields) - NOT_THE_ARTEFACT
     plain = {"format": kind, "parity": False}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...convert.gguf.read import parts
+from ...convert.onnx.names import MODEL as ONNX
 from ...convert.openvino.stream_ir import LANGUAGE, TEXT
 from ...core.errors import ArtefactError
 from ...core.manifest import manifest_of
@@ -14,7 +15,7 @@ __all__ = ["Artefact", "Weights", "open_artefact"]
 
 
 def open_artefact(path: Path) -> Artefact:
-    """Open a folder of IRs, a .gguf, or a folder with one of them.
+    """Open a folder of IRs, a .gguf, or a folder with one of them or with a model.onnx.
 
     Raises:
         ArtefactError: it holds no converted model, or several.
@@ -22,6 +23,10 @@ def open_artefact(path: Path) -> Artefact:
     """
     if path.suffix == ".gguf" and not path.is_dir():
         return _gguf(path)
+    if (path / ONNX).is_file():
+        from .onnx import OnnxArtefact
+
+        return OnnxArtefact(path, manifest_of(path))
     if not any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE)):
         whole = {parts(file)[0] for file in path.glob("*.gguf") if not file.name.startswith("mmproj")}
         if len(whole) > 1:

@@ -62,6 +62,11 @@ def bench(ask: Ask, progress: Progress | None = None) -> Result:
     """
     progress = progress or Silent()
     artefact = open_artefact(ask.artefact)
+    if artefact.graph == "onnxruntime":
+        raise UsageError(
+            f"{ask.artefact} is an ONNX model, whose speed is not measured yet.",
+            "onnxruntime-genai has a benchmark of its own.",
+        )
     artefact.require_device(ask.device)
     if artefact.graph == "openvino":
         check_device(ask.device)

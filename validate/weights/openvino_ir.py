@@ -70,32 +70,27 @@ class Match:
         return values - np.float32(self.offset) if self.offset else values
 
 
-class ArtefactWeights:
-    """The weights of an artefact's IRs by the checkpoint's names.
+class WeightsByName:
+    """The weights of an artefact's graphs by the checkpoint's names.
 
     Attributes:
         folder: the artefact.
-        model: the graph that generates, as `openvino.Core().read_model` gave it; its constants are views of the mapped .bin.
         matched: tensor's name → the weights that hold it, mostly one.
         unmatched_artefact: weights of the graph that hold no tensor of the checkpoint (tables of frequencies, for one).
         unmatched_checkpoint: tensors that no weight of the graph holds. The export may have folded them away, as it does with
             norms of ones; it is for the caller to decide.
     """
 
-    def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
-        """Open the IRs.
-
-        Raises:
-            ArtefactError: openvino cannot read one, or its .bin is missing or too short.
-        """
+    def __init__(
+        self, folder: Path, checkpoint: Checkpoint, found: list[StoredWeight], orders: dict[str, Array]
+    ) -> None:
+        """Match what was found in the graphs; `orders` says which tensors' rows lie in another order."""
         self.folder = folder
         self._checkpoint = checkpoint
-        self._models = [_read(folder / name) for name in irs.names(folder)]
-        self.model = self._models[0]
-        self._orders = _row_orders(folder, checkpoint)
+        self._orders = orders
         self.matched: dict[str, tuple[Match, ...]] = {}
         self.unmatched_artefact: list[StoredWeight] = []
-        self._match([stored for model in self._models for stored in find(model)])
+        self._match(found)
         self.unmatched_checkpoint = self._left_over()
 
     def tensor(self, name: str) -> Array:
@@ -139,6 +134,21 @@ class ArtefactWeights:
             names.discard("lm_head.weight")
         unread = (*stream.UNUSED, *glm_edge_v.ALLOWED)
         return sorted(n for n in names if not any(fnmatch.fnmatch(n, pattern) for pattern in unread))
+
+
+class ArtefactWeights(WeightsByName):
+    """The weights of an artefact's IRs; `model` is the graph that generates, whose constants are views of the mapped .bin."""
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
+        """Open the IRs.
+
+        Raises:
+            ArtefactError: openvino cannot read one, or its .bin is missing or too short.
+        """
+        self._models = [_read(folder / name) for name in irs.names(folder)]
+        self.model = self._models[0]
+        found = [stored for model in self._models for stored in find(model)]
+        super().__init__(folder, checkpoint, found, _row_orders(folder, checkpoint))
 
 
 def _read(xml: Path) -> Any:

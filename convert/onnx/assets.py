@@ -1,0 +1,101 @@
+"""The files beside the graph: configs, tokenizer files, chat template, and genai_config.json for onnxruntime-genai."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..families.decoder import Decoder
+from ..openvino.assets import generation_config, sources
+from .names import GENAI, MODEL
+
+_GENAI_TYPE = "llama"
+"""What onnxruntime-genai calls a decoder of these inputs; it knows the families by name, and not all of ours are on its list."""
+_LENGTH = 2048
+"""Tokens of a conversation, where config.json does not limit them."""
+
+
+def write(checkpoint: Checkpoint, decoder: Decoder, out: Path) -> None:
+    """Write all of them into the staging folder."""
+    made = _documents(checkpoint, decoder)
+    for path in sources(checkpoint.folder):
+        if path.name not in made:
+            shutil.copyfile(path, out / path.name)
+    for name, text in made.items():
+        (out / name).write_text(text, "utf-8")
+
+
+def size(checkpoint: Checkpoint, decoder: Decoder) -> int:
+    """Return the bytes of what `write` writes."""
+    made = _documents(checkpoint, decoder)
+    copied = sum(path.stat().st_size for path in sources(checkpoint.folder) if path.name not in made)
+    return copied + sum(len(text.encode()) for text in made.values())
+
+
+def _documents(checkpoint: Checkpoint, decoder: Decoder) -> dict[str, str]:
+    """Return the files that are made and not copied, by name."""
+    # the artefact needs no code of the checkpoint's, so it does not point to any
+    config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
+    generation = checkpoint.generation_config or generation_config(config)
+    made = {
+        "config.json": config,
+        "generation_config.json": generation,
+        GENAI: genai_config(config, generation, decoder),
+    }
+    return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in made.items()}
+
+
+def genai_config(config: dict[str, Any], generation: dict[str, Any], decoder: Decoder) -> dict[str, Any]:
+    """Describe the model as onnxruntime-genai (0.18) wants it.
+
+    Args:
+        config: config.json.
+        generation: generation_config.json.
+        decoder: the description of the model.
+    """
+    stated = {**config, **{k: v for k, v in generation.items() if v is not None}}
+    ends = stated.get("eos_token_id")
+    first = ends[0] if isinstance(ends, list) and ends else ends
+    length = config.get("max_position_embeddings") or _LENGTH
+    tokens = {
+        "bos_token_id": stated.get("bos_token_id", first),
+        "eos_token_id": ends,
+        "pad_token_id": stated.get("pad_token_id", first),
+    }
+    search = {key: stated[key] for key in ("temperature", "top_k", "top_p", "repetition_penalty") if key in stated}
+    return {
+        "model": {
+            "type": _GENAI_TYPE,
+            "vocab_size": decoder.vocab_size,
+            "context_length": length,
+            **{key: value for key, value in tokens.items() if value is not None},
+            "decoder": {
+                "filename": MODEL,
+                "session_options": {"provider_options": []},
+                "head_size": decoder.head_dim,
+                "hidden_size": decoder.hidden_size,
+                "num_attention_heads": decoder.num_heads,
+                "num_hidden_layers": decoder.num_layers,
+                "num_key_value_heads": decoder.num_kv_heads,
+                "inputs": {
+                    **{name: name for name in ("input_ids", "attention_mask", "position_ids")},
+                    "past_key_names": "past_key_values.%d.key",
+                    "past_value_names": "past_key_values.%d.value",
+                },
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+            },
+        },
+        "search": {
+            "do_sample": bool(stated.get("do_sample", False)),
+            "max_length": length,
+            "past_present_share_buffer": False,
+            **search,
+        },
+    }

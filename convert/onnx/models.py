@@ -1,0 +1,124 @@
+"""Which ONNX models a checkpoint becomes, which tensors each holds, and where these lie in its file of weights.
+
+A text model is `model.onnx` with `model.onnx_data`. A model that sees is three, under the names that optimum and transformers.js
+look for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ... import __version__
+from ...quantize.assign import Assignment, Weight, assign
+from ...quantize.scheme import Scheme
+from ..checkpoint import Checkpoint
+from ..families.decoder import Decoder
+from ..openvino import stream_ir
+from ..openvino.ir_file import Layout
+from ..openvino.stored import Part, Stored
+from . import decoder as decoder_graph
+from .names import TEXT
+from .ops import Graph
+from .stored import store
+
+ALIGNMENT = 4096
+"""Bytes; ONNX asks for whole pages, so that a runtime can map an initializer by itself."""
+_ELEMENT = {"bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT", "u8": "UINT8", "i8": "INT8"}
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One ONNX model.
+
+    Attributes:
+        name: of its two files, without the ending.
+        shapes: tensor → shape, in the order in which they lie in the file of weights.
+        weights: those that the scheme compresses, in the order of the graph.
+        build: adds inputs, nodes and outputs to a graph.
+        scheme: of its weights.
+    """
+
+    name: str
+    shapes: Shapes
+    weights: list[Weight]
+    build: Callable[[Graph], None]
+    scheme: Scheme
+
+    @property
+    def graph(self) -> str:
+        """Name of the graph's file."""
+        return f"{self.name}.onnx"
+
+    @property
+    def data(self) -> str:
+        """Name of the weights' file."""
+        return f"{self.name}.onnx_data"
+
+    def stored(self, checkpoint: Checkpoint, table: dict[str, Assignment]) -> list[Stored]:
+        """Say how each tensor lies in the file of weights; `table` is `assign`'s."""
+        return [
+            store(
+                name,
+                dtype=checkpoint.info(name).dtype,
+                shape=shape,
+                assignment=table.get(name, Assignment(None)),
+                precision=self.scheme.mode,
+            )
+            for name, shape in self.shapes.items()
+        ]
+
+    def forecast(self, checkpoint: Checkpoint) -> list[Stored]:
+        """Say the same from shapes alone; what a ratio below 1 compresses further is known to within one weight."""
+        return self.stored(checkpoint, assign(self.weights, self.scheme, lambda weight: float(weight.size)))
+
+    def proto(self, tensors: list[Stored], layout: Layout, accuracy_level: int) -> Any:
+        """Return the graph (`onnx.ModelProto`), whose weights are places in the file beside it."""
+        graph = Graph(
+            {stored.name: stored for stored in tensors},
+            partial(_external, location=self.data, layout=layout),
+            accuracy_level=accuracy_level,
+        )
+        self.build(graph)
+        return graph.model(self.name, ("edgeconv", __version__))
+
+
+def cut(decoder: Decoder, scheme: Scheme) -> list[Model]:
+    """Return the models of a checkpoint, the one that generates first."""
+    ir = stream_ir.cut(decoder, scheme)[0]
+    return [Model(TEXT, ir.shapes, ir.weights, partial(decoder_graph.build, decoder=decoder), scheme)]
+
+
+def lay_out(tensors: list[Stored]) -> Layout:
+    """Fix the offset of every initializer that lies in the file of weights."""
+    offsets: dict[str, int] = {}
+    position = 0
+    for part in (part for stored in tensors for part in stored.parts):
+        position = -(-position // ALIGNMENT) * ALIGNMENT
+        offsets[part.name] = position
+        position += part.size
+    return Layout(offsets, [], position)
+
+
+def write_graph(proto: Any, path: Path) -> None:
+    """Write the graph; the same one gives the same bytes."""
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _external(part: Part, name: str, *, location: str, layout: Layout) -> Any:
+    import onnx
+
+    tensor = onnx.TensorProto(
+        name=name,
+        data_type=getattr(onnx.TensorProto, _ELEMENT[part.element]),
+        dims=part.shape,
+        data_location=onnx.TensorProto.EXTERNAL,
+    )
+    for key, value in (("location", location), ("offset", layout.offsets[part.name]), ("length", part.size)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor

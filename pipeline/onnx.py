@@ -1,0 +1,195 @@
+"""A checkpoint becomes a folder with an ONNX model for onnxruntime, tokenizer and configs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..convert import card, families
+from ..convert.checkpoint import Checkpoint
+from ..convert.families.decoder import Decoder, NotExpressible
+from ..convert.onnx import assets, export, models
+from ..convert.openvino import stream
+from ..convert.openvino.tokenizer import require_files
+from ..core.errors import CheckpointError, UsageError
+from ..core.inputs import InputDigests
+from ..core.manifest import LOG_NAME, Manifest
+from ..core.progress import Progress, Silent
+from ..core.staging import check_output, staged
+from ..models.glm_edge_v.facts import is_glm_edge_v
+from ..quantize.assign import check_groups
+from ..quantize.scheme import Scheme, resolve
+from . import memory, source
+from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
+from .conflicts import Collector
+from .cost import cost, require
+from .onnx_plan import OnnxJob, OnnxPlan
+from .source import Opened
+
+VERSIONS = ("edgeconv", "onnx", "tokenizers")
+PACKAGE = "onnx"
+
+__all__ = ["OnnxJob", "OnnxPlan", "plan", "run"]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A plan, and what carrying it out needs."""
+
+    plan: OnnxPlan
+    decoder: Decoder
+
+
+def plan(job: OnnxJob, progress: Progress | None = None) -> OnnxPlan:
+    """Read configs and headers only; say what a run would do and cost, and what it would stop at.
+
+    Raises:
+        EdgeconvError: any of the family; nothing was written.
+    """
+    return _prepare(job, _headers(job, progress or Silent()), Collector(stops=False)).plan
+
+
+def run(job: OnnxJob, progress: Progress | None = None) -> Artefact:
+    """Convert.
+
+    Raises:
+        EdgeconvError: any of the family; nothing is left under the output's name, or what was there stays as it was.
+    """
+    progress = progress or Silent()
+    started = time.time()
+    if job.output is not None:
+        check_output(job.output, force=job.force)
+    if source.is_remote(job.model):  # what cannot work, or does not fit, must not cost a download
+        _prepare(job, _headers(job, progress), Collector(stops=True))
+    opened = source.whole(
+        job.model,
+        job.revision,
+        progress,
+        runs_code=False,
+        local_files_only=job.local_files_only,
+        keeps_digests=job.keeps_digests,
+    )
+    ready = _prepare(job, opened, Collector(stops=True))
+    for label, value in ready.plan.rows():
+        progress.note(f"{label}: {value}")
+    with staged(ready.plan.output) as folder:
+        manifest = _convert(ready, opened, folder, progress)
+        manifest.write(folder)
+        seconds = time.time() - started
+        write_log(folder / LOG_NAME, job.model, opened.folder, started, seconds)
+    return Artefact(ready.plan.output, manifest, ready.plan, seconds)
+
+
+def _headers(job: OnnxJob, progress: Progress) -> Opened:
+    return source.headers(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
+
+
+def require_package() -> None:
+    """Raise UsageError if onnx is not installed."""
+    import importlib.util
+
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise UsageError(
+            "ONNX models are written with the package onnx, which is not installed.", "pip install 'edgeconv[onnx]'"
+        )
+
+
+def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
+    require_package()
+    checkpoint = opened.checkpoint
+    require_files(checkpoint.folder)
+    decoder = _described(checkpoint)
+    scheme = _scheme(job, checkpoint, collector)
+    stream.check(checkpoint, decoder)
+    notes = collector.check(lambda: check_groups(stream.weights(decoder, scheme), scheme)) or []
+    predicted = collector.check(
+        lambda: export.predicted_size(checkpoint, decoder, scheme, accuracy_level=job.accuracy_level)
+    )
+    collector.stop()
+    output = job.output or Path(f"{opened.base_name}-onnx-{scheme.precision}")
+    size = (predicted or 0) + assets.size(checkpoint, decoder)
+    told = cost(opened.pending, output, size, _memory(checkpoint, decoder, scheme))
+    collector.check(lambda: check_output(output, force=job.force))
+    collector.check(lambda: require(told.disks))
+    planned = OnnxPlan(
+        source=opened.name,
+        commit=opened.commit,
+        model_type=checkpoint.model_type,
+        parameters=checkpoint.parameters,
+        engine="stream",
+        engine_reason=f"the block of {decoder.family} is known",
+        compressor="edgeconv" if scheme.compresses else "none",
+        scheme=scheme,
+        accuracy_level=job.accuracy_level,
+        input_bytes=checkpoint.size,
+        output_bytes=size,
+        output=output,
+        assumed=list(decoder.assumed),
+        notes=[*checkpoint.notes, *notes],
+        cost=told,
+        conflicts=collector.conflicts(),
+    )
+    return _Ready(planned, decoder)
+
+
+def _described(checkpoint: Checkpoint) -> Decoder:
+    """Describe the decoder. Raises CheckpointError for what the graph builder cannot express."""
+    if is_glm_edge_v(checkpoint.config, checkpoint.names):
+        raise CheckpointError(
+            "This is a GLM-Edge-V, and the half that sees cannot be written as ONNX yet.",
+            "`edgeconv openvino` and `edgeconv gguf` convert it whole.",
+        )
+    try:
+        return families.decoder(checkpoint.config)
+    except NotExpressible as reason:
+        raise CheckpointError(
+            f"This checkpoint cannot be written as ONNX: {reason}.",
+            f"The families are: {', '.join(families.STREAMED)}. `edgeconv openvino` knows more.",
+        ) from reason
+
+
+def _scheme(job: OnnxJob, checkpoint: Checkpoint, collector: Collector) -> Scheme:
+    if job.accuracy_level not in export.ACCURACY_LEVELS:
+        levels = ", ".join(map(str, export.ACCURACY_LEVELS))
+        raise UsageError(f"--accuracy-level must be one of {levels}, not {job.accuracy_level}.")
+    scheme = resolve(job.request, families.int4_default(checkpoint.config), checkpoint.model_type)
+    export.require_expressible(scheme)
+    return scheme
+
+
+def _memory(checkpoint: Checkpoint, decoder: Decoder, scheme: Scheme) -> int:
+    tensors = [stored for model in models.cut(decoder, scheme) for stored in model.forecast(checkpoint)]
+    return memory.onnx(checkpoint, tensors, decoder.num_layers)
+
+
+def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+    from ..convert.openvino.assets import sources
+
+    checkpoint, planned = opened.checkpoint, ready.plan
+    cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
+    small = [] if checkpoint.is_file else [p.name for p in sources(checkpoint.origin)] + cards
+    digests = InputDigests(checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress)
+    exported = export.export(
+        checkpoint,
+        ready.decoder,
+        planned.scheme,
+        folder,
+        accuracy_level=planned.accuracy_level,
+        progress=progress,
+    )
+    assets.write(checkpoint, ready.decoder, folder)
+    return Manifest(
+        target="onnx",
+        source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
+        engine=planned.engine,
+        compressor=exported.compressor,
+        scheme=planned.scheme.as_dict(),
+        row_order="source",
+        assumed=planned.assumed,
+        notes=planned.notes + exported.notes,
+        bits_per_weight=bits_per_weight(exported.tensors),
+        tensors=exported.tensors,
+        versions=versions(VERSIONS),
+        outputs=outputs(folder, exported.digests),
+    )

@@ -1,0 +1,86 @@
+"""What a user asks of an ONNX model, and what a run will do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..quantize.scheme import Request, Scheme
+from .artefact import size
+from .conflicts import Conflict
+from .cost import Cost
+
+
+@dataclass(frozen=True)
+class OnnxJob:
+    """What a user asks for.
+
+    Attributes:
+        model: a Hub id, a folder or a GGUF.
+        request: what the weights become.
+        revision: of the Hub's repository.
+        output: a folder; None: one named after the model.
+        force: replace what is there.
+        accuracy_level: of MatMulNBits, 0, 1 or 4.
+        local_files_only: ask the Hub nothing.
+        keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.
+    """
+
+    model: str
+    request: Request
+    revision: str | None = None
+    output: Path | None = None
+    force: bool = False
+    accuracy_level: int = 4
+    local_files_only: bool = False
+    keeps_digests: bool = False
+
+
+@dataclass(frozen=True)
+class OnnxPlan:
+    """What a run will do, known before a weight is read.
+
+    `output_bytes` predicts all files of the artefact from shapes; `conflicts` is what a run would stop at.
+    """
+
+    source: str
+    commit: str | None
+    model_type: str
+    parameters: int
+    engine: str
+    engine_reason: str
+    compressor: str
+    scheme: Scheme
+    accuracy_level: int
+    input_bytes: int
+    output_bytes: int
+    output: Path
+    assumed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    cost: Cost | None = None
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return {
+            **self.__dict__,
+            "scheme": self.scheme.as_dict(),
+            "output": str(self.output),
+            "cost": self.cost.as_dict() if self.cost else None,
+            "conflicts": [conflict.as_dict() for conflict in self.conflicts],
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and value of each line that a person reads."""
+        rows = [
+            ("source", self.source + (f" @ {self.commit[:12]}" if self.commit else "")),
+            ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
+            ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
+            ("engine", f"{self.engine}: {self.engine_reason}"),
+            ("output", f"{self.output}, about {size(self.output_bytes)}"),
+            *(self.cost.rows() if self.cost else []),
+        ]
+        rows += [("assumed", sentence) for sentence in self.assumed]
+        rows += [("note", sentence) for sentence in self.notes]
+        return rows + [conflict.row() for conflict in self.conflicts]

@@ -1,0 +1,129 @@
+"""A folder with an ONNX model, edgeconv's own or another tool's, run by onnxruntime."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...convert.checkpoint import Checkpoint
+from ...convert.onnx.names import MODEL
+from ...core.errors import ArtefactError, UsageError
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from ...quantize.scheme import bits_of
+from ..report.model import Rung
+from ..rungs import structure_onnx, template, tokenizer_pair, tokens_onnx
+from ..rungs.generation import prompt_ids
+from ..rungs.template import Render, one_sided
+from ..runtimes import onnxruntime
+from ..runtimes.onnxruntime import OnnxRuntime
+from ..weights.onnx import OnnxWeights
+from ..weights.onnx_graph import find, open_graph
+from .base import Messages
+from .manifest import digest_of, facts_of
+
+_MODES = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym", "f32": "fp32", "f16": "fp16"}
+
+
+class OnnxArtefact:
+    """Implements `base.Artefact`."""
+
+    pipeline = onnxruntime.NAME
+    packages: tuple[str, ...] = ("onnxruntime", "onnx")
+    graph = onnxruntime.NAME
+    sees = False
+    unseen = None
+
+    def __init__(self, folder: Path, manifest: Manifest | None) -> None:
+        """Take a folder with a model.onnx.
+
+        Raises:
+            ArtefactError: there is none.
+            UsageError: onnxruntime is not installed.
+        """
+        if not (folder / MODEL).is_file():
+            raise ArtefactError(f"{folder} has no {MODEL}.", "Give the folder that `edgeconv onnx` wrote.")
+        onnxruntime.require()
+        self.path = folder
+        self.manifest = manifest
+
+    @cached_property
+    def mode(self) -> str:
+        """By the manifest, else the fewest bits in which a fifth of the parameters is stored."""
+        if self.manifest:
+            return str(self.manifest.scheme["mode"])
+        sizes: Counter[str] = Counter()
+        for stored in find(open_graph(self.path / MODEL)):
+            sizes[_MODES.get(stored.element, stored.element)] += stored.size
+        return min((mode for mode, size in sizes.items() if size >= sizes.total() / 5), key=bits_of, default="fp32")
+
+    @property
+    def bits(self) -> int:
+        """Bits of a weight stored so."""
+        return bits_of(self.mode)
+
+    @property
+    def digest(self) -> str:
+        """By the manifest, else that of the graph."""
+        if self.manifest:
+            return digest_of(self.manifest)
+        return hashlib.sha256((self.path / MODEL).read_bytes()).hexdigest()
+
+    def without_sight(self) -> OnnxArtefact:
+        """Return itself: it has no half that sees."""
+        return self
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How it is stored, and who made it."""
+        return {"stored as": self.mode} | facts_of(self.manifest)
+
+    def require_device(self, device: str) -> None:
+        """The packaged onnxruntime runs on the CPU."""
+        if device != "CPU":
+            raise UsageError(
+                f"An ONNX model cannot be validated on {device}.",
+                "Leave --device out: onnxruntime runs on the CPU here.",
+            )
+
+    def weights(self, checkpoint: Checkpoint) -> OnnxWeights:
+        """Map the file of weights."""
+        return OnnxWeights(self.path, checkpoint)
+
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+        """Rung 0."""
+        return structure_onnx.check(self.path, self.manifest, checkpoint, weights, progress)
+
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 1: the template of the tokenizer files."""
+
+        def side(reference: Any) -> tuple[dict[str, Render], list[str]]:
+            own = tokenizer_pair.of_transformers(self.path)
+            where = "the artefact's files"
+            failures = one_sided(bool(reference.chat_template), {where: bool(own.chat_template)})
+            return ({} if failures or not own.chat_template else {where: template.of_transformers(own)}), failures
+
+        return template.judge(checkpoint, template.CONVERSATIONS, side, progress)
+
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+        """Rung 2."""
+        return tokens_onnx.check(self.path, checkpoint, progress)
+
+    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OnnxRuntime:
+        """Load it."""
+        return OnnxRuntime(self.path / MODEL, accurate=accurate)
+
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+        """Answer as the model runs by default, with its own template, tokenizer and stops."""
+        tokenizer = tokenizer_pair.of_transformers(self.path)
+        stops = sorted(tokens_onnx.stops_in(self.path)["The artefact's configuration"])
+        encoded = [prompt_ids(tokenizer, messages) for messages in prompts]
+        runtime = OnnxRuntime(self.path / MODEL, accurate=False)
+        try:
+            return [(ids, runtime.generate(ids, count, stops)) for ids in encoded]
+        finally:
+            runtime.close()

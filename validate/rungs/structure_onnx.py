@@ -1,0 +1,122 @@
+"""Rung 0 for an ONNX model: files, config, the graph's inputs and outputs, and every weight against its source."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ...convert import families
+from ...convert.checkpoint import Checkpoint, read_json
+from ...convert.families.decoder import Decoder, NotExpressible
+from ...convert.parallel import in_order
+from ...core.errors import ArtefactError, CheckpointError
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from ..report.model import Rung
+from ..weights.fit import compare
+from ..weights.onnx import OnnxWeights
+from . import weights as common
+from .structure import SIZES
+from .weights import Findings
+
+_ROUNDED, _WRONG = 1e-6, 1e-3
+
+
+def check(
+    folder: Path, manifest: Manifest | None, checkpoint: Checkpoint, weights: OnnxWeights | None, progress: Progress
+) -> Rung:
+    """Check an ONNX model against its checkpoint.
+
+    Args:
+        folder: the artefact.
+        manifest: its manifest, if there is one.
+        checkpoint: the reference.
+        weights: the opened artefact; None: it is opened here, and one that cannot be opened fails the rung.
+        progress: hears of the bytes compared.
+    """
+    started = time.perf_counter()
+    found = Findings()
+    if manifest:
+        common.files(folder, manifest, found, progress, others=True)
+    else:
+        found.warnings.append("There is no manifest, so the files' digests cannot be checked.")
+    try:
+        weights = weights or OnnxWeights(folder, checkpoint)
+    except ArtefactError as error:
+        found.failures.append(error.message)
+    else:
+        _config(folder, checkpoint, found)
+        _graph(checkpoint, weights, found)
+        _weights(checkpoint, weights, found, progress)
+    return found.rung(time.perf_counter() - started)
+
+
+def _config(folder: Path, checkpoint: Checkpoint, found: Findings) -> None:
+    if not (folder / "config.json").is_file():
+        found.failures.append("config.json is missing.")
+        return
+    try:
+        own = read_json(folder / "config.json")
+    except CheckpointError as error:
+        found.failures.append(error.message)
+        return
+    for key in SIZES:
+        if own.get(key) != checkpoint.config.get(key):
+            found.failures.append(
+                f"config.json: {key} is {own.get(key)}, in the checkpoint {checkpoint.config.get(key)}."
+            )
+
+
+def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:
+    try:
+        decoder = families.decoder(checkpoint.config)
+    except (NotExpressible, CheckpointError) as error:
+        found.warnings.append(f"The cache, the vocabulary and rotary frequencies were not checked: {error}.")
+        return
+    columns = weights.graph.dimension("logits", -1)
+    if columns is not None and columns != decoder.vocab_size:
+        found.failures.append(f"The logits have {columns} columns; by the config {decoder.vocab_size}.")
+    caches = sum(name.startswith("past_key_values.") for name in weights.graph.inputs)
+    if caches != 2 * decoder.num_layers:
+        found.failures.append(
+            f"The graph takes {caches} keys and values; {decoder.num_layers} layers have {2 * decoder.num_layers}."
+        )
+    _rotary(decoder, weights, found)
+
+
+def _rotary(decoder: Decoder, weights: OnnxWeights, found: Findings) -> None:
+    expected = decoder.rope.inverse_frequencies()
+    tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size == expected.size]
+    for table in tables:
+        error = float(np.max(np.abs(table.whole().reshape(-1) - expected) / np.abs(expected)))
+        if not error <= _WRONG:
+            found.failures.append(
+                f"The rotary frequencies {table.name} differ from those of the config (theta {decoder.rope.theta:g}) "
+                f"by up to {error:.1%}."
+            )
+        elif error > _ROUNDED:
+            found.warnings.append(f"The rotary frequencies {table.name} are rounded: off by up to {error:.1e}.")
+        weights.unmatched_artefact.remove(table)
+    found.figures["rotary_tables"] = len(tables)
+
+
+def _weights(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings, progress: Progress) -> None:
+    foreign = [
+        f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
+        for stored in weights.unmatched_artefact
+    ]
+    common.unmatched(checkpoint, weights.unmatched_checkpoint, foreign, found)
+    by_content = sorted(name for name, matches in weights.matched.items() if any(m.how == "content" for m in matches))
+    if by_content:
+        found.warnings.append(
+            f"{len(by_content)} weights were matched by shape and content, not by name: {common.some(by_content)}"
+        )
+    found.figures["matched_by_content"] = len(by_content)
+    total = sum(checkpoint.info(n).end - checkpoint.info(n).start for n in weights.matched)
+    task = progress.task("Comparing weights", total)
+    pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
+    fits = list(in_order((compare, name, match, checkpoint, task) for name, match in pairs))
+    task.finish()
+    common.judge(fits, lambda fit: fit.over > 0, weights.lookalike, found)

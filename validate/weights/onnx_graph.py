@@ -1,0 +1,313 @@
+"""An ONNX model of any tool's making: its graph, its mapped weights, and the expressions that de-quantise them.
+
+Understood are float initializers, also behind a Cast, DequantizeLinear (a row, a column or blocks of either), MatMulNBits, and
+tables of integers whose rows are de-quantised after they were looked up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import ArtefactError
+from .constant import StoredWeight
+
+Array = npt.NDArray[Any]
+_HINT = "Convert the checkpoint again."
+_ELEMENTS = {1: "f32", 2: "u8", 3: "i8", 10: "f16", 11: "f64", 16: "bf16", 21: "u4", 22: "i4"}
+"""`onnx.TensorProto.DataType`, for what weights are made of."""
+_NUMPY = {"f32": np.float32, "f16": np.float16, "f64": np.float64, "bf16": np.uint16, "i8": np.int8}
+_BITS = {"f32": 32, "f16": 16, "f64": 64, "bf16": 16, "u8": 8, "i8": 8, "u4": 4, "i4": 4}
+_UNPACKING = ("Cast", "Unsqueeze", "Reshape", "Concat", "Slice", "BitwiseAnd", "BitShift")
+"""What may lie between a row that was looked up and its zero point and scale."""
+_FLOATS = ("f32", "f16", "f64", "bf16")
+
+
+class Constant:
+    """An initializer, with the methods of an `openvino` Constant that `StoredWeight` asks for."""
+
+    def __init__(self, name: str, element: str, shape: tuple[int, ...], data: Array) -> None:
+        """Take the values; of less than 8 bits packed, low bits first."""
+        self.name, self.element, self.shape, self.data = name, element, shape, data
+
+    def get_friendly_name(self) -> str:
+        """Return its name."""
+        return self.name
+
+    def get_output_shape(self, _port: int) -> tuple[int, ...]:
+        """Return its shape."""
+        return self.shape
+
+    def get_output_element_type(self, _port: int) -> Constant:
+        """Return what knows the element type's name: itself."""
+        return self
+
+    def get_type_name(self) -> str:
+        """Return OpenVINO's name of the element type."""
+        return self.element
+
+    def shaped(self, shape: tuple[int, ...], element: str | None = None) -> Constant:
+        """Return the same values under another shape, or read as another type."""
+        return Constant(self.name, element or self.element, shape, self.data)
+
+
+@dataclass
+class OnnxGraph:
+    """An opened model: `proto` without its weights, `constants` by name, views of the mapped files."""
+
+    path: Path
+    proto: Any
+    constants: dict[str, Constant]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs."""
+        return [value.name for value in self.proto.graph.input]
+
+    def dimension(self, output: str, axis: int) -> int | None:
+        """Return a dimension of an output; None if it may have any size, or there is no such output."""
+        for value in self.proto.graph.output:
+            dims = value.type.tensor_type.shape.dim
+            if value.name == output and len(dims) > 0:
+                return int(dims[axis].dim_value) or None
+        return None
+
+
+def open_graph(path: Path) -> OnnxGraph:
+    """Open a model and map what it keeps outside.
+
+    Raises:
+        ArtefactError: the file is damaged, or weights lie outside the folder or beyond the end of their file.
+    """
+    import onnx
+
+    if not path.is_file():
+        raise ArtefactError(f"{path} is missing.", _HINT)
+    try:
+        proto = onnx.load_model(path, format="protobuf", load_external_data=False)
+    except Exception as error:  # protobuf's own class moves between versions
+        raise ArtefactError(f"{path} is no ONNX model: {_last_line(error)}.", _HINT) from error
+    files: dict[str, Array] = {}
+    constants = {}
+    for tensor in proto.graph.initializer:
+        element = _ELEMENTS.get(tensor.data_type)
+        if element:
+            constants[tensor.name] = _constant(tensor, element, path.parent, files)
+    return OnnxGraph(path, proto, constants)
+
+
+def find(graph: OnnxGraph) -> list[StoredWeight]:
+    """Return every weight of the graph, each constant once, in the order of the nodes."""
+    return _Finder(graph).find()
+
+
+def _constant(tensor: Any, element: str, folder: Path, files: dict[str, Array]) -> Constant:
+    import onnx
+
+    shape = tuple(tensor.dims)
+    if min(shape, default=0) < 0:
+        raise ArtefactError(f"The shape of {tensor.name} is {list(shape)}.", _HINT)
+    size = (math.prod(shape) * _BITS[element] + 7) // 8
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raw = _external(tensor, size, folder, files)
+    elif tensor.raw_data:
+        raw = np.frombuffer(tensor.raw_data, np.uint8)
+    else:
+        values = onnx.numpy_helper.to_array(tensor)
+        raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    if raw.size != size:
+        raise ArtefactError(f"{tensor.name} has {raw.size} bytes where its shape needs {size}.", _HINT)
+    return Constant(tensor.name, element, shape, raw.view(_NUMPY.get(element, np.uint8)))
+
+
+def _external(tensor: Any, size: int, folder: Path, files: dict[str, Array]) -> Array:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    if not location or Path(location).name != location:
+        raise ArtefactError(f"The weights of {tensor.name} are said to lie in {location!r}, outside the model.", _HINT)
+    if location not in files:
+        if not (folder / location).is_file():
+            raise ArtefactError(f"{folder / location} is missing.", _HINT)
+        full = (folder / location).stat().st_size > 0  # nothing cannot be mapped
+        files[location] = np.memmap(folder / location, np.uint8, "r") if full else np.zeros(0, np.uint8)
+    try:
+        start = int(entries.get("offset", 0))
+        length = int(entries.get("length", size))
+    except ValueError as error:
+        raise ArtefactError(f"The place of {tensor.name} in {location} is no number.", _HINT) from error
+    if start < 0 or length < 0 or start + length > len(files[location]):
+        raise ArtefactError(f"{folder / location} ends before {tensor.name}.", _HINT)
+    if start % 8 and length:
+        return np.array(files[location][start : start + length])
+    return files[location][start : start + length]
+
+
+class _Finder:
+    def __init__(self, graph: OnnxGraph) -> None:
+        self._graph = graph
+        self._constants = graph.constants
+        self._users: dict[str, list[Any]] = defaultdict(list)
+        self._producer: dict[str, Any] = {}
+        for node in graph.proto.graph.node:
+            for name in node.input:
+                self._users[name].append(node)
+            for name in node.output:
+                self._producer[name] = node
+        self._found: dict[str, StoredWeight] = {}
+        self._parts: set[str] = set()
+
+    def find(self) -> list[StoredWeight]:
+        nodes = list(self._graph.proto.graph.node)
+        for node in nodes:
+            self._compressed(node)
+        for node in nodes:
+            for name in node.input:
+                constant = self._constants.get(name)
+                if constant is None or name in self._parts or math.prod(constant.shape) < 2:
+                    continue
+                if name in self._found:
+                    self._found[name].names.append(node.name)
+                elif constant.element in _FLOATS:
+                    users = [node.name, *(user.name for user in self._users[node.output[0]] if node.op_type == "Cast")]
+                    self._found[name] = StoredWeight(constant, constant.shape, names=[name, *users])
+        return list(self._found.values())
+
+    def _compressed(self, node: Any) -> None:
+        """Read a node that de-quantises a constant; what is of another form is listed as unreadable."""
+        kinds = {
+            "MatMulNBits": (1, self._of_nbits),
+            "DequantizeLinear": (0, self._of_dequantize),
+            "Gather": (0, self._of_gather),
+        }
+        if node.op_type not in kinds:
+            return
+        place, read = kinds[node.op_type]
+        values = self._constants.get(node.input[place])
+        if values is None or (node.op_type == "Gather" and values.element in _FLOATS):
+            return
+        try:
+            stored = read(node, values)
+        except (IndexError, KeyError, ValueError, ZeroDivisionError) as error:
+            stored = StoredWeight(values, values.shape, unreadable=f"{node.op_type} of another form ({error})")
+        if stored is None:
+            return
+        stored.names = [values.name, node.name]
+        if values.name not in self._found or self._found[values.name].unreadable:
+            self._found[values.name] = stored
+
+    def _part(self, name: str) -> Constant:
+        self._parts.add(name)
+        return self._constants[name]
+
+    def _of_nbits(self, node: Any, values: Constant) -> StoredWeight:
+        a = {attribute.name: attribute.i for attribute in node.attribute}
+        rows, cols, size, bits = a["N"], a["K"], a["block_size"], a.get("bits", 4)
+        if bits not in (4, 8) or cols % size:
+            raise ValueError(f"{bits} bits, {cols} columns in blocks of {size}")
+        count = cols // size
+        shape = (rows, count, size)
+        if math.prod(shape) * bits // 8 != values.data.size:
+            raise ValueError(f"{values.data.size} bytes for {list(shape)}")
+        scale = self._part(node.input[2]).shaped((rows, count, 1))
+        if len(node.input) > 3 and node.input[3]:
+            zero = _zero_points(self._part(node.input[3]), rows, count, bits)
+        else:
+            zero = Constant("", "u8", (1, 1, 1), np.array([2 ** (bits - 1)], np.uint8))
+        return _grouped(values, (rows, cols), bits, zero, scale)
+
+    def _of_dequantize(self, node: Any, values: Constant) -> StoredWeight:
+        a = {attribute.name: attribute.i for attribute in node.attribute}
+        axis, size = a.get("axis", 1) % max(1, len(values.shape)), a.get("block_size", 0)
+        shape = list(values.shape)
+        scale = self._part(node.input[1])
+        if size:
+            shape[axis : axis + 1] = [shape[axis] // size, size]
+            wanted = [1 if i == axis + 1 else n for i, n in enumerate(shape)]
+        elif math.prod(scale.shape) == 1:
+            wanted = [1] * len(shape)
+        else:
+            wanted = [n if i == axis else 1 for i, n in enumerate(shape)]
+        if math.prod(shape) != math.prod(values.shape) or math.prod(scale.shape) != math.prod(wanted):
+            raise ValueError(f"scales {list(scale.shape)} for {list(values.shape)}")
+        zero = self._part(node.input[2]).shaped(tuple(wanted)) if len(node.input) > 2 and node.input[2] else None
+        return StoredWeight(values.shaped(tuple(shape)), values.shape, zero, [scale.shaped(tuple(wanted))])
+
+    def _of_gather(self, node: Any, values: Constant) -> StoredWeight | None:
+        """Rows of integers, perhaps two a byte, converted, less their zero points, times their scales; None for zero points."""
+        rows, *rest = values.shape
+        value, zero, packed = node.output[0], "", False
+        while True:
+            user = self._users[value][0]
+            others = [name for name in user.input if name != value]
+            if user.op_type == "Sub" and user.input[0] != value:
+                return None
+            value = user.output[0]
+            packed = packed or user.op_type == "BitwiseAnd"
+            if user.op_type == "Sub":
+                zero = self._source(others[0])
+            elif user.op_type == "Mul":
+                break
+            elif user.op_type not in _UNPACKING:
+                raise ValueError(user.op_type)
+        scale = self._part(self._source(others[0]))
+        if not packed:
+            column = (rows, *(1 for _ in rest))
+            zeros = self._part(zero).shaped(column) if zero else None
+            return StoredWeight(values, values.shape, zeros, [scale.shaped(column)])
+        blocks, half = rest
+        if math.prod(self._constants[zero].shape) == 1:
+            zeros = Constant("", "u8", (1, 1, 1), np.array([8], np.uint8))
+        else:
+            zeros = _zero_points(self._part(zero), rows, blocks, 4)
+        return _grouped(values, (rows, blocks * 2 * half), 4, zeros, scale.shaped((rows, blocks, 1)))
+
+    def _source(self, value: str) -> str:
+        """Return the initializer whose rows a value is."""
+        while value in self._producer:
+            node = self._producer[value]
+            if node.op_type not in (*_UNPACKING, "Gather"):
+                raise ValueError(node.op_type)
+            value = node.input[0]
+        return value
+
+
+def _grouped(values: Constant, shape: tuple[int, int], bits: int, zero: Constant, scale: Constant) -> StoredWeight:
+    """Join neighbouring blocks of one scale and zero point: the group that was quantised is held to its own range."""
+    rows, count, _ = scale.shape
+    parts = [part.data.reshape(part.shape) for part in (scale, zero) if part.shape[0] == rows]
+
+    def alike(run: int) -> bool:
+        runs = (part.reshape(rows, count // run, run) for part in parts)
+        return all(bool((blocks == blocks[..., :1]).all()) for blocks in runs)
+
+    run = next(run for run in range(count, 0, -1) if count % run == 0 and alike(run))
+    one = slice(None, None, run)
+    groups = [
+        Constant(p.name, p.element, (rows, count // run, 1), p.data.reshape(p.shape)[:, one].reshape(-1))
+        for p in (scale, zero)
+        if p.shape[0] == rows
+    ]
+    scale = groups[0]
+    zero = groups[1] if len(groups) > 1 else zero
+    stored = (rows, count // run, shape[1] // (count // run))
+    return StoredWeight(values.shaped(stored, f"u{bits}"), shape, zero, [scale])
+
+
+def _zero_points(packed: Constant, rows: int, count: int, bits: int) -> Constant:
+    """Unpack to one a byte; each row begins on a byte."""
+    if packed.element != "u8":
+        raise ValueError(f"zero points of {packed.element}")
+    values = packed.data.reshape(rows, -1)
+    if bits == 4:
+        values = np.stack([values & 15, values >> 4], axis=-1).reshape(rows, -1)[:, :count]
+    return Constant(packed.name, "u8", (rows, count, 1), np.ascontiguousarray(values).reshape(-1))
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
