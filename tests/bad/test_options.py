@@ -153,7 +153,9 @@ def test_an_output_that_cannot_be_written(command: str, tiny_model: Callable[...
 @pytest.mark.parametrize("command", ["openvino", "gguf"])
 @fault("process: the output is the source")
 def test_an_output_that_is_the_source(command: str, tiny_model: Callable[..., Path], bad: Bench) -> None:
-    model = Path(shutil.copytree(tiny_model("llama"), bad.work / "model"))  # under a name that the message can be known by
+    model = Path(
+        shutil.copytree(tiny_model("llama"), bad.work / "model")
+    )  # under a name that the message can be known by
     bad.refused(command, "--model", model, "--output", model, "--force", says="no conversion wrote", source=model)
 
 

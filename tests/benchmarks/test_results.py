@@ -94,6 +94,8 @@ def test_a_case_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], monk
 
 
 def test_a_fork_is_not_counted_twice(tmp_path: Path) -> None:
-    code = "import os, time; x = bytearray(80 << 20); child = os.fork(); time.sleep(0.4); child and os.waitpid(child, 0)"
+    code = (
+        "import os, time; x = bytearray(80 << 20); child = os.fork(); time.sleep(0.4); child and os.waitpid(child, 0)"
+    )
     made = in_turn({"a": [[sys.executable, "-c", code]]}, 1, tmp_path, lambda _: None, lambda _: None)
     assert 80 < made["a"][0]["anonymous"] / 2**20 < 130
