@@ -53,4 +53,4 @@ def undisturbed() -> Iterator[None]:
             if callable(handler):
                 signal.signal(number, handler)
         for waiting in dict.fromkeys(arrived):
-            os.kill(os.getpid(), waiting)
+            signal.raise_signal(waiting)  # to this thread, now: one sent to the process may arrive at any moment

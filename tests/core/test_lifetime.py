@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -23,8 +22,8 @@ def test_a_signal_waits_for_the_end(number: signal.Signals) -> None:
     try:
         with pytest.raises(KeyboardInterrupt):
             with undisturbed():
-                os.kill(os.getpid(), number)
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
+                signal.raise_signal(number)
                 done.append("all of it")
             done.append("more")
     finally:
@@ -36,7 +35,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with undisturbed():
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
 
