@@ -2,8 +2,7 @@
 
 Inputs: input_ids int64 [batch, n], attention_mask int64 [batch, past + n], position_ids int64 [batch, n], and for each layer
 past_key_values.{i}.{key,value} float32 [batch, kv_heads, past, head_dim]. Outputs: logits float32 [batch, n, vocab] and
-present.{i}.{key,value}, past and new in one. The language half of a model that sees has inputs_embeds float32 [batch, n, hidden]
-in the place of input_ids.
+present.{i}.{key,value}, past and new in one.
 
 All operators but MatMulNBits are standard ONNX. Query heads that share a key are multiplied with it together, as further rows of
 one matrix: keys and values are never repeated.
@@ -24,16 +23,9 @@ _MASKED = -65504.0
 """What a masked position gets: float16's lowest, as in the IR."""
 
 
-def build(graph: Graph, decoder: Decoder, *, from_embeds: bool = False) -> None:
+def build(graph: Graph, decoder: Decoder) -> None:
     """Add the decoder's inputs, nodes and outputs to an empty graph."""
-    _Builder(graph, decoder).build(from_embeds=from_embeds)
-
-
-def build_embeddings(graph: Graph, decoder: Decoder) -> None:
-    """Add the table of embeddings alone: input_ids int64 [batch, n] to inputs_embeds."""
-    ids = graph.input("input_ids", graph.types.INT64, ["batch", "n"])
-    rows = graph.lookup(TABLE, ids)
-    graph.output(rows, "inputs_embeds", graph.types.FLOAT, ["batch", "n", decoder.hidden_size])
+    _Builder(graph, decoder).build()
 
 
 class _Builder:
@@ -41,21 +33,18 @@ class _Builder:
         self.g = graph
         self.d = decoder
 
-    def build(self, *, from_embeds: bool) -> None:
+    def build(self) -> None:
         g, d, types = self.g, self.d, self.g.types
-        if from_embeds:
-            start = g.input("inputs_embeds", types.FLOAT, ["batch", "n", d.hidden_size])
-        else:
-            start = g.input("input_ids", types.INT64, ["batch", "n"])
+        ids = g.input("input_ids", types.INT64, ["batch", "n"])
         mask = g.input("attention_mask", types.INT64, ["batch", "total"])
         positions = g.input("position_ids", types.INT64, ["batch", "n"])
         shape: list[int | str] = ["batch", d.num_kv_heads, "past", d.head_dim]
         for layer in range(d.num_layers):
             for kind in ("key", "value"):
                 g.input(f"past_key_values.{layer}.{kind}", types.FLOAT, shape)
-        hidden = start if from_embeds else g.lookup(TABLE, start)
+        hidden = g.lookup(TABLE, ids)
         self.cos, self.sin = self._rotations(positions)
-        self.mask = self._causal_mask(start, mask)
+        self.mask = self._causal_mask(ids, mask)
         for layer in range(d.num_layers):
             hidden = self._layer(hidden, layer)
         hidden = self._rms_norm(hidden, "model.norm.weight")
@@ -160,10 +149,10 @@ class _Builder:
             g.op("Add", g.op("Mul", y, self.cos), g.op("Mul", x, self.sin)),
         )
 
-    def _causal_mask(self, start: Value, attention_mask: Value) -> Value:
+    def _causal_mask(self, ids: Value, attention_mask: Value) -> Value:
         """float32 [batch, 1, groups * n, past + n]: 0 where a position may look, else float16's lowest."""
         g, d = self.g, self.d
-        new = g.op("Squeeze", g.op("Shape", start, start=1, end=2))
+        new = g.op("Squeeze", g.op("Shape", ids, start=1, end=2))
         total = g.op("Squeeze", g.op("Shape", attention_mask, start=1, end=2))
         one = g.i64(1)
         columns = g.op("Range", g.i64(0), total, one)

@@ -1,7 +1,6 @@
 """Which ONNX models a checkpoint becomes, which tensors each holds, and where these lie in its file of weights.
 
-A text model is `model.onnx` with `model.onnx_data`. A model that sees is three, under the names that optimum and transformers.js
-look for.
+A text model is one: `model.onnx` with `model.onnx_data`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,4 @@
 
 TEXT = "model"
 MODEL = f"{TEXT}.onnx"
-DATA = f"{MODEL}_data"
-"""As optimum names it."""
 GENAI = "genai_config.json"
