@@ -13,6 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from .. import __version__
+from ..core.openvino_core import openvino_core
 
 PACKAGES = (
     "openvino", "openvino-tokenizers", "openvino-genai", "nncf", "transformers", "optimum-intel", "torch",
@@ -138,9 +139,7 @@ def _kernels(problems: list[Problem]) -> str | None:
 
 def _devices(problems: list[Problem]) -> dict[str, str]:
     try:
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_core()
         return {name: str(core.get_property(name, "FULL_DEVICE_NAME")).strip() for name in core.available_devices}
     except (ImportError, RuntimeError) as error:
         problems.append(Problem(f"openvino does not start: {error}.", "pip install --force-reinstall openvino"))

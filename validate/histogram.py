@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.errors import ArtefactError
 from ..core.manifest import TensorEntry
+from ..core.openvino_core import openvino_core
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,12 @@ def of_ir(xml: Path) -> list[Share]:
     Raises:
         ArtefactError: openvino cannot read it.
     """
-    import openvino
-
     if not xml.with_suffix(".bin").is_file():
         raise ArtefactError(
             f"{xml.with_suffix('.bin')} is missing.", "The .xml needs the .bin of the same name beside it."
         )
     try:
-        model = openvino.Core().read_model(xml)
+        model = openvino_core().read_model(xml)
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1].rstrip(".")
         raise ArtefactError(f"openvino cannot read {xml}: {last}.", "Convert the checkpoint again.") from error

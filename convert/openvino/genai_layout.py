@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ...core.openvino_core import openvino_core
 from ...core.scratch import scratch
 from ...models.glm_edge_v.facts import PLACEHOLDER
 from ...models.glm_edge_v.pixels import Preprocess
@@ -209,7 +210,7 @@ def _put_front(folder: Path, rule: Preprocess) -> list[str]:
 
     names = [f"{VISION_EMBEDDINGS}.{ending}" for ending in ("xml", "bin")]
     before = front(rule)
-    tower = ov.Core().read_model(folder / names[0])
+    tower = openvino_core().read_model(folder / names[0])
     made = before.get_results()[0].input_value(0)
     tower.get_parameters()[0].output(0).replace(made)
     model = ov.Model(tower.get_results(), before.get_parameters(), "model")

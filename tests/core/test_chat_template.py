@@ -53,7 +53,8 @@ def test_a_refusal_is_told_in_the_templates_words() -> None:
     ],
 )  # fmt: skip
 def test_what_no_template_may_do(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_template, "SECONDS", 0.2)
+    if says.startswith("runs"):  # the others must be stopped by something else, however slow the machine
+        monkeypatch.setattr(chat_template, "SECONDS", 0.2)
     monkeypatch.setattr(chat_template, "MEMORY", 64 << 20)
     with pytest.raises(TemplateFault, match=f"(?i){says}"):
         render(text)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.openvino_core import openvino_core
 from ..stand_ins import from_stand_ins
 
 Merge = tuple[bytes, bytes]
@@ -106,10 +107,9 @@ def _merges(entries: list[Any]) -> list[Merge]:
 
 def _merges_of_ir(folder: Path) -> list[Merge] | None:
     """Read the constants of the IR's BPETokenizer; None if it has none, or merges that are not pairs."""
-    import openvino
     import openvino_tokenizers  # noqa: F401 - registers its operations with openvino
 
-    model = openvino.Core().read_model(folder / "openvino_tokenizer.xml")
+    model = openvino_core().read_model(folder / "openvino_tokenizer.xml")
     for node in model.get_ops():
         # 5 inputs of text, 3 of vocabulary, 3 + 3 of merges, 4 of added tokens where there are any
         if node.get_type_name() == "BPETokenizer" and node.get_input_size() in (14, 18):

@@ -17,6 +17,7 @@ from ...convert.families.decoder import Decoder, NotExpressible
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import MANIFEST_NAME, read_manifest
+from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from ...models.glm_edge_v.facts import MODEL_TYPE
 from .. import irs
@@ -72,7 +73,6 @@ def _files(folder: Path, found: Findings, progress: Progress) -> None:
 
 
 def _tokenizers(folder: Path, found: Findings) -> None:
-    import openvino
     import openvino_tokenizers  # noqa: F401 - registers its operations with openvino
 
     for name in TOKENIZERS:
@@ -80,7 +80,7 @@ def _tokenizers(folder: Path, found: Findings) -> None:
             found.failures.append(f"{name} is missing: openvino_genai cannot run this folder.")
             continue
         try:
-            openvino.Core().read_model(folder / name)
+            openvino_core().read_model(folder / name)
         except RuntimeError as error:
             found.failures.append(f"openvino cannot read {name}: {str(error).strip().splitlines()[-1].rstrip('.')}.")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
 from ...core.errors import EdgeconvError
+from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import bpe_tables, tokenizer_pair
@@ -91,10 +92,9 @@ def _artefact_stops(folder: Path) -> dict[str, set[int]]:
 
 
 def _rt_info(folder: Path) -> dict[str, int]:
-    import openvino
     import openvino_tokenizers  # noqa: F401 - registers its operations with openvino
 
-    model = openvino.Core().read_model(folder / "openvino_tokenizer.xml")
+    model = openvino_core().read_model(folder / "openvino_tokenizer.xml")
     kinds = ("eos", "bos", "pad")
     return {
         kind: int(model.get_rt_info(f"{kind}_token_id").astype(str))

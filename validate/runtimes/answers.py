@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...core.errors import ArtefactError, EdgeconvError, UsageError
+from ...core.openvino_core import openvino_core
 
 _META_DEVICES = ("AUTO", "HETERO", "MULTI", "BATCH")
 
@@ -154,9 +155,7 @@ class Generation(ABC):
 
 def check_device(device: str) -> None:
     """Raise UsageError if the machine has no such OpenVINO device."""
-    import openvino
-
-    known = {name.partition(".")[0] for name in openvino.Core().available_devices}
+    known = {name.partition(".")[0] for name in openvino_core().available_devices}
     if device.partition(":")[0].partition(".")[0] not in {*known, *_META_DEVICES}:
         raise UsageError(f"There is no device {device} here.", f"OpenVINO sees: {', '.join(sorted(known))}.")
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError
+from ...core.openvino_core import openvino_core
 from .. import irs
 
 Array = npt.NDArray[Any]
@@ -89,10 +90,8 @@ class OpenVINORuntime:
 
 def compile_ir(xml: Path, device: str, *, accurate: bool) -> Any:
     """Compile one IR. Raises ArtefactError."""
-    import openvino as ov
-
     try:
-        return ov.Core().compile_model(xml, device, ACCURATE if accurate else {})
+        return openvino_core().compile_model(xml, device, ACCURATE if accurate else {})
     except RuntimeError as error:
         first = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
         raise ArtefactError(f"{xml} does not open: {first}.", "Convert the checkpoint again.") from error

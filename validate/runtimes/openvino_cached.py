@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError
+from ...core.openvino_core import openvino_core
 from .answers import cannot_load
 
 LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS = (
@@ -153,9 +154,8 @@ class CachedModel:
         self._cached = self._cached[:count]
 
     def _load(self, name: str) -> Any:
-        import openvino as ov
 
-        core = ov.Core()
+        core = openvino_core()
         try:
             model = core.read_model(self._folder / name)
             if name == LANGUAGE:

@@ -21,6 +21,7 @@ from ...convert.families.decoder import NotExpressible
 from ...convert.openvino import stream
 from ...core.errors import ArtefactError
 from ...core.manifest import MANIFEST_NAME, read_manifest
+from ...core.openvino_core import openvino_core
 from ...quantize.integer import to_float32
 from .. import irs
 from . import match
@@ -152,13 +153,11 @@ class ArtefactWeights(WeightsByName):
 
 
 def _read(xml: Path) -> Any:
-    import openvino
-
     for path in (xml, xml.with_suffix(".bin")):
         if not path.is_file():
             raise ArtefactError(f"{path} is missing.", "Convert the checkpoint again.")
     try:
-        return openvino.Core().read_model(xml)
+        return openvino_core().read_model(xml)
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1].rstrip(".")
         raise ArtefactError(f"openvino cannot read {xml}: {last}.", "Convert the checkpoint again.") from error
