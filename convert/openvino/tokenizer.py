@@ -6,6 +6,7 @@ torch out; it runs beside the weights. A tokenizer that cannot be converted is a
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -114,6 +115,7 @@ def _require_room(tokenizer: Any, source: Path) -> None:
 
 def _main() -> int:
     parent, source, out, *flags = sys.argv[1:]
+    gc.disable()  # nothing here is worth its time: a short process that builds large tables
     end_with(int(parent))  # else it would go on writing into a folder that the next run sweeps away
     trust = "--trust-remote-code" in flags
     if not trust:
