@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -65,7 +66,11 @@ def rope(setting: Setting, name: str, size: str) -> Result:
         shutil.rmtree(folder, ignore_errors=True)
         command = ours_command(source, folder, [*SCHEMES["int4"][0], "--rope", order])
         subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    figures = decoding(setting, made, at_least=None)
+    figures = [
+        dataclasses.replace(figure, name=f"{figure.name} ({words})")
+        for backend, words in (("SDPA", "SDPA backend"), ("PA", "paged attention"))
+        for figure in decoding(setting, made, at_least=None, attention=backend)
+    ]
     for folder in made.values():
         shutil.rmtree(folder)
     note = "The left column is --rope fused, the right one the default."
@@ -92,13 +97,16 @@ def gguf_speed(setting: Setting, name: str, size: str, file_type: str) -> Result
     )
 
 
-def decoding(setting: Setting, made: Mapping[str, Path], at_least: float | None = SPEED) -> list[Figure]:
+def decoding(
+    setting: Setting, made: Mapping[str, Path], at_least: float | None = SPEED, attention: str | None = None
+) -> list[Figure]:
     """Run both in turn, each time in a fresh process; ours first."""
     rates: dict[str, list[float]] = {side: [] for side in made}
     firsts: dict[str, list[float]] = {side: [] for side in made}
     for pair in range(setting.pairs):
         for side in list(made) if pair % 2 == 0 else list(made)[::-1]:
-            row = bench(Ask(made[side], with_reference=False, tasks=(DECODING,), runs=3)).artefact.rows[0]
+            ask = Ask(made[side], with_reference=False, tasks=(DECODING,), runs=3, attention=attention)
+            row = bench(ask).artefact.rows[0]
             rates[side].append(row.tokens_per_second)
             firsts[side].append(row.first_ms / 1000)
     return [

@@ -75,8 +75,13 @@ def test_the_first_token_and_the_rate_are_told_apart(monkeypatch: pytest.MonkeyP
 
 
 def test_prompts_are_equal_for_all_sides_and_hold_words_only() -> None:
-    assert prompt(1000, 50) == prompt(1000, 50)
-    assert max(prompt(1000, 500)) < 900
+    assert prompt(1000, 50, 0) == prompt(1000, 50, 0)
+    assert max(prompt(1000, 500, 0)) < 900
+
+
+def test_no_run_reads_what_one_before_it_read() -> None:
+    """openvino_genai keeps what it read: a second run of the same prompt would have its first token in no time."""
+    assert len({tuple(prompt(1000, 50, run)[:8]) for run in range(-1, 5)}) == 6
 
 
 @pytest.mark.parametrize("text", ["1024", "1024/", "/128", "0/5", "5/1", "a/b", "-1/4"])

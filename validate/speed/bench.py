@@ -40,6 +40,7 @@ class Ask:
         runs: of every task; the median counts.
         device: OpenVINO's name.
         threads: of the computation; None: one a core.
+        attention: the attention backend of openvino_genai, "PA" (paged) or "SDPA"; None: the one that it chooses.
     """
 
     artefact: Path
@@ -50,6 +51,7 @@ class Ask:
     runs: int = RUNS
     device: str = "CPU"
     threads: int | None = None
+    attention: str | None = None
 
 
 def bench(ask: Ask, progress: Progress | None = None) -> Result:
@@ -136,6 +138,7 @@ def _side(ask: Ask, kind: str, path: Path, stored_as: str, device: str) -> Side:
         "stored_as": stored_as,
         "device": device,
         "threads": ask.threads,
+        "attention": ask.attention,
         "tasks": [asdict(task) for task in tasks],
         "image": str(ask.image.absolute()) if ask.image else None,
         "runs": ask.runs,

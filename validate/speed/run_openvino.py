@@ -33,7 +33,8 @@ class GenaiRunner:
         self.framework = f"openvino_genai {importlib.metadata.version('openvino-genai')}"
         self.vocabulary = int(read_json(load.path / "config.json")["vocab_size"])
         try:
-            self._pipeline = openvino_genai.LLMPipeline(load.path, load.device, **_properties(load))
+            backend = {"ATTENTION_BACKEND": load.attention} if load.attention else {}
+            self._pipeline = openvino_genai.LLMPipeline(load.path, load.device, **_properties(load), **backend)
         except RuntimeError as error:
             raise cannot_load(load.path, load.device, error) from error
 

@@ -19,11 +19,13 @@ class Load:
         path: an artefact, or a checkpoint's folder.
         device: OpenVINO's name; other frameworks run on the CPU.
         threads: of the computation; None: as many as there are cores.
+        attention: the attention backend of openvino_genai, "PA" (paged) or "SDPA"; None: the one that it chooses.
     """
 
     path: Path
     device: str
     threads: int | None
+    attention: str | None = None
 
 
 class Runner(Protocol):
