@@ -34,6 +34,7 @@ def inspect(
     itself says; of a GGUF also what in it looks wrong: a context length that is none, no end token, no chat template, an unknown
     splitting.
     """
+    from ..validate import onnx_models
     from . import inspect_gguf
 
     out = Output(json=json, quiet=quiet)
@@ -47,7 +48,7 @@ def inspect(
     if not artefact.is_dir():
         raise ArtefactError(f"There is no folder {artefact}.", "Give the folder of a converted model, or a GGUF file.")
     manifest = _manifest(artefact)
-    if manifest is None and (artefact / "model.onnx").is_file():
+    if manifest is None and (artefact / onnx_models.names(artefact)[0]).is_file():
         _onnx_without_manifest(out, artefact, tensors=tensors)
     elif manifest is None and not (artefact / "openvino_model.xml").is_file():
         if not inspect_gguf.found(artefact):
@@ -118,7 +119,7 @@ def _onnx_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
     if tensors:
         raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
     with out.working():
-        shares = of_onnx(folder / "model.onnx")
+        shares = of_onnx(folder)
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if out.json:
         out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})

@@ -9,18 +9,19 @@ from pathlib import Path
 from ..convert import card, families
 from ..convert.checkpoint import Checkpoint
 from ..convert.families.decoder import Decoder, NotExpressible
+from ..convert.families.glm_edge_v import Vision
 from ..convert.onnx import assets, export, models
-from ..convert.openvino import stream
+from ..convert.onnx.names import LANGUAGE, TEXT_EMBEDDINGS
+from ..convert.openvino import stream, vision_files
 from ..convert.openvino.tokenizer import require_files
 from ..core.errors import CheckpointError, UsageError
 from ..core.inputs import InputDigests
 from ..core.manifest import LOG_NAME, Manifest
 from ..core.progress import Progress, Silent
 from ..core.staging import check_output, staged
-from ..models.glm_edge_v.facts import is_glm_edge_v
 from ..quantize.assign import check_groups
-from ..quantize.scheme import Scheme, resolve
-from . import memory, source
+from ..quantize.scheme import Scheme, resolve, resolve_vision
+from . import memory, seeing, source
 from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
 from .conflicts import Collector
 from .cost import cost, require
@@ -39,6 +40,7 @@ class _Ready:
 
     plan: OnnxPlan
     decoder: Decoder
+    vision: Vision | None
 
 
 def plan(job: OnnxJob, progress: Progress | None = None) -> OnnxPlan:
@@ -99,49 +101,46 @@ def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
     require_package()
     checkpoint = opened.checkpoint
     require_files(checkpoint.folder)
-    decoder = _described(checkpoint)
-    scheme = _scheme(job, checkpoint, collector)
-    stream.check(checkpoint, decoder)
-    notes = collector.check(lambda: check_groups(stream.weights(decoder, scheme), scheme)) or []
-    predicted = collector.check(
-        lambda: export.predicted_size(checkpoint, decoder, scheme, accuracy_level=job.accuracy_level)
-    )
+    decoder, vision = _described(checkpoint)
+    scheme, vision_scheme = _schemes(job, checkpoint, vision, collector)
+    notes = _check(checkpoint, decoder, vision, scheme, collector)
+    parts = models.cut(decoder, scheme, vision, vision_scheme)
+    predicted = collector.check(lambda: export.predicted_size(checkpoint, parts, job.accuracy_level))
     collector.stop()
     output = job.output or Path(f"{opened.base_name}-onnx-{scheme.precision}")
-    size = (predicted or 0) + assets.size(checkpoint, decoder)
-    told = cost(opened.pending, output, size, _memory(checkpoint, decoder, scheme))
+    size = (predicted or 0) + assets.size(checkpoint, decoder, vision)
+    tensors = [stored for model in parts for stored in model.forecast(checkpoint)]
+    told = cost(opened.pending, output, size, memory.onnx(checkpoint, tensors, decoder.num_layers))
     collector.check(lambda: check_output(output, force=job.force))
     collector.check(lambda: require(told.disks))
     planned = OnnxPlan(
         source=opened.name,
         commit=opened.commit,
-        model_type=checkpoint.model_type,
+        model_type=vision.family if vision else checkpoint.model_type,
         parameters=checkpoint.parameters,
         engine="stream",
-        engine_reason=f"the block of {decoder.family} is known",
+        engine_reason=f"the block of {vision.family if vision else decoder.family} is known",
         compressor="edgeconv" if scheme.compresses else "none",
         scheme=scheme,
         accuracy_level=job.accuracy_level,
         input_bytes=checkpoint.size,
         output_bytes=size,
         output=output,
-        assumed=list(decoder.assumed),
+        assumed=[*decoder.assumed, *(vision.assumed if vision else ())],
         notes=[*checkpoint.notes, *notes],
+        vision_scheme=vision_scheme,
+        image_tokens=vision.image_tokens if vision else None,
         cost=told,
         conflicts=collector.conflicts(),
     )
-    return _Ready(planned, decoder)
+    return _Ready(planned, decoder, vision)
 
 
-def _described(checkpoint: Checkpoint) -> Decoder:
-    """Describe the decoder. Raises CheckpointError for what the graph builder cannot express."""
-    if is_glm_edge_v(checkpoint.config, checkpoint.names):
-        raise CheckpointError(
-            "This is a GLM-Edge-V, and the half that sees cannot be written as ONNX yet.",
-            "`edgeconv openvino` and `edgeconv gguf` convert it whole.",
-        )
+def _described(checkpoint: Checkpoint) -> tuple[Decoder, Vision | None]:
+    """Describe the model. Raises CheckpointError for what the graph builder cannot express."""
     try:
-        return families.decoder(checkpoint.config)
+        decoder = families.decoder(checkpoint.config)
+        return decoder, families.vision(checkpoint.config, checkpoint.names, decoder)
     except NotExpressible as reason:
         raise CheckpointError(
             f"This checkpoint cannot be written as ONNX: {reason}.",
@@ -149,18 +148,38 @@ def _described(checkpoint: Checkpoint) -> Decoder:
         ) from reason
 
 
-def _scheme(job: OnnxJob, checkpoint: Checkpoint, collector: Collector) -> Scheme:
+def _schemes(
+    job: OnnxJob, checkpoint: Checkpoint, vision: Vision | None, collector: Collector
+) -> tuple[Scheme, Scheme | None]:
     if job.accuracy_level not in export.ACCURACY_LEVELS:
         levels = ", ".join(map(str, export.ACCURACY_LEVELS))
         raise UsageError(f"--accuracy-level must be one of {levels}, not {job.accuracy_level}.")
-    scheme = resolve(job.request, families.int4_default(checkpoint.config), checkpoint.model_type)
+    family = vision.family if vision else checkpoint.model_type
+    scheme = resolve(job.request, families.int4_default(checkpoint.config, vision), family)
     export.require_expressible(scheme)
-    return scheme
+    if vision:
+        return scheme, resolve_vision(job.vision_precision, scheme, family)
+    if job.vision_precision:
+        collector.check(lambda: _refuse("--vision-precision has no meaning for a text model.", "Leave it out."))
+    return scheme, None
 
 
-def _memory(checkpoint: Checkpoint, decoder: Decoder, scheme: Scheme) -> int:
-    tensors = [stored for model in models.cut(decoder, scheme) for stored in model.forecast(checkpoint)]
-    return memory.onnx(checkpoint, tensors, decoder.num_layers)
+def _check(
+    checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None, scheme: Scheme, collector: Collector
+) -> list[str]:
+    """Check tensors and small files, and say what the scheme does to the rows."""
+    stream.check(checkpoint, decoder, vision)
+    said = []
+    if vision:
+        said = vision_files.check(checkpoint.folder, vision)
+        if decoder.tied:
+            said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
+    groups = collector.check(lambda: check_groups(stream.weights(decoder, scheme, vision), scheme))
+    return said + (groups or [])
+
+
+def _refuse(reason: str, hint: str) -> None:
+    raise UsageError(reason, hint)
 
 
 def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) -> Manifest:
@@ -175,16 +194,19 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
         ready.decoder,
         planned.scheme,
         folder,
+        vision=ready.vision,
+        vision_scheme=planned.vision_scheme,
         accuracy_level=planned.accuracy_level,
         progress=progress,
     )
-    assets.write(checkpoint, ready.decoder, folder)
+    assets.write(checkpoint, ready.decoder, folder, ready.vision)
     return Manifest(
         target="onnx",
         source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
         engine=planned.engine,
         compressor=exported.compressor,
         scheme=planned.scheme.as_dict(),
+        vision=seeing.facts(ready.vision, exported.vision_scheme),
         row_order="source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes,

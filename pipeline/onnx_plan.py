@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..quantize.scheme import Request, Scheme
+from . import seeing
 from .artefact import size
 from .conflicts import Conflict
 from .cost import Cost
@@ -23,6 +24,7 @@ class OnnxJob:
         output: a folder; None: one named after the model.
         force: replace what is there.
         accuracy_level: of MatMulNBits, 0, 1 or 4.
+        vision_precision: of the tower of a model that sees; None: float16 if it fits, beside a compressed model.
         local_files_only: ask the Hub nothing.
         keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.
     """
@@ -33,6 +35,7 @@ class OnnxJob:
     output: Path | None = None
     force: bool = False
     accuracy_level: int = 4
+    vision_precision: str | None = None
     local_files_only: bool = False
     keeps_digests: bool = False
 
@@ -41,7 +44,9 @@ class OnnxJob:
 class OnnxPlan:
     """What a run will do, known before a weight is read.
 
-    `output_bytes` predicts all files of the artefact from shapes; `conflicts` is what a run would stop at.
+    `output_bytes` predicts all files of the artefact from shapes. `scheme` is the language half's, `vision_scheme` that of the
+    half that sees, if there is one, and `image_tokens` the rows that it makes of a picture. `conflicts` is what a run would stop
+    at.
     """
 
     source: str
@@ -58,6 +63,8 @@ class OnnxPlan:
     output: Path
     assumed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    vision_scheme: Scheme | None = None
+    image_tokens: int | None = None
     cost: Cost | None = None
     conflicts: list[Conflict] = field(default_factory=list)
 
@@ -66,6 +73,7 @@ class OnnxPlan:
         return {
             **self.__dict__,
             "scheme": self.scheme.as_dict(),
+            "vision_scheme": self.vision_scheme.as_dict() if self.vision_scheme else None,
             "output": str(self.output),
             "cost": self.cost.as_dict() if self.cost else None,
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
@@ -77,6 +85,7 @@ class OnnxPlan:
             ("source", self.source + (f" @ {self.commit[:12]}" if self.commit else "")),
             ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
             ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
+            *seeing.rows(self.vision_scheme, self.image_tokens),
             ("engine", f"{self.engine}: {self.engine_reason}"),
             ("output", f"{self.output}, about {size(self.output_bytes)}"),
             *(self.cost.rows() if self.cost else []),

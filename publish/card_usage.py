@@ -21,7 +21,7 @@ def snippets(manifest: Manifest, repo_id: str, branch: str | None) -> str:
     if manifest.target == "gguf":
         parts = _gguf(manifest, repo_id, branch)
     elif manifest.target == "onnx":
-        parts = _onnx(repo_id, branch)
+        parts = _onnx_vision(repo_id, branch) if manifest.vision else _onnx(repo_id, branch)
     elif manifest.vision:
         parts = _vision(repo_id, branch)
     else:
@@ -95,6 +95,47 @@ print(tokenizer.decode(answer, skip_special_tokens=True))"""
         _titled("onnxruntime-genai", "`pip install onnxruntime-genai huggingface_hub`", "python", genai),
         _titled("optimum", '`pip install "optimum-onnx[onnxruntime]"`', "python", optimum),
     ]
+
+
+def _onnx_vision(repo_id: str, branch: str | None) -> list[str]:
+    at = f', revision="{branch}"' if branch else ""
+    code = f"""\
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from huggingface_hub import snapshot_download
+from PIL import Image
+
+from edgeconv.models.glm_edge_v import load_processor
+from edgeconv.models.glm_edge_v.pixels import Preprocess
+
+folder = Path(snapshot_download("{repo_id}"{at}))
+names = ("vision_encoder", "embed_tokens", "decoder_model_merged")
+tower, table, decoder = (onnxruntime.InferenceSession(folder / f"{{name}}.onnx") for name in names)
+config = json.loads((folder / "config.json").read_text())
+processor = load_processor(folder)
+turn = {{"role": "user", "content": [{{"type": "image"}}, {{"type": "text", "text": "Describe the image."}}]}}
+ids = processor.tokenizer(processor.apply_chat_template([turn], add_generation_prompt=True))["input_ids"]
+rows = tower.run(None, {{"pixel_values": Preprocess.from_folder(folder)([Image.open("photo.jpg")])}})[0]
+step = table.run(None, {{"input_ids": np.array([ids])}})[0]
+step[:, np.array(ids) == config["boi_token_id"]] = rows
+caches = [i for i in decoder.get_inputs() if i.name.startswith("past_key_values.")]
+past = {{i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), np.float32) for i in caches}}
+stops, made, position = np.atleast_1d(config["eos_token_id"]), [], 0
+while len(made) < 64:
+    places = np.arange(position, position + step.shape[1])[None]
+    position += step.shape[1]
+    mask = np.ones((1, position), np.int64)
+    logits, *cache = decoder.run(None, {{"inputs_embeds": step, "attention_mask": mask, "position_ids": places, **past}})
+    past = dict(zip(past, cache))
+    made.append(int(logits[0, -1].argmax()))
+    if made[-1] in stops:
+        break
+    step = table.run(None, {{"input_ids": np.array([made[-1:]])}})[0]
+print(processor.tokenizer.decode(made, skip_special_tokens=True))"""
+    return [_titled("onnxruntime", "`pip install edgeconv onnxruntime huggingface_hub`", "python", code)]
 
 
 def _vision(repo_id: str, branch: str | None) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from ..quantize.data_aware import METRICS
 from ..quantize.scheme import BACKUPS, FALLBACKS, PRECISIONS, VISION_PRECISIONS
 
 
@@ -25,6 +26,8 @@ def _among(values: Sequence[str]) -> tuple[Callable[[str], str], Any]:
 
 
 _PRECISION, _FALLBACK, _BACKUP, _VISION = map(_among, (PRECISIONS, FALLBACKS, BACKUPS, VISION_PRECISIONS))
+_METRIC = _among(METRICS)
+Metric = Annotated[str, AfterValidator(_METRIC[0]), _METRIC[1]]
 Precision = Annotated[str, AfterValidator(_PRECISION[0]), _PRECISION[1]]
 Fallback = Annotated[str, AfterValidator(_FALLBACK[0]), _FALLBACK[1]]
 Backup = Annotated[str, AfterValidator(_BACKUP[0]), _BACKUP[1]]
@@ -90,6 +93,16 @@ class OpenVINO(_Target):
     sym: bool | None = None
     backup_precision: Backup | None = None
     all_layers: bool | None = None
+    calibration: str | None = Field(None, description="A text or JSONL beside the recipe, or suite: edgeconv's own.")
+    awq: bool | None = None
+    scale_estimation: bool | None = None
+    gptq: bool | None = None
+    lora_correction: bool | None = None
+    sensitivity_metric: Metric | None = None
+    num_samples: int | None = Field(None, ge=1, description="Pieces of the calibration text that are measured on.")
+    target: Literal["cpu", "gpu", "npu"] | None = Field(
+        None, description="The device whose documented limits are kept."
+    )
     vision_precision: VisionPrecision | None = None
     engine: Literal["auto", "stream", "trace"] = "auto"
     compressor: Literal["auto", "nncf"] = "auto"
@@ -125,6 +138,7 @@ class Onnx(_Target):
     sym: bool | None = None
     backup_precision: Literal["none", "int8_sym", "int8_asym"] | None = None
     all_layers: bool | None = None
+    vision_precision: VisionPrecision | None = None
     accuracy_level: Literal[0, 1, 4] = Field(4, description="Of MatMulNBits: 4 multiplies int4 in int8, 1 in float32.")
 
 

@@ -14,6 +14,7 @@ from ..core.errors import UsageError
 from ..pipeline import Job
 from ..pipeline.gguf import GgufJob
 from ..pipeline.onnx_plan import OnnxJob
+from ..quantize.data_aware import FIELDS, SUITE
 from ..quantize.scheme import Request
 from ..validate import budget
 from ..validate.ladder import Ask
@@ -157,10 +158,11 @@ def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str 
             revision=revision,
             output=output,
             accuracy_level=target.accuracy_level,
+            vision_precision=target.vision_precision,
         )
     return Job(
         model=model or source.model,
-        request=_request(target),
+        request=replace(_request(target), **_data_aware(target, beside)),
         revision=revision,
         output=output,
         trust_remote_code=source.trust_remote_code,
@@ -182,6 +184,13 @@ def _request(target: OpenVINO | Onnx) -> Request:
         backup_precision=target.backup_precision,
         all_layers=target.all_layers,
     )
+
+
+def _data_aware(target: OpenVINO, beside: Path) -> dict[str, Any]:
+    given = {name: getattr(target, name) for name in (*FIELDS, "target")}
+    if target.calibration not in (None, SUITE):
+        given["calibration"] = str(_file(beside, str(target.calibration)))
+    return given
 
 
 def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: Path) -> GgufJob:

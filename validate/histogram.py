@@ -57,17 +57,18 @@ def of_ir(xml: Path) -> list[Share]:
     return _count(constants)
 
 
-def of_onnx(path: Path) -> list[Share]:
-    """Count the weights of an ONNX model by element type, the largest share first; scales and zero points are left out.
+def of_onnx(folder: Path) -> list[Share]:
+    """Count the weights of an ONNX artefact by element type, the largest share first; scales and zero points are left out.
 
     Raises:
-        ArtefactError: it cannot be read.
+        ArtefactError: one cannot be read.
     """
+    from . import onnx_models
     from .weights import elements
     from .weights.onnx_graph import find, open_graph
 
     bits = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16} | elements.INTEGERS
-    found = find(open_graph(path))
+    found = [one for name in onnx_models.names(folder) for one in find(open_graph(folder / name))]
     return _count((one.element, None, one.size, one.size * bits[one.element] // 8) for one in found)
 
 

@@ -1,7 +1,7 @@
 """The rungs of a model that sees: pixels → tower → merged embeddings → logits → captions, each on its own.
 
-Torch runs the tower layer by layer, and the language half over embeddings in which the pictures stand; the artefact's IRs run
-after it, so that both are never in memory together.
+Torch runs the tower layer by layer, and the language half over embeddings in which the pictures stand; the artefact's graphs,
+IRs or ONNX models, run after it, so that both are never in memory together.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from ..core.progress import Progress
 from ..models import glm_edge_v
 from ..models.glm_edge_v.facts import PLACEHOLDER
 from ..quantize.scheme import bits_of
+from .formats.onnx import OnnxArtefact
+from .formats.openvino import OpenVINOArtefact
 from .passes import TorchPasses
 from .report.model import BudgetLine, Deviation, GenerationPair, Rung
 from .rungs import generation, pixels, vision
-from .runtimes.openvino import OpenVINORuntime
-from .runtimes.openvino_vision import OpenVINOTower, splice
+from .runtimes.base import SeeingRuntime
+from .runtimes.openvino_vision import splice
 from .scores import Scores
 from .subject import Pair
 from .suite import Picture
@@ -65,6 +67,8 @@ class Sight:
     def __init__(
         self, pair: Pair, pictures: Sequence[Picture], passes: TorchPasses, device: str, progress: Progress
     ) -> None:
+        assert isinstance(pair.artefact, OpenVINOArtefact | OnnxArtefact)
+        self.artefact = pair.artefact
         self.pair, self.pictures, self.passes = pair, pictures, passes
         self.device, self.progress = device, progress
         self.names = [picture.name for picture in pictures]
@@ -84,7 +88,8 @@ class Sight:
         rungs.append(vision.tower(rows, own_rows, reference_rows, self.names, bits))
         own = self._merge(ids, self.passes.embed(ids, own=True), own_rows)
         reference = self._merge(ids, self.passes.embed(ids, own=False), reference_rows)
-        with contextlib.closing(OpenVINORuntime(self.pair.folder, self.device)) as runtime:
+        with contextlib.closing(self._runtime()) as runtime:
+            name = runtime.name
             made = self._merge(ids, [runtime.embed(one) for one in ids], rows)
             rungs.append(vision.merged(made, own, prompts, self.names))
             answers = self._captions(runtime, ids, made)
@@ -99,7 +104,10 @@ class Sight:
         captions = generation.pairs(answers, sides[1].head, sides[1].states, self.passes.text, noise)
         judged = generation.judge(captions, answers, [], 0.0)
         rungs.append(judged.model_copy(update={"name": "captions"}))
-        return Seen(rungs, conversion, quantisation, captions, f"openvino {self.device}, approximations off")
+        return Seen(rungs, conversion, quantisation, captions, name)
+
+    def _runtime(self) -> SeeingRuntime:
+        return self.artefact.runtime(self.device, self.progress, accurate=True)
 
     def _prompts(self) -> list[tuple[list[int], list[int]]]:
         """Token ids of each picture's question: by the artefact's files (empty if they make none), and by the checkpoint's."""
@@ -127,14 +135,14 @@ class Sight:
     def _tower(self, expected: list[Array]) -> list[Array]:
         task = self.progress.task("Running the artefact's tower", len(expected))
         rows = []
-        with contextlib.closing(OpenVINOTower(self.pair.folder, self.device)) as tower:
+        with contextlib.closing(self.artefact.tower(self.device)) as tower:
             for picture in expected:
                 rows.append(tower(picture))
                 task.advance(1)
         task.finish()
         return rows
 
-    def _captions(self, runtime: OpenVINORuntime, ids: list[list[int]], made: list[Array]) -> list[generation.Answer]:
+    def _captions(self, runtime: SeeingRuntime, ids: list[list[int]], made: list[Array]) -> list[generation.Answer]:
         task = self.progress.task("Captioning", len(ids))
         answers = []
         for picture, prompt, embeddings in zip(self.pictures, ids, made, strict=True):
@@ -151,7 +159,7 @@ class Sight:
         """Score the positions behind each picture, where the model speaks."""
         task = self.progress.task("Comparing logits behind pictures", len(documents))
         scores: list[list[Scores]] = [[Scores() for _ in documents] for _ in sides]
-        with contextlib.closing(OpenVINORuntime(self.pair.folder, self.device)) as runtime:
+        with contextlib.closing(self._runtime()) as runtime:
             for d, ids in enumerate(documents):
                 embeddings = np.concatenate([made[d], runtime.embed(tails[d])])
                 (logits,) = runtime.logits(ids, embeddings=embeddings)

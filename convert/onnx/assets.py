@@ -1,4 +1,8 @@
-"""The files beside the graph: configs, tokenizer files, chat template, and genai_config.json for onnxruntime-genai."""
+"""The files beside the graphs: configs, tokenizer files, chat template, and genai_config.json for onnxruntime-genai.
+
+A model that sees gets none of the last: onnxruntime-genai knows models with pictures by name, each with a processor of its own
+written in C++, and GLM-Edge-V is not among them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..families.decoder import Decoder
-from ..openvino.assets import generation_config, sources
+from ..families.glm_edge_v import Vision
+from ..openvino import vision_files
+from ..openvino.assets import ARCHITECTURE, generation_config, sources
 from .names import GENAI, MODEL
 
 _GENAI_TYPE = "llama"
@@ -18,9 +24,9 @@ _LENGTH = 2048
 """Tokens of a conversation, where config.json does not limit them."""
 
 
-def write(checkpoint: Checkpoint, decoder: Decoder, out: Path) -> None:
+def write(checkpoint: Checkpoint, decoder: Decoder, out: Path, vision: Vision | None = None) -> None:
     """Write all of them into the staging folder."""
-    made = _documents(checkpoint, decoder)
+    made = _documents(checkpoint, decoder, vision)
     for path in sources(checkpoint.folder):
         if path.name not in made:
             shutil.copyfile(path, out / path.name)
@@ -28,23 +34,25 @@ def write(checkpoint: Checkpoint, decoder: Decoder, out: Path) -> None:
         (out / name).write_text(text, "utf-8")
 
 
-def size(checkpoint: Checkpoint, decoder: Decoder) -> int:
+def size(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None = None) -> int:
     """Return the bytes of what `write` writes."""
-    made = _documents(checkpoint, decoder)
+    made = _documents(checkpoint, decoder, vision)
     copied = sum(path.stat().st_size for path in sources(checkpoint.folder) if path.name not in made)
     return copied + sum(len(text.encode()) for text in made.values())
 
 
-def _documents(checkpoint: Checkpoint, decoder: Decoder) -> dict[str, str]:
+def _documents(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -> dict[str, str]:
     """Return the files that are made and not copied, by name."""
     # the artefact needs no code of the checkpoint's, so it does not point to any
     config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
     generation = checkpoint.generation_config or generation_config(config)
-    made = {
-        "config.json": config,
-        "generation_config.json": generation,
-        GENAI: genai_config(config, generation, decoder),
-    }
+    made = {"config.json": config, "generation_config.json": generation}
+    if vision is None:
+        made[GENAI] = genai_config(config, generation, decoder)
+    else:
+        made["config.json"] = config | {"model_type": vision.family, "architectures": [ARCHITECTURE]}
+        made[vision_files.PREPROCESSOR] = vision_files.preprocessor(checkpoint.folder)
+        made[vision_files.PROCESSOR] = vision_files.processor(checkpoint.folder, vision)
     return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in made.items()}
 
 

@@ -2,7 +2,8 @@
 
 Inputs: input_ids int64 [batch, n], attention_mask int64 [batch, past + n], position_ids int64 [batch, n], and for each layer
 past_key_values.{i}.{key,value} float32 [batch, kv_heads, past, head_dim]. Outputs: logits float32 [batch, n, vocab] and
-present.{i}.{key,value}, past and new in one.
+present.{i}.{key,value}, past and new in one. The language half of a model that sees has inputs_embeds float32
+[batch, n, hidden] in the place of input_ids, and the table of embeddings in a model of its own.
 
 All operators but MatMulNBits are standard ONNX. Query heads that share a key are multiplied with it together, as further rows of
 one matrix: keys and values are never repeated.
@@ -15,6 +16,7 @@ import numpy as np
 from ..families.decoder import Decoder
 from .ops import Graph, Value
 
+IDS, EMBEDS = "input_ids", "inputs_embeds"
 TABLE = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 LOGITS = "logits"
@@ -23,9 +25,16 @@ _MASKED = -65504.0
 """What a masked position gets: float16's lowest, as in the IR."""
 
 
-def build(graph: Graph, decoder: Decoder) -> None:
-    """Add the decoder's inputs, nodes and outputs to an empty graph."""
-    _Builder(graph, decoder).build()
+def build(graph: Graph, decoder: Decoder, *, from_embeds: bool = False) -> None:
+    """Add the decoder's inputs, nodes and outputs to an empty graph; `from_embeds`: its input is inputs_embeds."""
+    _Builder(graph, decoder).build(from_embeds=from_embeds)
+
+
+def build_embeddings(graph: Graph) -> None:
+    """Add the table of embeddings alone: input_ids to inputs_embeds."""
+    ids = graph.input(IDS, graph.types.INT64, ["batch", "n"])
+    rows = graph.lookup(TABLE, ids)
+    graph.output(rows, EMBEDS, graph.types.FLOAT, ["batch", "n", graph.width(TABLE)])
 
 
 class _Builder:
@@ -33,18 +42,21 @@ class _Builder:
         self.g = graph
         self.d = decoder
 
-    def build(self) -> None:
+    def build(self, *, from_embeds: bool) -> None:
         g, d, types = self.g, self.d, self.g.types
-        ids = g.input("input_ids", types.INT64, ["batch", "n"])
+        if from_embeds:
+            start = g.input(EMBEDS, types.FLOAT, ["batch", "n", d.hidden_size])
+        else:
+            start = g.input(IDS, types.INT64, ["batch", "n"])
         mask = g.input("attention_mask", types.INT64, ["batch", "total"])
         positions = g.input("position_ids", types.INT64, ["batch", "n"])
         shape: list[int | str] = ["batch", d.num_kv_heads, "past", d.head_dim]
         for layer in range(d.num_layers):
             for kind in ("key", "value"):
                 g.input(f"past_key_values.{layer}.{kind}", types.FLOAT, shape)
-        hidden = g.lookup(TABLE, ids)
+        hidden = start if from_embeds else g.lookup(TABLE, start)
         self.cos, self.sin = self._rotations(positions)
-        self.mask = self._causal_mask(ids, mask)
+        self.mask = self._causal_mask(start, mask)
         for layer in range(d.num_layers):
             hidden = self._layer(hidden, layer)
         hidden = self._rms_norm(hidden, "model.norm.weight")
@@ -101,13 +113,7 @@ class _Builder:
             gate, up = g.ops("Split", [fused], 2, axis=-1, num_outputs=2)
         else:
             gate, up = (g.linear(hidden, f"{prefix}{part}_proj", d.mlp_bias) for part in ("gate", "up"))
-        return g.linear(g.op("Mul", self._activate(gate), up), prefix + "down_proj", d.mlp_bias)
-
-    def _activate(self, states: Value) -> Value:
-        kind = self.d.activation
-        if kind == "silu":
-            return self.g.op("Mul", states, self.g.op("Sigmoid", states))
-        return self.g.op("Gelu", states, approximate="tanh" if kind == "gelu_pytorch_tanh" else "none")
+        return g.linear(g.op("Mul", g.activate(gate, d.activation), up), prefix + "down_proj", d.mlp_bias)
 
     def _rms_norm(self, hidden: Value, name: str) -> Value:
         g = self.g
@@ -149,10 +155,10 @@ class _Builder:
             g.op("Add", g.op("Mul", y, self.cos), g.op("Mul", x, self.sin)),
         )
 
-    def _causal_mask(self, ids: Value, attention_mask: Value) -> Value:
+    def _causal_mask(self, start: Value, attention_mask: Value) -> Value:
         """float32 [batch, 1, groups * n, past + n]: 0 where a position may look, else float16's lowest."""
         g, d = self.g, self.d
-        new = g.op("Squeeze", g.op("Shape", ids, start=1, end=2))
+        new = g.op("Squeeze", g.op("Shape", start, start=1, end=2))
         total = g.op("Squeeze", g.op("Shape", attention_mask, start=1, end=2))
         one = g.i64(1)
         columns = g.op("Range", g.i64(0), total, one)

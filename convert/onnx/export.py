@@ -6,6 +6,7 @@ the quantiser to their places in the file beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import UsageError
@@ -15,7 +16,8 @@ from ...quantize.assign import assign, ratio_defining
 from ...quantize.scheme import EXACT_MODES, FLOAT_PRECISIONS, Scheme
 from ..checkpoint import Checkpoint
 from ..families.decoder import Decoder
-from ..openvino import stream_write
+from ..families.glm_edge_v import Vision
+from ..openvino import stream_float16, stream_write
 from ..openvino.engine import Exported
 from ..openvino.stored import Stored
 from . import stored as layout_of
@@ -45,16 +47,20 @@ def export(
     scheme: Scheme,
     out: Path,
     *,
+    vision: Vision | None = None,
+    vision_scheme: Scheme | None = None,
     accuracy_level: int = 4,
     progress: Progress,
 ) -> Exported:
-    """Write model.onnx and model.onnx_data.
+    """Write model.onnx and model.onnx_data, or the three models of one that sees.
 
     Args:
         checkpoint: checked by `convert.openvino.stream.check`.
         decoder: its description.
-        scheme: the resolved scheme, checked by `require_expressible`.
+        scheme: the resolved scheme, of the language half and the embeddings, checked by `require_expressible`.
         out: the staging folder.
+        vision: the half that sees, if there is one.
+        vision_scheme: its scheme.
         accuracy_level: of MatMulNBits, one of ACCURACY_LEVELS.
         progress: hears of the steps.
 
@@ -62,8 +68,12 @@ def export(
         CheckpointError: a weight is NaN or infinite, or too large for the type that it is to have.
         UsageError: no block of MatMulNBits divides a group.
     """
-    exported = Exported([], "edgeconv" if scheme.compresses else "none", [], {})
-    models = cut(decoder, scheme)
+    said: list[str] = []
+    if vision and vision_scheme:
+        vision_scheme, said = stream_float16.settle(checkpoint, vision, vision_scheme, progress)
+    models = cut(decoder, scheme, vision, vision_scheme)
+    compresses = any(model.scheme.compresses for model in models)
+    exported = Exported([], "edgeconv" if compresses else "none", said, {}, vision_scheme)
     for model in models:
         tensors = _stored(checkpoint, model, progress)
         exported.digests[model.data] = _write(
@@ -93,10 +103,10 @@ def _write(
     )
 
 
-def predicted_size(checkpoint: Checkpoint, decoder: Decoder, scheme: Scheme, accuracy_level: int = 4) -> int:
+def predicted_size(checkpoint: Checkpoint, models: Sequence[Model], accuracy_level: int = 4) -> int:
     """Return the bytes of the models' files, from shapes alone; near exact if the ratio is below 1, else exact."""
     total = 0
-    for model in cut(decoder, scheme):
+    for model in models:
         tensors = model.forecast(checkpoint)
         layout = lay_out(tensors)
         total += layout.size + model.proto(tensors, layout, accuracy_level).ByteSize()

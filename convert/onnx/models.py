@@ -1,6 +1,7 @@
 """Which ONNX models a checkpoint becomes, which tensors each holds, and where these lie in its file of weights.
 
-A text model is one: `model.onnx` with `model.onnx_data`.
+A text model is one: `model.onnx` with `model.onnx_data`. A model that sees is three: the language half, which begins at the
+embeddings; the table of embeddings; and tower with adapter. A tied table is the language half's head too, and both hold it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from ...quantize.assign import Assignment, Weight, assign
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
 from ..families.decoder import Decoder
+from ..families.glm_edge_v import Vision
 from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
 from ..openvino.stored import Part, Stored
 from . import decoder as decoder_graph
-from .names import TEXT
+from . import vision as vision_graph
+from .names import SEEING, TEXT
 from .ops import Graph
 from .stored import store
 
@@ -87,10 +90,19 @@ class Model:
         return graph.model(self.name, ("edgeconv", __version__))
 
 
-def cut(decoder: Decoder, scheme: Scheme) -> list[Model]:
+def cut(
+    decoder: Decoder, scheme: Scheme, vision: Vision | None = None, vision_scheme: Scheme | None = None
+) -> list[Model]:
     """Return the models of a checkpoint, the one that generates first."""
-    ir = stream_ir.cut(decoder, scheme)[0]
-    return [Model(TEXT, ir.shapes, ir.weights, partial(decoder_graph.build, decoder=decoder), scheme)]
+    irs = stream_ir.cut(decoder, scheme, vision, vision_scheme)
+    names: tuple[str, ...] = (TEXT,)
+    graphs: list[Callable[[Graph], None]] = [partial(decoder_graph.build, decoder=decoder, from_embeds=bool(vision))]
+    if vision:
+        names = SEEING
+        graphs += [decoder_graph.build_embeddings, partial(vision_graph.build, vision=vision)]
+    return [
+        Model(name, ir.shapes, ir.weights, graph, ir.scheme) for name, ir, graph in zip(names, irs, graphs, strict=True)
+    ]
 
 
 def lay_out(tensors: list[Stored]) -> Layout:

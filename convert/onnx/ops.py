@@ -127,6 +127,17 @@ class Graph:
         product = self.matmul(hidden, name + ".weight", None if bias else name)
         return self.op("Add", product, self.vector(name + ".bias"), name=name) if bias else product
 
+    def convolution(self, states: Value, name: str, step: int) -> Value:
+        """Convolve without overlap and without padding by [out, in, step, step], with a bias for each output channel."""
+        weight = self._once("kernel", name + ".weight", self._dequantized)
+        return self.op("Conv", states, weight, self.vector(name + ".bias"), strides=[step, step], name=name)
+
+    def activate(self, states: Value, kind: str) -> Value:
+        """Apply one of `families.decoder.ACTIVATIONS`."""
+        if kind == "silu":
+            return self.op("Mul", states, self.op("Sigmoid", states))
+        return self.op("Gelu", states, approximate="tanh" if kind == "gelu_pytorch_tanh" else "none")
+
     def matmul(self, hidden: Value, weight: str, name: str | None) -> Value:
         """Multiply [..., in] by a weight [out, in]; `name` is the product's."""
         stored = self._tensors[weight]
@@ -138,6 +149,10 @@ class Graph:
                 block_size=2 * stored.values.shape[2], accuracy_level=self._accuracy_level,
             )  # fmt: skip
         return self.op("MatMul", hidden, self._once("columns", weight, self._columns), name=name)
+
+    def width(self, weight: str) -> int:
+        """Return the columns of a weight."""
+        return self._tensors[weight].shape[1]
 
     def lookup(self, table: str, ids: Value) -> Value:
         """Take the rows of a table [rows, width] that the ids int64 [batch, n] name: float32 [batch, n, width]."""
@@ -176,11 +191,22 @@ class Graph:
 
     def _columns(self, stored: Stored) -> Value:
         """[rows, cols] in float32, transposed; runtimes fold both when they load the model, or fuse them with the product."""
+        name = f"{stored.name}/transposed"
         if stored.assignment.mode is None:
-            return self.op("Transpose", self._plain(stored), perm=[1, 0], name=f"{stored.name}/transposed")
-        parts = [self._part(part) for part in (stored.values, stored.scale, stored.zero_point) if part]
-        whole = self.op("DequantizeLinear", *parts, axis=0, name=f"{stored.name}/dequantized")
-        return self.op("Transpose", whole, perm=[1, 0], name=f"{stored.name}/transposed")
+            return self.op("Transpose", self._plain(stored), perm=[1, 0], name=name)
+        # bytes are transposed before they are de-quantised: the other way round onnxruntime takes four times as long to load
+        values = self.op("Transpose", self._part(stored.values), perm=[1, 0], name=name)
+        return self._dequantize(stored, values, axis=1)
+
+    def _dequantized(self, stored: Stored) -> Value:
+        """A weight in float32, of int8 or not compressed."""
+        if stored.assignment.mode is None:
+            return self._plain(stored)
+        return self._dequantize(stored, self._part(stored.values), axis=0)
+
+    def _dequantize(self, stored: Stored, values: Value, axis: int) -> Value:
+        parts = [self._part(part) for part in (stored.scale, stored.zero_point) if part]
+        return self.op("DequantizeLinear", values, *parts, axis=axis, name=f"{stored.name}/dequantized")
 
     def _plain(self, stored: Stored) -> Value:
         value = self._part(stored.values)

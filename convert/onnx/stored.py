@@ -4,7 +4,7 @@ Values, scales and zero points are those of the IR (`convert.openvino.stored`), 
 
     int4    com.microsoft.MatMulNBits: values uint8 [rows, blocks, block / 2], low nibble first, offset by 8 if symmetric;
             scales float32 [rows, blocks]; zero points uint8 [rows, ⌈blocks / 2⌉], two a byte
-    int8    DequantizeLinear on axis 0: values uint8 or int8 [rows, cols], scales float32 [rows], zero points uint8 [rows]
+    int8    DequantizeLinear on axis 0: values uint8 or int8 [rows, …], scales float32 [rows], zero points uint8 [rows]
 
 Scales are float32, as `nncf.compress_weights` writes them into an ONNX model: both operators want the type of the activations.
 MatMulNBits has blocks of 16 to 256 weights. A larger group, or a whole row, becomes several blocks of one scale, which is the
@@ -13,6 +13,7 @@ same matrix.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,6 @@ from ..openvino.stored import Part, Stored
 Array = npt.NDArray[Any]
 BLOCKS = (256, 128, 64, 32, 16)
 """Sizes of a block that MatMulNBits has."""
-_NUMPY = {"bf16": np.uint16, "f16": np.float16, "f32": np.float32}
 
 
 def store(name: str, *, dtype: str, shape: tuple[int, ...], assignment: Assignment, precision: str) -> Stored:
@@ -37,7 +37,7 @@ def store(name: str, *, dtype: str, shape: tuple[int, ...], assignment: Assignme
     Args:
         name: its name in the checkpoint, and of its initializer.
         dtype: safetensors' name of its type.
-        shape: [rows, cols] for a weight, one dimension for norms and biases.
+        shape: [rows, cols] for a weight, [out, in, height, width] for a convolution's, one dimension for norms and biases.
         assignment: what `quantize.assign` gave it.
         precision: the scheme's mode.
 
@@ -47,7 +47,7 @@ def store(name: str, *, dtype: str, shape: tuple[int, ...], assignment: Assignme
     """
     if assignment.mode is None:
         return plain.store(name, dtype=dtype, shape=shape, assignment=assignment, precision=precision)
-    rows, cols = shape
+    rows, cols = shape[0], math.prod(shape[1:])
     if assignment.mode.startswith("int8"):
         values = Part(name, "i8" if assignment.mode == "int8_sym" else "u8", shape)
         zero = None if assignment.mode == "int8_sym" else Part(f"{name}/zero_point", "u8", (rows,))
@@ -84,7 +84,7 @@ def encode(stored: Stored, rows: Array) -> tuple[Array, Array | None, Array | No
     if mode is None:
         return plain.encode(stored, rows)
     try:
-        done = integer.compress(rows, mode, stored.assignment.group_size, scale_type=np.float32)
+        done = integer.compress(rows.reshape(len(rows), -1), mode, stored.assignment.group_size, scale_type=np.float32)
     except CheckpointError as error:
         raise CheckpointError(f"{stored.name}: {error.message}", error.hint) from error
     data = done.data ^ np.uint8(0x88) if mode == "int4_sym" else done.data

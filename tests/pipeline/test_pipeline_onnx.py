@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,19 +71,44 @@ def test_the_folders_name_and_what_is_there_already(
     assert run(replace(job, force=True)).path == folder
 
 
+def test_a_model_that_sees_is_three(tiny_vision_model: Callable[..., Path], tmp_path: Path) -> None:
+    source = tiny_vision_model()
+    asked = OnnxJob(str(source), Request("int8"), output=tmp_path / "out")
+    planned = plan(asked)
+    assert planned.image_tokens == 6
+    assert "fp16" in dict(planned.rows())["vision"]
+    made = run(asked)
+    manifest, folder = made.manifest, made.path
+    assert manifest.vision and (manifest.vision.image_tokens, manifest.vision.scheme["mode"]) == (6, "fp16")
+    parts = ("decoder_model_merged", "embed_tokens", "vision_encoder")
+    assert {name for name in manifest.outputs if ".onnx" in name} == {
+        f"{p}.{e}" for p in parts for e in ("onnx", "onnx_data")
+    }
+    assert {entry.file for entry in manifest.tensors} == {f"{part}.onnx" for part in parts}
+    assert planned.output_bytes == sum(file.size for file in manifest.outputs.values())
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "glm_edge_v"
+    assert not (folder / "genai_config.json").exists()
+
+
 def test_what_cannot_be_written(
     tiny_model: Callable[..., Path], tiny_vision_model: Callable[..., Path], builtin_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
+    spoilt = shutil.copytree(tiny_vision_model(), tmp_path / "model")
+    preprocessor = json.loads((spoilt / "preprocessor_config.json").read_text())
+    preprocessor["size"] = {"height": 28, "width": 28}
+    (spoilt / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     with pytest.raises(CheckpointError, match="gemma3_text"):
         run(OnnxJob(str(tiny_model("gemma3_text")), Request("int8"), output=out))
-    with pytest.raises(CheckpointError, match="GLM-Edge-V"):
-        run(OnnxJob(str(tiny_vision_model()), Request("int8"), output=out))
+    with pytest.raises(UsageError, match="vision-precision"):
+        run(OnnxJob(str(builtin_model), Request("int8"), output=out, vision_precision="int8"))
+    with pytest.raises(CheckpointError, match="makes pictures of 28 px"):
+        run(OnnxJob(str(spoilt), Request("int8"), output=out))
     with pytest.raises(UsageError, match="mxfp4"):
         run(OnnxJob(str(builtin_model), Request("mxfp4"), output=out))
     with pytest.raises(UsageError, match="accuracy-level"):
         run(OnnxJob(str(builtin_model), Request("int4"), output=out, accuracy_level=2))
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [spoilt]
 
 
 def test_a_chatglm_needs_no_code_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

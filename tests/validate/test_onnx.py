@@ -145,10 +145,23 @@ def test_models_of_another_tool_are_read_and_made_exact(
     rung = structure(folder, checkpoint)
     assert rung.status == "passed", rung.failures
     assert rung.figures["matched_by_content"] > 20
-    exact, default = (OnnxRuntime(folder / "model.onnx", accurate=accurate) for accurate in (True, False))
+    exact, default = (OnnxRuntime(folder, accurate=accurate) for accurate in (True, False))
     difference = np.abs(next(exact.logits(IDS)) - next(default.logits(IDS))).max()
     assert 1e-4 < difference < 2.0
     assert decode.check(exact, [IDS], Silent()).status == "passed"
+
+
+def test_a_square_weight_of_another_tool_lies_the_other_way_round(
+    tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = tiny_model("llama")
+    opened = open_checkpoint(source)
+    assert len(set(opened.info("model.layers.0.self_attn.o_proj.weight").shape)) == 1
+    folder = convert(source, tmp_path / "out", "fp32")
+    (folder / "edgeconv.json").unlink()
+    fold_transposes(folder, 5)
+    rung = structure(folder, opened)
+    assert rung.status == "passed", rung.failures
 
 
 def quantise(model: Any, bits: int, size: int = 32) -> None:
@@ -181,7 +194,7 @@ def quantise(model: Any, bits: int, size: int = 32) -> None:
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
-def fold_transposes(folder: Path) -> None:
+def fold_transposes(folder: Path, least: int = 20) -> None:
     """Make the products take [columns, rows] under numbered names, as exports by torch have them."""
     import onnx
     from onnx import numpy_helper
@@ -190,7 +203,7 @@ def fold_transposes(folder: Path) -> None:
     graph = model.graph
     known = {tensor.name: tensor for tensor in graph.initializer}
     folded = [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in known]
-    assert len(folded) > 20
+    assert len(folded) > least
     for number, node in enumerate(folded):
         name = f"onnx::MatMul_{number}"
         graph.initializer.append(
@@ -219,10 +232,10 @@ def test_positions_that_shift_once_the_cache_is_filled(
         late = g.op("Cast", g.op("Greater", first, g.i64(0)), to=g.types.INT64)
         return original(self, g.op("Add", positions, late))
 
-    sound = OnnxRuntime(convert(builtin_model, tmp_path / "sound", "int8") / "model.onnx")
+    sound = OnnxRuntime(convert(builtin_model, tmp_path / "sound", "int8"))
     assert decode.check(sound, [IDS], Silent()).status == "passed"
     monkeypatch.setattr(onnx_decoder._Builder, "_rotations", shifted)
-    runtime = OnnxRuntime(convert(builtin_model, tmp_path / "out", "int8") / "model.onnx")
+    runtime = OnnxRuntime(convert(builtin_model, tmp_path / "out", "int8"))
     assert decode.check(runtime, [IDS], Silent()).status == "failed"
 
 
@@ -297,7 +310,7 @@ def test_truncated_files(file: str, share: float, int4: Path, checkpoint: Checkp
     (folder / file).write_bytes(data[: int(len(data) * share)])
     assert structure(folder, checkpoint).status == "failed"
     with pytest.raises(ArtefactError):
-        OnnxRuntime(folder / "model.onnx")
+        OnnxRuntime(folder)
 
 
 def test_the_manifest_knows_every_byte(int4: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -341,7 +354,7 @@ def test_what_is_no_decoder_is_refused(int4: Path, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
     edit_graph(folder, lambda model: setattr(model.graph.input[0], "name", "pixels"))
     with pytest.raises(ArtefactError):
-        OnnxRuntime(folder / "model.onnx")
+        OnnxRuntime(folder)
     with pytest.raises(UsageError, match="GPU"):
         open_artefact(int4).require_device("GPU")
     with pytest.raises(ArtefactError, match=r"model\.onnx"):

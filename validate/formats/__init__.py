@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...convert.gguf.read import parts
-from ...convert.onnx.names import MODEL as ONNX
 from ...convert.openvino.stream_ir import LANGUAGE, TEXT
 from ...core.errors import ArtefactError
 from ...core.manifest import manifest_of
+from .. import onnx_models
 from .base import Artefact, Weights
 
 __all__ = ["Artefact", "Weights", "open_artefact"]
 
 
 def open_artefact(path: Path) -> Artefact:
-    """Open a folder of IRs, a .gguf, or a folder with one of them or with a model.onnx.
+    """Open a folder of IRs, a .gguf, or a folder with one of them or with ONNX models.
 
     Raises:
         ArtefactError: it holds no converted model, or several.
@@ -23,7 +23,7 @@ def open_artefact(path: Path) -> Artefact:
     """
     if path.suffix == ".gguf" and not path.is_dir():
         return _gguf(path)
-    if (path / ONNX).is_file():
+    if (path / onnx_models.names(path)[0]).is_file():
         from .onnx import OnnxArtefact
 
         return OnnxArtefact(path, manifest_of(path))

@@ -15,12 +15,14 @@ from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...quantize.scheme import bits_of
+from .. import onnx_models
 from ..report.model import Rung
 from ..rungs import structure_onnx, template, tokenizer_pair, tokens_onnx
 from ..rungs.generation import prompt_ids
 from ..rungs.template import Render, one_sided
 from ..runtimes import onnxruntime
-from ..runtimes.onnxruntime import OnnxRuntime
+from ..runtimes.onnxruntime import OnnxRuntime, OnnxTower
+from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_graph import find, open_graph
 from .base import Messages
@@ -35,17 +37,17 @@ class OnnxArtefact:
     pipeline = onnxruntime.NAME
     packages: tuple[str, ...] = ("onnxruntime", "onnx")
     graph = onnxruntime.NAME
-    sees = False
     unseen = None
 
     def __init__(self, folder: Path, manifest: Manifest | None) -> None:
-        """Take a folder with a model.onnx.
+        """Take a folder with a model.onnx, or with the three models of one that sees.
 
         Raises:
             ArtefactError: there is none.
             UsageError: onnxruntime is not installed.
         """
-        if not (folder / MODEL).is_file():
+        self._graph = folder / onnx_models.names(folder)[0]
+        if not self._graph.is_file():
             raise ArtefactError(f"{folder} has no {MODEL}.", "Give the folder that `edgeconv onnx` wrote.")
         onnxruntime.require()
         self.path = folder
@@ -57,7 +59,7 @@ class OnnxArtefact:
         if self.manifest:
             return str(self.manifest.scheme["mode"])
         sizes: Counter[str] = Counter()
-        for stored in find(open_graph(self.path / MODEL)):
+        for stored in find(open_graph(self._graph)):
             sizes[_MODES.get(stored.element, stored.element)] += stored.size
         return min((mode for mode, size in sizes.items() if size >= sizes.total() / 5), key=bits_of, default="fp32")
 
@@ -71,10 +73,17 @@ class OnnxArtefact:
         """By the manifest, else that of the graph."""
         if self.manifest:
             return digest_of(self.manifest)
-        return hashlib.sha256((self.path / MODEL).read_bytes()).hexdigest()
+        return hashlib.sha256((self._graph).read_bytes()).hexdigest()
+
+    @property
+    def sees(self) -> bool:
+        """True if there is a model for pictures."""
+        return onnx_models.sees(self.path)
 
     def without_sight(self) -> OnnxArtefact:
-        """Return itself: it has no half that sees."""
+        """Refuse: the three models of one that sees belong together."""
+        if self.sees:
+            raise UsageError("Of models that see, GLM-Edge-V alone can be measured; this one's checkpoint is another.")
         return self
 
     @property
@@ -100,6 +109,7 @@ class OnnxArtefact:
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 1: the template of the tokenizer files."""
+        conversations = template.with_pictures() if self.sees else template.CONVERSATIONS
 
         def side(reference: Any) -> tuple[dict[str, Render], list[str]]:
             own = tokenizer_pair.of_transformers(self.path)
@@ -107,7 +117,7 @@ class OnnxArtefact:
             failures = one_sided(bool(reference.chat_template), {where: bool(own.chat_template)})
             return ({} if failures or not own.chat_template else {where: template.of_transformers(own)}), failures
 
-        return template.judge(checkpoint, template.CONVERSATIONS, side, progress)
+        return template.judge(checkpoint, conversations, side, progress)
 
     def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 2."""
@@ -115,14 +125,18 @@ class OnnxArtefact:
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OnnxRuntime:
         """Load it."""
-        return OnnxRuntime(self.path / MODEL, accurate=accurate)
+        return OnnxRuntime(self.path, accurate=accurate)
+
+    def tower(self, device: str) -> OnnxTower:
+        """Load the half that sees."""
+        return OnnxTower(self.path)
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
         """Answer as the model runs by default, with its own template, tokenizer and stops."""
-        tokenizer = tokenizer_pair.of_transformers(self.path)
+        tokenizer = open_tokenizer(self.path, parts=self.sees)
         stops = sorted(tokens_onnx.stops_in(self.path)["The artefact's configuration"])
         encoded = [prompt_ids(tokenizer, messages) for messages in prompts]
-        runtime = OnnxRuntime(self.path / MODEL, accurate=False)
+        runtime = OnnxRuntime(self.path, accurate=False)
         try:
             return [(ids, runtime.generate(ids, count, stops)) for ids in encoded]
         finally:

@@ -18,6 +18,7 @@ from ..report.model import Rung
 from ..rungs import structure, template, tokens
 from ..runtimes import openvino_genai_once
 from ..runtimes.openvino import OpenVINORuntime
+from ..runtimes.openvino_vision import OpenVINOTower
 from ..weights import ArtefactWeights
 from .base import Messages
 from .manifest import digest_of, facts_of
@@ -101,6 +102,10 @@ class OpenVINOArtefact:
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OpenVINORuntime:
         """Compile."""
         return OpenVINORuntime(self.path, device, accurate=accurate)
+
+    def tower(self, device: str) -> OpenVINOTower:
+        """Compile the half that sees."""
+        return OpenVINOTower(self.path, device)
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
         """Answer with `openvino_genai.LLMPipeline`, which takes no artefact of three IRs."""

@@ -16,7 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...convert.onnx.decoder import EMBEDS, IDS
+from ...convert.onnx.names import TEXT_EMBEDDINGS, VISION_EMBEDDINGS
+from ...convert.onnx.vision import FEATURES, PIXELS
 from ...core.errors import ArtefactError, UsageError
+from .. import onnx_models
 from .llama_cpp import threads
 from .onnx_exact import bring_in_zero_points, make_exact
 
@@ -25,7 +29,7 @@ NAME = "onnxruntime"
 _FOLDER = "session.model_external_initializers_file_folder_path"
 _NO_INT8 = "session.disable_quant_qdq"
 _PAST = re.compile(r"past_key_values\.(\d+)\.(key|value)")
-_INPUTS = ("input_ids", "attention_mask", "position_ids")
+_INPUTS = (IDS, EMBEDS, "attention_mask", "position_ids")
 
 
 def require() -> None:
@@ -39,19 +43,20 @@ def require() -> None:
 
 
 class OnnxRuntime:
-    """A decoder whose cache goes in and out."""
+    """A decoder whose cache goes in and out; that of a model that sees, with its table of embeddings."""
 
-    def __init__(self, path: Path, *, accurate: bool = True) -> None:
+    def __init__(self, folder: Path, *, accurate: bool = True) -> None:
         """Load.
 
         Args:
-            path: the .onnx.
+            folder: the artefact.
             accurate: approximations off.
 
         Raises:
             ArtefactError: onnxruntime refuses it, or it is no decoder of optimum's form.
         """
         self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
+        path = folder / onnx_models.names(folder)[0]
         self._session: Any = _open(path, accurate=accurate)
         self._outputs = [value.name for value in self._session.get_outputs()]
         self._past: dict[str, Array] = {}
@@ -66,23 +71,35 @@ class OnnxRuntime:
         self._logits = self._place(path, "logits")
         self._present = {name: self._place(path, name.replace("past_key_values", "present")) for name in self._past}
         self._cache: dict[str, Array] = {}
+        self._table: Any = None
+        if EMBEDS in self._given:
+            self._table = _open(folder / f"{TEXT_EMBEDDINGS}.onnx", accurate=accurate)
 
-    def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[Array]:
-        """Give the logits from an empty cache, `chunk` positions at a time."""
+    def logits(self, ids: Sequence[int], chunk: int | None = None, embeddings: Array | None = None) -> Iterator[Array]:
+        """Give the logits from an empty cache, `chunk` positions at a time.
+
+        Args:
+            ids: the tokens.
+            chunk: None: all at once.
+            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a model that sees.
+        """
         self._cache = dict(self._past)
         step = chunk or len(ids)
         for start in range(0, len(ids), step):
-            yield self._infer(ids[start : start + step], start)
+            part = slice(start, start + step)
+            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part])
 
     def decode(self, ids: Sequence[int]) -> Iterator[Array]:
         """Give the logits one token at a time."""
         return self.logits(ids, 1)
 
-    def generate(self, ids: Sequence[int], count: int, stop: Sequence[int]) -> list[int]:
-        """Continue greedily."""
+    def generate(
+        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: Array | None = None
+    ) -> list[int]:
+        """Continue greedily; `embeddings` as in `logits`."""
         self._cache = dict(self._past)
         made: list[int] = []
-        logits, position = self._infer(ids, 0), len(ids)
+        logits, position = self._infer(ids, 0, embeddings), len(ids)
         while len(made) < count:
             made.append(int(logits[-1].argmax()))
             if made[-1] in stop:
@@ -91,22 +108,28 @@ class OnnxRuntime:
             position += 1
         return made
 
-    def close(self) -> None:
-        """Drop the session."""
-        self._session, self._cache = None, {}
+    def embed(self, ids: Sequence[int]) -> Array:
+        """Look tokens up in the table of a model that sees: float32 [n, hidden]."""
+        rows: Array = _run(self._table, {IDS: np.array([list(ids)], np.int64)}, "in the table of embeddings")[0][0]
+        return rows
 
-    def _infer(self, ids: Sequence[int], past: int) -> Array:
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._session, self._table, self._cache = None, None, {}
+
+    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None) -> Array:
         total = past + len(ids)
+        if self._table is None:
+            start: Array = np.array([list(ids)], np.int64)
+        else:
+            start = (self.embed(ids) if embeddings is None else embeddings)[None]
         feed: dict[str, Any] = {
-            "input_ids": np.array([list(ids)], np.int64),
+            (IDS if self._table is None else EMBEDS): start,
             "attention_mask": np.ones((1, total), np.int64),
             "position_ids": np.arange(past, total, dtype=np.int64)[None],
         }
         feed = {name: value for name, value in feed.items() if name in self._given} | self._cache
-        try:
-            made = self._session.run(None, feed)
-        except Exception as error:  # a class of its own for each kind of failure
-            raise ArtefactError(f"onnxruntime fails at position {past}: {_reason(error)}.") from error
+        made = _run(self._session, feed, f"at position {past}")
         self._cache = {name: made[place] for name, place in self._present.items()}
         logits: Array = made[self._logits][0]
         return logits.astype(np.float32, copy=False)
@@ -115,6 +138,35 @@ class OnnxRuntime:
         if name not in self._outputs:
             raise ArtefactError(f"{path} has no output {name}, which a decoder of optimum's form has.")
         return self._outputs.index(name)
+
+
+class OnnxTower:
+    """The half of an artefact that sees: pixels to the rows that take the placeholders' places."""
+
+    def __init__(self, folder: Path, *, accurate: bool = True) -> None:
+        """Load. Raises ArtefactError if onnxruntime refuses it, or it is not of the form that `edgeconv onnx` writes."""
+        path = folder / f"{VISION_EMBEDDINGS}.onnx"
+        self._session: Any = _open(path, accurate=accurate)
+        names = [[v.name for v in side] for side in (self._session.get_inputs(), self._session.get_outputs())]
+        if names != [[PIXELS], [FEATURES]]:
+            raise ArtefactError(f"{path} makes {names[1]} of {names[0]}; {FEATURES} of {PIXELS} is known.")
+
+    def __call__(self, pixels: Array) -> Array:
+        """Map float32 [3, S, S] to float32 [rows, hidden]."""
+        rows: Array = _run(self._session, {PIXELS: pixels[None]}, "on a picture")[0][0]
+        return rows
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._session = None
+
+
+def _run(session: Any, feed: dict[str, Any], where: str) -> list[Array]:
+    try:
+        made: list[Array] = session.run(None, feed)
+    except Exception as error:  # a class of its own for each kind of failure
+        raise ArtefactError(f"onnxruntime fails {where}: {_reason(error)}.") from error
+    return made
 
 
 def _open(path: Path, *, accurate: bool) -> Any:

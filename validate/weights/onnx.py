@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...convert.checkpoint import Checkpoint
-from ...convert.onnx.names import MODEL
+from .. import onnx_models
 from .onnx_graph import OnnxGraph, find, open_graph
 from .openvino_ir import WeightsByName
 
@@ -14,10 +14,11 @@ class OnnxWeights(WeightsByName):
     """The weights of an artefact's models; attributes as in `WeightsByName`, and `graph`, the one that generates."""
 
     def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
-        """Open the model.
+        """Open the models.
 
         Raises:
-            ArtefactError: it cannot be read, or its weights are missing or too short.
+            ArtefactError: one cannot be read, or its weights are missing or too short.
         """
-        self.graph: OnnxGraph = open_graph(folder / MODEL)
-        super().__init__(folder, checkpoint, find(self.graph), {})
+        graphs = [open_graph(folder / name) for name in onnx_models.names(folder)]
+        self.graph: OnnxGraph = graphs[0]
+        super().__init__(folder, checkpoint, [stored for graph in graphs for stored in find(graph)], {})

@@ -1,7 +1,7 @@
 """An ONNX model of any tool's making: its graph, its mapped weights, and the expressions that de-quantise them.
 
-Understood are float initializers, also behind a Cast, DequantizeLinear (a row, a column or blocks of either), MatMulNBits, and
-tables of integers whose rows are de-quantised after they were looked up.
+Understood are float initializers, also behind a Cast, DequantizeLinear (a row, a column or blocks of either, perhaps behind a
+Transpose), MatMulNBits, and tables of integers whose rows are de-quantised after they were looked up.
 """
 
 from __future__ import annotations
@@ -176,7 +176,16 @@ class _Finder:
                 elif constant.element in _FLOATS:
                     users = [node.name, *(user.name for user in self._users[node.output[0]] if node.op_type == "Cast")]
                     self._found[name] = StoredWeight(constant, constant.shape, names=[name, *users])
+        for node in nodes:
+            if node.op_type == "MatMul" and (weight := self._multiplied(node.input[1])):
+                weight.turned = True
         return list(self._found.values())
+
+    def _multiplied(self, value: str) -> StoredWeight | None:
+        """Return the weight that is the right side of a product as it lies: [columns, rows], not [rows, columns]."""
+        while value in self._producer and self._producer[value].op_type in ("Cast", "DequantizeLinear"):
+            value = self._producer[value].input[0]
+        return self._found.get(value)
 
     def _compressed(self, node: Any) -> None:
         """Read a node that de-quantises a constant; what is of another form is listed as unreadable."""
@@ -188,7 +197,7 @@ class _Finder:
         if node.op_type not in kinds:
             return
         place, read = kinds[node.op_type]
-        values = self._constants.get(node.input[place])
+        values = self._constants.get(self._turned(node.input[place]) or node.input[place])
         if values is None or (node.op_type == "Gather" and values.element in _FLOATS):
             return
         try:
@@ -224,6 +233,8 @@ class _Finder:
     def _of_dequantize(self, node: Any, values: Constant) -> StoredWeight:
         a = {attribute.name: attribute.i for attribute in node.attribute}
         axis, size = a.get("axis", 1) % max(1, len(values.shape)), a.get("block_size", 0)
+        if self._turned(node.input[0]):
+            axis = 1 - axis
         shape = list(values.shape)
         scale = self._part(node.input[1])
         if size:
@@ -266,6 +277,16 @@ class _Finder:
         else:
             zeros = _zero_points(self._part(zero), rows, blocks, 4)
         return _grouped(values, (rows, blocks * 2 * half), 4, zeros, scale.shaped((rows, blocks, 1)))
+
+    def _turned(self, value: str) -> str | None:
+        """Return the matrix of which a value is the transposed; None if it is of none."""
+        node = self._producer.get(value)
+        if node is None or node.op_type != "Transpose" or len(self._shape(node.input[0])) != 2:
+            return None
+        return str(node.input[0])
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return self._constants[name].shape if name in self._constants else ()
 
     def _source(self, value: str) -> str:
         """Return the initializer whose rows a value is."""

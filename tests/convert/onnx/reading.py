@@ -10,22 +10,35 @@ import numpy as np
 MODEL = "model.onnx"
 
 
-def proto(folder: Path) -> Any:
+LANGUAGE, TABLE, TOWER = SEEING = ("decoder_model_merged.onnx", "embed_tokens.onnx", "vision_encoder.onnx")
+
+
+def proto(folder: Path, name: str = MODEL) -> Any:
     import onnx
 
-    return onnx.load(folder / MODEL)
+    return onnx.load(folder / name)
 
 
-def initializers(folder: Path) -> dict[str, np.ndarray]:
+def initializers(folder: Path, name: str = MODEL) -> dict[str, np.ndarray]:
     from onnx import numpy_helper
 
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in proto(folder).graph.initializer}
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in proto(folder, name).graph.initializer}
 
 
-def weights(folder: Path) -> dict[str, np.ndarray]:
+def seeing_weights(folder: Path) -> dict[str, np.ndarray]:
+    """Those of all three models; a table that two of them hold is the same in both."""
+    made: dict[str, np.ndarray] = {}
+    for file in SEEING:
+        for name, values in weights(folder, file).items():
+            assert name not in made or np.array_equal(made[name], values), name
+            made[name] = values
+    return made
+
+
+def weights(folder: Path, file: str = MODEL) -> dict[str, np.ndarray]:
     """De-quantise by the definitions of DequantizeLinear and MatMulNBits, in float32."""
-    model = proto(folder)
-    found = initializers(folder)
+    model = proto(folder, file)
+    found = initializers(folder, file)
     made = {}
     for name, values in found.items():
         if not name.startswith(("model.", "lm_head.")) or "/" in name:
@@ -35,9 +48,10 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
         )
         if scale is None:
             made[name] = values.astype(np.float32)
-        elif values.ndim == 2:
-            levels = values.astype(np.float32) - (0 if zero is None else zero.astype(np.float32)[:, None])
-            made[name] = levels * scale[:, None]
+        elif scale.ndim == 1:
+            column = (-1, *(1 for _ in values.shape[1:]))
+            levels = values.astype(np.float32) - (0 if zero is None else zero.astype(np.float32).reshape(column))
+            made[name] = levels * scale.reshape(column)
         else:
             made[name] = nbits(values, scale, zero)
     for node in model.graph.node:
@@ -63,30 +77,19 @@ def nibbles(packed: np.ndarray) -> np.ndarray:
 class Runner:
     """A model in onnxruntime, fed by hand; `exact`: weights folded, products in float32."""
 
-    def __init__(self, folder: Path, *, exact: bool = True) -> None:
-        import onnx
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        source: Any = str(folder / MODEL)
-        if exact:
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-            model = onnx.load(folder / MODEL, load_external_data=False)
-            for node in model.graph.node:
-                for attribute in node.attribute:
-                    if attribute.name == "accuracy_level":
-                        attribute.i = 1
-            source = model.SerializeToString()
-        self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    def __init__(self, folder: Path, *, exact: bool = True, file: str = MODEL) -> None:
+        self.session = session(folder / file, exact=exact)
         self.names = [value.name for value in self.session.get_outputs()]
         self._past = {v.name: v.shape for v in self.session.get_inputs() if v.name.startswith("past_key_values.")}
         self._cache: dict[str, np.ndarray] = {}
 
     def run(self, ids: np.ndarray, mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """int64 [batch, n], [batch, total], [batch, n] to float32 [batch, n, vocab]; the cache grows."""
-        feed = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        """int64 [batch, n], [batch, total], [batch, n] to float32 [batch, n, vocab]; the cache grows.
+
+        In the place of the ids, embeddings float32 [batch, n, hidden].
+        """
+        start = "input_ids" if ids.ndim == 2 else "inputs_embeds"
+        feed = {start: ids, "attention_mask": mask, "position_ids": positions}
         if ids.shape[1] == mask.shape[1]:
             self._cache = {n: np.zeros((len(ids), s[1], 0, s[3]), np.float32) for n, s in self._past.items()}
         made = dict(zip(self.names, self.session.run(None, feed | self._cache), strict=True))
@@ -99,3 +102,51 @@ class Runner:
 
     def decode(self, ids: list[int]) -> np.ndarray:
         return np.concatenate([self.logits([token], position) for position, token in enumerate(ids)])
+
+
+class VisionRunner:
+    """The three models of one that sees, as `tests.vision_ir.VisionRunner` runs three IRs."""
+
+    def __init__(self, folder: Path, placeholder: int) -> None:
+        self.language = Runner(folder, file=LANGUAGE)
+        self.table, self.tower = (session(folder / name, exact=True) for name in (TABLE, TOWER))
+        self.placeholder = placeholder
+
+    def see(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 [n, 3, S, S] -> [n, image tokens, hidden]."""
+        return self.tower.run(["image_features"], {"pixel_values": pixels})[0]
+
+    def embed(self, ids: list[int]) -> np.ndarray:
+        return self.table.run(["inputs_embeds"], {"input_ids": np.array([ids], np.int64)})[0]
+
+    def merge(self, ids: list[int], pixels: np.ndarray | None) -> np.ndarray:
+        merged = self.embed(ids)
+        if pixels is not None:
+            rows = self.see(pixels)
+            merged[0, np.array(ids) == self.placeholder] = rows.reshape(-1, rows.shape[-1])
+        return merged
+
+    def logits(self, embeds: np.ndarray, start: int = 0) -> np.ndarray:
+        """float32 [n, vocab]; `start` continues after that many cached positions."""
+        total = start + embeds.shape[1]
+        return self.language.run(embeds, np.ones((1, total), np.int64), np.arange(start, total)[None])[0]
+
+
+def session(path: Path, *, exact: bool) -> Any:
+    """Open a model; `exact`: weights folded, products in float32."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    source: Any = str(path)
+    if exact:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+        model = onnx.load(path, load_external_data=False)
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if attribute.name == "accuracy_level":
+                    attribute.i = 1
+        source = model.SerializeToString()
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,160 @@
+"""What the commands that convert share: their options, and the way from a job to what is printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from ..core.errors import ExitCode, UsageError
+from ..quantize import scheme
+from . import validate as parity
+from .options import choice
+from .output import Output, duration, size
+
+if TYPE_CHECKING:
+    from ..core.progress import Progress
+    from ..pipeline.artefact import Artefact
+    from ..pipeline.conflicts import Conflict
+    from ..validate.report.model import Report
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="ID|DIR|GGUF",
+        help="A Hub id, also as ID@REVISION, a checkpoint's folder, or a .gguf.",
+    ),
+]
+Fallback = Annotated[
+    str | None,
+    typer.Option(
+        click_type=choice(scheme.FALLBACKS),
+        help="What happens to a row that the group size does not divide: an error, left uncompressed, or a "
+        "smaller group.",
+    ),
+]
+Ratio = Annotated[
+    float | None,
+    typer.Option(metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."),
+]
+Sym = Annotated[
+    bool | None, typer.Option("--sym/--asym", help="Quantise without or with a zero point.", show_default=False)
+]
+AllLayers = Annotated[
+    bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
+]
+VisionPrecision = Annotated[
+    str | None,
+    typer.Option(
+        click_type=choice(scheme.VISION_PRECISIONS),
+        help="What the weights of a tower that sees become; fp16 if they fit, beside a compressed model, else the model's.",
+    ),
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the result goes.", show_default=False)
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a converted model that is there already.")]
+LocalFilesOnly = Annotated[
+    bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")]
+
+
+class Plan(Protocol):
+    """What a plan of any format can say."""
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        """What a run would stop at."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Label and value of each line that a person reads."""
+
+
+def limits(budget: list[str] | None, *, validate: bool) -> dict[str, float] | None:
+    """Read --budget, before the conversion: a wrong one must not cost an hour. None: nothing is to be validated.
+
+    Raises:
+        UsageError: a limit is none, or given without --validate.
+    """
+    found = parity.limits(budget)
+    if found and not validate:
+        raise UsageError("--budget is a limit of the validation.", "Add --validate.")
+    return found if validate else None
+
+
+def show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
+    """Print the plan on stdout: it is what `--dry-run` was asked for; end as a run would that stops at a conflict."""
+    from ..pipeline.conflicts import exit_code
+
+    with out.working() as progress:
+        made = plan(progress)
+    if out.json:
+        out.data(made.as_dict())
+    else:
+        out.pairs(made.rows())
+    if made.conflicts:
+        raise typer.Exit(exit_code(made.conflicts))
+
+
+def carry_out(out: Output, run: Callable[[Progress], Artefact], budgets: dict[str, float] | None) -> None:
+    """Convert, validate within `budgets` (None: do not), and say what became of it; exit with 3 if it is not the model."""
+    with out.working() as progress:
+        artefact = run(progress)
+    found = None if budgets is None else parity.of_new(out, artefact.path, budgets)
+    _show(out, artefact, found)
+    if found and found.verdict == "failed":
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def _show(out: Output, artefact: Artefact, found: Report | None) -> None:
+    """Print the path on stdout and what became of the model, and of its validation, on stderr."""
+    if out.json:
+        out.data(summary(artefact) | (parity.brief(found, artefact.path) if found else {}))
+        return
+    if not out.quiet:
+        out.pairs(_rows(artefact), stream=sys.stderr)
+        if found:
+            parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
+    out.result(str(artefact.path))
+
+
+def summary(artefact: Artefact) -> dict[str, Any]:
+    """What `--json` answers after a conversion; the per-tensor table stays in the manifest."""
+    manifest = artefact.manifest
+    return {
+        "output": str(artefact.path),
+        "files": sorted(manifest.outputs),
+        "source_bytes": sum(file.size for file in manifest.source.files.values()),
+        "output_bytes": sum(file.size for file in manifest.outputs.values()),
+        "bits_per_weight": manifest.bits_per_weight,
+        "scheme": manifest.scheme,
+        "vision_scheme": manifest.vision.scheme if manifest.vision else None,
+        "engine": manifest.engine,
+        "compressor": manifest.compressor,
+        "seconds": round(artefact.seconds, 3),
+        "plan": artefact.plan.as_dict(),
+    }
+
+
+def _rows(artefact: Artefact) -> list[tuple[str, str]]:
+    facts, manifest = summary(artefact), artefact.manifest
+    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
+    vision = facts["vision_scheme"]
+    return [
+        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
+        ("bits per weight", f"{manifest.bits_per_weight:.2f}"),
+        ("scheme", scheme.Scheme(**manifest.scheme).describe()),
+        *([("vision", scheme.Scheme(**vision).describe())] if vision else []),
+        ("engine", f"{manifest.engine}, compressor {manifest.compressor}"),
+        ("time", duration(artefact.seconds)),
+    ]

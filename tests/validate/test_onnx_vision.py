@@ -1,0 +1,89 @@
+"""An ONNX artefact that sees, through every rung; what is planted in it is caught."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.onnx import vision as graph
+from edgeconv.core.errors import ArtefactError
+from edgeconv.core.progress import Silent
+from edgeconv.pipeline.onnx import OnnxJob, run
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.runtimes.onnxruntime import OnnxTower
+
+from ..models.tiny_v import make_glm_edge_v
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_glm_edge_v(tmp_path_factory.mktemp("v") / "model")
+
+
+@pytest.fixture(scope="module")
+def sound(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(OnnxJob(str(model), Request("int8"), output=tmp_path_factory.mktemp("sound") / "out")).path
+
+
+@pytest.mark.slow
+def test_the_whole_ladder(sound: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path))
+    report = validate(Ask(sound, reference=str(model), max_tokens=250))
+    assert [rung.status for rung in report.rungs] == ["passed"] * 10, [rung.failures for rung in report.rungs]
+    figures = {c.name: c.figures["max_abs_logit"].value for c in report.comparisons}
+    assert figures["picture_conversion"] < 1e-3 < figures["picture_quantisation"]
+
+
+@pytest.mark.slow
+def test_begin_and_end_exchanged(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every weight is right, and only the graph is wrong: the rows stand in each other's places."""
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    original = graph._Builder._mark
+
+    def exchanged(self: Any, name: str, batch: Any) -> Any:
+        return original(self, {"boi": "eoi", "eoi": "boi"}[name], batch)
+
+    monkeypatch.setattr(graph._Builder, "_mark", exchanged)
+    folder = run(OnnxJob(str(model), Request("int8"), output=tmp_path / "out")).path
+    report = validate(Ask(folder, reference=str(model), max_tokens=250))
+    assert report.first_failed == "vision"
+
+
+def test_a_spoilt_weight_of_the_tower_and_a_spoilt_config(sound: Path, model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    folder = shutil.copytree(sound, tmp_path / "out")
+    (folder / "edgeconv.json").unlink()  # the hashes alone would give it away
+    name = "model.vision.vit.model.vision_model.encoder.layers.1.mlp.fc1.weight"
+    proto = onnx.load(folder / "vision_encoder.onnx", load_external_data=False)
+    places = next({e.key: int(e.value) for e in t.external_data if e.key != "location"} for t in proto.graph.initializer
+                  if t.name == name)  # fmt: skip
+    with (folder / "vision_encoder.onnx_data").open("r+b") as file:
+        data = np.memmap(file, np.float16, "r+", places["offset"], (places["length"] // 2,))
+        data[:] = np.roll(data, 1)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "glm"}))
+    checkpoint = open_checkpoint(model)
+    artefact = open_artefact(folder)
+    failures = artefact.structure(checkpoint, artefact.weights(checkpoint), Silent()).failures
+    assert any(name in failure for failure in failures), failures
+    assert any("glm_edge_v" in failure for failure in failures), failures
+
+
+def test_a_tower_of_another_tools_form_is_refused(sound: Path, tmp_path: Path) -> None:
+    import onnx
+
+    proto = onnx.load(sound / "vision_encoder.onnx")
+    proto.graph.input[0].name = "pixels"
+    proto.graph.node[0].input[0] = "pixels"
+    onnx.save(proto, tmp_path / "vision_encoder.onnx")
+    with pytest.raises(ArtefactError):
+        OnnxTower(tmp_path)

@@ -1,0 +1,17 @@
+"""The models of an ONNX artefact: one of a text model, three of a model that sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..convert.onnx.names import MODEL, SEEING, VISION_EMBEDDINGS
+
+
+def sees(folder: Path) -> bool:
+    """True if the artefact has a model for pictures."""
+    return (folder / f"{VISION_EMBEDDINGS}.onnx").is_file()
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """Return the files of the graphs, the one that generates first; they need not be there."""
+    return tuple(f"{name}.onnx" for name in SEEING) if sees(folder) else (MODEL,)
