@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import asdict, dataclass, field
@@ -65,6 +66,7 @@ def chat(
         seed=seed,
     )
     images = image or []
+    _require_text("system message", system or "")
     _check_images(folder, images)
     out = Output(json=as_json, quiet=not sys.stderr.isatty(), verbose=verbose)
     with out.working() as progress:
@@ -72,6 +74,8 @@ def chat(
         conversation = _load(folder, device, system, sampling)
         task.finish()
     session = _Session(conversation, verbose=verbose, json=as_json, images=images)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a question that is no UTF-8 is told of, and the next one read
     if prompt is not None:
         session.answer(prompt)
     elif sys.stdin.isatty():
@@ -136,6 +140,7 @@ class _Session:
 
     def answer(self, question: str) -> Answer:
         """Answer one question, with the pictures that wait for it."""
+        _require_text("question", question)
         images = self.images
         with self._ask(question, images) as generation:
             self.images = []
@@ -146,6 +151,7 @@ class _Session:
                             self._print(piece)
                     break
                 except KeyboardInterrupt:
+                    self.survive = self.survive and not generation.stuck
                     if not self.survive:
                         raise
                     generation.cancel()
@@ -184,6 +190,13 @@ class _Session:
     def _print(text: str) -> None:
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
+
+
+def _require_text(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The {what} is no UTF-8 text.", "Set the terminal, or save the file, as UTF-8.") from None
 
 
 def _check_images(folder: Path, images: list[Path]) -> None:
@@ -230,6 +243,8 @@ def _talk(session: _Session) -> None:
             sys.stderr.write("\n")
             return
         except KeyboardInterrupt:
+            if not session.survive:  # what is being made cannot be stopped
+                raise
             sys.stderr.write("\n" + session.help + "\n")
         except UsageError as error:
             hint = f" {error.hint}" if error.hint else ""

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from ..core.errors import EdgeconvError, ExitCode
+from ..core.lifetime import handle, hurried
 from .output import paint, printable
 
 _OUT_OF_MEMORY = (
@@ -37,6 +38,7 @@ class Terminated(BaseException):
 def main() -> NoReturn:
     """Run `edgeconv` with the process's arguments and exit."""
     _speak_utf8()
+    _open_streams()
     code = run(sys.argv[1:])
     for number in (
         signal.SIGINT,
@@ -45,6 +47,9 @@ def main() -> NoReturn:
     ):  # as the interpreter ends, nobody catches what ours raise
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
+    if hurried():
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
@@ -52,6 +57,20 @@ def _speak_utf8() -> None:
     """Begin again in Python's UTF-8 mode where a locale has another encoding: the libraries underneath take paths as UTF-8."""
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get(_UTF8) != "1":
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, _UTF8: "1"})
+
+
+def _open_streams() -> None:
+    """Give the process those of its three streams that it was started without: the next file would take the number of one.
+
+    What a library writes to stdout would then be written into that file.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def run(arguments: list[str]) -> int:
@@ -110,9 +129,12 @@ def _listen() -> None:
         _received.append(number)
         raise Terminated
 
-    signal.signal(signal.SIGTERM, terminate)
+    handle(signal.SIGTERM, terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-        signal.signal(signal.SIGHUP, terminate)
+        handle(signal.SIGHUP, terminate)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if callable(interrupt):  # a shell's background job ignores it
+        handle(signal.SIGINT, interrupt)
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -63,13 +63,17 @@ _PLAIN = [
 _IN_PARTS = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in _PLAIN]
 
 
-def require_bounded(text: str) -> None:
-    """Render plain conversations within limits; what else may be wrong with a template is its user's to find out.
+def require_bounded(text: str, conversation: list[dict[str, Any]] | None = None) -> None:
+    """Render a conversation within limits; what else may be wrong with a template is its user's to find out.
+
+    Args:
+        text: the template.
+        conversation: its messages; None: some plain ones.
 
     Raises:
         TemplateFault: it runs for ever, or makes something huge.
     """
-    for messages in (_PLAIN[1:2], _PLAIN, _IN_PARTS):
+    for messages in [conversation] if conversation else [_PLAIN[1:2], _PLAIN, _IN_PARTS]:
         try:
             ChatTemplate(text).render(messages=messages, tools=None, documents=None, add_generation_prompt=True)
         except TemplateFault as fault:

@@ -91,20 +91,29 @@ def files(staged: Path, target: Path, before: bool) -> None:
 
 def half_published(target: Path) -> set[str]:
     """Name the files that a run which died between two renames had put in place: without a manifest they are nobody's."""
-    manifest = sidecar(target)
-    if manifest.exists() or not target.parent.is_dir():
+    if sidecar(target).exists() or not target.parent.is_dir():
         return set()
-    found: set[str] = set()
-    for orphan in target.parent.iterdir():
-        if orphan.name.startswith(prefix(target)) and (orphan / manifest.name).is_file():
-            found |= _outputs_of(orphan / manifest.name) - {path.name for path in orphan.iterdir()}
-    return found
+    orphans = (path for path in target.parent.iterdir() if path.name.startswith(prefix(target)) and path.is_dir())
+    return {name for orphan in orphans for name in _moved_from(orphan, target)}
 
 
 def rescue(target: Path, orphan: Path) -> None:
-    """Put an old artefact back that a run had moved aside when it died."""
+    """Undo what a run had begun when it died: put back the old artefact that it had moved aside, remove what it half published.
+
+    Without the orphan nobody would know later that these files are nobody's.
+    """
     if (orphan / "old").is_dir() and not target.exists():
         (orphan / "old").rename(target)
+    if not sidecar(target).exists():
+        for path in map(target.with_name, _moved_from(orphan, target)):
+            if path.is_file() and is_gguf(path):
+                path.unlink()
+
+
+def _moved_from(orphan: Path, target: Path) -> set[str]:
+    """Name the files that a run's manifest promises and its folder holds no more; it writes the manifest behind all of them."""
+    manifest = orphan / sidecar(target).name
+    return _outputs_of(manifest) - {path.name for path in orphan.iterdir()} if manifest.is_file() else set()
 
 
 def _outputs_of(manifest: Path) -> set[str]:

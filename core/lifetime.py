@@ -5,13 +5,56 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _PDEATHSIG = 1
 """PR_SET_PDEATHSIG of Linux's <linux/prctl.h>."""
+_ONSTACK = 0x08000000
+"""SA_ONSTACK of Linux's <asm-generic/signal-defs.h>."""
+
+Handler = Callable[[int, FrameType | None], object]
+_left: list[threading.Thread] = []
+
+
+class _Action(ctypes.Structure):
+    """`struct sigaction` of Linux's C libraries."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("mask", ctypes.c_byte * 128),
+        ("flags", ctypes.c_int),
+        ("restorer", ctypes.c_void_p),
+    )
+
+
+def handle(number: int, handler: Handler) -> None:
+    """`signal.signal` for a handler that runs on the thread's own stack.
+
+    Python's handlers take the alternate stack if the thread has one. On processors with AMX each `openvino.Core` gives it one,
+    and Cores that end in the order of their making (NNCF's, those of two pipelines of openvino_genai) leave one that is no
+    longer mapped: the next Ctrl-C would end the process with a segmentation fault.
+    """
+    signal.signal(number, handler)
+    if not sys.platform.startswith("linux"):
+        return
+    library, action = ctypes.CDLL(None), _Action()
+    if library.sigaction(number, None, ctypes.byref(action)) == 0:
+        action.flags &= ~_ONSTACK
+        library.sigaction(number, ctypes.byref(action), None)
+
+
+def leave_behind(thread: threading.Thread) -> None:
+    """Note a thread that a library does not give back: the process cannot end in the usual way (`hurried`)."""
+    _left.append(thread)
+
+
+def hurried() -> bool:
+    """Whether a thread that was left behind still runs, in code that must not be torn down under it."""
+    return any(thread.is_alive() for thread in _left)
 
 
 def end_with(parent: int) -> None:
@@ -46,11 +89,11 @@ def undisturbed() -> Iterator[None]:
     try:
         for number, handler in handlers.items():
             if callable(handler):
-                signal.signal(number, keep)
+                handle(number, keep)
         yield
     finally:
         for number, handler in handlers.items():
             if callable(handler):
-                signal.signal(number, handler)
+                handle(number, handler)
         for waiting in dict.fromkeys(arrived):
             signal.raise_signal(waiting)  # to this thread, now: one sent to the process may arrive at any moment

@@ -75,6 +75,19 @@ class VisionFacts(_Model):
     placeholder_id: int
 
 
+class CalibrationFacts(_Model):
+    """The text that the weights were compressed with.
+
+    `sha256` is that of its content, whatever form it was read from; `samples` pieces of it, `tokens` in all, were measured on.
+    """
+
+    name: str
+    sha256: str
+    samples: int
+    tokens: int
+    pictures: int = 0
+
+
 class Manifest(_Model):
     """The whole of `edgeconv.json`."""
 
@@ -87,6 +100,7 @@ class Manifest(_Model):
     row_order: str | None = None
     """How the rows of q and k lie: "source", or "rotate_half" if `--rope fused` permuted them."""
     vision: VisionFacts | None = None
+    calibration: CalibrationFacts | None = None
     assumed: list[str] = []
     """Values that config.json leaves out and that change the mathematics, with the default taken."""
     notes: list[str] = []
@@ -97,7 +111,10 @@ class Manifest(_Model):
 
     def write(self, folder: Path, name: str = MANIFEST_NAME) -> None:
         """Write `edgeconv.json` into the folder: sorted keys, one form for one content."""
-        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, sort_keys=True)
+        content = self.model_dump(mode="json")
+        if self.calibration is None:
+            del content["calibration"]  # what no text was used for has the form that it had before there were any
+        text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
         (folder / name).write_text(text + "\n", "utf-8")
 
 

@@ -2,7 +2,8 @@
 
 Where the processor has AMX, each Core gives the main thread an alternate signal stack and takes it back when it is
 destroyed. Two of them destroyed in the order of their making leave the thread with a stack that is no longer mapped,
-and the next Ctrl-C ends the process with a segmentation fault instead of our clean-up (seen with OpenVINO 2026.4).
+and the next Ctrl-C ends the process with a segmentation fault instead of our clean-up (seen with OpenVINO 2026.4). The libraries
+above OpenVINO make Cores of their own: `lifetime.handle` is what makes the commands safe from theirs.
 """
 
 from __future__ import annotations

@@ -223,8 +223,8 @@ def unknown_model_type(folder: Path) -> None:
 
 
 @fault(
-    "code of its own, without --trust-remote-code",
-    "not run without consent",
+    "code of its own for its architecture",
+    "which is not run",
     r"evil\.py|nonesuch",
     gguf=r"cannot be written for model_type nonesuch",
 )
@@ -233,7 +233,7 @@ def custom_code_without_consent(folder: Path) -> None:
     (folder / "evil.py").write_text("open('/tmp/edgeconv-was-here', 'w')")
 
 
-@fault("vocab_size is not the embedding's", "by config.json it should be", r"config\.json")
+@fault("vocab_size is not the embedding's", r"by config\.json it should be", SHARD)
 def vocabulary_of_another_size(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.update(vocab_size=c["vocab_size"] + 8))
 
@@ -298,7 +298,7 @@ def _with_value(folder: Path, bits: int) -> None:
 @fault(
     "a weight is NaN",
     "down_proj.weight: The weights hold NaN",
-    "down_proj.weight",
+    SHARD,
     gguf=r"down_proj.weight: a weight is NaN or infinite \(row 0, column 5\)",
 )
 def weight_is_nan(folder: Path) -> None:
@@ -308,7 +308,7 @@ def weight_is_nan(folder: Path) -> None:
 @fault(
     "a weight is infinite",
     "down_proj.weight: The weights hold NaN",
-    "down_proj.weight",
+    SHARD,
     gguf=r"down_proj.weight: a weight is NaN or infinite \(row 0, column 5\)",
 )
 def weight_is_infinite(folder: Path) -> None:

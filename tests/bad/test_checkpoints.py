@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .checkpoints import FAULTS, Fault
+from .checkpoints import FAULTS, SHARD, Fault
 from .commands import Bench
 
 COMMANDS = {
@@ -30,6 +30,13 @@ def test_a_bad_checkpoint(fault: Fault, command: str, source: Path, bad: Bench) 
     fault.maker(source)
     says = fault.gguf if command == "gguf" else fault.says
     bad.refused(*COMMANDS[command], "--model", source, says=says, names=fault.names, source=source)
+
+
+@pytest.mark.parametrize("how", [("--engine", "trace"), ("--compressor", "nncf"), ("--precision", "bf16")], ids=str)
+def test_what_is_no_number_is_found_on_every_way(how: tuple[str, str], source: Path, bad: Bench) -> None:
+    FAULTS["weight_is_nan"].maker(source)
+    says = rf"{SHARD}: model\.layers\.0\.mlp\.down_proj\.weight: The weights hold NaN"
+    bad.refused(*COMMANDS["openvino"], *how, "--model", source, says=says, source=source)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

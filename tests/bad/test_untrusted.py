@@ -127,7 +127,7 @@ def test_an_unknown_type_is_refused(root: Path, model: Path) -> None:
     )
     assert codes == [1, 1]
     assert "modeling_evil.py" in said
-    assert "--trust-remote-code" in said
+    assert "Only architectures that transformers itself implements" in said
     assert (seen, hostile.traces(model)) == ([], [])
 
 

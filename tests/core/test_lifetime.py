@@ -35,6 +35,35 @@ def test_a_signal_waits_for_the_end(name: str) -> None:
     assert done.stdout == "all of it\nthen interrupted\n"
 
 
+def test_a_signal_after_the_alternate_stack_is_gone(tmp_path: Path) -> None:
+    """It is what two `openvino.Core`s leave behind on a processor with AMX: Python's own handlers would end with SIGSEGV."""
+    program = """
+        import ctypes, signal
+        from edgeconv.cli import main
+
+        class Stack(ctypes.Structure):
+            _fields_ = (("at", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+        libc, size = ctypes.CDLL(None), 1 << 16
+        libc.mmap.restype = ctypes.c_void_p
+        at = libc.mmap(None, ctypes.c_size_t(size), 3, 0x22, -1, ctypes.c_long(0))
+        assert libc.sigaltstack(ctypes.byref(Stack(at, 0, size)), None) == 0
+        assert libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(size)) == 0
+        {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                signal.raise_signal(number)
+            except (KeyboardInterrupt, main.Terminated) as caught:
+                print(type(caught).__name__)
+    """
+    safe, unsafe = (
+        subprocess.run([sys.executable, "-c", textwrap.dedent(program).format(line)], capture_output=True, check=False)
+        for line in ("main._listen()", "")
+    )
+    assert (safe.returncode, safe.stdout) == (0, b"KeyboardInterrupt\nTerminated\n"), safe.stderr
+    assert unsafe.returncode == -signal.SIGSEGV  # the control
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -317,6 +317,30 @@ def test_files_of_a_run_that_died_between_two_renames_need_no_force(tmp_path: Pa
         check_files(target, ["x.gguf", "z.gguf"], force=False)
 
 
+def test_files_of_a_run_that_died_between_two_renames_go_with_its_folder(tmp_path: Path) -> None:
+    """`make kill` found it: a third run, stopped early, swept the folder that said so, and a fourth wanted --force."""
+    target, orphan = tmp_path / "x.gguf", tmp_path / "x.gguf.partial-abc"
+    orphan.mkdir()
+    manifest = make(tmp_path / "other")
+    digest = manifest.outputs["config.json"]
+    manifest.model_copy(
+        update={"outputs": {"x.gguf": digest, "y.gguf": digest, "n.gguf": digest, "u.gguf": digest}}
+    ).write(orphan, "x.edgeconv.json")
+    (orphan / "u.gguf").write_text("GGUF")
+    for name, content in (
+        ("x.gguf", "GGUF"),
+        ("y.gguf", "GGUF"),
+        ("n.gguf", "notes"),
+        ("u.gguf", "GGUF"),
+        ("z.gguf", "GGUF"),
+    ):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(KeyboardInterrupt), staged_files(target):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["n.gguf", "other", "u.gguf", "z.gguf"]  # what that run did not put there stays
+    check_files(target, ["x.gguf", "y.gguf"], force=False)
+
+
 def test_what_a_killed_run_of_a_file_left_is_removed_by_the_next(tmp_path: Path) -> None:
     orphan = tmp_path / "x.gguf.partial-abc"
     orphan.mkdir()

@@ -4,6 +4,7 @@ Each command runs `edgeconv.cli.main` from its first line to its exit code in a 
 and answers are lines of JSON; after each request come two answers, {"pid": …} at the start and {"code": …} at the end.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -50,6 +51,8 @@ def _load() -> None:
         getattr(transformers, name)
     for name in ("HfApi", "CommitOperationAdd", "get_session", "snapshot_download"):
         getattr(huggingface_hub, name)
+    gc.collect()
+    gc.freeze()  # else each child looks at, and so copies, every object of these modules as it ends: 2 s of CPU
 
 
 def _answer(content: dict[str, Any]) -> None:

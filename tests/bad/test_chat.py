@@ -1,0 +1,96 @@
+"""`edgeconv chat` with what is no model, is damaged, or will not end; and with what is no question."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import pytest
+
+from edgeconv.core import chat_template
+from edgeconv.pipeline import Job, run
+from edgeconv.quantize.scheme import Request
+
+from .commands import Bench
+
+fault = pytest.mark.fault
+TOKENIZER, DETOKENIZER = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{% set c = a %}{% endfor %}{% endfor %}"
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artefact without a fault."""
+    return run(Job(str(tiny_model("llama")), Request("int8"), output=tmp_path_factory.mktemp("whole") / "ov")).path
+
+
+@pytest.fixture
+def artefact(whole: Path, tmp_path: Path) -> Path:
+    """A copy, to be spoilt."""
+    return shutil.copytree(whole, tmp_path / "ov")
+
+
+def half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def template(folder: Path, text: str) -> None:
+    """Replace the template in the tokenizer's IR, which openvino_genai prefers to the files."""
+    path = folder / TOKENIZER
+    path.write_text(re.sub('(<chat_template value=)"[^"]*"', lambda m: m[1] + quoteattr(text), path.read_text()))
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "there is no such folder": (shutil.rmtree, "There is no folder"),
+    "the tokenizer is not there": (lambda folder: (folder / "openvino_tokenizer.bin").unlink(), "openvino_tokenizer.bin missing"),
+    "the tokenizer's IR is truncated": (lambda folder: half(folder / TOKENIZER), "cannot be loaded on CPU: Error parsing"),
+    "the .bin is truncated": (lambda folder: half(folder / "openvino_model.bin"), "cannot be loaded on CPU: Incorrect weights"),
+    "generation_config.json is no JSON": (
+        lambda folder: (folder / "generation_config.json").write_text("{"), "cannot be loaded on CPU: .*parse error"
+    ),
+    "the template runs for ever": (lambda folder: template(folder, ENDLESS), "chat template .*cannot be used: it runs for more"),
+    "the template runs for ever on this question alone": (
+        lambda folder: template(folder, "{% if messages[0].content == 'Hello!!' %}" + ENDLESS + "{% endif %}"),
+        "chat template .*cannot be used: it runs for more",
+    ),
+    "the template cannot be rendered": (
+        lambda folder: template(folder, "{{ raise_exception('no') }}"), r"generation failed: no at row 1, column 19"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name, marks=fault(f"chat: {name}")) for name in FAULTS])
+def test_an_artefact_that_cannot_talk(name: str, artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.6)
+    spoil, says = FAULTS[name]
+    spoil(artefact)
+    bad.refused("chat", artefact, "--prompt", "Hello!!", "--max-new-tokens", "4", says=says, names="ov|generation")
+
+
+@fault("chat: a question that is no UTF-8")
+def test_a_question_that_is_no_text(artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ("--max-new-tokens", "2")
+    for line in (("--prompt", "caf\udce9"), ("--prompt", "x", "--system", "caf\udce9")):
+        assert bad.run("chat", artefact, *few, *line).message.endswith("is no UTF-8 text.")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8"))
+    bad.refused("chat", artefact, *few, says="The question is no UTF-8 text", code=2)
+
+
+@fault("chat: nobody asks anything", says="It ends without a word.")
+def test_no_question(artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    ran = bad.run("chat", artefact)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+@fault("chat: a device that is not there", says="Refused before anything is loaded; those that are there are named.")
+def test_a_device_that_is_not_there(artefact: Path, bad: Bench) -> None:
+    for device in ("NPU7", "HETERO:CPU,NPU7"):
+        ran = bad.run("chat", artefact, "--device", device, "--prompt", "x")
+        assert (ran.code, ran.message) == (2, f"There is no device {device} here.")
+        assert ran.hint.startswith("OpenVINO sees: CPU")
