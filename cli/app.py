@@ -7,7 +7,24 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, cache, chat, demo, doctor, gguf, inspect, onnx, openvino, publish, recipes, run, validate
+from . import (
+    bench,
+    cache,
+    chat,
+    demo,
+    doctor,
+    frontier,
+    gguf,
+    inspect,
+    onnx,
+    openvino,
+    publish,
+    recipes,
+    run,
+    search,
+    sensitivity,
+    validate,
+)
 
 app = typer.Typer(
     name="edgeconv",
@@ -38,6 +55,9 @@ app.command("openvino", short_help="Convert a chat checkpoint to an OpenVINO IR.
 app.command("gguf", short_help="Convert a chat checkpoint to a GGUF for llama.cpp.")(gguf.gguf)
 app.command("onnx", short_help="Convert a chat checkpoint to an ONNX model for onnxruntime.")(onnx.onnx)
 app.command("validate", short_help="Measure whether a converted model is still its checkpoint.")(validate.validate)
+app.command("sensitivity", short_help="Measure which parts of a model compression hurts.")(sensitivity.sensitivity)
+app.command("frontier", short_help="Show size against KL of many ways of compressing a model.")(frontier.frontier)
+app.command("search", short_help="Find the smallest artefact within a KL, or the best within a size.")(search.search)
 app.command("run", short_help="Carry recipes out: convert, measure, publish.")(run.run)
 app.add_typer(recipes.recipes, name="recipes", short_help="List, show, check and begin recipes.")
 app.command("publish", short_help="Publish a converted model whose parity is shown.")(publish.publish)

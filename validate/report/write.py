@@ -31,11 +31,11 @@ def write(report: Report, folder: Path, *, junit: Path | None = None) -> None:
         OutputError: a file cannot be written. Those written before it are whole.
     """
     summary = markdown.render(report)
-    _write(folder / JSON_NAME, dump(report))
-    _write(folder / MARKDOWN_NAME, summary)
-    _write(folder / HTML_NAME, html.render(report))
+    write_file(folder / JSON_NAME, dump(report))
+    write_file(folder / MARKDOWN_NAME, summary)
+    write_file(folder / HTML_NAME, html.render(report))
     if junit is not None:
-        _write(junit / JUNIT_NAME if junit.is_dir() else junit, junit_xml(report))
+        write_file(junit / JUNIT_NAME if junit.is_dir() else junit, junit_xml(report))
     step_summary = os.environ.get(SUMMARY_VARIABLE)
     if step_summary:
         try:
@@ -85,8 +85,8 @@ def _json(value: Any, depth: int) -> str:
     return f"{opening}\n{inner}\n{' ' * depth}{closing}"
 
 
-def _write(path: Path, text: str) -> None:
-    """Write beside `path`, then rename: a reader sees the old file or the new one."""
+def write_file(path: Path, text: str) -> None:
+    """Write beside `path`, then rename: a reader sees the old file or the new one. Raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch(path.parent, f".{path.name}.partial-") as folder:

@@ -1,0 +1,152 @@
+"""`edgeconv search`: the smallest artefact within a KL, or the best within a size."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import ExitCode, OutputError, UsageError
+from .frontier import Tokens
+from .options import Json, Quiet, Verbose, choice
+from .output import Output, size
+from .sensitivity import LocalFilesOnly, Model, Revision, Suite
+
+if TYPE_CHECKING:
+    from ..pipeline.search_model import Search
+
+HEADER = ("", "trial", "MB", "mean KL", "expected", "sum of parts", "top-1")
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def search(
+    model: Model,
+    *,
+    max_kl: Annotated[
+        float | None,
+        typer.Option("--max-kl", metavar="NATS", help="The smallest artefact with this mean KL.", show_default=False),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="The best artefact of this size: 900MB, 1.2GB.", show_default=False),
+    ] = None,
+    format_: Annotated[
+        Any,
+        typer.Option(
+            "--format",
+            click_type=choice(("gguf", "openvino")),
+            help="GGUF: a type for each matrix. OpenVINO: mode, group, ratio and methods of the whole model.",
+        ),
+    ] = "gguf",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|suite",
+            help="With --format openvino: try AWQ, scale estimation and GPTQ on this text too.",
+            show_default=False,
+        ),
+    ] = None,
+    suite: Suite = None,
+    tokens: Tokens = None,
+    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Artefacts that are made and measured at most.")] = 6,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the recipe goes; MODEL-FORMAT.search.yaml if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")] = False,
+    revision: Revision = None,
+    local_files_only: LocalFilesOnly = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the smallest artefact within a KL, or the best one within a size, and save it as a recipe for `edgeconv run`.
+
+    What each matrix costs in each precision is estimated once; predictions choose, and every artefact that they lead to is made
+    and measured as `edgeconv validate --quick` measures. A command of its own, for it makes many artefacts and keeps none: the
+    recipe makes the winner. Exits with 3 if nothing keeps what was asked, and says what is nearest.
+    """
+    from ..pipeline.search import SearchJob, run
+
+    out = Output(json=json, quiet=quiet, verbose=verbose)
+    job = SearchJob(
+        model=model,
+        max_kl=max_kl,
+        max_bytes=None if max_size is None else byte_count(max_size),
+        format=format_,
+        calibration=calibration,
+        suite=suite,
+        tokens=tokens,
+        trials=trials,
+        revision=revision,
+        local_files_only=local_files_only,
+    )
+    if output and output.exists() and not force:
+        raise OutputError(f"{output} exists.", "Repeat with --force to replace it, or choose another --output.")
+    with out.working() as progress:
+        found = run(job, progress)
+    place = _save(found, output, force=force) if found.recipe else None
+    if out.json:
+        out.data(found.model_dump(mode="json") | {"saved": str(place) if place else None})
+    else:
+        _show(out, found, place)
+    if found.winner is None:
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def byte_count(text: str) -> int:
+    """Read a size such as 1.2GB, in decimal units. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMG]?)B?", text.strip().upper())
+    if found is None or float(found[1]) == 0:
+        raise UsageError(f"--max-size {text!r} is not a size.", "For example --max-size 1.2GB.")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _save(found: Search, output: Path | None, *, force: bool) -> Path:
+    """Write the recipe where it belongs; a name that we chose ourselves is never that of a file that is there."""
+    from ..validate.report.write import write_file
+
+    recipe = found.recipe or {}
+    place = output or Path(f"{recipe['name']}-{found.format}.search.yaml")
+    number = 2
+    while output is None and not force and place.exists():
+        place = Path(f"{recipe['name']}-{found.format}.search-{number}.yaml")
+        number += 1
+    write_file(place, _yaml(recipe))
+    return place
+
+
+def _yaml(recipe: dict[str, Any]) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _show(out: Output, found: Search, place: Path | None) -> None:
+    from ..validate.report.words import percent, significant
+
+    rows = []
+    for number, trial in enumerate(found.trials):
+        mark = "●" if number == found.winner else "○" if trial.keeps else ""
+        rows.append(
+            (
+                mark, trial.label, f"{trial.bytes / 1e6:,.2f}", significant(trial.mean_kl.value),
+                significant(trial.expected_kl), significant(trial.summed_kl), percent(trial.top1.value),
+            )
+        )  # fmt: skip
+    out.table(HEADER, rows, right=(2, 3, 4, 5, 6))
+    out.result(found.reason)
+    if found.recipe:
+        out.result(_yaml(found.recipe).rstrip())
+    if place:
+        asked = f"KL {found.max_kl:g}" if found.max_kl is not None else size(found.max_bytes or 0)
+        out.say(f"recipe for {asked}: {place}; `edgeconv run {place}` makes it.")

@@ -1,0 +1,58 @@
+"""Which points are on the front, what happens to points that do not work, and that measured ones are kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeconv.core.errors import UsageError
+from edgeconv.pipeline.frontier import FrontierJob, run
+from edgeconv.pipeline.points import Point
+from edgeconv.pipeline.trial import Bench
+from edgeconv.validate.frontier import picture, report
+
+KNOWN = {
+    "int8": (100, 0.001), "int4_asym": (60, 0.05), "q8_0": (104, 0.0005), "q4_0": (62, 0.09), "q4_k_m": (61, 0.02)
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Stands in for conversion and measurement; the points that it was asked for."""
+    seen: list[str] = []
+
+    def make(_: Bench, point: Point) -> dict[str, Any]:
+        if point.head not in KNOWN:
+            raise UsageError(f"{point.head} does not fit.")
+        seen.append(point.head)
+        size, kl = KNOWN[point.head]
+        estimate = {"value": kl, "low": kl / 2, "high": kl * 2}
+        return {"bytes": size * 10**6, "bits_per_weight": 4.5, "mean_kl": estimate, "top1": {"value": 0.9}}
+
+    monkeypatch.setattr(Bench, "_made", make)
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    return seen
+
+
+def test_fronts_and_what_is_kept(made: list[str], tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = str(tiny_model("llama"))
+    first = run(FrontierJob(model, ("int8", "q4_0")))
+    found = run(FrontierJob(model, (*KNOWN, "q6_k")))
+    assert made == ["int8", "q4_0", "int4_asym", "q8_0", "q4_k_m"]  # none of them twice
+    assert {p.label: p.mean_kl for p in first.points}.items() <= {p.label: p.mean_kl for p in found.points}.items()
+    assert [p.label for p in found.points] == ["int4_asym", "q4_k_m", "q4_0", "int8", "q8_0"]
+    assert [p.label for p in found.points if p.front] == ["int4_asym", "q4_k_m", "int8", "q8_0"]
+    assert found.left_out == {"gguf q6_k": "q6_k does not fit."}
+    drawn = str(picture.draw(found))
+    assert (drawn.count('class="one"'), drawn.count('class="two"')) == (3, 4)  # points and legend
+    assert drawn.count('<circle class="ring"') == 5
+    report.write(found, tmp_path / "out")
+    page = (tmp_path / "out" / "frontier.html").read_text()
+    assert "q6_k was left out" in page
+    assert "<script" not in page
+
+
+def test_no_point_that_works(tiny_model: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match="does not fit"):
+        run(FrontierJob(str(tiny_model("llama")), ("q6_k",)))

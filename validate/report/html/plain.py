@@ -1,0 +1,111 @@
+"""A page of one picture and one table, and a picture as a file of its own: for results that are no validation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+_TEMPLATES = Path(__file__).parent / "templates"
+WIDTH = 1000
+STYLE = Markup(
+    "<style>"
+    ":root{{--ink:{ink};--muted:{muted};--rule:{rule};--paper:{paper};--one:{one};--two:{two};--soft:{soft}}}"
+    "@media (prefers-color-scheme:dark){{:root{{--ink:#e7e9ec;--muted:#9fa7b1;--rule:#2c3139;--paper:#191c21;--one:#82a5ff;"
+    "--two:#f2a65a;--soft:#2b3d6d}}}}"
+    "svg{{background:var(--paper)}}"
+    ".p text{{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif;fill:var(--ink)}}"
+    ".p .tick,.p .title{{fill:var(--muted);font-size:12.5px}}"
+    ".p .grid{{stroke:var(--rule)}}.p .axis,.p .tickmark{{stroke:var(--muted)}}"
+    ".p .bar{{fill:var(--soft);stroke:var(--one)}}"
+    ".p .whisker{{stroke:var(--ink);stroke-width:1.5;stroke-opacity:.6;fill:none}}"
+    ".p .one{{fill:var(--one);stroke:var(--paper)}}.p .two{{fill:var(--two);stroke:var(--paper)}}"
+    ".p .three{{fill:var(--paper);stroke:var(--ink);stroke-width:1.6}}"
+    ".p .front-one{{fill:none;stroke:var(--one);stroke-width:1.8}}"
+    ".p .front-two{{fill:none;stroke:var(--two);stroke-width:1.8;stroke-dasharray:6 4}}"
+    ".p .ring{{fill:none;stroke:var(--ink);stroke-width:1.4}}"
+    ".p .name{{font-size:12px;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}}"
+    ".p .strong{{font-weight:650}}"
+    "</style>"
+).format(
+    ink="#1b1e23", muted="#5a616b", rule="#e3e4e2", paper="#fff", one="#3159c9", two="#b45309", soft="#c9d6fa"
+)  # fmt: skip
+"""Colours, for a light and for a dark page; whatever a colour says, a shape or a stroke says too."""
+
+
+def picture(height: float, label: str, *parts: Markup) -> Markup:
+    """Put a picture together that carries its own style; `label` is what a screen reader says."""
+    head = Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" class="p" viewBox="0 0 {} {:.0f}" width="{}" role="img" aria-label="{}">'
+    )
+    return head.format(WIDTH, height, WIDTH, label) + STYLE + Markup("").join(parts) + Markup("</svg>\n")
+
+
+def marker(kind: str, css: str, x: float, y: float, *, title: str, size: float = 5.5) -> Markup:
+    """Draw a circle, square, triangle or diamond around a point; `title` is what hovering shows."""
+    tip = Markup("<title>{}</title>").format(title)
+    if kind == "circle":
+        return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">{}</circle>').format(css, x, y, size, tip)
+    corners = {
+        "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        "triangle": [(0, -1.2), (1.1, 0.85), (-1.1, 0.85)],
+        "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
+    }[kind]
+    places = " ".join(f"{x + a * size:.1f},{y + b * size:.1f}" for a, b in corners)
+    return Markup('<polygon class="{}" points="{}">{}</polygon>').format(css, places, tip)
+
+
+def page(
+    title: str,
+    lead: str,
+    shown: Markup,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """Return a self-contained HTML page: heading, picture, table, notes. Columns in `right` are flush right."""
+    style = (_TEMPLATES / "page.css").read_text("utf-8")
+    inner = str(STYLE).removeprefix("<style>").removesuffix("</style>")
+    policy = "default-src 'none'; style-src " + " ".join(f"'sha256-{_digest(text)}'" for text in (style, inner))
+    cells = [
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(
+                Markup('<td class="r">{}</td>' if i in right else "<td>{}</td>").format(cell)
+                for i, cell in enumerate(row)
+            )
+        )
+        for row in rows
+    ]
+    heads = Markup("").join(
+        Markup('<th class="r">{}</th>' if i in right else "<th>{}</th>").format(cell) for i, cell in enumerate(header)
+    )
+    listed = Markup("").join(Markup("<li>{}</li>").format(note) for note in notes)
+    return str(
+        Markup(
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            '<meta http-equiv="Content-Security-Policy" content="{}"><title>{}</title><style>'
+        ).format(policy, title)
+        + Markup(style)
+        + Markup('</style></head><body><main><section class="card"><h2>{}</h2><p class="lead">{}</p>').format(
+            title, lead
+        )
+        + Markup('<div class="chart">')
+        + shown
+        + Markup(
+            '</div></section><section class="card"><div class="scroll"><table><thead><tr>{}</tr></thead><tbody>'
+        ).format(heads)
+        + Markup("\n").join(cells)
+        + Markup("</tbody></table></div>")
+        + (Markup('<ul class="notes">{}</ul>').format(listed) if notes else Markup(""))
+        + Markup("</section></main></body></html>\n")
+    )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
