@@ -48,14 +48,14 @@ def bench(
     in a process of its own. The first token counts from the prompt's ids, or from a picture's pixels; the rate is that of
     the tokens after the first; the peak is the resident memory of the whole process. Close other programs first.
     """
-    from ..validate.speed import Ask, Task, bench
+    from ..validate.speed import TASKS, Ask, Task, bench
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     ask = Ask(
         artefact=artefact,
         reference=reference,
         with_reference=not no_reference,
-        **({"tasks": tuple(map(Task.parse, task))} if task else {}),
+        tasks=tuple(map(Task.parse, task)) if task else TASKS,
         image=image,
         runs=runs,
         device=device,

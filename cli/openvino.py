@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ExitCode, UsageError
-from ..quantize import scheme
+from ..quantize import data_aware, device, scheme
 from . import validate as parity
 from .options import Json, Quiet, Verbose, choice
 from .output import Output, duration, size
@@ -62,6 +62,50 @@ def openvino(
     ] = None,
     all_layers: Annotated[
         bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|suite",
+            help="A text, or a JSONL of texts or chats, on which the methods below measure what the weights do; suite: one "
+            "that comes with edgeconv. It may share nothing with what validations measure on.",
+        ),
+    ] = None,
+    awq: Annotated[
+        bool | None,
+        typer.Option("--awq", help="Scale up columns that matter before rounding; without a text by their size alone."),
+    ] = None,
+    scale_estimation: Annotated[
+        bool | None, typer.Option("--scale-estimation", help="Choose scales by what comes out of each layer.")
+    ] = None,
+    gptq: Annotated[
+        bool | None,
+        typer.Option("--gptq", help="Round column by column, and make good in the rest what each one loses."),
+    ] = None,
+    lora_correction: Annotated[
+        bool | None,
+        typer.Option("--lora-correction", help="Add to each layer a narrow one that makes good what rounding loses."),
+    ] = None,
+    sensitivity_metric: Annotated[
+        str | None,
+        typer.Option(
+            click_type=choice(data_aware.METRICS),
+            help="By what a ratio below 1 chooses the weights that get the precision.",
+        ),
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"Pieces of the calibration text that are measured on; {data_aware.NUM_SAMPLES} by default.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            click_type=choice(device.TARGETS),
+            help="The device that the result is for: what its documentation asks is the default, what contradicts it an error.",
+        ),
     ] = None,
     vision_precision: Annotated[
         str | None,
@@ -136,6 +180,14 @@ def openvino(
         sym=sym,
         backup_precision=backup_precision,
         all_layers=all_layers,
+        calibration=calibration,
+        awq=awq,
+        scale_estimation=scale_estimation,
+        gptq=gptq,
+        lora_correction=lora_correction,
+        sensitivity_metric=sensitivity_metric,
+        num_samples=num_samples,
+        target=target,
     )
     job = pipeline.Job(
         model=model,
@@ -204,6 +256,7 @@ def summary(artefact: pipeline.Artefact) -> dict[str, Any]:
         "output_bytes": sum(file.size for file in manifest.outputs.values()),
         "bits_per_weight": manifest.bits_per_weight,
         "scheme": manifest.scheme,
+        "calibration": manifest.calibration.model_dump() if manifest.calibration else None,
         "vision_scheme": manifest.vision.scheme if manifest.vision else None,
         "engine": manifest.engine,
         "compressor": manifest.compressor,

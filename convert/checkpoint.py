@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +101,15 @@ class Checkpoint:
     def file_of(self, name: str) -> str:
         """Return the name of the file that holds a tensor."""
         return self._home[name][0]
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Put the names of a tensor and its file in front of what the body finds wrong with it."""
+        try:
+            yield
+        except CheckpointError as error:
+            what = error.message if error.message.startswith(name) else f"{name}: {error.message}"
+            raise CheckpointError(f"{self.file_of(name)}: {what}", error.hint) from error
 
     def shard_of(self, name: str) -> MappedFile:
         """Return the open file that holds a tensor."""
@@ -215,14 +225,13 @@ def _read_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
 
 
 def _require_native(config: dict[str, Any], folder: Path) -> None:
-    """Custom code is never run; a checkpoint that has some is fine as long as its architecture is known natively."""
-    from . import chatglm
-    from .families import is_native
+    """A model's code is never run; a checkpoint that has some is fine as long as its architecture is known without it."""
+    from . import remote_code
 
-    if not is_native(config) and config["model_type"] != chatglm.MODEL_TYPE:
+    if remote_code.is_needed(config):
         files = sorted(p.name for p in folder.glob("*.py"))
         raise CheckpointError(
             f"model_type {config['model_type']!r} needs code from the checkpoint itself "
-            f"({', '.join(files) or 'auto_map in config.json'}), which is not run without consent.",
-            "Read those files; if you trust them, repeat with --trust-remote-code.",
+            f"({', '.join(files) or 'auto_map in config.json'}), which is not run.",
+            remote_code.UNKNOWN,
         )

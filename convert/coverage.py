@@ -39,7 +39,7 @@ def check_coverage(
         info = checkpoint.info(name)
         if info.shape != shape:
             raise CheckpointError(
-                f"{name} is {list(info.shape)}; by config.json it should be {list(shape)}.",
+                f"{checkpoint.file_of(name)}: {name} is {list(info.shape)}; by config.json it should be {list(shape)}.",
                 "Config and weights are not of the same model.",
             )
         if info.dtype not in NUMPY:

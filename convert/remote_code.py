@@ -12,6 +12,23 @@ from .json_file import read_json
 _FILES = ("config.json", "tokenizer_config.json")
 
 
+UNKNOWN = (
+    "Only architectures that transformers itself implements are converted: take a revision of the model in that form."
+)
+"""What to do about a checkpoint whose own code `is_needed`."""
+
+
+def is_needed(config: dict[str, Any]) -> bool:
+    """Whether the architecture is known to the checkpoint's own code alone, which is never run."""
+    from . import chatglm
+    from .families import is_native
+    from .openvino import trace_support
+
+    return not (
+        is_native(config) or config["model_type"] == chatglm.MODEL_TYPE or trace_support.known(config["model_type"])
+    )
+
+
 def consented(folder: Path, name: str, commit: str | None) -> list[str]:
     """Say which files `--trust-remote-code` lets run, and of which commit.
 

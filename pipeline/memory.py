@@ -19,6 +19,10 @@ modes other than int8 and int4. The constants were fitted to whole commands on a
     GGUF q4_k_m       45 / 45     103 / 103      71 / 75
     GGUF q8_0         45 / 45     103 / 103      70 / 75
     GGUF --imatrix   543 / 544    708 / 660                  (a text of 60 kB)
+    ONNX int4                                     98 / 99
+    ONNX int8                                    100 / 99
+    ONNX bf16                                     62 / 62
+    ONNX fp16                                    184 / 137   (a busy machine; its disk lagged behind)
 
 GLM-Edge-V-2B's geometry at int4 took 163 where 216 are predicted: its tokenizers are ready before its weights are at their peak.
 """

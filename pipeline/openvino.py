@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from ..convert.checkpoint import Checkpoint
 from ..convert.families import int4_default
 from ..convert.families.glm_edge_v import Vision
 from ..convert.openvino.choose import Choice, choose
+from ..convert.openvino.data_aware import Calibration
 from ..core.errors import UsageError
 from ..core.manifest import LOG_NAME
 from ..core.progress import Progress, Silent
 from ..core.staging import check_output, staged
+from ..quantize.device import complete
 from ..quantize.scheme import Request, Scheme, resolve, resolve_vision
-from . import source
+from . import calibration, source
 from .artefact import Artefact, write_log
 from .conflicts import Collector
 from .cost import cost, require
@@ -58,11 +61,13 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
         local_files_only=job.local_files_only,
         keeps_digests=job.keeps_digests,
     )
-    planned, choice = _plan(job, opened, Collector(stops=True))
+    planned, choice, text = _plan(job, opened, Collector(stops=True))
     for label, value in planned.rows():
         progress.note(f"{label}: {value}")
     with staged(planned.output) as folder:
-        manifest = convert(job, planned=planned, choice=choice, opened=opened, folder=folder, progress=progress)
+        manifest = convert(
+            job, planned=planned, choice=choice, calibration=text, opened=opened, folder=folder, progress=progress
+        )
         manifest.write(folder)
         seconds = time.time() - started
         write_log(folder / LOG_NAME, job.model, opened.folder, started, seconds)
@@ -79,18 +84,20 @@ def _headers(job: Job, progress: Progress) -> Opened:
     )
 
 
-def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice]:
+def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice, Calibration | None]:
     from ..convert.openvino.tokenizer import require_files
 
     checkpoint = opened.checkpoint
     require_files(checkpoint.folder)
     choice, scheme, vision_scheme = _chosen(job, checkpoint, collector)
     notes = _notes(job, checkpoint, choice, scheme, collector)
+    text = collector.check(lambda: calibration.read(job.request.calibration, scheme, checkpoint, choice))
     collector.stop()
     vision = choice.vision
     predicted = forecast(checkpoint, choice, scheme, vision_scheme, compressor=job.compressor)
     output = job.output or Path(f"{opened.base_name}-openvino-{scheme.precision}")
-    told = cost(opened.pending, output, predicted.output_bytes, predicted.memory_bytes)
+    memory = max(predicted.memory_bytes, calibration.memory_bytes(text, scheme, checkpoint))
+    told = cost(opened.pending, output, predicted.output_bytes, memory)
     collector.check(lambda: check_output(output, force=job.force))
     collector.check(lambda: require(told.disks))
     exact = scheme.exact and job.compressor == "auto"
@@ -111,10 +118,11 @@ def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice]
         notes=[*checkpoint.notes, *_consented(job, opened), *notes],
         vision_scheme=vision_scheme,
         image_tokens=vision.image_tokens if vision else None,
+        calibration=calibration.facts(text),
         cost=told,
         conflicts=collector.conflicts(),
     )
-    return planned, choice
+    return planned, choice, text
 
 
 def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Choice, Scheme, Scheme | None]:
@@ -128,7 +136,8 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
         reason = "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others."
         collector.check(lambda: _refuse(reason, "Leave it out."))
     default, family = int4_default(config, vision), _family(checkpoint, choice)
-    scheme = collector.check(lambda: resolve(job.request, default, family))
+    request = collector.check(lambda: complete(job.request, checkpoint.parameters)) or replace(job.request, target=None)
+    scheme = collector.check(lambda: resolve(request, default, family))
     beside = scheme or resolve(Request("int8"))  # for the checks that follow
     vision_scheme = collector.check(lambda: _vision_scheme(job, choice, beside))
     if scheme is None:

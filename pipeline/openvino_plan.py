@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.manifest import CalibrationFacts
 from ..quantize.scheme import Request, Scheme
 from .artefact import size
 from .conflicts import Conflict
@@ -59,6 +60,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     vision_scheme: Scheme | None = None
     image_tokens: int | None = None
+    calibration: CalibrationFacts | None = None
     cost: Cost | None = None
     conflicts: list[Conflict] = field(default_factory=list)
 
@@ -68,6 +70,7 @@ class Plan:
             **self.__dict__,
             "scheme": self.scheme.as_dict(),
             "vision_scheme": self.vision_scheme.as_dict() if self.vision_scheme else None,
+            "calibration": self.calibration.model_dump() if self.calibration else None,
             "output": str(self.output),
             "cost": self.cost.as_dict() if self.cost else None,
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
@@ -80,6 +83,7 @@ class Plan:
             ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
             ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
             *self._vision_rows(),
+            *self._calibration_rows(),
             ("engine", f"{self.engine}: {self.engine_reason}"),
             ("output", f"{self.output}, about {size(self.output_bytes)}"),
             *(self.cost.rows() if self.cost else []),
@@ -87,6 +91,13 @@ class Plan:
         rows += [("assumed", sentence) for sentence in self.assumed]
         rows += [("note", sentence) for sentence in self.notes]
         return rows + [conflict.row() for conflict in self.conflicts]
+
+    def _calibration_rows(self) -> list[tuple[str, str]]:
+        text = self.calibration
+        if text is None:
+            return []
+        said = f"{text.name}: {text.samples} samples, {text.tokens:,} tokens"
+        return [("calibration", said + (f", {text.pictures} pictures" if text.pictures else ""))]
 
     def _vision_rows(self) -> list[tuple[str, str]]:
         scheme = self.vision_scheme

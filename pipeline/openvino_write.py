@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from ..convert import card
 from ..convert.openvino.choose import Choice
+from ..convert.openvino.data_aware import Calibration
 from ..core.inputs import InputDigests
 from ..core.manifest import Manifest, VisionFacts
 from ..core.progress import Progress
 from ..quantize.scheme import Scheme
 from .artefact import bits_per_weight, outputs, source_of, versions
+from .calibration import of_weights
 from .source import Opened
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def convert(
     *,
     planned: Plan,
     choice: Choice,
+    calibration: Calibration | None,
     opened: Opened,
     folder: Path,
     progress: Progress,
@@ -40,6 +43,8 @@ def convert(
     small = [] if checkpoint.is_file else [p.name for p in assets.sources(checkpoint.origin)] + cards
     names = small + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.origin, names, opened.known, progress)
+    if calibration:
+        calibration = of_weights(calibration, checkpoint, choice, digests.result(), progress)
     with (
         _tokenizer_folder(job, checkpoint.folder) as tokenizer_source,
         TokenizerExport(tokenizer_source, folder, trust_remote_code=job.trust_remote_code) as tokenizer,
@@ -50,7 +55,7 @@ def convert(
             exported = stream.export(
                 checkpoint, choice.decoder, planned.scheme, folder,
                 vision=choice.vision, vision_scheme=planned.vision_scheme,
-                rope=job.rope, compressor=job.compressor, progress=progress,
+                rope=job.rope, compressor=job.compressor, calibration=calibration, progress=progress,
             )  # fmt: skip
         elif choice.several and planned.vision_scheme:
             from ..convert.openvino import trace_vision
@@ -64,7 +69,8 @@ def convert(
 
             exported = trace.export(
                 checkpoint, planned.scheme, folder,
-                compressor=job.compressor, trust_remote_code=job.trust_remote_code, progress=progress,
+                compressor=job.compressor, calibration=calibration, trust_remote_code=job.trust_remote_code,
+                progress=progress,
             )  # fmt: skip
         assets.write(
             checkpoint, planned.scheme, folder,
@@ -83,6 +89,7 @@ def convert(
         compressor=exported.compressor if planned.scheme.compresses or planned.vision_scheme else "none",
         scheme=planned.scheme.as_dict(),
         vision=_vision_facts(choice, exported.vision_scheme),
+        calibration=planned.calibration,
         row_order="rotate_half" if job.rope == "fused" else "source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes,

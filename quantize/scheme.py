@@ -8,9 +8,11 @@ before a weight is touched and without importing nncf.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from ..core.errors import UsageError
+from . import data_aware
 
 FLOAT_PRECISIONS = ("fp32", "bf16", "fp16")
 INT8_MODES = ("int8_asym", "int8_sym")
@@ -47,7 +49,11 @@ _PER_CHANNEL = -1
 
 @dataclass(frozen=True)
 class Request:
-    """What the user said; None means "you choose"."""
+    """What the user said; None means "you choose".
+
+    `calibration` is a file, or "suite"; what belongs to it is explained in `quantize.data_aware`. `target` is a name of
+    `quantize.device.TARGETS`.
+    """
 
     precision: str
     group_size: int | None = None
@@ -56,6 +62,14 @@ class Request:
     sym: bool | None = None
     backup_precision: str | None = None
     all_layers: bool | None = None
+    calibration: str | None = None
+    awq: bool | None = None
+    scale_estimation: bool | None = None
+    gptq: bool | None = None
+    lora_correction: bool | None = None
+    sensitivity_metric: str | None = None
+    num_samples: int | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,11 @@ class Scheme:
         backup: mode of embeddings, of the last layer and of the weights above `ratio`; "none": uncompressed.
         all_layers: embeddings and last layer get `mode` too.
         chosen_by: who decided what the user left open ("user", "nncf", or the name of a family).
+        calibration: name of the text that was measured on; None: the weights alone decided.
+        awq, scale_estimation, gptq, lora_correction: NNCF's methods (`quantize.data_aware`).
+        sensitivity_metric: by which a ratio below 1 chose; None: NNCF's data-free one.
+        num_samples: pieces of the text, at most.
+        target: the device whose documented limits the scheme keeps (`quantize.device`).
     """
 
     precision: str
@@ -82,6 +101,14 @@ class Scheme:
     backup: str = "int8_asym"
     all_layers: bool = False
     chosen_by: str = "nncf"
+    calibration: str | None = None
+    awq: bool = False
+    scale_estimation: bool = False
+    gptq: bool = False
+    lora_correction: bool = False
+    sensitivity_metric: str | None = None
+    num_samples: int | None = None
+    target: str | None = None
 
     @property
     def compresses(self) -> bool:
@@ -96,21 +123,38 @@ class Scheme:
     @property
     def exact(self) -> bool:
         """True if our own quantiser gives NNCF's bytes for every tensor of this scheme."""
-        return self.mode in EXACT_MODES and (self.backup in (*INT8_MODES, "none"))
+        return self.mode in EXACT_MODES and (self.backup in (*INT8_MODES, "none")) and not self.data_aware
+
+    @property
+    def data_aware(self) -> bool:
+        """True if more than rounding happens to the weights, or a text decides on it: NNCF does it then."""
+        return self.calibration is not None or any(getattr(self, name) for name in data_aware.METHODS)
+
+    @property
+    def data_free(self) -> Scheme:
+        """The same scheme without its methods: for graphs in which nothing flows through the weights."""
+        plain: dict[str, Any] = dict.fromkeys(data_aware.METHODS, False)
+        plain |= {"calibration": None, "sensitivity_metric": None, "num_samples": None}
+        return replace(self, **plain)
 
     def describe(self) -> str:
         """One line for a person."""
+        made_for = f", for {self.target.upper()}" if self.target else ""
+        return self._sentence() + made_for
+
+    def _sentence(self) -> str:
         if not self.compresses:
             return f"{self.mode} (weights are not compressed)"
         group = "per channel" if self.group_size == _PER_CHANNEL else f"group {self.group_size}"
         if self.mode in INT8_MODES:
             return f"{self.mode}, {group}"
         rest = "embeddings and last layer too" if self.all_layers else f"embeddings and last layer {self.backup}"
-        return f"{self.mode}, {group}, ratio {self.ratio:g}, {rest}"
+        return f"{self.mode}, {group}, ratio {self.ratio:g}, {rest}{data_aware.describe(self.__dict__)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form, as it stands in the manifest."""
-        return asdict(self)
+        """JSON-ready form, as it stands in the manifest; without the methods that were not used."""
+        unused = {name for name in (*data_aware.FIELDS, "target") if not getattr(self, name)}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
 def bits_of(mode: str) -> int:
@@ -130,23 +174,35 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         raise UsageError(f"Unknown precision {request.precision!r}.", "One of: " + ", ".join(PRECISIONS) + ".")
     if request.precision in FLOAT_PRECISIONS:
         _refuse_compression_options(request)
-        return Scheme(precision=request.precision, mode=request.precision, backup="none", chosen_by="user")
+        data_aware.refuse(request, f"--precision {request.precision}: nothing is compressed", "Choose int4.")
+        mode = request.precision
+        return Scheme(precision=mode, mode=mode, backup="none", chosen_by="user", target=request.target)
     default = family_default if request.precision == "int4" and family_default else {}
     mode = _mode(request, default)
     _check(request, mode)
     if mode in INT8_MODES:
-        return Scheme(precision=request.precision, mode=mode, backup=mode)
+        data_aware.refuse(request, f"{mode}: eight bits lose too little for it", "Choose int4.")
+        return Scheme(precision=request.precision, mode=mode, backup=mode, target=request.target)
+    ratio = request.ratio if request.ratio is not None else float(default.get("ratio", 1.0))
+    data_aware.check(request, mode, ratio)
     group = request.group_size if request.group_size is not None else _default_group(mode, default)
     return Scheme(
         precision=request.precision,
         mode=mode,
         group_size=group,
         group_size_fallback=_fallback(request, mode),
-        ratio=request.ratio if request.ratio is not None else float(default.get("ratio", 1.0)),
+        ratio=ratio,
         backup=request.backup_precision or _default_backup(mode),
         all_layers=bool(request.all_layers),
         chosen_by=family if default else "nncf",
+        target=request.target,
+        **data_aware.resolved(request, calibration_name(request), ratio),
     )
+
+
+def calibration_name(request: Request) -> str | None:
+    """Return the calibration text's name without its folder, as artefacts tell it; None: there is none."""
+    return None if request.calibration is None else PurePath(request.calibration).name
 
 
 def resolve_vision(precision: str | None, language: Scheme, family: str) -> Scheme:

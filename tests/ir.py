@@ -75,15 +75,15 @@ class Runner:
             ov.Core().compile_model(path, "CPU", ACCURATE if config is None else config).create_infer_request()
         )
 
-    def logits(self, ids: list[int], start: int = 0) -> np.ndarray:
-        """float32 [n, vocab]; `start` continues after that many cached positions."""
+    def logits(self, ids: list[int], start: int = 0, positions: list[int] | None = None) -> np.ndarray:
+        """float32 [n, vocab]; `start` continues after that many cached positions; `positions` are the tokens' own."""
         if start == 0:
             self._request.reset_state()
         n = len(ids)
         feed = {
             "input_ids": np.array([ids], np.int64),
             "attention_mask": np.ones((1, start + n), np.int64),
-            "position_ids": np.arange(start, start + n, dtype=np.int64)[None],
+            "position_ids": np.array([positions or range(start, start + n)], np.int64),
             "beam_idx": np.zeros(1, np.int32),
         }
         return self._request.infer(feed)[0][0].copy()
@@ -122,8 +122,9 @@ def holding(model: Any, replaced: dict[str, np.ndarray]) -> Any:
     return model
 
 
-def torch_logits(model: Any, ids: list[int]) -> np.ndarray:
+def torch_logits(model: Any, ids: list[int], positions: list[int] | None = None) -> np.ndarray:
     import torch
 
+    places = None if positions is None else torch.tensor([positions])
     with torch.no_grad():
-        return model(input_ids=torch.tensor([ids])).logits[0].numpy()
+        return model(input_ids=torch.tensor([ids]), position_ids=places).logits[0].numpy()

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.openvino.data_aware import STATISTICS
 from ..core.cache_folder import cache_folder
 from ..core.digest import sha256_file
 from ..core.progress import Progress
@@ -98,7 +99,13 @@ def entries() -> list[Entry]:
 def clear() -> int:
     """Remove everything; returns the bytes freed."""
     freed = sum(p.stat().st_size for p in folder().rglob("*") if p.is_file()) if folder().is_dir() else 0
-    for name in ("reference", "native", "float32"):  # of the second an interrupted run may have left something
+    for name in (
+        "reference",
+        "native",
+        "float32",
+        "figures",
+        STATISTICS,
+    ):  # some are left by runs that were interrupted
         shutil.rmtree(folder() / name, ignore_errors=True)
     (folder() / "digests.json").unlink(missing_ok=True)
     return freed

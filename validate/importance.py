@@ -15,18 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..convert.checkpoint import Checkpoint
-from ..core.errors import UsageError
 from ..core.progress import Progress
+from .calibration import pieces, require_long, text_of
 from .reference import LayeredReference, checkpoint_tensors
-from .suite import encode, load, require_apart
 from .tokenizer import open_tokenizer
 
 TEXTS = (".txt", ".md", ".jsonl", ".yaml", ".yml")
 """Endings of files that are taken for text, or for chats."""
 CHUNK = 512
 """Tokens of a piece, as llama-imatrix takes by default."""
-LEAST = 1024
-"""Tokens below which a matrix would say more about the text than about the model."""
 
 
 def documents_of(checkpoint: Checkpoint, text: Path) -> list[list[int]]:
@@ -39,14 +36,9 @@ def documents_of(checkpoint: Checkpoint, text: Path) -> list[list[int]]:
     Raises:
         UsageError: it cannot be read, is too short, or is in part what the validator measures on.
     """
-    suite = load(text)
-    require_apart(suite, load())
-    ids = [document.ids for document in encode(suite, open_tokenizer(checkpoint.folder))]
-    pieces = [whole[at : at + CHUNK] for whole in ids for at in range(0, len(whole), CHUNK)]
-    total = sum(map(len, pieces))
-    if total < LEAST:
-        raise UsageError(f"{text} has {total} tokens; an importance matrix needs {LEAST}.", "Give a longer text.")
-    return pieces
+    cut = pieces(text_of(text), open_tokenizer(checkpoint.folder), CHUNK)
+    require_long(cut, str(text), "an importance matrix")
+    return cut
 
 
 def importance(

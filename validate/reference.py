@@ -23,6 +23,10 @@ Array = npt.NDArray[Any]
 Tensors = Callable[[str], Any]
 """Gives a weight by its name in the checkpoint, as a torch tensor of any float type."""
 
+_UNWATCHED: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+Calls = list[list[dict[str, Any]]]
+"""For each document and layer the arguments and options with which the model calls the layer."""
+
 HEAD_ROWS = 16384
 """Rows of the head that are widened at a time."""
 WIDE = 256 << 20
@@ -66,6 +70,15 @@ class Head:
                 made = torch.tanh(made / self.softcap) * self.softcap
         logits: Array = made.float().numpy()
         return logits
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that has its weights: `run(document's number, states [1, n, hidden])` gives the states after it."""
+
+    module: Any
+    prefix: str
+    run: Callable[[int, Any], Any]
 
 
 class _Recorder:
@@ -128,45 +141,93 @@ class LayeredReference:
         """
         import torch
 
-        layers = list(self._body.layers)
-        task = progress.task(label, (len(layers) + 1) * sum(map(len, documents)))
+        task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
         with torch.no_grad():
-            states, calls = self._enter(documents, layers, embeddings)
-            for i, layer in enumerate(layers):
-                prefix = f"model.layers.{i}."
-                with self._loaded(layer, prefix), watch(layer, prefix) if watch else contextlib.nullcontext():
+            states, calls = self.enter(documents, embeddings)
+            for i in range(self.depth):
+                with self.layer(i, calls) as layer, watch(layer.module, layer.prefix) if watch else _UNWATCHED:
                     for d, made in enumerate(states):
-                        call = calls[d][i]
-                        output = layer(made, *call["arguments"], **call["options"])
-                        states[d] = output[0] if isinstance(output, tuple) else output
+                        states[d] = layer.run(d, made)
                         task.advance(len(documents[d]))
-            with self._loaded(self._body.norm, "model.norm."):
-                finals = [self._body.norm(made)[0].float().numpy() for made in states]
+            finals = self.leave(states)
         task.finish()
         return finals
 
-    def head(self) -> Head:
-        """Return the projection to logits."""
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self._body.layers)
+
+    @property
+    def embedding_scale(self) -> float:
+        """What the model multiplies a token's embedding with: 1, but for Gemma."""
+        scaled = hasattr(self._body.embed_tokens, "embed_scale")
+        return float(self._shell.config.get_text_config().hidden_size ** 0.5) if scaled else 1.0
+
+    @contextlib.contextmanager
+    def layer(self, index: int, calls: Calls, tensors: Tensors | None = None) -> Iterator[Layer]:
+        """Load a layer for a while, with the checkpoint's weights or with others; `calls` as `enter` gives them."""
+        module, prefix = self._body.layers[index], f"model.layers.{index}."
+
+        def run(document: int, states: Any) -> Any:
+            call = calls[document][index]
+            output = module(states, *call["arguments"], **call["options"])
+            return output[0] if isinstance(output, tuple) else output
+
+        with self._loaded(module, prefix, tensors):
+            yield Layer(module, prefix, run)
+
+    @contextlib.contextmanager
+    def norm(self) -> Iterator[Any]:
+        """Load the last norm for a while."""
+        with self._loaded(self._body.norm, "model.norm."):
+            yield self._body.norm
+
+    def leave(self, states: Sequence[Any]) -> list[Array]:
+        """Pass what the last layer made, torch [1, n, hidden] of each document, through the last norm: float32 [n, hidden]."""
+        with self.norm() as norm:
+            return [norm(made)[0].float().numpy() for made in states]
+
+    @property
+    def head_name(self) -> str:
+        """The tensor that the last projection uses: the embeddings' if they are tied."""
         tied = self._shell.config.get_text_config().tie_word_embeddings
-        name = "model.embed_tokens.weight" if tied else "lm_head.weight"
-        bias = self._tensors("lm_head.bias") if self._shell.lm_head.bias is not None else None
-        return Head(self._tensors(name), bias, self._dtype, self._softcap)
+        return "model.embed_tokens.weight" if tied else "lm_head.weight"
+
+    def head(self, tensors: Tensors | None = None) -> Head:
+        """Return the projection to logits, of the checkpoint's weights or of others."""
+        tensors = tensors or self._tensors
+        bias = tensors("lm_head.bias") if self._shell.lm_head.bias is not None else None
+        return Head(tensors(self.head_name), bias, self._dtype, self._softcap)
 
     def embed(self, documents: Sequence[Sequence[int]]) -> list[Array]:
         """Look each document's tokens up: float32 [n, hidden], as the table holds them."""
         table = self._tensors("model.embed_tokens.weight")
         return [table[list(ids)].float().numpy() for ids in documents]
 
-    def _enter(
-        self, documents: Sequence[Sequence[int]], layers: list[Any], embeddings: Sequence[Array] | None
-    ) -> tuple[list[Any], list[list[dict[str, Any]]]]:
-        """Embed each document, and learn from the model itself what it passes to each layer."""
+    def enter(
+        self,
+        documents: Sequence[Sequence[int]],
+        embeddings: Sequence[Array] | None = None,
+        tensors: Tensors | None = None,
+    ) -> tuple[list[Any], Calls]:
+        """Embed each document, and learn from the model itself what it passes to each layer.
+
+        Args:
+            documents: token ids.
+            embeddings: as for `hidden_states`.
+            tensors: the source of the embeddings; None: the checkpoint.
+
+        Returns:
+            What enters the first layer, torch [1, n, hidden] of each document, and what `layer` needs to be called.
+        """
         import torch
 
         states, calls = [], []
         body = self._body
+        layers = list(body.layers)
         rotary = {name: module for name, module in body.named_children() if "rotary" in name}
-        with self._loaded(body.embed_tokens, "model.embed_tokens."):
+        with self._loaded(body.embed_tokens, "model.embed_tokens.", tensors):
             for name, module in rotary.items():
                 setattr(body, name, type(module)(config=self._shell.config))  # its buffers follow from the config
             norm, body.norm = body.norm, torch.nn.Identity()
@@ -188,7 +249,7 @@ class LayeredReference:
         return states, calls
 
     @contextlib.contextmanager
-    def _loaded(self, module: Any, prefix: str) -> Iterator[None]:
+    def _loaded(self, module: Any, prefix: str, tensors: Tensors | None = None) -> Iterator[None]:
         """Give a module its weights, and the one buffer that follows from the config (Gemma's scale), for a while."""
         import torch
 
@@ -199,7 +260,7 @@ class LayeredReference:
         for name in buffers:
             scale = torch.tensor(self._shell.config.get_text_config().hidden_size ** 0.5, dtype=kind)
             assign(module, name, scale)
-        with loaded(module, prefix, self._tensors, kind):
+        with loaded(module, prefix, tensors or self._tensors, kind):
             yield
 
 

@@ -86,7 +86,8 @@ def _jobs(checkpoint: Checkpoint, file: File, importance: Mapping[str, Array], t
         if tensor.source is None:
             return placed, encode(placed, np.asarray(tensor.values)[None], start, None), last
         rows = _rows(checkpoint, placed, start, stop)
-        data = encode(placed, rows, start, importance.get(tensor.name))
+        with checkpoint.naming(tensor.source):
+            data = encode(placed, rows, start, importance.get(tensor.name))
         _release(checkpoint, placed, start, stop)
         task.advance(rows.nbytes)
         return placed, data, last

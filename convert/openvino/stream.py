@@ -22,6 +22,7 @@ from ..coverage import BUFFERS, check_coverage
 from ..families.decoder import Decoder, Rope
 from ..families.glm_edge_v import ALLOWED, Vision
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
+from .data_aware import Calibration
 from .engine import Exported
 from .stored import Stored
 from .stream_ir import Ir
@@ -65,6 +66,7 @@ def export(
     vision_scheme: Scheme | None = None,
     rope: str = "source",
     compressor: str = "auto",
+    calibration: Calibration | None = None,
     progress: Progress,
 ) -> Exported:
     """Write openvino_model.xml and .bin, or the three IRs of a model that sees.
@@ -78,6 +80,7 @@ def export(
         vision_scheme: its scheme.
         rope: "source" keeps the rows of q and k; "fused" permutes them so that pairs lie half a head apart.
         compressor: "auto" (our own quantiser where it is exact) or "nncf".
+        calibration: the text of a scheme that has one.
         progress: hears of the steps.
 
     Raises:
@@ -92,7 +95,10 @@ def export(
     exported = Exported([], "none", said, {}, vision_scheme)
     parts = stream_ir.cut(decoder, scheme, vision, vision_scheme)
     for ir in parts:
-        one = _export(checkpoint, ir, out, orders=orders, compressor=compressor, progress=progress)
+        alone = ir if ir.generates else replace(ir, scheme=ir.scheme.data_free)  # the text flows through one of them
+        one = _export(
+            checkpoint, alone, out, orders=orders, compressor=compressor, calibration=calibration, progress=progress
+        )
         file = ir.xml if len(parts) > 1 else None
         exported.tensors.extend(entry.model_copy(update={"file": file}) for entry in one.tensors)
         exported.digests.update(one.digests)
@@ -102,12 +108,19 @@ def export(
 
 
 def _export(
-    checkpoint: Checkpoint, ir: Ir, out: Path, *, orders: dict[str, Any], compressor: str, progress: Progress
+    checkpoint: Checkpoint,
+    ir: Ir,
+    out: Path,
+    *,
+    orders: dict[str, Any],
+    compressor: str,
+    calibration: Calibration | None,
+    progress: Progress,
 ) -> Exported:
     if ir.scheme.compresses and (compressor == "nncf" or not ir.scheme.exact):
         from .stream_nncf import export_with_nncf
 
-        return export_with_nncf(checkpoint, ir, out, orders=orders, progress=progress)
+        return export_with_nncf(checkpoint, ir, out, orders=orders, calibration=calibration, progress=progress)
     error = None
     if ir.scheme.ratio < 1:
         candidates = {w.name for w in ratio_defining(ir.weights, ir.scheme)}

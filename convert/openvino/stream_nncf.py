@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import CheckpointError
 from ...core.manifest import TensorEntry
 from ...core.progress import Progress
 from ...quantize import integer, nncf_call
@@ -19,6 +18,7 @@ from ...quantize.assign import Assignment
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
 from . import ir_file, rt_info
+from .data_aware import Calibration
 from .engine import Exported
 from .stored import Part, store
 from .stream_ir import Ir
@@ -27,16 +27,24 @@ _MODE_OF = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_a
 
 
 def export_with_nncf(
-    checkpoint: Checkpoint, ir: Ir, out: Path, *, orders: dict[str, npt.NDArray[np.int64]], progress: Progress
+    checkpoint: Checkpoint,
+    ir: Ir,
+    out: Path,
+    *,
+    orders: dict[str, npt.NDArray[np.int64]],
+    calibration: Calibration | None = None,
+    progress: Progress,
 ) -> Exported:
-    """Write one IR. `orders` permutes rows, as in `stream.row_orders`."""
+    """Write one IR. `orders` permutes rows, as in `stream.row_orders`; `calibration` is for a scheme that has a text."""
     import openvino as ov
 
     views = _Views(checkpoint, ir, orders, progress)
     model = ir.build(views)
-    task = progress.task("Compressing with NNCF")
-    model = nncf_call.compress(model, ir.scheme, ir.ignored)
-    task.finish()
+    measured = None
+    if calibration:
+        ir_file.name_nodes(model)  # NNCF keeps its statistics by these names
+        measured = calibration.samples(model, f"stream {ir.name}{' fused' if orders else ''}")
+    model = nncf_call.compress(model, ir.scheme, ir.ignored, measured, progress)
     rt_info.add(model, ir.scheme, generates=ir.generates)
     ir_file.name_nodes(model)
     ov.save_model(model, out / ir.xml, compress_to_fp16=False)
@@ -74,10 +82,8 @@ class _Views:
         from openvino import Tensor, Type, opset13
 
         array = self._checkpoint.tensor(part.name)
-        try:
+        with self._checkpoint.naming(part.name):
             integer.require_finite(array)
-        except CheckpointError as error:
-            raise CheckpointError(f"{part.name}: {error.message}", error.hint) from error
         if part.name in self._orders:
             array = array[self._orders[part.name]]
         self._task.advance(array.nbytes)

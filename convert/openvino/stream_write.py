@@ -84,7 +84,8 @@ def _encoded(
 
     def run(stored: Stored, start: int, stop: int) -> tuple[Stored, int, int, Any, Any, Any]:
         block = read_block(checkpoint, stored, start, stop)
-        data, zero_point, scale = encode(stored, block)
+        with checkpoint.naming(stored.name):
+            data, zero_point, scale = encode(stored, block)
         task.advance(block.nbytes)
         return stored, start, stop, data, zero_point, scale
 

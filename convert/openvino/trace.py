@@ -24,6 +24,7 @@ from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
 from ..mapped_file import MappedFile
 from . import compress_find, compress_graph, rt_info, trace_names, trace_write
+from .data_aware import Calibration
 from .engine import Exported
 from .stream_nncf import entries
 from .trace_load import weights_of
@@ -65,6 +66,7 @@ def export(
     out: Path,
     *,
     compressor: str = "auto",
+    calibration: Calibration | None = None,
     trust_remote_code: bool = False,
     progress: Progress,
 ) -> Exported:
@@ -75,6 +77,7 @@ def export(
         scheme: the resolved scheme.
         out: the staging folder.
         compressor: "auto" (our own quantiser where it is exact and fits every weight) or "nncf".
+        calibration: the text of a scheme that has one.
         trust_remote_code: run the checkpoint's own code if transformers has no implementation.
         progress: hears of the steps.
 
@@ -95,7 +98,14 @@ def export(
     def check_all() -> None:  # NNCF does not object to a NaN
         check_finite(checkpoint, set(), release)
 
-    return write(model, named, scheme, out, compressor=compressor, release=release, check=check_all, progress=progress)
+    try:
+        return write(
+            model, named, scheme, out,
+            compressor=compressor, calibration=calibration, release=release, check=check_all, progress=progress,
+        )  # fmt: skip
+    except CheckpointError:
+        check_all()  # which knows in what file a tensor lies
+        raise
 
 
 def write(
@@ -107,6 +117,7 @@ def write(
     name: str = "openvino_model",
     generates: bool = True,
     compressor: str,
+    calibration: Calibration | None = None,
     release: Callable[[Array], None],
     check: Callable[[], None] = lambda: None,
     progress: Progress,
@@ -121,6 +132,7 @@ def write(
         name: of the two files, without the ending.
         generates: the graph holds the cache of keys and values.
         compressor: as for `export`.
+        calibration: as for `export`.
         release: gives back the pages of an array.
         check: looks at every weight; called before NNCF is.
         progress: hears of the steps.
@@ -140,7 +152,7 @@ def write(
             used = "nncf"
     if used == "nncf":
         check()
-        model = _compress_with_nncf(model, scheme, progress)
+        model = _compress_with_nncf(model, scheme, name, calibration, progress)
     trace_names.normalise(model)
     digest = trace_write.write(model, contents, out, progress, name=name)
     del stand_ins  # its memory had to outlive the model's last use
@@ -155,7 +167,7 @@ def _trace(
     from .trace_model import to_openvino
 
     task = progress.task(f"Tracing {checkpoint.model_type}")
-    torch_model = load(checkpoint, trust_remote_code=trust_remote_code)
+    torch_model = load(checkpoint)
     try:
         model = to_openvino(torch_model, compresses=scheme.compresses)
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -204,21 +216,22 @@ def _assign(
     return assign(listed, scheme, lambda weight: errors[weight.name])
 
 
-def _compress_with_nncf(model: Any, scheme: Scheme, progress: Progress) -> Any:
-    task = progress.task("Compressing with NNCF")
-    model = nncf_call.compress(model, scheme, compress_find.rope_products(model))
-    task.finish()
-    return model
+def _compress_with_nncf(
+    model: Any, scheme: Scheme, name: str, calibration: Calibration | None, progress: Progress
+) -> Any:
+    measured = None
+    if calibration:
+        trace_names.normalise(model)  # NNCF keeps its statistics by the nodes' names
+        measured = calibration.samples(model, f"trace {name}")
+    return nncf_call.compress(model, scheme, compress_find.rope_products(model), measured, progress)
 
 
 def check_finite(checkpoint: Checkpoint, checked_elsewhere: set[str], release: Callable[[Array], None]) -> None:
     """Look at every weight but those `checked_elsewhere`. Raises CheckpointError if one is NaN or infinite."""
     for name in sorted(weights_of(checkpoint) - checked_elsewhere):
         values = checkpoint.tensor(name)
-        try:
+        with checkpoint.naming(name):
             integer.require_finite(values)
-        except CheckpointError as error:
-            raise CheckpointError(f"{name}: {error.message}", error.hint) from error
         release(values)
 
 

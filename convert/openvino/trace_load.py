@@ -25,8 +25,8 @@ def weights_of(checkpoint: Checkpoint) -> set[str]:
     return {name for name in checkpoint.names if not any(fnmatch.fnmatch(name, pattern) for pattern in UNUSED)}
 
 
-def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
-    """Build the model in the checkpoint's own type.
+def load(checkpoint: Checkpoint) -> Any:
+    """Build the model in the checkpoint's own type. Its own code is never run: what transformers lacks is refused.
 
     Returns:
         the transformers model in evaluation mode; its parameters are views of the mapped shards wherever transformers needs no
@@ -37,7 +37,7 @@ def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
     """
     from optimum.exporters.openvino.__main__ import FORCE_ATTN_MODEL_CLASSES
 
-    config, model_class = _classes(checkpoint, trust_remote_code)
+    config, model_class = _classes(checkpoint)
     options: dict[str, Any] = {}
     if checkpoint.model_type in FORCE_ATTN_MODEL_CLASSES:
         options["attn_implementation"] = FORCE_ATTN_MODEL_CLASSES[checkpoint.model_type]
@@ -61,35 +61,30 @@ def load(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Any:
     return model
 
 
-def _classes(checkpoint: Checkpoint, trust_remote_code: bool) -> tuple[Any, Any]:
-    """Return config and model class; the checkpoint's own code is used only where transformers has none, and with consent."""
+def _classes(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    """Return config and model class, both transformers' own."""
     from transformers import (
         CONFIG_MAPPING,
         MODEL_FOR_CAUSAL_LM_MAPPING,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
         AutoConfig,
     )
-    from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-    native = checkpoint.model_type in CONFIG_MAPPING
-    code = checkpoint.config.get("auto_map", {}).get("AutoModelForCausalLM")
-    if not native and not (trust_remote_code and code):
+    if checkpoint.model_type not in CONFIG_MAPPING:
         raise CheckpointError(f"transformers does not know model_type {checkpoint.model_type!r}.")
-    config = _config(checkpoint, AutoConfig, trust_remote_code=trust_remote_code and not native)
-    if native:
-        pictures = sees(checkpoint.config)
-        mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
-        if type(config) not in mapping:
-            kind = "model of images and text" if pictures else "causal language model"
-            raise CheckpointError(f"transformers has no {kind} for model_type {checkpoint.model_type!r}.")
-        return config, mapping[type(config)]
-    return config, get_class_from_dynamic_module(code, str(checkpoint.folder))
+    config = _config(checkpoint, AutoConfig)
+    pictures = sees(checkpoint.config)
+    mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) not in mapping:
+        kind = "model of images and text" if pictures else "causal language model"
+        raise CheckpointError(f"transformers has no {kind} for model_type {checkpoint.model_type!r}.")
+    return config, mapping[type(config)]
 
 
-def _config(checkpoint: Checkpoint, auto: Any, *, trust_remote_code: bool) -> Any:
+def _config(checkpoint: Checkpoint, auto: Any) -> Any:
     """Read config.json with transformers, which checks the types of what it knows."""
     try:
-        config = auto.from_pretrained(checkpoint.folder, trust_remote_code=trust_remote_code, local_files_only=True)
+        config = auto.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
         layers = getattr(config.get_text_config(), "num_hidden_layers", None)
     except Exception as error:  # its errors are of many kinds, and all say that this file cannot be right
         raise CheckpointError(
@@ -136,8 +131,9 @@ def _unabridged() -> Iterator[None]:
 def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
     if report["mismatched_keys"]:
         name, found, expected = min(report["mismatched_keys"], key=lambda row: str(row[0]))
+        file = f"{checkpoint.file_of(name)}: " if name in checkpoint.names else ""
         raise CheckpointError(
-            f"{name} is {list(found)}; by config.json it should be {list(expected)}.",
+            f"{file}{name} is {list(found)}; by config.json it should be {list(expected)}.",
             "Config and weights are not of the same model.",
         )
     if report["missing_keys"]:

@@ -91,6 +91,11 @@ def sees(config: dict[str, Any]) -> bool:
     return config["model_type"] in VISION or config["model_type"] in VISION_LIFTED
 
 
+def known(model_type: str) -> bool:
+    """Whether the engine exports checkpoints of this type, from transformers' own classes."""
+    return model_type in SUPPORTED or model_type in LIFTED or sees({"model_type": model_type})
+
+
 def supported(config: dict[str, Any]) -> str | None:
     """Return None if the trace engine can export a checkpoint with this config.json, else the reason as a sentence."""
     kind = config["model_type"]
@@ -100,7 +105,7 @@ def supported(config: dict[str, Any]) -> str | None:
         return f"The checkpoint is already quantised ({method}); take the original weights."
     if config.get("is_encoder_decoder"):
         return f"{kind} is an encoder-decoder, and only decoders can be exported."
-    if kind in SUPPORTED or kind in LIFTED or sees(config):
+    if known(kind):
         return None
     if kind in VISION_UNPROVEN:
         return f"the IRs that optimum-intel 2.2 makes of {kind} have not been seen to agree with torch."

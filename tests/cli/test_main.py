@@ -299,3 +299,12 @@ def test_completion_is_offered() -> None:
 
 def test_json_errors_are_one_line(failing: Any) -> None:
     assert json.loads(failing(errors.OutputError("a\nb"), "--json").err)["error"]["message"] == "a\nb"
+
+
+def test_streams_that_are_closed(tmp_path: Path) -> None:
+    """A file that is opened then would take their place, and get whatever a library prints."""
+    program = "from edgeconv.cli.main import main, _open_streams; _open_streams(); import os, sys; "
+    program += "opened = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT); assert opened > 2; print('lost'); main()"
+    line = f'exec "{sys.executable}" -c "{program}" --version "{tmp_path / "file"}"'
+    done = subprocess.run(["bash", "-c", f"{line} <&- >&- 2>&-"], check=False)
+    assert (done.returncode, (tmp_path / "file").read_bytes()) == (0, b"")

@@ -1,6 +1,7 @@
 """`edgeconv onnx` on the built-in model, whole: options, plans, results, refusals."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,17 @@ def test_the_plan_is_exact_and_writes_nothing(edgeconv: Command, builtin_model: 
     again = edgeconv("onnx", "-m", builtin_model, *options, "--dry-run")
     assert again.code != 0
     assert json.loads(again.out)["conflicts"]
+
+
+def test_a_model_that_sees(edgeconv: Command, tiny_vision_model: Callable[..., Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    made = edgeconv("onnx", "-m", tiny_vision_model(), "-p", "int8", "--vision-precision", "int8", "-o", out, "--json")
+    assert json.loads(made.out)["vision_scheme"]["mode"] == "int8_asym"
+    assert "6 tokens of id" in edgeconv("inspect", out).out
+    (out / "edgeconv.json").unlink()
+    shares = json.loads(edgeconv("inspect", out, "--json").out)["element_types"]
+    assert shares[0]["precision"] == "u8"
+    assert shares[0]["tensors"] > 20
 
 
 @pytest.mark.parametrize(

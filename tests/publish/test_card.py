@@ -108,6 +108,11 @@ def test_an_onnx_model(cleared: gate.Cleared) -> None:
     assert front_of(text)["library_name"] == "onnx"
     for words in ("onnxruntime_genai.Model(folder)", 'ORTModelForCausalLM.from_pretrained(name, revision="onnx")'):
         assert words in text
+    facts = VisionFacts(scheme=resolve(Request("fp16")).as_dict(), image_size=672, image_tokens=578, placeholder_id=1)
+    seeing = manifest.model_copy(update={"vision": facts})
+    text = card.render(gate.Cleared(cleared.folder, seeing, cleared.report), REPO, "onnx")
+    assert "decoder_model_merged" in text
+    assert "onnxruntime_genai" not in text
 
 
 def test_a_gguf(cleared: gate.Cleared) -> None:

@@ -25,23 +25,16 @@ targets:
     format: openvino
     precision: int8
     quick: true
-    max_tokens: 400
+    max_tokens: 200
     budget: {mean_kl: 0.05, top1: 0.8}  # so few tokens leave wide intervals
     publish: {repo: org/smollm2-int8-ov}
   q8_0:
     format: gguf
     type: q8_0
     quick: true
-    max_tokens: 400
+    max_tokens: 200
     budget: {mean_kl: 0.05, top1: 0.8}  # so few tokens leave wide intervals
     publish: {repo: org/smollm2-GGUF, branch: q8_0}
-  strict:
-    format: openvino
-    precision: int4
-    quick: true
-    max_tokens: 400
-    budget: {mean_kl: 1.0e-9}
-    publish: {repo: org/strict}
 """
 CARD = b"""\
 ---
@@ -64,17 +57,11 @@ def test_a_recipe_becomes_published_repositories_that_run(
     writable.rename("old/smollm2", "new/smollm2")
     (tmp_path / "r.yaml").write_text(RECIPE)
     result = edgeconv("run", tmp_path / "r.yaml", "--output", tmp_path / "out", "--publish", "--json", "--quiet")
-    assert [outcome["stages"] for outcome in result.data] == [
-        {"convert": "done", "parity": "done", "publish": "done"},
-        {"convert": "done", "parity": "done", "publish": "done"},
-        {"convert": "done", "parity": "failed"},
+    assert [outcome["stages"] for outcome in result.data] == 2 * [
+        {"convert": "done", "parity": "done", "publish": "done"}
     ]
-    assert result.code == 3
-    assert set(writable.repos) == {
-        "new/smollm2",
-        "org/smollm2-int8-ov",
-        "org/smollm2-GGUF",
-    }  # nothing of the strict one
+    assert result.code == 0
+    assert set(writable.repos) == {"new/smollm2", "org/smollm2-int8-ov", "org/smollm2-GGUF"}
     for where in ("org/smollm2-int8-ov", "org/smollm2-GGUF@q8_0"):
         assert edgeconv("verify", where, "--json").data["whole"] is True
     _an_ir_comes_back(tmp_path / "ir", commit, edgeconv)

@@ -45,6 +45,14 @@ OPENVINO = {
     "sym": False,
     "backup_precision": "none",
     "all_layers": True,
+    "calibration": "words.txt",
+    "awq": True,
+    "scale_estimation": True,
+    "gptq": True,
+    "lora_correction": True,
+    "sensitivity_metric": "max_activation_variance",
+    "num_samples": 9,
+    "target": "npu",
     "vision_precision": "int8",
     "engine": "trace",
     "compressor": "nncf",
@@ -72,6 +80,7 @@ ONNX = {
     "sym": False,
     "backup_precision": "none",
     "all_layers": True,
+    "vision_precision": "int8",
     "accuracy_level": 1,
 }
 MEASURING = {

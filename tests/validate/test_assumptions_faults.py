@@ -185,7 +185,7 @@ def test_custom_code_is_needed_and_refused(tiny_model: Maker, copy: Callable[[Pa
     edit(CONFIG, model_type="own", auto_map={"AutoModelForCausalLM": "modeling_own.Own"})(folder)
     (folder / "modeling_own.py").write_text("raise SystemExit('it was run')")
     assert of_status(folder, "wrong") == ["engine: engine", "engine: custom code"]
-    assert "--trust-remote-code" in rows(folder)["engine: custom code"].note
+    assert "transformers itself" in rows(folder)["engine: custom code"].note
 
 
 @pytest.mark.parametrize("changes", [{"eos_token_id": [[4084]]}, {"eos_token_id": True}, {"pad_token_id": "x"}])

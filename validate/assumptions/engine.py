@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...convert import families
+from ...convert import families, remote_code
 from ...convert.families.decoder import Decoder
 from ...quantize.assign import check_groups
 from ...quantize.scheme import Request, resolve, resolve_vision
@@ -34,11 +34,11 @@ def _custom_code(config: dict[str, Any]) -> Row:
     expected, auto_map = "no code from the checkpoint is needed", config.get("auto_map")
     if not auto_map:
         return Row("engine", "custom code", expected, "config.json names none")
-    native = families.is_native(config)
+    native = not remote_code.is_needed(config)
     found = "config.json names some; it is not run, for the architecture is known without it"
     return judged(
         "engine", "custom code", expected, found if native else "config.json names some, and the model needs it",
-        right=native, note="Read it; if you trust it, convert with --trust-remote-code.",
+        right=native, note=remote_code.UNKNOWN,
     )  # fmt: skip
 
 

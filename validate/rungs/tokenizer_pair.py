@@ -6,9 +6,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from ...core.chat_template import TemplateFault, require_bounded
 from ...core.errors import ArtefactError
 from ...core.hf_tokenizer import open_tokenizer
+from ..runtimes.answers import require_bounded_template
 
 
 def of_transformers(folder: Path) -> Any:
@@ -39,11 +39,9 @@ def of_genai(folder: Path) -> Any:
             raise ArtefactError(f"{folder / name} is missing.", "Convert the checkpoint again.")
     try:
         tokenizer = openvino_genai.Tokenizer(str(folder))
-        require_bounded(str(tokenizer.chat_template or ""))  # its own Jinja cannot be stopped
     except RuntimeError as error:
         raise ArtefactError(f"openvino_genai cannot open the tokenizer of {folder}: {_reason(error)}.") from error
-    except TemplateFault as fault:
-        raise ArtefactError(f"The chat template in the tokenizer's IR of {folder} cannot be used: {fault}.") from fault
+    require_bounded_template(tokenizer, folder)
     return tokenizer
 
 

@@ -7,18 +7,25 @@ Ctrl-C would wait for it, and would then fall anywhere in the loop.
 from __future__ import annotations
 
 import queue
+import re
 import secrets
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from ...core.chat_template import TemplateFault, require_bounded
 from ...core.errors import ArtefactError, EdgeconvError, UsageError
+from ...core.lifetime import leave_behind
 from ...core.openvino_core import openvino_core
 
 _META_DEVICES = ("AUTO", "HETERO", "MULTI", "BATCH")
+_DRAWN = re.compile(r" at row \d+, column \d+:$")
+PATIENCE = 10.0
+"""Seconds that a generation has to end once it is asked to; a token of a large model takes one, a long prompt minutes."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ class Answer:
 class Generation(ABC):
     """One answer while it is being made: iterate for the pieces of text, then ask `answer()`.
 
-    Use it as a context manager: leaving it stops the generation and waits for its thread. A question whose answer was never
-    asked for is forgotten.
+    Use it as a context manager: leaving it stops the generation and waits for its thread, `PATIENCE` seconds at most: then the
+    thread is left behind. A question whose answer was never asked for is forgotten.
     """
 
     def __init__(self) -> None:
@@ -91,6 +98,7 @@ class Generation(ABC):
         self._cancelled = threading.Event()
         self._failure: BaseException | None = None
         self._settled = False
+        self._cancelled_at: float | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @abstractmethod
@@ -124,8 +132,10 @@ class Generation(ABC):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._thread.is_alive():
             self.cancel()
-        self._thread.join()
-        if not self._settled:
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            leave_behind(self._thread)
+        elif not self._settled:
             self._settled = True
             self._forget()
 
@@ -135,7 +145,13 @@ class Generation(ABC):
 
     def cancel(self) -> None:
         """Ask for an end after the token that is being made."""
+        self._cancelled_at = self._cancelled_at or time.monotonic()
         self._cancelled.set()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it has not ended in `PATIENCE` seconds after it was asked to."""
+        return self._cancelled_at is not None and time.monotonic() - self._cancelled_at > PATIENCE
 
     def answer(self) -> Answer:
         """Wait for the end and return the whole answer; the conversation then holds it too.
@@ -154,10 +170,23 @@ class Generation(ABC):
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError if the machine has no such OpenVINO device."""
+    """Raise UsageError if the machine has no such OpenVINO device, or one of those behind HETERO: and the like is not there."""
     known = {name.partition(".")[0] for name in openvino_core().available_devices}
-    if device.partition(":")[0].partition(".")[0] not in {*known, *_META_DEVICES}:
+    first, _, rest = device.partition(":")
+    named = [first, *(part.strip("-").partition("(")[0] for part in rest.split(",") if first in _META_DEVICES and part)]
+    if any(name.partition(".")[0] not in {*known, *_META_DEVICES} for name in named):
         raise UsageError(f"There is no device {device} here.", f"OpenVINO sees: {', '.join(sorted(known))}.")
+
+
+def require_bounded_template(tokenizer: Any, folder: Any, conversation: list[dict[str, Any]] | None = None) -> None:
+    """Raise ArtefactError if the template of an `openvino_genai.Tokenizer` runs for ever: its own Jinja cannot be stopped.
+
+    Without a `conversation` plain ones are tried; a template may be made to run for ever on others.
+    """
+    try:
+        require_bounded(str(tokenizer.chat_template or ""), conversation)
+    except TemplateFault as fault:
+        raise ArtefactError(f"The chat template in the tokenizer's IR of {folder} cannot be used: {fault}.") from fault
 
 
 def cannot_load(folder: Any, device: str, error: BaseException) -> ArtefactError:
@@ -169,6 +198,10 @@ def cannot_load(folder: Any, device: str, error: BaseException) -> ArtefactError
 
 
 def reason(error: BaseException) -> str:
-    """Return the last line of an OpenVINO message: the ones before it name the C++ file that complains."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
+    """Return the last line of an OpenVINO message: the ones before it name the C++ file that complains.
+
+    openvino_genai's Jinja draws the place below what it says, and says it again for each bracket around that place.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    drawn = next((line for line in lines if _DRAWN.search(line)), lines[-1])
+    return drawn.removeprefix("Minja's error: ").rstrip(".:")

@@ -27,3 +27,28 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
+
+
+class SeeingRuntime(Protocol):
+    """The language half of an artefact that sees, with its table of embeddings; as `Runtime`, on embeddings too.
+
+    `embeddings`, float32 [n, hidden], stand in the place of the tokens' own: pictures are among them.
+    """
+
+    name: str
+
+    def logits(
+        self, ids: Sequence[int], chunk: int | None = None, embeddings: npt.NDArray[Any] | None = None
+    ) -> Iterator[npt.NDArray[Any]]:
+        """Give the logits of every position."""
+
+    def generate(
+        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: npt.NDArray[Any] | None = None
+    ) -> list[int]:
+        """Continue greedily."""
+
+    def embed(self, ids: Sequence[int]) -> npt.NDArray[Any]:
+        """Look tokens up: float32 [n, hidden]."""
+
+    def close(self) -> None:
+        """Give the memory back."""

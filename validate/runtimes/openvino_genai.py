@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ArtefactError
-from .answers import Answer, Generation, Sampling, cannot_load, check_device
+from .answers import Answer, Generation, Sampling, cannot_load, check_device, require_bounded_template
 
 __all__ = ["Answer", "Chat", "LLMGeneration", "Sampling"]
 
-_NEEDED = ("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_NEEDED = [f"openvino_{part}.{kind}" for part in ("model", "tokenizer", "detokenizer") for kind in ("xml", "bin")]
 
 
 class LLMGeneration(Generation):
@@ -71,6 +71,8 @@ class Chat:
             ArtefactError: the folder is no chat model, or the runtime cannot load it.
             UsageError: the machine has no such device.
         """
+        if not folder.is_dir():
+            raise ArtefactError(f"There is no folder {folder}.", "Give the one that `edgeconv openvino` wrote.")
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
         if missing:
             raise ArtefactError(
@@ -84,12 +86,14 @@ class Chat:
             self._pipeline = openvino_genai.LLMPipeline(folder, device, **(properties or {}))
         except RuntimeError as error:
             raise cannot_load(folder, device, error) from error
-        if not self._pipeline.get_tokenizer().chat_template:
+        tokenizer = self._pipeline.get_tokenizer()
+        require_bounded_template(tokenizer, folder)
+        if not tokenizer.chat_template:
             raise ArtefactError(
                 f"{folder} has no chat template: its checkpoint is a base model, or lost the template.",
                 "Convert the chat or instruct version of the model.",
             )
-        self._system = system
+        self._folder, self._system = folder, system
         self._config = self._pipeline.get_generation_config()
         (sampling or Sampling()).apply(self._config)
         self.reset()
@@ -103,8 +107,14 @@ class Chat:
             self._history.append({"role": "system", "content": self._system})
 
     def ask(self, question: str) -> LLMGeneration:
-        """Add a question to the conversation and return its answer in the making."""
-        self._history.append({"role": "user", "content": question})
+        """Add a question to the conversation and return its answer in the making.
+
+        Raises:
+            ArtefactError: the chat template runs for ever on it.
+        """
+        asked = {"role": "user", "content": question}
+        require_bounded_template(self._pipeline.get_tokenizer(), self._folder, [*self.messages, asked])
+        self._history.append(asked)
         return LLMGeneration(self._pipeline, self._history, self._config)
 
     def reply(self, question: str) -> Answer:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import ArtefactError
+from .answers import require_bounded_template
 from .openvino import ACCURATE
 
 NAME = "openvino_genai"
@@ -37,6 +38,7 @@ def answer(
         config.max_new_tokens, config.do_sample = count, False
         config.repetition_penalty = 1.0  # a greedy choice is the model's own
         for messages in prompts:
+            require_bounded_template(tokenizer, folder, messages)
             encoded = _encode(tokenizer, messages)
             made = pipeline.generate(encoded, config).tokens[0]
             found.append((np.array(encoded.input_ids.data)[0].tolist(), list(made)))

@@ -15,8 +15,8 @@ suite.yaml:
 
 Files are relative to the .yaml and stay in its folder. A key that is not listed here is refused.
 
-.jsonl: a line holds {"messages": […]} or {"text": "…"}, and perhaps name, kind and language; other keys are left alone. The
-chats up to their first question become the prompts. .txt and .md: one text, cut at the ends of paragraphs.
+.jsonl: a line holds a string, {"messages": […]} or {"text": "…"}, and perhaps name, kind and language; other keys are left alone.
+The chats up to their first question become the prompts. .txt and .md: one text, cut at the ends of paragraphs.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _pictures(path: Path, entries: list[_PictureEntry]) -> tuple[Picture, ...]:
 
 
 def _from_text(path: Path) -> Suite:
-    documents = tuple(_cut(path.stem, "text", "", _read(path)))
+    documents = tuple(cut(path.stem, "text", "", _read(path)))
     if not documents:
         raise UsageError(f"{path} is empty.", "A suite needs text to measure on.")
     return Suite(name=path.stem, documents=documents, prompts=load().prompts, pictures=load().pictures)
@@ -153,13 +153,13 @@ def _documents(path: Path, number: int, entry: _Entry) -> Iterator[Document]:
     if entry.kind == "chat":
         yield from _lines(file, entry.name)
         return
-    cut = list(_cut(entry.name, entry.kind, entry.language, _read(file)))
-    if not cut:
+    pieces = list(cut(entry.name, entry.kind, entry.language, _read(file)))
+    if not pieces:
         raise UsageError(f"{path}: {where}.file: {file} is empty.")
-    yield from cut
+    yield from pieces
 
 
-def _cut(name: str, kind: Kind, language: str, text: str) -> Iterator[Document]:
+def cut(name: str, kind: Kind, language: str, text: str) -> Iterator[Document]:
     """Cut a text into documents of about DOCUMENT_BYTES bytes (UTF-8) at the ends of paragraphs, else of lines."""
     pieces, size = [""], 0
     for block in _blocks(text):
@@ -205,6 +205,8 @@ def _lines(path: Path, stem: str) -> Iterator[Document]:
             content = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{path}: {where} is not JSON: {error}.", "Each line is a chat, as JSON.") from error
+        if isinstance(content, str):
+            content = {"text": content}
         if not isinstance(content, dict) or not ({"text", "messages"} & set(content)):
             raise UsageError(f"{path}: {where} has neither messages nor text.", "See the suite's documentation.")
         fields = {key: content[key] for key in ("name", "kind", "language", "text", "messages") if key in content}

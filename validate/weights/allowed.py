@@ -27,11 +27,21 @@ _HALF_ULP = {"bf16": 2.0**-9, "f16": 2.0**-12, "f32": 2.0**-24, "f64": 0.0}
 _SCALE_ROUNDING = {"bf16": 2.0**-9, "f16": 2.0**-11, "f32": 0.0, "f8e4m3": 2.0**-4, "f8e5m2": 2.0**-3, "f8e8m0": 0.0}
 _SUBNORMAL = 2.0**-25
 """Half the distance of float16's smallest numbers."""
+LARGER, SMALLER = 1.5, 0.5
+"""Scale estimation was seen to choose 0.69 to 1.19 times the scale that a group's range gives."""
 _SLACK = 1.01
 """For float32 arithmetic in another order."""
 
 
-def error_bound(stored: StoredWeight, levels: Array, scale: Array | None, source: Array, *, exact: bool) -> Array:
+def error_bound(
+    stored: StoredWeight,
+    levels: Array,
+    scale: Array | None,
+    source: Array,
+    *,
+    exact: bool,
+    reach: float = 1.0,
+) -> Array:
     """Return the largest error that each element may have, float32, of a shape that broadcasts to the levels.
 
     Args:
@@ -40,6 +50,7 @@ def error_bound(stored: StoredWeight, levels: Array, scale: Array | None, source
         scale: broadcasts to the levels; None for weights that are stored as they are.
         source: the checkpoint's values in the stored shape.
         exact: the element type is the checkpoint's own, so nothing may differ.
+        reach: how many times the range of its groups justifies a scale may be.
     """
     if scale is None:
         if exact:
@@ -48,21 +59,34 @@ def error_bound(stored: StoredWeight, levels: Array, scale: Array | None, source
         bound: Array = spread + np.float32(_SUBNORMAL if stored.element == "f16" else 1e-38)
         return bound
     rounding = math.fsum(_SCALE_ROUNDING.get(element_of(part), 0.0) for part in stored.scales)
-    if stored.element in elements.INTEGERS and stored.codebook is None:
-        return _of_integers(stored, levels, scale, source, rounding)
-    return _of_levels(stored, levels, scale, source, rounding)
+    of = _of_integers if stored.element in elements.INTEGERS and stored.codebook is None else _of_levels
+    return of(stored, levels, scale, source, rounding, reach=reach)
 
 
-def _of_integers(stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float) -> Array:
+def cut_off(held: Array, source: Array) -> Array:
+    """Return what elements may lack that lie further out than the outermost one that their group holds.
+
+    It is for scales that were chosen by what a weight does, down to SMALLER of what the group's range gives. Arrays in the stored
+    shape, de-quantised.
+    """
+    above = (held == held.max(axis=-1, keepdims=True)) & (source > held)
+    below = (held == held.min(axis=-1, keepdims=True)) & (source < held)
+    most: Array = np.abs(source).max(axis=-1, keepdims=True) * np.float32(1 - SMALLER)
+    return np.where(above | below, most, np.float32(0))
+
+
+def _of_integers(
+    stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float, *, reach: float
+) -> Array:
     half_range = 2 ** (elements.INTEGERS[stored.element] - 1)
     top = half_range - 1
     symmetric = stored.zero_point is None or math.prod(shape_of(stored.zero_point)) == 1  # u2 and u3 about their middle
     if symmetric:
         justified = np.abs(source).max(axis=-1, keepdims=True) / (top)
     else:
-        reach = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
-        justified = reach / (2 * half_range - 1)
-    step = _step(scale, justified, levels, rounding)
+        span = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
+        justified = span / (2 * half_range - 1)
+    step = _step(scale, justified * np.float32(reach), levels, rounding)
     bound: Array = np.abs(levels)
     bound *= step * rounding + _SUBNORMAL
     bound += step * (0.5 * _SLACK)
@@ -71,7 +95,9 @@ def _of_integers(stored: StoredWeight, levels: Array, scale: Array, source: Arra
     return bound
 
 
-def _of_levels(stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float) -> Array:
+def _of_levels(
+    stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float, *, reach: float
+) -> Array:
     table = np.unique(_table(stored))
     table = table[np.isfinite(table)]
     gaps = np.diff(table)
@@ -84,9 +110,9 @@ def _of_levels(stored: StoredWeight, levels: Array, scale: Array, source: Array,
     outside = 2.0 ** (np.floor(np.log2(top)) + 1) - top if powers else top * rounding
     half[[0, -1]] += outside
     place = np.clip(np.searchsorted(table, levels), 0, len(table) - 1)
-    reach = min(-float(table[0]), float(table[-1])) if table[0] < 0 else top
-    justified = np.abs(source).max(axis=-1, keepdims=True) / reach * (2.0 if powers else 1.0)
-    step = _step(scale, justified, levels, rounding)
+    furthest = min(-float(table[0]), float(table[-1])) if table[0] < 0 else top
+    justified = np.abs(source).max(axis=-1, keepdims=True) / furthest * (2.0 if powers else 1.0)
+    step = _step(scale, justified * np.float32(reach), levels, rounding)
     bound: Array = half[place].astype(np.float32)
     bound *= step * (_SLACK + rounding)  # the levels were chosen with the scale that was not rounded yet
     bound += np.abs(levels) * (step * rounding + _SUBNORMAL)

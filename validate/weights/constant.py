@@ -30,6 +30,7 @@ class StoredWeight:
         scales: Constants that multiply the values, each broadcast to their shape.
         codebook: Constant of the levels that the values index, or None.
         names: of all the nodes from the values to the use, and of the users; the values' own first.
+        turned: a square one lies as [columns, rows], which its shape cannot tell.
         unreadable: why the graph's expression is not of this form; such a weight is only listed, its values are not read.
     """
 
@@ -40,6 +41,7 @@ class StoredWeight:
     codebook: Any = None
     names: list[str] = field(default_factory=list)
     unreadable: str | None = None
+    turned: bool = False
 
     @cached_property
     def name(self) -> str:
@@ -127,7 +129,7 @@ def find(model: Any) -> list[StoredWeight]:
             continue
         for source, is_fixed in zip(sources, fixed, strict=True):
             if is_fixed and _is_weight(source):
-                stored = _parse(source)
+                stored = parse(source)
                 known = found.setdefault(stored.values.get_name(), stored)
                 known.names.append(node.get_friendly_name())
     return list(found.values())
@@ -160,8 +162,8 @@ def _is_weight(node: Any) -> bool:
     )
 
 
-def _parse(root: Any) -> StoredWeight:
-    """Walk from a use up to the values; what is of another form is only listed."""
+def parse(root: Any) -> StoredWeight:
+    """Walk from a use, which depends on constants only, up to the values; what is of another form is only listed."""
     stored = StoredWeight(values=None, shape=shape_of(root))
     try:
         _walk(root, stored)

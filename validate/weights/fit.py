@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,14 @@ import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
 from ...core.progress import Task
-from .allowed import error_bound
+from .allowed import LARGER, cut_off, error_bound
 from .openvino_ir import Match
 
 Array = npt.NDArray[Any]
+GROUP, ROW, COLUMN = 5.0, 3.0, 6.0
+"""Times the RMS error of rounding that GPTQ may leave; another row's values are 11 to 15 times."""
+_ANY = 1e30
+_TINY = np.float32(1e-30)
 _OWN_ELEMENT = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 
 
@@ -33,6 +38,8 @@ class Fit:
         rows: of the artefact.
         not_finite: elements that are NaN or infinite.
         zero: every element is zero, and the source is not.
+        coarse: share of the elements that only a scale allows which is larger than the range of its group justifies.
+        corrected: RMS of the error with what the graph adds, over that without it; None: it adds nothing.
     """
 
     name: str
@@ -45,25 +52,44 @@ class Fit:
     rows: int
     not_finite: int
     zero: bool
+    corrected: float | None = None
+    coarse: float = 0.0
 
 
-def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task) -> Fit:
-    """Compare one weight with its tensor, a million elements at a time."""
+def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods: Sequence[str] = ()) -> Fit:
+    """Compare one weight with its tensor, a million elements at a time.
+
+    `methods` moved the weights of four bits and fewer (`moved.METHODS`): GPTQ lets each element make good what others lost, so
+    that groups, rows and columns are held to their bounds, not elements; scale estimation chooses other scales.
+    """
     stored, info = match.stored, checkpoint.info(name)
     tensor = checkpoint.tensor(name)
     exact = stored.element == _OWN_ELEMENT.get(info.dtype) and not match.offset
-    sums = Sums()
+    free = bool(stored.scales) and stored.element not in ("u8", "i8")
+    spread = "gptq" in methods and free
+    chosen = "scale_estimation" in methods and free and not spread
+    sums = GroupSums() if spread else Sums()
     for start, stop in stored.blocks():
         source = match.source_rows(tensor, start, stop)
         levels, scale = stored.levels(start, stop), stored.scale(start, stop)
-        bound = error_bound(stored, levels, scale, source, exact=exact)
+        reach = LARGER if chosen else 1 + match.slack
+        bound = error_bound(stored, levels, scale, source, exact=exact, reach=reach)
         if match.offset:
             bound = bound + np.float32(2.0**-8) * np.abs(
                 source
             )  # 1 + w was rounded to the checkpoint's type by some exports
+        if match.slack:
+            bound = bound + np.float32(match.slack) * np.abs(source)
+        plain = levels.copy() if chosen else levels
         if scale is not None:
             with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted
                 levels *= scale
+        if chosen:
+            cut = cut_off(levels, source)
+            coarse = error_bound(stored, plain, scale, source, exact=exact, reach=_ANY) + cut
+            bound = sums.widened(np.abs(levels - source), bound + cut, coarse)
+        if match.beside is not None:
+            sums.add_beside(source, levels, match.beside[start:stop].reshape(source.shape))
         sums.add(source, levels, bound)
         task.advance((info.end - info.start) * (stop - start) // max(stored.rows, 1))
     return sums.fit(name, describe(match), stored.rows)
@@ -88,6 +114,18 @@ class Sums:
         self.worst = 0.0
         self.over = self.rows_over = self.not_finite = self.size = 0
         self.zero = True
+        self.beside_square: float | None = None
+        self.coarse = 0
+
+    def widened(self, error: Array, bound: Array, coarse: Array) -> Array:
+        """Return the bounds, with that of a group's own scale where an error is larger; count where only that allows it."""
+        over = error > bound
+        self.coarse += int(np.count_nonzero(over & (error <= coarse)))
+        return np.where(over, coarse, bound)
+
+    def add_beside(self, source: Array, held: Array, beside: Array) -> None:
+        """Add a block's error with what the graph adds to it; arrays as for `add`, none is overwritten."""
+        self.beside_square = (self.beside_square or 0.0) + _square_sum(held + beside - source)
 
     def add(self, source: Array, held: Array, bound: Array) -> None:
         """Add a block: float32 arrays of one shape (the bound may broadcast to it); `held` is overwritten."""
@@ -102,6 +140,10 @@ class Sums:
         error = np.abs(held, out=held)
         self.square += _square_sum(error)
         self.bound_square += _square_sum(bound) * (error.size / bound.size)
+        self._judge(error, bound)
+
+    def _judge(self, error: Array, bound: Array) -> None:
+        """Count what is too far off; `error` may be overwritten."""
         over = error > bound
         if over.any():
             self.over += int(np.count_nonzero(over))
@@ -124,7 +166,51 @@ class Sums:
             rows=rows,
             not_finite=self.not_finite,
             zero=self.zero and norm > 0,
+            coarse=self.coarse / max(self.size, 1),
+            corrected=None if self.beside_square is None else math.sqrt(self.beside_square / max(self.square, 1e-30)),
         )
+
+
+class GroupSums(Sums):
+    """What adds up where an element may be anywhere, but a group of a scale, a row and a column may not.
+
+    The unit is the RMS error that an even spread inside the elements' bounds would have, which is that of rounding. A column that
+    is zero throughout is one that GPTQ found without any input, and drops.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._columns: tuple[Array, Array] | None = None
+        self._dead: Array | None = None
+
+    def add(self, source: Array, held: Array, bound: Array) -> None:
+        """As `Sums.add`, and remember which columns are zero."""
+        alive = held.reshape(len(held), -1).any(axis=0)
+        dead: Array = np.logical_not(alive)
+        self._dead = dead if self._dead is None else self._dead & dead
+        super().add(source, held, bound)
+
+    def _judge(self, error: Array, bound: Array) -> None:
+        squares, allowed = np.square(error), np.broadcast_to(np.square(bound) / 3, error.shape)
+        rows = len(error)
+        groups = np.sqrt(squares.mean(-1) / np.maximum(allowed.mean(-1), _TINY)).reshape(rows, -1) / GROUP
+        flat, flat_allowed = squares.reshape(rows, -1), allowed.reshape(rows, -1)
+        whole = np.sqrt(flat.mean(1) / np.maximum(flat_allowed.mean(1), _TINY)) / ROW
+        bad = (groups > 1) | (whole > 1)[:, None]
+        self.over += int(np.count_nonzero(bad)) * (error.size // bad.size)
+        self.rows_over += int(np.count_nonzero(bad.any(axis=1)))
+        self.worst = max(self.worst, float(groups.max(initial=0)), float(whole.max(initial=0)))
+        sums = flat.sum(0), flat_allowed.sum(0)
+        self._columns = sums if self._columns is None else (self._columns[0] + sums[0], self._columns[1] + sums[1])
+
+    def fit(self, name: str, stored: str, rows: int) -> Fit:
+        """Sum up, columns too."""
+        if self._columns is not None and self._dead is not None:
+            off = np.sqrt(self._columns[0] / np.maximum(self._columns[1], _TINY)) / COLUMN
+            off = off[~self._dead]
+            self.worst = max(self.worst, float(off.max(initial=0)))
+            self.over = max(self.over, int(np.count_nonzero(off > 1)) * rows)
+        return super().fit(name, stored, rows)
 
 
 def _square_sum(values: Array) -> float:

@@ -64,7 +64,9 @@ def frames(stored: StoredWeight, shape: tuple[int, ...]) -> bool:
 
 def is_transposed(stored: StoredWeight, shape: tuple[int, ...]) -> bool:
     """Tell whether a weight lies as [columns, rows]."""
-    return len(shape) == 2 and shape[0] != shape[1] and stored.shape == shape[::-1]
+    if len(shape) != 2 or stored.shape != shape[::-1]:
+        return False
+    return stored.turned if shape[0] == shape[1] else True
 
 
 def sample_of(stored: StoredWeight) -> Array:

@@ -7,7 +7,7 @@ stands, would round the product to float16: what the artefact *means* is measure
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...core.openvino_core import openvino_core
 from ...quantize.integer import to_float32
 from .. import irs
-from . import match
+from . import match, moved
 from .constant import StoredWeight, find
 
 Array = npt.NDArray[Any]
@@ -40,6 +40,11 @@ class Match:
         transposed: it is [columns, rows].
         row_order: int64 [rows]; row i of the artefact is row `row_order[i]` of the checkpoint. None: the same order.
         offset: what the export folded into it: 1 for norms that multiply by 1 + w (Gemma).
+        columns: float32 [cols] by which its columns were multiplied before they were rounded; None: by nothing.
+        rows: float32 [rows], likewise.
+        divided: the graph divides the input by `columns` again; without it, the weight before has the division.
+        slack: share of an element by which it may be off besides, because factors are estimated, or were rounded.
+        beside: float32 [rows, cols], which the graph adds to the weight; None: nothing.
     """
 
     stored: StoredWeight
@@ -47,9 +52,17 @@ class Match:
     transposed: bool = False
     row_order: Array | None = None
     offset: float = 0.0
+    columns: Array | None = None
+    rows: Array | None = None
+    divided: bool = False
+    slack: float = 0.0
+    beside: Array | None = None
 
     def source_rows(self, tensor: Array, start: int, stop: int) -> Array:
-        """Return the checkpoint's values of the artefact's rows [start, stop), float32, in the artefact's stored shape."""
+        """Return the checkpoint's values of the artefact's rows [start, stop), float32, in the artefact's stored shape.
+
+        They are multiplied as those were that the artefact holds.
+        """
         shape = (stop - start, *self.stored.stored_shape[1:])
         if self.transposed:
             rows = tensor[:, start:stop].T
@@ -57,12 +70,21 @@ class Match:
             rows = tensor[self.row_order[start:stop]]
         else:
             rows = tensor.reshape(self.stored.rows, -1)[start:stop]
-        values = to_float32(rows).reshape(shape)
+        values = to_float32(rows)
+        if self.columns is not None:
+            values = values * self.columns
+        if self.rows is not None:
+            values = values * self.rows[start:stop, None]
+        values = values.reshape(shape)
         return values + np.float32(self.offset) if self.offset else values
 
     def tensor(self, shape: tuple[int, ...]) -> Array:
-        """Return the whole weight, float32, in the checkpoint's shape and row order."""
+        """Return the whole weight as the graph computes with it, float32, in the checkpoint's shape and row order."""
         values = self.stored.whole()
+        if self.beside is not None:
+            values = values + self.beside
+        if self.divided:
+            values = values / self.columns
         values = values.T if self.transposed else values.reshape(shape)
         if self.row_order is not None:
             ordered = np.empty_like(values)
@@ -75,6 +97,7 @@ class WeightsByName:
     """The weights of an artefact's graphs by the checkpoint's names.
 
     Attributes:
+        methods: NNCF's names of what moved the weights beyond rounding to nearest; mostly none.
         folder: the artefact.
         matched: tensor's name → the weights that hold it, mostly one.
         unmatched_artefact: weights of the graph that hold no tensor of the checkpoint (tables of frequencies, for one).
@@ -89,6 +112,7 @@ class WeightsByName:
         self.folder = folder
         self._checkpoint = checkpoint
         self._orders = orders
+        self.methods: tuple[str, ...] = ()
         self.matched: dict[str, tuple[Match, ...]] = {}
         self.unmatched_artefact: list[StoredWeight] = []
         self._match(found)
@@ -148,8 +172,45 @@ class ArtefactWeights(WeightsByName):
         """
         self._models = [_read(folder / name) for name in irs.names(folder)]
         self.model = self._models[0]
+        moves = moved.find(self._models)
         found = [stored for model in self._models for stored in find(model)]
+        found = [stored for stored in found if stored.values.get_name() not in moves.explained]
         super().__init__(folder, checkpoint, found, _row_orders(folder, checkpoint))
+        self.methods = moves.methods
+        if moves.around:
+            self._undo(moves)
+
+    def _undo(self, moves: moved.Moves) -> None:
+        """Tell each weight what stands around it, and what its values were multiplied with."""
+        names = {m.stored.values.get_name(): name for name, matches in self.matched.items() for m in matches}
+        for place, around in moves.around.items():
+            name = names.get(place)
+            if name is None:
+                continue
+            if around.columns is not None:
+                self._replace(name, columns=1 / around.columns, divided=True, slack=moved.ROUNDED)
+            elif around.before in names and "awq" in moves.methods:
+                self._undo_pair(name, names[around.before])
+            if around.adapters:
+                self._replace(name, beside=around.beside())
+
+    def _undo_pair(self, name: str, before: str) -> None:
+        sides = [(self.matched[one][0].stored, self._checkpoint.tensor(one)) for one in (name, before)]
+        if (
+            any(stored.shape != tensor.shape for stored, tensor in sides)
+            or sides[0][0].shape[1] != sides[1][0].shape[0]
+        ):
+            return
+        stored, tensor = sides[1]
+        factors = moved.estimated(stored.whole(), to_float32(tensor))
+        if factors is not None:
+            slack = moved.slack(stored.shape[1])
+            self._replace(name, columns=factors, slack=slack)
+            self._replace(before, rows=1 / factors, slack=slack)
+
+    def _replace(self, name: str, **changes: Any) -> None:
+        first, *others = self.matched[name]
+        self.matched[name] = (replace(first, **changes), *others)
 
 
 def _read(xml: Path) -> Any:

@@ -146,18 +146,20 @@ def test_attention_is_fused_with_its_cache(builtin_model: Path, tmp_path: Path) 
     assert kinds.count("RMS") == 13
 
 
-@pytest.mark.slow
 def test_positions_beyond_4096_do_not_rot(builtin_model: Path, tmp_path: Path) -> None:
-    ids = np.random.default_rng(3).integers(5, 4000, 4600).tolist()
-    logits = Runner(export(builtin_model, tmp_path / "ir", Request("bf16"))).logits(ids)
-    difference = np.abs(logits - torch_logits(torch_model(builtin_model), ids)).max(axis=-1)
-    assert difference[:512].max() < FULL_PRECISION
-    assert difference[4096:].max() < FULL_PRECISION
+    """The last hundred tokens look back at the first ones over 4,500 positions: frequencies in float32 miss by 3e-4 there."""
+    ids = np.random.default_rng(3).integers(5, 4000, 200).tolist()
+    positions = [*range(100), *range(4500, 4600)]
+    logits = Runner(export(builtin_model, tmp_path / "ir", Request("bf16"))).logits(ids, positions=positions)
+    difference = np.abs(logits - torch_logits(torch_model(builtin_model), ids, positions))
+    assert difference.max() < 1e-4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["smollm2_llama", "smollm2_glm"])
-@pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
+@pytest.mark.parametrize(
+    ("form", "precision"),
+    [("smollm2_llama", "bf16"), ("smollm2_glm", "bf16"), ("smollm2_llama", "int8"), ("smollm2_glm", "int4")],
+)
 def test_real_weights(form: str, precision: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     source = request.getfixturevalue(form)
     path = export(source, tmp_path / "ir", Request(precision))

@@ -34,7 +34,7 @@ def test_code_of_the_checkpoint_is_not_run_for_a_known_type(tiny_model: Callable
     (folder / "evil.py").write_text("raise SystemExit('this code ran')")
     checkpoint = open_checkpoint(folder, trust_remote_code=True)
     with tracing():
-        assert type(load(checkpoint, trust_remote_code=True)).__name__ == "GlmForCausalLM"
+        assert type(load(checkpoint)).__name__ == "GlmForCausalLM"
 
 
 def test_an_unknown_type_is_refused(tiny_model: Callable[..., Path]) -> None:

@@ -78,5 +78,5 @@ def test_a_failure_in_the_runtime_is_an_error_and_the_question_is_forgotten() ->
 def test_a_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
     for name in ("openvino_model.xml", "openvino_model.bin"):
         (tmp_path / name).touch()
-    with pytest.raises(ArtefactError, match=r"openvino_tokenizer\.xml, openvino_detokenizer\.xml missing"):
+    with pytest.raises(ArtefactError, match=r"openvino_tokenizer\.xml, .*openvino_detokenizer\.bin missing"):
         Chat(tmp_path)
