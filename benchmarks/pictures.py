@@ -27,7 +27,7 @@ def ratios(rows: Sequence[tuple[str, Figure]]) -> str:
     titles = list(dict.fromkeys(title for title, _ in rows))
     height = top + 34 + len(rows) * step + len(titles) * 10
     values = [statistics.median(figure.ratios) for _, figure in rows]
-    x = Axis(min(0.5, *values), max(*values, 2.0) * 1.25, left, _WIDTH - 60, log=True)
+    x = Axis(min(0.5, *values), max(*values, 2.0) * 1.25, left, _WIDTH - 100, log=True)
     bottom = height - 34
     parts: list[Markup] = []
     for tick in (0.5, 1, 2, 5, 10, 20, 50):

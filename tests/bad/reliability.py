@@ -145,6 +145,11 @@ def _campaigns() -> str:
             f"{fuzz['crashes']}, hangs: {fuzz['hangs']}, escapes from the folder: {fuzz['escapes']}.",
             _table("Reader", fuzz["targets"]),
         ]
+    if large := found.get("large"):
+        parts += [
+            f"**Large** ({large['date']}): two tensors of 4 GB, converted with at most {large['limit'] >> 20:,} MiB of memory of their own.",
+            _table("Command", large["commands"]),
+        ]
     return "\n\n".join(parts) or "Not measured yet."
 
 
