@@ -102,17 +102,28 @@ def _plain(node: yaml.Node, path: Path, seen: set[int]) -> Any:
     if id(node) in seen:
         raise UsageError(f"{_at(path, node)}: an alias.", "Write the value out where it is needed.")
     seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(node, path)
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise UsageError(f"{_at(path, key)}: a field's name is no text.", "Write `name: value`.")
+            _require_unicode(key, path)
             if key.value in found:
                 raise UsageError(f"{_at(path, key)}: {key.value} is there twice.", "Leave one of them out.")
             found[key.value] = _plain(value, path, seen)
         return found
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, path, seen) for item in node.value]
+    return [_plain(item, path, seen) for item in node.value]  # a SequenceNode: YAML has no fourth kind
+
+
+def _require_unicode(node: yaml.ScalarNode, path: Path) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in node.value):  # YAML's \u takes half of a pair
+        raise UsageError(f"{_at(path, node)}: {node.value!a:.100} is no Unicode.", "Write the character itself.")
+
+
+def _scalar(node: yaml.ScalarNode, path: Path) -> Any:
+    _require_unicode(node, path)
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node)

@@ -116,6 +116,8 @@ def decode(rows: npt.NDArray[np.uint8], kind: str, name: str) -> npt.NDArray[np.
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
 
+    if not rows.size:  # a tensor may have columns of no bytes, which gguf cannot reshape
+        return np.empty((len(rows), 0), np.float32)
     try:
         values = dequantize(rows, GGMLQuantizationType(find(kind).number))
     except NotImplementedError as error:

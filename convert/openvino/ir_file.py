@@ -6,6 +6,7 @@ serialises the graph (its .bin goes to /dev/null); then every constant's offset 
 
 from __future__ import annotations
 
+import mmap
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,9 @@ class StandIns:
     def __init__(self, table: dict[str, Stored]) -> None:
         self.table = table
         largest = max(part.size for stored in table.values() for part in stored.parts)
-        self._zeros: npt.NDArray[np.uint8] = np.zeros(largest + 4, np.uint8)
+        # mapped, and for reading only: allocated zeros would count against a limit on memory though nothing ever fills them
+        zeros = mmap.mmap(-1, largest + 4, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._zeros: npt.NDArray[np.uint8] = np.frombuffer(zeros, np.uint8)
         self._outputs: dict[str, Any] = {}
 
     def __call__(self, name: str) -> Any:

@@ -147,7 +147,8 @@ def _campaigns() -> str:
         ]
     if large := found.get("large"):
         parts += [
-            f"**Large** ({large['date']}): two tensors of 4 GB, converted with at most {large['limit'] >> 20:,} MiB of memory of their own.",
+            f"**Large** ({large['date']}): two tensors of 4 GB, each conversion with at most {large['limit'] >> 20:,} MiB of "
+            "memory of its own (RLIMIT_DATA).",
             _table("Command", large["commands"]),
         ]
     return "\n\n".join(parts) or "Not measured yet."

@@ -22,6 +22,7 @@ from edgeconv.hub.headers import read_header
 from edgeconv.recipes.load import load
 from edgeconv.recipes.unit import units
 
+from ..convert.gguf.test_read import head, info
 from . import seeds
 
 
@@ -55,6 +56,14 @@ def test_gguf_dimensions_for_which_numpy_has_no_room(tmp_path: Path) -> None:
         open_gguf(tmp_path / "x.gguf")
 
 
+@pytest.mark.parametrize("shape", [(0, 256), (256, 0)])
+def test_gguf_tensors_without_values(shape: tuple[int, int], tmp_path: Path) -> None:
+    """ValueError of numpy in gguf's de-quantiser."""
+    path = tmp_path / "x.gguf"
+    path.write_bytes(head(infos=info("a", shape, kind=12)) + bytes(64))
+    assert open_gguf(path).dequantized("a", 0, 2).size == 0
+
+
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_zip_whose_directory_points_before_the_file(cut: int) -> None:
     """zipfile's ValueErrors and OSErrors."""
@@ -72,6 +81,14 @@ def test_yaml_values_of_a_stated_type(value: str, tmp_path: Path) -> None:
     """PyYAML's IndexError, KeyError and AttributeError."""
     (tmp_path / "r.yaml").write_text(seeds.RECIPE.replace("org/name", value))
     with pytest.raises(UsageError, match=r"r\.yaml:4: .* cannot be read"):
+        load(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize("line", ['name: "a\\ud800"', '"b\\ud800": 1'])
+def test_a_recipe_with_half_a_character(line: str, tmp_path: Path) -> None:
+    """UnicodeEncodeError, as soon as it became a path."""
+    (tmp_path / "r.yaml").write_text(f"recipe: 1\n{line}\n")
+    with pytest.raises(UsageError, match=r"r\.yaml:2: .*is no Unicode"):
         load(tmp_path / "r.yaml")
 
 
