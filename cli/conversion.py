@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..core.progress import Progress
     from ..pipeline.artefact import Artefact
     from ..pipeline.conflicts import Conflict
-    from ..validate.report.model import Report
 
 Model = Annotated[
     str,
@@ -106,39 +105,47 @@ def show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
         raise typer.Exit(exit_code(made.conflicts))
 
 
-def carry_out(out: Output, run: Callable[[Progress], Artefact], budgets: dict[str, float] | None) -> None:
-    """Convert, validate within `budgets` (None: do not), and say what became of it; exit with 3 if it is not the model."""
+def carry_out(
+    out: Output,
+    run: Callable[[Progress], Artefact],
+    budgets: dict[str, float] | None,
+    *,
+    more: Callable[[Artefact], dict[str, Any]],
+    rows: Callable[[Artefact], list[tuple[str, str]]] | None = None,
+) -> None:
+    """Convert, validate within `budgets` (None: do not), and say what became of it; exit with 3 if it is not the model.
+
+    Args:
+        out: where to.
+        run: the pipeline of a format.
+        budgets: limits of the validation.
+        more: what `--json` answers of this format, beside `summary`.
+        rows: what a person reads of it between size and time; None: scheme and engine.
+    """
     with out.working() as progress:
         artefact = run(progress)
     found = None if budgets is None else parity.of_new(out, artefact.path, budgets)
-    _show(out, artefact, found)
+    if out.json:
+        out.data(summary(artefact) | more(artefact) | (parity.brief(found, artefact.path) if found else {}))
+    else:
+        if not out.quiet:
+            out.pairs(_rows(artefact, (rows or scheme_rows)(artefact)), stream=sys.stderr)
+            if found:
+                parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
+        out.result(str(artefact.path))
     if found and found.verdict == "failed":
         raise typer.Exit(ExitCode.PARITY)
 
 
-def _show(out: Output, artefact: Artefact, found: Report | None) -> None:
-    """Print the path on stdout and what became of the model, and of its validation, on stderr."""
-    if out.json:
-        out.data(summary(artefact) | (parity.brief(found, artefact.path) if found else {}))
-        return
-    if not out.quiet:
-        out.pairs(_rows(artefact), stream=sys.stderr)
-        if found:
-            parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
-    out.result(str(artefact.path))
-
-
 def summary(artefact: Artefact) -> dict[str, Any]:
-    """What `--json` answers after a conversion; the per-tensor table stays in the manifest."""
+    """What `--json` answers after a conversion to any format; the per-tensor table stays in the manifest."""
     manifest = artefact.manifest
     return {
         "output": str(artefact.path),
-        "files": sorted(manifest.outputs),
         "source_bytes": sum(file.size for file in manifest.source.files.values()),
         "output_bytes": sum(file.size for file in manifest.outputs.values()),
         "bits_per_weight": manifest.bits_per_weight,
         "scheme": manifest.scheme,
-        "vision_scheme": manifest.vision.scheme if manifest.vision else None,
         "engine": manifest.engine,
         "compressor": manifest.compressor,
         "seconds": round(artefact.seconds, 3),
@@ -146,15 +153,28 @@ def summary(artefact: Artefact) -> dict[str, Any]:
     }
 
 
-def _rows(artefact: Artefact) -> list[tuple[str, str]]:
-    facts, manifest = summary(artefact), artefact.manifest
-    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
-    vision = facts["vision_scheme"]
+def vision_scheme(artefact: Artefact) -> dict[str, Any] | None:
+    """Return the scheme of the tower; None for a model that sees nothing."""
+    vision = artefact.manifest.vision
+    return vision.scheme if vision else None
+
+
+def scheme_rows(artefact: Artefact) -> list[tuple[str, str]]:
+    """Say in NNCF's terms what the weights became, and who did it."""
+    manifest, vision = artefact.manifest, vision_scheme(artefact)
     return [
-        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
-        ("bits per weight", f"{manifest.bits_per_weight:.2f}"),
         ("scheme", scheme.Scheme(**manifest.scheme).describe()),
         *([("vision", scheme.Scheme(**vision).describe())] if vision else []),
         ("engine", f"{manifest.engine}, compressor {manifest.compressor}"),
+    ]
+
+
+def _rows(artefact: Artefact, middle: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    facts = summary(artefact)
+    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
+    return [
+        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
+        ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
+        *middle,
         ("time", duration(artefact.seconds)),
     ]

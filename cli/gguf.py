@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ExitCode, UsageError
-from . import validate as parity
+from ..core.errors import UsageError
+from . import conversion
 from .options import Json, Quiet, Verbose, choice
-from .output import Output, duration, size
+from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
     from ..convert.gguf.recipe import Recipe
     from ..pipeline import Artefact
-    from ..pipeline.gguf import GgufJob, GgufPlan
-    from ..validate.report.model import Report
 
 VISION_PRECISIONS = ("fp16", "int8", "fp32", "none")
 PRECISIONS = ("int4", "int8", "bf16", "fp16", "fp32")
@@ -26,15 +24,7 @@ PRECISIONS = ("int4", "int8", "bf16", "fp16", "fp32")
 
 def gguf(
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID|DIR|GGUF",
-            help="A Hub id, also as ID@REVISION, a checkpoint's folder, or a .gguf.",
-        ),
-    ],
+    model: conversion.Model,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -64,8 +54,8 @@ def gguf(
             show_default=False,
         ),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a converted model that is there already.")] = False,
+    revision: conversion.Revision = None,
+    force: conversion.Force = False,
     pure: Annotated[
         bool, typer.Option("--pure", help="Give every matrix the same type, the mix's own exceptions too.")
     ] = False,
@@ -108,9 +98,7 @@ def gguf(
         str | None,
         typer.Option(metavar="NAME", help="llama.cpp's name of the tokenizer's splitting, if it cannot be found out."),
     ] = None,
-    local_files_only: Annotated[
-        bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
-    ] = False,
+    local_files_only: conversion.LocalFilesOnly = False,
     validate: Annotated[
         bool,
         typer.Option(
@@ -120,7 +108,7 @@ def gguf(
         ),
     ] = False,
     budget: Budgets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")] = False,
+    dry_run: conversion.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -132,7 +120,7 @@ def gguf(
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
     from ..convert.gguf.recipe import recipe
-    from ..pipeline.gguf import GgufJob
+    from ..pipeline import gguf as pipeline
     from ..recipes import options
 
     if precision and type_:
@@ -145,7 +133,7 @@ def gguf(
         token_embedding_type=token_embedding_type,
         tensor_types=tuple(map(options.tensor_type, tensor_type or ())),
     )
-    job = GgufJob(
+    job = pipeline.GgufJob(
         model=model,
         recipe=chosen,
         revision=revision,
@@ -157,67 +145,16 @@ def gguf(
         pre=pre,
         local_files_only=local_files_only,
     )
-    limits = parity.limits(budget)  # before the conversion: a wrong one must not cost an hour
-    if limits and not validate:
-        raise UsageError("--budget is a limit of the validation.", "Add --validate.")
-    _run(Output(json=json, quiet=quiet, verbose=verbose), job, limits if validate else None, dry_run=dry_run)
-
-
-def _run(out: Output, job: GgufJob, limits: dict[str, float] | None, *, dry_run: bool) -> None:
-    from ..pipeline import gguf as pipeline
-
+    limits = conversion.limits(budget, validate=validate)  # before the conversion: a wrong one must not cost an hour
+    out = Output(json=json, quiet=quiet, verbose=verbose)
     if dry_run:
-        with out.working() as progress:
-            plan = pipeline.plan(job, progress)
-        show_plan(out, plan)
-        return
-    with out.working() as progress:
-        artefact = pipeline.run(job, progress)
-    found = None if limits is None else parity.of_new(out, artefact.path, limits)
-    show_artefact(out, artefact, found)
-    if found and found.verdict == "failed":
-        raise typer.Exit(ExitCode.PARITY)
-
-
-def show_plan(out: Output, plan: GgufPlan) -> None:
-    """Print the plan on stdout: it is what `--dry-run` was asked for; end as a run would that stops at a conflict."""
-    from ..pipeline.conflicts import exit_code
-
-    if out.json:
-        out.data(plan.as_dict())
+        conversion.show_plan(out, partial(pipeline.plan, job))
     else:
-        out.pairs(plan.rows())
-    if plan.conflicts:
-        raise typer.Exit(exit_code(plan.conflicts))
+        conversion.carry_out(out, partial(pipeline.run, job), limits, more=_more, rows=_rows)
 
 
-def show_artefact(out: Output, artefact: Artefact, found: Report | None = None) -> None:
-    """Print the path on stdout and what became of the model, and of its validation, on stderr."""
-    if out.json:
-        out.data(summary(artefact) | (parity.brief(found, artefact.path) if found else {}))
-        return
-    if not out.quiet:
-        out.pairs(_rows(artefact), stream=sys.stderr)
-        if found:
-            parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
-    out.result(str(artefact.path))
-
-
-def summary(artefact: Artefact) -> dict[str, Any]:
-    """What `--json` answers after a conversion; the per-tensor table stays in the manifest."""
-    manifest = artefact.manifest
-    return {
-        "output": str(artefact.path),
-        "files": sorted(manifest.outputs),
-        "source_bytes": sum(file.size for file in manifest.source.files.values()),
-        "output_bytes": sum(file.size for file in manifest.outputs.values()),
-        "bits_per_weight": manifest.bits_per_weight,
-        "scheme": manifest.scheme,
-        "engine": manifest.engine,
-        "compressor": manifest.compressor,
-        "seconds": round(artefact.seconds, 3),
-        "plan": artefact.plan.as_dict(),
-    }
+def _more(artefact: Artefact) -> dict[str, Any]:
+    return {"files": sorted(artefact.manifest.outputs)}
 
 
 def describe_scheme(scheme: dict[str, Any]) -> str:
@@ -234,12 +171,5 @@ def _recipe(fields: dict[str, Any]) -> Recipe:
 
 
 def _rows(artefact: Artefact) -> list[tuple[str, str]]:
-    facts = summary(artefact)
-    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
-    return [
-        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
-        ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
-        ("types", describe_scheme(artefact.manifest.scheme)),
-        ("quantiser", artefact.manifest.compressor),
-        ("time", duration(artefact.seconds)),
-    ]
+    manifest = artefact.manifest
+    return [("types", describe_scheme(manifest.scheme)), ("quantiser", manifest.compressor)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from . import conversion
 from .options import Json, Quiet, Verbose, choice
 from .output import Output
 from .validate import Budgets
+
+if TYPE_CHECKING:
+    from ..pipeline import Artefact
 
 PRECISIONS = ("int4", "int4_sym", "int4_asym", "int8", "int8_sym", "int8_asym", "bf16", "fp16", "fp32")
 BACKUPS = ("none", "int8_sym", "int8_asym")
@@ -97,4 +100,8 @@ def onnx(
     if dry_run:
         conversion.show_plan(out, partial(pipeline.plan, job))
     else:
-        conversion.carry_out(out, partial(pipeline.run, job), limits)
+        conversion.carry_out(out, partial(pipeline.run, job), limits, more=_more)
+
+
+def _more(artefact: Artefact) -> dict[str, Any]:
+    return {"files": sorted(artefact.manifest.outputs), "vision_scheme": conversion.vision_scheme(artefact)}

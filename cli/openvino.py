@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ExitCode, UsageError
+from ..core.errors import UsageError
 from ..quantize import data_aware, device, scheme
-from . import validate as parity
+from . import conversion
 from .options import Json, Quiet, Verbose, choice
-from .output import Output, duration, size
+from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
     from .. import pipeline
-    from ..validate.report.model import Report
 
 
 def openvino(
     *,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID|DIR|GGUF",
-            help="A Hub id, also as ID@REVISION, a checkpoint's folder, or a .gguf.",
-        ),
-    ],
+    model: conversion.Model,
     precision: Annotated[
         str,
         typer.Option("--precision", "-p", click_type=choice(scheme.PRECISIONS), help="What the weights become."),
@@ -39,30 +29,14 @@ def openvino(
         int | None,
         typer.Option(metavar="N", help="Weights of a row that share one scale; -1: the whole row."),
     ] = None,
-    group_size_fallback: Annotated[
-        str | None,
-        typer.Option(
-            click_type=choice(scheme.FALLBACKS),
-            help="What happens to a row that the group size does not divide: an error, left uncompressed, or a "
-            "smaller group.",
-        ),
-    ] = None,
-    ratio: Annotated[
-        float | None,
-        typer.Option(
-            metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."
-        ),
-    ] = None,
-    sym: Annotated[
-        bool | None, typer.Option("--sym/--asym", help="Quantise without or with a zero point.", show_default=False)
-    ] = None,
+    group_size_fallback: conversion.Fallback = None,
+    ratio: conversion.Ratio = None,
+    sym: conversion.Sym = None,
     backup_precision: Annotated[
         str | None,
         typer.Option(click_type=choice(scheme.BACKUPS), help="What embeddings, last layer and the rest become."),
     ] = None,
-    all_layers: Annotated[
-        bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
-    ] = None,
+    all_layers: conversion.AllLayers = None,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -107,18 +81,10 @@ def openvino(
             help="The device that the result is for: what its documentation asks is the default, what contradicts it an error.",
         ),
     ] = None,
-    vision_precision: Annotated[
-        str | None,
-        typer.Option(
-            click_type=choice(scheme.VISION_PRECISIONS),
-            help="What the weights of a tower that sees become; fp16 if they fit, beside a compressed model, else the model's.",
-        ),
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the result goes.", show_default=False)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a converted model that is there already.")] = False,
+    vision_precision: conversion.VisionPrecision = None,
+    revision: conversion.Revision = None,
+    output: conversion.Folder = None,
+    force: conversion.Force = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
     ] = False,
@@ -147,9 +113,7 @@ def openvino(
             help="Files around a model that sees: as optimum-intel names them, or so that openvino_genai.VLMPipeline runs it.",
         ),
     ] = "optimum",
-    local_files_only: Annotated[
-        bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
-    ] = False,
+    local_files_only: conversion.LocalFilesOnly = False,
     validate: Annotated[
         bool,
         typer.Option(
@@ -159,7 +123,7 @@ def openvino(
         ),
     ] = False,
     budget: Budgets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")] = False,
+    dry_run: conversion.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -208,73 +172,16 @@ def openvino(
             "--validate measures the optimum layout.", "Validate that one: the weights of both are the same."
         )
     if dry_run:
-        with out.working() as progress:
-            plan = pipeline.plan(job, progress)
-        show_plan(out, plan)
+        conversion.show_plan(out, partial(pipeline.plan, job))
         return
-    limits = parity.limits(budget)  # before the conversion: a wrong one must not cost an hour
-    if limits and not validate:
-        raise UsageError("--budget is a limit of the validation.", "Add --validate.")
-    with out.working() as progress:
-        artefact = pipeline.run(job, progress)
-    found = parity.of_new(out, artefact.path, limits) if validate else None
-    show_artefact(out, artefact, found)
-    if found and found.verdict == "failed":
-        raise typer.Exit(ExitCode.PARITY)
+    limits = conversion.limits(budget, validate=validate)
+    conversion.carry_out(out, partial(pipeline.run, job), limits, more=_more)
 
 
-def show_plan(out: Output, plan: pipeline.Plan) -> None:
-    """Print the plan on stdout: it is what `--dry-run` was asked for; end as a run would that stops at a conflict."""
-    from ..pipeline.conflicts import exit_code
-
-    if out.json:
-        out.data(plan.as_dict())
-    else:
-        out.pairs(plan.rows())
-    if plan.conflicts:
-        raise typer.Exit(exit_code(plan.conflicts))
-
-
-def show_artefact(out: Output, artefact: pipeline.Artefact, found: Report | None = None) -> None:
-    """Print the path on stdout and what became of the model, and of its validation, on stderr."""
-    if out.json:
-        out.data(summary(artefact) | (parity.brief(found, artefact.path) if found else {}))
-        return
-    if not out.quiet:
-        out.pairs(_rows(artefact), stream=sys.stderr)
-        if found:
-            parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
-    out.result(str(artefact.path))
-
-
-def summary(artefact: pipeline.Artefact) -> dict[str, Any]:
-    """What `--json` answers after a conversion; the per-tensor table stays in the manifest."""
+def _more(artefact: pipeline.Artefact) -> dict[str, Any]:
     manifest = artefact.manifest
     return {
-        "output": str(artefact.path),
-        "source_bytes": sum(file.size for file in manifest.source.files.values()),
-        "output_bytes": sum(file.size for file in manifest.outputs.values()),
-        "bits_per_weight": manifest.bits_per_weight,
-        "scheme": manifest.scheme,
         "calibration": manifest.calibration.model_dump() if manifest.calibration else None,
-        "vision_scheme": manifest.vision.scheme if manifest.vision else None,
-        "engine": manifest.engine,
-        "compressor": manifest.compressor,
+        "vision_scheme": conversion.vision_scheme(artefact),
         "row_order": manifest.row_order,
-        "seconds": round(artefact.seconds, 3),
-        "plan": artefact.plan.as_dict(),
     }
-
-
-def _rows(artefact: pipeline.Artefact) -> list[tuple[str, str]]:
-    facts = summary(artefact)
-    share = facts["output_bytes"] / max(facts["source_bytes"], 1)
-    vision = facts["vision_scheme"]
-    return [
-        ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
-        ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
-        ("scheme", scheme.Scheme(**artefact.manifest.scheme).describe()),
-        *([("vision", scheme.Scheme(**vision).describe())] if vision else []),
-        ("engine", f"{artefact.manifest.engine}, compressor {artefact.manifest.compressor}"),
-        ("time", duration(artefact.seconds)),
-    ]
