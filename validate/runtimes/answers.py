@@ -88,8 +88,9 @@ class Answer:
 class Generation(ABC):
     """One answer while it is being made: iterate for the pieces of text, then ask `answer()`.
 
-    Use it as a context manager: leaving it stops the generation and waits for its thread, `PATIENCE` seconds at most: then the
-    thread is left behind. A question whose answer was never asked for is forgotten.
+    It begins with the first piece that is asked for, so that a Ctrl-C always falls into the loop over the pieces. Use it as a
+    context manager: leaving it stops the generation and waits for its thread, `PATIENCE` seconds at most: then the thread is
+    left behind. A question whose answer was never asked for is forgotten.
     """
 
     def __init__(self) -> None:
@@ -97,7 +98,7 @@ class Generation(ABC):
         self._shown: list[str] = []
         self._cancelled = threading.Event()
         self._failure: BaseException | None = None
-        self._settled = False
+        self._begun = self._settled = False
         self._cancelled_at: float | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -126,13 +127,12 @@ class Generation(ABC):
         self._pieces.put(piece)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._thread.is_alive():
             self.cancel()
-        self._thread.join(PATIENCE)
+            self._thread.join(PATIENCE)
         if self._thread.is_alive():
             leave_behind(self._thread)
         elif not self._settled:
@@ -140,8 +140,14 @@ class Generation(ABC):
             self._forget()
 
     def __iter__(self) -> Iterator[str]:
+        self._begin()
         while (piece := self._pieces.get()) is not None:
             yield piece
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._thread.start()
 
     def cancel(self) -> None:
         """Ask for an end after the token that is being made."""
@@ -159,6 +165,7 @@ class Generation(ABC):
         Raises:
             ArtefactError: the runtime failed.
         """
+        self._begin()
         self._thread.join()
         self._settled = True
         if self._failure is None:
