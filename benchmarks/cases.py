@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import disk, gguf, growth, openvino, outcome, startup, validate
+from . import disk, gguf, growth, openvino, outcome, profile, startup, validate
 from .result import Result, Target
 from .setting import Setting
 
@@ -45,8 +45,9 @@ CASES: Mapping[str, Case] = {
     "validate-quick": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=True),
     "help": startup.show_help,
     "growth": growth.grow,
+    "profile": lambda setting, name: profile.profile(setting, name, "1.5b"),
     "outcome-int8": lambda setting, name: outcome.quality(setting, name, "int8"),
-    "outcome-int4": lambda setting, name: outcome.quality(setting, name, "int4-ratio1"),
+    "outcome-int4": lambda setting, name: outcome.quality(setting, name, "int4-group64"),
     "outcome-gguf": lambda setting, name: outcome.gguf_speed(setting, name, "1.5b", "q4_k_m"),
     "rope": lambda setting, name: outcome.rope(setting, name, "1.5b"),
 }

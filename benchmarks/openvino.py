@@ -20,8 +20,16 @@ SCHEMES: dict[str, tuple[list[str], list[str]]] = {
         ["--precision", "int4", "--sym", "--group-size", "128", "--ratio", "1.0"],
         ["--weight-format", "int4", "--sym", "--group-size", "128", "--ratio", "1.0"],
     ),
+    # for rows that 128 does not divide: SmolLM2's have 576 values
+    "int4-group64": (
+        ["--precision", "int4", "--sym", "--group-size", "64", "--ratio", "1.0"],
+        ["--weight-format", "int4", "--sym", "--group-size", "64", "--ratio", "1.0"],
+    ),
     "int8": (["--precision", "int8"], ["--weight-format", "int8"]),
-    "bf16": (["--precision", "bf16"], ["--weight-format", "fp32"]),  # optimum keeps a bf16 source as bf16
+    "bf16": (
+        ["--precision", "bf16"],
+        ["--weight-format", "fp16"],
+    ),  # optimum-cli knows no bf16, and writes 32 bits without
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.benchmarks import report
+from edgeconv.benchmarks import profile, report
 from edgeconv.benchmarks.cases import CASES
 from edgeconv.benchmarks.processes import ROOT, in_turn
 from edgeconv.benchmarks.result import SOURCE, Figure, Result, Target, describe, of_runs
@@ -99,3 +99,16 @@ def test_a_fork_is_not_counted_twice(tmp_path: Path) -> None:
     )
     made = in_turn({"a": [[sys.executable, "-c", code]]}, 1, tmp_path, lambda _: None, lambda _: None)
     assert 80 < made["a"][0]["anonymous"] / 2**20 < 130
+
+
+def test_samples_are_shared_out_by_what_they_did() -> None:
+    samples = """
+      954     55d5f6 ec_compress.arch_x86_64_v4 (/x/quantize/_kernels.cpython-311-x86_64-linux-gnu.so)
+      954 ffffffff81 _copy_to_iter ([kernel.kallsyms])
+      954     7f3e44 sha256_block_data_order_shaext (/x/libcrypto.so.3)
+      954     7f3e44 _PyEval_EvalFrameDefault (/usr/bin/python3.11)
+     1070     7f3e44 [unknown] (/x/libopenvino.so)
+    """
+    assert profile.share_out(samples) == {
+        profile.QUANTISING: 0.2, profile.KERNEL: 0.2, profile.HASHING: 0.2, profile.REST: 0.2, profile.TOKENIZER: 0.2,
+    }  # fmt: skip
