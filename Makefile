@@ -3,8 +3,10 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.edgeconv-installed
+# What --json answers and docs/ has a schema of.
+RESULTS := parity sensitivity frontier search
 # One thread a test process: two processes share the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large clean
@@ -48,13 +50,13 @@ layers: $(STAMP) ## check that imports run one way
 
 docs: $(STAMP) ## write docs/cli.md and the JSON schemas from the program
 	$(BIN)/python -m edgeconv.cli.reference docs/cli.md
-	$(BIN)/python -m edgeconv.validate.report.schema docs/parity.schema.json
+	for name in $(RESULTS); do $(BIN)/python -m edgeconv.pipeline.schemas docs/$$name.schema.json || exit 1; done
 	$(BIN)/python -m edgeconv.recipes.schema docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability docs/reliability.md
 
 check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.cli.reference --check docs/cli.md
-	$(BIN)/python -m edgeconv.validate.report.schema --check docs/parity.schema.json
+	for name in $(RESULTS); do $(BIN)/python -m edgeconv.pipeline.schemas --check docs/$$name.schema.json || exit 1; done
 	$(BIN)/python -m edgeconv.recipes.schema --check docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability --check docs/reliability.md
 

@@ -47,6 +47,14 @@ Sym = Annotated[
 AllLayers = Annotated[
     bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
 ]
+TensorPrecision = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="REGEX=P[:GROUP]",
+        help="Give weights whose names match int4_sym, int4_asym, int8_sym, int8_asym or none, whatever the rest gets. "
+        "Repeatable; the first match decides.",
+    ),
+]
 VisionPrecision = Annotated[
     str | None,
     typer.Option(

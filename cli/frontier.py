@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 
+from .conversion import LocalFilesOnly, Revision
+from .measured import Model, Suite, Tokens, show
 from .options import Json, Quiet, Verbose
 from .output import Output
-from .sensitivity import LocalFilesOnly, Model, Revision, Suite
-
-Tokens = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=256, help="Tokens of the suite to measure on; all if not given.", show_default=False),
-]
 
 
 def frontier(
@@ -62,14 +58,4 @@ def frontier(
     )
     with out.working() as progress:
         found = run(job, progress)
-    if output:
-        report.write(found, output)
-    if out.json:
-        out.data(found.model_dump(mode="json"))
-        return
-    out.table(report.HEADER, report.rows(found), right=report.RIGHT)
-    out.say(report.lead(found))
-    for note in report.notes(found):
-        out.say(f"note: {note}")
-    if output:
-        out.say(f"picture: {output / 'frontier.html'}")
+    show(out, found, report, output)

@@ -37,6 +37,7 @@ def openvino(
         typer.Option(click_type=choice(scheme.BACKUPS), help="What embeddings, last layer and the rest become."),
     ] = None,
     all_layers: conversion.AllLayers = None,
+    tensor_precision: conversion.TensorPrecision = None,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -152,6 +153,7 @@ def openvino(
         sensitivity_metric=sensitivity_metric,
         num_samples=num_samples,
         target=target,
+        tensor_precision=tuple(tensor_precision or ()),
     )
     job = pipeline.Job(
         model=model,

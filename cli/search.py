@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ExitCode, OutputError, UsageError
-from .frontier import Tokens
+from .conversion import LocalFilesOnly, Revision
+from .measured import Model, Suite, Tokens
 from .options import Json, Quiet, Verbose, choice
 from .output import Output, size
-from .sensitivity import LocalFilesOnly, Model, Revision, Suite
 
 if TYPE_CHECKING:
     from ..pipeline.search_model import Search
 
-HEADER = ("", "trial", "MB", "mean KL", "expected", "sum of parts", "top-1")
+HEADER = ("", "trial", "MB", "mean KL", "at most", "expected", "sum of parts", "top-1")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -26,7 +26,12 @@ def search(
     *,
     max_kl: Annotated[
         float | None,
-        typer.Option("--max-kl", metavar="NATS", help="The smallest artefact with this mean KL.", show_default=False),
+        typer.Option(
+            "--max-kl",
+            metavar="NATS",
+            help="The smallest artefact whose mean KL is no larger, as a validation judges it: by the worse end of the interval.",
+            show_default=False,
+        ),
     ] = None,
     max_size: Annotated[
         str | None,
@@ -37,7 +42,7 @@ def search(
         typer.Option(
             "--format",
             click_type=choice(("gguf", "openvino")),
-            help="GGUF: a type for each matrix. OpenVINO: mode, group, ratio and methods of the whole model.",
+            help="GGUF: a type for each matrix. OpenVINO: a scheme of the whole model, or mode and group of each weight.",
         ),
     ] = "gguf",
     calibration: Annotated[
@@ -139,11 +144,11 @@ def _show(out: Output, found: Search, place: Path | None) -> None:
         mark = "●" if number == found.winner else "○" if trial.keeps else ""
         rows.append(
             (
-                mark, trial.label, f"{trial.bytes / 1e6:,.2f}", significant(trial.mean_kl.value),
+                mark, trial.label, f"{trial.bytes / 1e6:,.2f}", significant(trial.mean_kl.value), significant(trial.judged_kl),
                 significant(trial.expected_kl), significant(trial.summed_kl), percent(trial.top1.value),
             )
         )  # fmt: skip
-    out.table(HEADER, rows, right=(2, 3, 4, 5, 6))
+    out.table(HEADER, rows, right=(2, 3, 4, 5, 6, 7))
     out.result(found.reason)
     if found.recipe:
         out.result(_yaml(found.recipe).rstrip())

@@ -7,17 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from .conversion import LocalFilesOnly, Revision
+from .measured import Model, Suite, show
 from .options import Json, Quiet, Verbose, choice
 from .output import Output
-
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A Hub id, also as ID@REVISION, or a checkpoint's folder.")]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")]
-LocalFilesOnly = Annotated[
-    bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
-]
-Suite = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Your own texts: suite.yaml, .txt, .md or .jsonl of chats.")
-]
 
 
 def sensitivity(
@@ -79,14 +72,4 @@ def sensitivity(
     )
     with out.working() as progress:
         found = run(job, progress)
-    if output:
-        report.write(found, output)
-    if out.json:
-        out.data(found.model_dump(mode="json"))
-        return
-    out.table(report.HEADER, report.rows(found), right=report.RIGHT)
-    out.say(report.lead(found))
-    for note in found.notes:
-        out.say(f"note: {note}")
-    if output:
-        out.say(f"picture: {output / 'sensitivity.html'}")
+    show(out, found, report, output)

@@ -16,16 +16,17 @@ def text(schema: dict[str, Any], title: str) -> str:
     return json.dumps({**schema, **head}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def main(program: str, render: Callable[[], str]) -> int:
-    """Write the file that the command line names, or with `--check` say whether it is current."""
+def main(program: str, render: Callable[[Path], str]) -> int:
+    """Write what `render` makes of the file that the command line names, or with `--check` say whether it is current."""
     parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("file", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if the file is not current")
     options = parser.parse_args()
+    made = render(options.file)
     if not options.check:
-        options.file.write_text(render(), "utf-8")
+        options.file.write_text(made, "utf-8")
         return 0
-    current = options.file.is_file() and options.file.read_text("utf-8") == render()
+    current = options.file.is_file() and options.file.read_text("utf-8") == made
     if not current:
         sys.stderr.write(f"{options.file} is not current: run `make docs`.\n")
     return int(not current)

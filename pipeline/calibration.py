@@ -12,7 +12,7 @@ from ..core.errors import UsageError
 from ..core.manifest import CalibrationFacts, FileDigest
 from ..core.progress import Progress
 from ..quantize.scheme import Scheme
-from .calibration_pictures import embedder, of_file, prompts
+from .calibration_pictures import embedder, of_file
 
 if TYPE_CHECKING:
     from ..convert.checkpoint import Checkpoint
@@ -42,6 +42,7 @@ def read(calibration: str | None, scheme: Scheme, checkpoint: Checkpoint, choice
             "Compress it without data.",
         )
     from ..validate.calibration import pieces, require_long, spread, text_of
+    from ..validate.rungs import pixels
     from ..validate.suite import Suite
     from ..validate.tokenizer import open_tokenizer
 
@@ -49,7 +50,7 @@ def read(calibration: str | None, scheme: Scheme, checkpoint: Checkpoint, choice
     pictures = of_file(calibration)
     if pictures and choice.vision is None:
         raise UsageError(f"{calibration} has pictures, and {checkpoint.name} sees none.", "Leave their lines out.")
-    shown = prompts(checkpoint.folder, list(pictures.values())) if pictures else []
+    shown = pixels.prompts(checkpoint.folder, list(pictures.values())) if pictures else []
     lines = {f"{text.name}/{number}" for number in pictures}
     rest = Suite(name=text.name, documents=tuple(d for d in text.documents if d.name not in lines), prompts=())
     tokenizer = open_tokenizer(checkpoint.folder, parts=choice.vision is not None)

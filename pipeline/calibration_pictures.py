@@ -63,19 +63,6 @@ def of_file(calibration: str) -> dict[int, Picture]:
     return found
 
 
-def prompts(folder: Path, pictures: list[Picture]) -> list[list[int]]:
-    """Return the token ids of each picture's question, placeholders included; `folder` is the checkpoint's."""
-    from ..models import glm_edge_v
-
-    processor = glm_edge_v.load_processor(folder)
-    made = []
-    for picture in pictures:
-        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": picture.question}]}]
-        text = processor.apply_chat_template(turns, add_generation_prompt=True)
-        made.append(list(processor.tokenizer(text)["input_ids"]))
-    return made
-
-
 def embedder(
     calibration: Calibration, checkpoint: Checkpoint, placeholder: int, progress: Progress
 ) -> Callable[[int], Array]:

@@ -129,6 +129,9 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
     """Resolve engine and schemes; what the options refuse goes to the collector, and ends here if nothing can stand for it."""
     collector.check(lambda: _among("compressor", job.compressor, COMPRESSORS))
     collector.check(lambda: _among("layout", job.layout, LAYOUTS))
+    if job.request.tensor_precision and job.compressor == "nncf":
+        reason = "--tensor-precision cannot be used with --compressor nncf: NNCF has one mode for all weights."
+        collector.check(lambda: _refuse(reason, "Leave one of them out."))
     config, names = checkpoint.config, checkpoint.names
     choice = collector.check(lambda: choose(config, job.engine, job.rope, names=names)) or choose(config, names=names)
     vision = choice.vision
@@ -148,11 +151,13 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
 def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Collector) -> list[str]:
     """Check the tensors, and say what the scheme does to their rows."""
     from ..quantize.assign import check_groups
+    from ..quantize.tensor_precision import require_found
 
-    vision, notes = choice.vision, []
+    vision, notes, apart = choice.vision, [], []
     if choice.decoder:
-        from ..convert.openvino import stream, vision_files
+        from ..convert.openvino import stream, stream_graph, vision_files
 
+        apart = [stream_graph.TABLE] if vision else []
         stream.check(checkpoint, choice.decoder, vision)
         if vision:
             notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
@@ -162,6 +167,7 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
         from ..convert.openvino import trace, trace_vision
 
         weights = trace_vision.language_weights(checkpoint) if choice.several else trace.weights(checkpoint)
+    collector.check(lambda: require_found([*(w.name for w in weights), *apart], scheme.tensor_precision))
     return (collector.check(lambda: check_groups(weights, scheme)) or []) + notes
 
 

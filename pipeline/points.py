@@ -15,7 +15,8 @@ from .gguf_plan import GgufJob
 from .openvino_plan import Job
 
 Format = Literal["openvino", "gguf"]
-_REQUEST = {one.name for one in fields(Request)} - {"precision"}
+_REQUEST = {one.name for one in fields(Request)} - {"precision", "tensor_precision"}
+_RULES = ("tensor_type", "tensor_precision")
 _GGUF = {"pure", "output_type", "token_embedding_type", "tensor_type", "imatrix"}
 
 
@@ -34,10 +35,10 @@ class Point:
     @property
     def label(self) -> str:
         """A short name: the precision and what else was said."""
-        rest = {name: value for name, value in self.options.items() if name not in ("precision", "type", "tensor_type")}
+        rest = {name: value for name, value in self.options.items() if name not in ("precision", "type", *_RULES)}
         words = [_LABELS.get(name, "{name}={value}").format(name=name, value=value) for name, value in rest.items()]
-        patterns = self.options.get("tensor_type")
-        words += [f"{len(patterns)} rules"] if patterns else []
+        count = sum(len(self.options.get(name, ())) for name in _RULES)
+        words += [f"{count} rule{'s' if count > 1 else ''}"] if count else []
         return " ".join([self.head, *(word for word in words if word)])
 
     @property
@@ -66,7 +67,8 @@ class Point:
         """
         common: dict[str, Any] = {"output": output, "local_files_only": local_files_only, "keeps_digests": True}
         if self.format == "openvino":
-            return Job(model=model, request=Request(**self.options), **common)
+            rules = tuple(self.options.get("tensor_precision", ()))
+            return Job(model=model, request=Request(**{**self.options, "tensor_precision": rules}), **common)
         given = dict(self.options)
         imatrix = given.pop("imatrix", None)
         rules = tuple(tuple(rule.rpartition("=")[::2]) for rule in given.pop("tensor_type", ()))

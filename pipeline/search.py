@@ -35,7 +35,7 @@ class SearchJob:
 
     Attributes:
         model: a Hub id or a folder.
-        max_kl: mean KL in nats per token that the artefact may have.
+        max_kl: mean KL in nats per token that the artefact may have, as a validation judges it: by the worse end of the interval.
         max_bytes: size that it may have, all files counted.
         format: of the artefact.
         calibration: a text, or "suite": OpenVINO's methods that need one are tried too.
@@ -132,18 +132,14 @@ class _Search:
         """Return the smallest way that is expected to keep the budget and is smaller than what keeps it already."""
         max_kl = self._job.max_kl or 0.0
         best = min((trial.bytes for trial in self._kept()), default=None)
-        if (
-            best is not None
-            and self._job.format == "gguf"
-            and max(t.mean_kl.value for t in self._kept()) > NEAR * max_kl
-        ):
+        if best is not None and self._job.format == "gguf" and max(t.judged_kl for t in self._kept()) > NEAR * max_kl:
             return None
         guesses = self._space.smallest_within(max_kl, self._learnt)
         return next((g for g in guesses if not self._tried(g) and (best is None or g.bytes < best)), None)
 
     def _by_size(self) -> Guess | None:
         """Return the way of the lowest expected KL that fits, if it is expected to be better than what was measured."""
-        best = min((trial.mean_kl.value for trial in self._kept()), default=None)
+        best = min((trial.judged_kl for trial in self._kept()), default=None)
         guesses = self._space.best_within(self._job.max_bytes or 0, self._learnt)
         return next(
             (g for g in guesses if not self._tried(g) and (best is None or self._learnt.kl(g) < NEAR * best)), None
@@ -163,13 +159,14 @@ class _Search:
             f"trial {len(self._trials) + 1}: {guess.point.label}, expected {size(guess.bytes)} and KL {expected:.3g}"
         )
         made = self._bench.run(guess.point)
-        self._learnt.learn(guess, made.mean_kl.value, self._job.max_kl)
+        self._learnt.learn(guess, made.judged_kl, self._job.max_kl)
         trial = SearchTrial(
             label=guess.point.label,
             options=guess.point.options,
             summed_kl=guess.raw,
             expected_kl=expected,
             mean_kl=made.mean_kl,
+            judged_kl=made.judged_kl,
             top1=made.top1,
             expected_bytes=guess.bytes,
             bytes=made.bytes,
@@ -177,12 +174,12 @@ class _Search:
         )
         self._trials.append(trial)
         self._found.append(made)
-        self._progress.note(f"measured {size(made.bytes)} and KL {made.mean_kl.value:.3g}")
+        self._progress.note(f"measured {size(made.bytes)} and KL {_kl(made)}")
 
     def _keeps(self, made: Trial) -> bool:
         job = self._job
         if job.max_kl is not None:
-            return made.mean_kl.value <= job.max_kl
+            return made.judged_kl <= job.max_kl
         return made.bytes <= (job.max_bytes or 0)
 
     def _kept(self) -> list[SearchTrial]:
@@ -191,11 +188,11 @@ class _Search:
     def _result(self) -> Search:
         job, trials = self._job, self._trials
         by_kl = job.max_kl is not None
-        order = sorted(range(len(trials)), key=lambda i: trials[i].bytes if by_kl else trials[i].mean_kl.value)
+        order = sorted(range(len(trials)), key=lambda i: trials[i].bytes if by_kl else trials[i].judged_kl)
         winner = next((i for i in order if trials[i].keeps), None)
         nearest = None
         if winner is None:
-            nearest = min(order, key=lambda i: trials[i].mean_kl.value if by_kl else trials[i].bytes)
+            nearest = min(order, key=lambda i: trials[i].judged_kl if by_kl else trials[i].bytes)
         return Search(
             model=self._bench.opened.name,
             format=job.format,
@@ -217,19 +214,16 @@ class _Search:
         asked = f"a mean KL of {job.max_kl:g}" if job.max_kl is not None else size(job.max_bytes or 0)
         if winner is not None:
             trial = self._trials[winner]
-            return f"{trial.label} keeps {asked}: {size(trial.bytes)}, KL {trial.mean_kl.value:.3g}."
+            return f"{trial.label} keeps {asked}: {size(trial.bytes)}, KL {_kl(trial)}."
         near = self._trials[nearest or 0]
-        return (
-            f"Nothing that was tried keeps {asked}. The nearest is {near.label}: {size(near.bytes)}, "
-            f"KL {near.mean_kl.value:.3g}."
-        )
+        return f"Nothing that was tried keeps {asked}. The nearest is {near.label}: {size(near.bytes)}, KL {_kl(near)}."
 
     def _recipe(self, made: Trial) -> dict[str, Any]:
         """Return the winner as a recipe, with budgets that it keeps."""
         job, opened = self._job, self._bench.opened
         name = re.sub(r"[^a-z0-9._-]+", "-", opened.base_name.lower()).strip("-.") or "model"
-        kl = job.max_kl if job.max_kl is not None else float(f"{made.mean_kl.value * 1.1:.3g}")
-        measured: dict[str, Any] = {"budget": {"mean_kl": kl, "top1": _below(made.top1.value)}}
+        kl = job.max_kl if job.max_kl is not None else float(f"{made.judged_kl * 1.1:.3g}")
+        measured: dict[str, Any] = {"budget": {"mean_kl": kl, "top1": _below(made.judged_top1)}}
         if job.suite:
             measured["suite"] = str(job.suite.resolve())
         if job.tokens:
@@ -237,9 +231,13 @@ class _Search:
         source: dict[str, Any] = {"model": opened.repo_id or str(Path(job.model).resolve())}
         if opened.commit:
             source["revision"] = opened.commit
-        words = f"Found by edgeconv search: {size(made.bytes)}, KL {made.mean_kl.value:.3g} nats."
+        words = f"Found by edgeconv search: {size(made.bytes)}, KL {_kl(made)} nats."
         target = {**made.point.target(), **measured}
         return {"recipe": 1, "name": name, "description": words, "source": source, "targets": {job.format: target}}
+
+
+def _kl(made: Trial | SearchTrial) -> str:
+    return f"{made.mean_kl.value:.3g} (at most {made.judged_kl:.3g})"
 
 
 def _below(share: float) -> float:

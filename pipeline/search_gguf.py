@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 
 from ..convert.gguf.families import Tensor, describe
 from ..convert.gguf.header import aligned
@@ -16,6 +15,7 @@ from ..validate.sensitivity.estimate import Estimates, estimate
 from ..validate.sensitivity.subject import Subject
 from .knapsack import Knapsack, Option
 from .points import Point
+from .rules import rules
 from .search_space import Guess, Learnt
 from .trial import Bench
 
@@ -27,7 +27,6 @@ _BASES = {
     "q3_k": "q3_k_s", "q4_k": "q4_k_s", "q5_k": "q5_k_s", **{n: n for n in ("iq4_xs", "iq4_nl", "q5_0", "q5_1", "q6_k", "q8_0")}
 }  # fmt: skip
 """The file type whose base a type is."""
-_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 
 
 class GgufSpace:
@@ -75,25 +74,9 @@ class GgufSpace:
 def options(types: Mapping[str, str]) -> dict[str, object]:
     """Say a type for each tensor of a file in a recipe's words: a base, and rules for what differs from it."""
     base = Counter(types.values()).most_common(1)[0][0]
-    layers: dict[tuple[str, str], list[int]] = defaultdict(list)
-    rules = []
-    for name, kind in types.items():
-        inside = _BLOCK.fullmatch(name)
-        if kind == base:
-            continue
-        if inside:
-            layers[inside[2], kind].append(int(inside[1]))
-        else:
-            rules.append(f"^{re.escape(name)}$={kind}")
-    rules += [
-        rf"^blk\.{_numbers(numbers)}\.{re.escape(rest)}$={kind}" for (rest, kind), numbers in sorted(layers.items())
-    ]
+    found = rules(types, dict.fromkeys(types, base))
     made: dict[str, object] = {"type": _BASES[base], "pure": True}
-    return {**made, "tensor_type": rules} if rules else made
-
-
-def _numbers(found: Iterable[int]) -> str:
-    return "(" + "|".join(map(str, sorted(found))) + ")"
+    return {**made, "tensor_type": found} if found else made
 
 
 def _types(tensor: Tensor) -> list[str]:

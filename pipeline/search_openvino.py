@@ -1,7 +1,7 @@
 """The ways of an IR: mode, group, ratio and methods; each with the sum of what its matrices are estimated to cost.
 
 A scheme of NNCF gives one four-bit mode and one group to the whole model, and eight bits to a share of it that NNCF itself
-chooses; so the ways are schemes, not a choice for each matrix.
+chooses. Beside those schemes stands the choice for each weight, which our own quantiser carries out (`search_weights`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from ..quantize.scheme import Request, Scheme, resolve
 from ..validate.sensitivity.codec import Codec
 from ..validate.sensitivity.estimate import Estimates, estimate
 from ..validate.sensitivity.subject import Subject
+from . import search_weights
 from .points import Point
 from .search_space import Guess, Learnt
+from .search_weights import KIND as BY_WEIGHT
+from .search_weights import ByWeight
 from .trial import Bench
 
 GROUPS = (128, 64, 32)
@@ -74,28 +77,33 @@ class OpenVINOSpace:
 
         ways = list(_ways(calibration))
         tables = [assign(stream.weights(decoder, way.scheme), way.scheme, error) for way in ways]
-        found = estimate(subject, _codecs(subject, tables), bench.progress)
+        weights = stream.weights(decoder, ways[0].scheme)
+        found = estimate(subject, _codecs(subject, tables, weights), bench.progress)
+        self._by_weight = ByWeight(bench, weights, found)
         self._guesses = sorted(
             (self._guess(way, _sum(table, found)) for way, table in zip(ways, tables, strict=True)),
-            key=lambda guess: (guess.bytes, guess.raw),
+            key=_by_size,
         )
 
     def smallest_within(self, max_kl: float, learnt: Learnt) -> list[Guess]:
         """All that are expected to keep the budget."""
-        return [guess for guess in self._guesses if guess.raw <= learnt.limit(guess.kind, max_kl)]
+        schemes = [guess for guess in self._guesses if guess.raw <= learnt.limit(guess.kind, max_kl)]
+        return sorted(schemes + self._by_weight.within_loss(learnt.limit(BY_WEIGHT, max_kl)), key=_by_size)
 
     def best_within(self, max_bytes: int, learnt: Learnt) -> list[Guess]:
         """All that are not larger."""
         fitting = [guess for guess in self._guesses if guess.bytes <= max_bytes]
-        return sorted(fitting, key=lambda guess: (learnt.kl(guess), guess.bytes))
+        return sorted(
+            fitting + self._by_weight.within_bytes(max_bytes), key=lambda guess: (learnt.kl(guess), guess.bytes)
+        )
 
     def finest(self) -> Guess:
-        """The scheme with the lowest sum."""
-        return min(self._guesses, key=lambda guess: guess.raw)
+        """The way with the lowest sum."""
+        return min([*self._guesses, self._by_weight.ends()[1]], key=lambda guess: guess.raw)
 
     def smallest(self) -> Guess:
-        """The smallest scheme."""
-        return self._guesses[0]
+        """The smallest way."""
+        return min([*self._guesses, self._by_weight.ends()[0]], key=_by_size)
 
     def _guess(self, way: _Way, raw: float) -> Guess:
         free = way.point if way.kind == "plain" else Point("openvino", _without_methods(way.point.options))
@@ -104,6 +112,10 @@ class OpenVINOSpace:
         if key not in self._sizes:
             self._sizes[key] = self._bench.size(free)
         return Guess(way.point, self._sizes[key], raw * hoped, way.kind)
+
+
+def _by_size(guess: Guess) -> tuple[int, float]:
+    return guess.bytes, guess.raw
 
 
 def _ways(calibration: str | None) -> Iterator[_Way]:
@@ -130,9 +142,11 @@ def _without_methods(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in methods}
 
 
-def _codecs(subject: Subject, tables: Sequence[dict[str, Assignment]]) -> dict[str, list[Codec]]:
-    """Return every codec that some scheme gives a matrix."""
-    found: dict[str, dict[Codec, None]] = {}
+def _codecs(
+    subject: Subject, tables: Sequence[dict[str, Assignment]], weights: Sequence[Weight]
+) -> dict[str, list[Codec]]:
+    """Return every codec that some scheme gives a matrix, or that is in question for it alone."""
+    found: dict[str, dict[Codec, None]] = {w.name: dict.fromkeys(search_weights.codecs(w)) for w in weights}
     for table in tables:
         for name, given in table.items():
             if given.mode is not None and name in subject.matrices:

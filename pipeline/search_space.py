@@ -37,7 +37,7 @@ class Learnt:
     corrects what is expected of the next ones; the largest sum that kept the budget and the smallest that did not close in on it.
 
     Attributes:
-        factors: measured KL over sum, of the last artefact of a kind.
+        factors: judged KL over sum, of the last artefact of a kind.
         kept: the largest sum of a kind that kept the budget.
         failed: the smallest that did not.
     """

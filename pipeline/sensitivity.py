@@ -20,7 +20,13 @@ METHODS = ("auto", "exact", "estimate")
 BY = ("layer", "component", "tensor")
 VERSIONS = ("edgeconv", "torch", "transformers")
 TOKENS = 2048
-SEES = "The half that sees was left out: no text reaches it, so no text can say what compressing it costs."
+SEES = (
+    "The vision tower is measured in eight bits, below which no artefact stores it, on the words behind pictures; the other "
+    "parts are measured on texts."
+)
+BLIND = (
+    "The vision tower was left out: an estimate is made on texts, which do not reach it. --by component measures it."
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,10 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
         if method == "estimate"
         else exact.measure(subject, job.by, chosen, progress)
     )
+    if subject.sees and job.by != "tensor":
+        from ..validate.sensitivity import tower
+
+        parts.append(tower.measure(subject, chosen, progress))
     return Sensitivity(
         model=subject.name,
         weights_digest=subject.digest,
@@ -84,9 +94,13 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
         by=job.by,
         method=method,
         parts=parts,
-        notes=[SEES] if subject.sees else [],
+        notes=_notes(subject.sees, job.by),
         versions=versions(VERSIONS),
     )
+
+
+def _notes(sees: bool, by: str) -> list[str]:
+    return [] if not sees else [BLIND] if by == "tensor" else [SEES]
 
 
 def _method(job: SensitivityJob) -> Literal["exact", "estimate"]:

@@ -41,6 +41,16 @@ class Trial:
     mean_kl: Estimate
     top1: Estimate
 
+    @property
+    def judged_kl(self) -> float:
+        """The worse end of the interval, which a validation holds against its budget."""
+        return self.mean_kl.value if self.mean_kl.high is None else self.mean_kl.high
+
+    @property
+    def judged_top1(self) -> float:
+        """Likewise, the lower end."""
+        return self.top1.value if self.top1.low is None else self.top1.low
+
 
 class Bench:
     """Converts and measures one model.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..core.errors import UsageError
+from . import tensor_precision
 from .scheme import MIN_ADJUSTED_GROUP, Scheme
 
 Role = Literal["embedding", "matmul", "convolution"]
@@ -48,16 +49,19 @@ class Assignment:
 
 
 def ratio_defining(weights: Sequence[Weight], scheme: Scheme) -> list[Weight]:
-    """The weights that share out `mode` and `backup`; all others get `backup`.
+    """The weights that share out `mode` and `backup`; all others get `backup`, or what a rule of their own says.
 
     MatMul weights but the last; with `all_layers` also the last one and the embeddings, which NNCF puts at the end. A last layer
     that shares the embedding's constant is not counted twice, and then no other layer is left out in its place.
     """
     matmuls = [w for w in weights if w.role == "matmul"]
     if scheme.all_layers:
-        return matmuls + [w for w in weights if w.role == "embedding"]
-    last_is_shared = any(w.is_last and w.role == "embedding" for w in weights)
-    return matmuls if last_is_shared else matmuls[:-1]
+        found = matmuls + [w for w in weights if w.role == "embedding"]
+    else:
+        last_is_shared = any(w.is_last and w.role == "embedding" for w in weights)
+        found = matmuls if last_is_shared else matmuls[:-1]
+    own = _own(weights, scheme)
+    return [w for w in found if w.name not in own]
 
 
 def assign(
@@ -78,7 +82,8 @@ def assign(
     if not scheme.compresses:
         return {w.name: Assignment(None) for w in weights}
     backup = _backup(scheme)
-    table = {w.name: backup for w in weights}
+    own = _own(weights, scheme)
+    table = {w.name: own.get(w.name, backup) for w in weights}
     if scheme.mode.startswith("int8"):
         return table
     candidates = ratio_defining(weights, scheme)
@@ -131,6 +136,20 @@ def adjusted_group(columns: int) -> int | None:
     """Return the largest power of two that divides a row, if it is at least 32 (NNCF's rule); else None."""
     power = columns & -columns
     return power if power >= MIN_ADJUSTED_GROUP else None
+
+
+def _own(weights: Sequence[Weight], scheme: Scheme) -> dict[str, Assignment]:
+    """What rules for single weights say; a group that does not divide a row gives way as NNCF's "adjust" does."""
+    by_name = {w.name: w for w in weights if w.role != "convolution"}
+    made = {}
+    for name, rule in tensor_precision.ruled(by_name, scheme.tensor_precision).items():
+        columns = by_name[name].shape[-1]
+        group: int | None = _PER_CHANNEL
+        if rule.mode and rule.mode.startswith("int4"):
+            group = scheme.group_size if rule.group_size is None else rule.group_size
+            group = group if _divides(by_name[name], group) else adjusted_group(columns)
+        made[name] = _backup(scheme) if group is None else Assignment(rule.mode, group)
+    return made
 
 
 def _backup(scheme: Scheme) -> Assignment:

@@ -52,6 +52,12 @@ _NPU = (
         "Take --group-size -1, or --group-size-fallback ignore.",
     ),
     _Rule("ratio", lambda value: value == 1, "takes every layer at one precision", "Leave out --ratio."),
+    _Rule(
+        "tensor_precision",
+        lambda value: not value,
+        "takes every layer at one precision",
+        "Leave out --tensor-precision.",
+    ),
 )
 _GPU = (
     _Rule(
@@ -102,4 +108,5 @@ def _said(field: str, value: Any) -> str:
     if field == "sym":
         return "--sym" if value else "--asym"
     name = "--" + field.replace("_", "-")
+    value = " ".join(value) if isinstance(value, tuple) else value
     return name if value is True else f"{name} {value}"

@@ -7,43 +7,30 @@ before a weight is touched and without importing nncf.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
 from ..core.errors import UsageError
-from . import data_aware
+from . import data_aware, scheme_rules
+from .modes import (
+    BACKUPS,
+    EXACT_MODES,
+    FALLBACKS,
+    FLOAT_PRECISIONS,
+    INT8_MODES,
+    MIN_ADJUSTED_GROUP,
+    ONLY_GROUP,
+    PRECISIONS,
+    VISION_PRECISIONS,
+    bits_of,
+)
 
-FLOAT_PRECISIONS = ("fp32", "bf16", "fp16")
-INT8_MODES = ("int8_asym", "int8_sym")
-EXACT_MODES = (*INT8_MODES, "int4_asym", "int4_sym")
-"""Modes whose data-free arithmetic `quantize.integer` reproduces bit for bit."""
-PRECISIONS = (
-    *FLOAT_PRECISIONS,
-    "int8", "int8_sym", "int8_asym",
-    "int4", "int4_sym", "int4_asym", "int3_sym", "int2_sym",
-    "nf4", "fp4", "mxfp4", "nvfp4", "cb4", "fp8_e4m3", "mxfp8_e4m3",
-)  # fmt: skip
-BACKUPS = ("none", "int8_sym", "int8_asym", "fp8_e4m3", "mxfp8_e4m3")
-FALLBACKS = ("error", "ignore", "adjust")
-ONLY_GROUP = {"mxfp4": 32, "mxfp8_e4m3": 32, "nvfp4": 16}
-MIN_ADJUSTED_GROUP = 32
-"""`AdvancedCompressionParameters.min_adjusted_group_size` of NNCF."""
-
-VISION_PRECISIONS = ("fp16", "int8", "bf16", "fp32")
-"""What the half that sees can be stored as: no four bits, for its pass is short of arithmetic, not of memory's speed."""
-
-_BITS = {
-    "fp32": 32,
-    "bf16": 16,
-    "fp16": 16,
-    "int2_sym": 2,
-    "int3_sym": 3,
-    "fp8_e4m3": 8,
-    "mxfp8_e4m3": 8,
-    "int8_asym": 8,
-    "int8_sym": 8,
-}
+__all__ = [
+    "BACKUPS", "EXACT_MODES", "FALLBACKS", "FLOAT_PRECISIONS", "INT8_MODES", "MIN_ADJUSTED_GROUP", "ONLY_GROUP", "PRECISIONS",
+    "VISION_PRECISIONS", "Request", "Scheme", "bits_of", "calibration_name", "resolve", "resolve_vision",
+]  # fmt: skip
 _PER_CHANNEL = -1
 
 
@@ -52,7 +39,7 @@ class Request:
     """What the user said; None means "you choose".
 
     `calibration` is a file, or "suite"; what belongs to it is explained in `quantize.data_aware`. `target` is a name of
-    `quantize.device.TARGETS`.
+    `quantize.device.TARGETS`. `tensor_precision` holds rules of `quantize.tensor_precision`.
     """
 
     precision: str
@@ -70,6 +57,7 @@ class Request:
     sensitivity_metric: str | None = None
     num_samples: int | None = None
     target: str | None = None
+    tensor_precision: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +79,7 @@ class Scheme:
         sensitivity_metric: by which a ratio below 1 chose; None: NNCF's data-free one.
         num_samples: pieces of the text, at most.
         target: the device whose documented limits the scheme keeps (`quantize.device`).
+        tensor_precision: rules for single weights, the first that is found in a name decides (`quantize.tensor_precision`).
     """
 
     precision: str
@@ -109,6 +98,7 @@ class Scheme:
     sensitivity_metric: str | None = None
     num_samples: int | None = None
     target: str | None = None
+    tensor_precision: Sequence[str] = ()
 
     @property
     def compresses(self) -> bool:
@@ -146,20 +136,17 @@ class Scheme:
         if not self.compresses:
             return f"{self.mode} (weights are not compressed)"
         group = "per channel" if self.group_size == _PER_CHANNEL else f"group {self.group_size}"
+        count = len(self.tensor_precision)
+        rules = f", {count} rule{'s' if count > 1 else ''} for single weights" if count else ""
         if self.mode in INT8_MODES:
-            return f"{self.mode}, {group}"
+            return f"{self.mode}, {group}{rules}"
         rest = "embeddings and last layer too" if self.all_layers else f"embeddings and last layer {self.backup}"
-        return f"{self.mode}, {group}, ratio {self.ratio:g}, {rest}{data_aware.describe(self.__dict__)}"
+        return f"{self.mode}, {group}, ratio {self.ratio:g}, {rest}{rules}{data_aware.describe(self.__dict__)}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form, as it stands in the manifest; without the methods that were not used."""
-        unused = {name for name in (*data_aware.FIELDS, "target") if not getattr(self, name)}
+        unused = {name for name in (*data_aware.FIELDS, "target", "tensor_precision") if not getattr(self, name)}
         return {name: value for name, value in asdict(self).items() if name not in unused}
-
-
-def bits_of(mode: str) -> int:
-    """Bits of one weight, scales and zero points left out."""
-    return _BITS.get(mode, 4)
 
 
 def resolve(request: Request, family_default: dict[str, Any] | None = None, family: str = "") -> Scheme:
@@ -173,20 +160,26 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
     if request.precision not in PRECISIONS:
         raise UsageError(f"Unknown precision {request.precision!r}.", "One of: " + ", ".join(PRECISIONS) + ".")
     if request.precision in FLOAT_PRECISIONS:
-        _refuse_compression_options(request)
+        scheme_rules.refuse_compression(request)
         data_aware.refuse(request, f"--precision {request.precision}: nothing is compressed", "Choose int4.")
         mode = request.precision
         return Scheme(precision=mode, mode=mode, backup="none", chosen_by="user", target=request.target)
     default = family_default if request.precision == "int4" and family_default else {}
     mode = _mode(request, default)
-    _check(request, mode)
+    scheme_rules.check(request, mode)
     if mode in INT8_MODES:
         data_aware.refuse(request, f"{mode}: eight bits lose too little for it", "Choose int4.")
-        return Scheme(precision=request.precision, mode=mode, backup=mode, target=request.target)
+        return Scheme(
+            precision=request.precision,
+            mode=mode,
+            backup=mode,
+            target=request.target,
+            tensor_precision=request.tensor_precision,
+        )
     ratio = request.ratio if request.ratio is not None else float(default.get("ratio", 1.0))
     data_aware.check(request, mode, ratio)
     group = request.group_size if request.group_size is not None else _default_group(mode, default)
-    return Scheme(
+    scheme = Scheme(
         precision=request.precision,
         mode=mode,
         group_size=group,
@@ -196,8 +189,11 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         all_layers=bool(request.all_layers),
         chosen_by=family if default else "nncf",
         target=request.target,
+        tensor_precision=request.tensor_precision,
         **data_aware.resolved(request, calibration_name(request), ratio),
     )
+    scheme_rules.check_exact(scheme)
+    return scheme
 
 
 def calibration_name(request: Request) -> str | None:
@@ -236,65 +232,6 @@ def _mode(request: Request, default: dict[str, Any]) -> str:
     if request.sym is not None and not request.precision.startswith("int"):
         raise UsageError(f"--sym/--asym have no meaning for {request.precision}.", "They belong to int4 and int8.")
     return request.precision
-
-
-def _refuse_compression_options(request: Request) -> None:
-    given = [
-        flag
-        for flag, value in {
-            "--group-size": request.group_size,
-            "--group-size-fallback": request.group_size_fallback,
-            "--ratio": request.ratio,
-            "--sym/--asym": request.sym,
-            "--backup-precision": request.backup_precision,
-            "--all-layers": request.all_layers,
-        }.items()
-        if value is not None
-    ]
-    if given:
-        raise UsageError(
-            f"{', '.join(given)} cannot be used with --precision {request.precision}: nothing is compressed.",
-            "Drop the option, or choose a compressed precision such as int4.",
-        )
-
-
-def _check(request: Request, mode: str) -> None:
-    """The rules of NNCF, as sentences for the person who types the options."""
-    if mode in INT8_MODES:
-        given = [
-            flag
-            for flag, wrong in {
-                "--ratio": request.ratio not in (None, 1.0),
-                "--group-size": request.group_size not in (None, _PER_CHANNEL),
-                "--group-size-fallback": request.group_size_fallback is not None,
-                "--all-layers": request.all_layers is not None,
-                "--backup-precision": request.backup_precision is not None,
-            }.items()
-            if wrong
-        ]
-        if given:
-            raise UsageError(
-                f"{', '.join(given)} cannot be used with {mode}: it compresses every layer, one scale per row.",
-                "Drop the option, or choose int4.",
-            )
-    if request.ratio is not None and not 0 <= request.ratio <= 1:
-        raise UsageError(f"--ratio must lie between 0 and 1, not {request.ratio:g}.", "Leave it out for the default.")
-    if request.group_size is not None and (request.group_size == 0 or request.group_size < _PER_CHANNEL):
-        raise UsageError(
-            f"--group-size must be positive, or -1 for one scale per row, not {request.group_size}.",
-            "Common ones are 128, 64 and 32.",
-        )
-    if request.backup_precision is not None and request.backup_precision not in BACKUPS:
-        raise UsageError(f"Unknown backup precision {request.backup_precision!r}.", f"One of: {', '.join(BACKUPS)}.")
-    if request.group_size_fallback is not None and request.group_size_fallback not in FALLBACKS:
-        raise UsageError(
-            f"Unknown group size fallback {request.group_size_fallback!r}.", f"One of: {', '.join(FALLBACKS)}."
-        )
-    only = ONLY_GROUP.get(mode)
-    if only and request.group_size not in (None, only):
-        raise UsageError(f"{mode} has groups of {only} by its definition, not {request.group_size}.", "Leave it out.")
-    if only and request.group_size_fallback == "adjust":
-        raise UsageError(f"{mode} cannot adjust its group size.", "Use --group-size-fallback ignore or error.")
 
 
 def _default_group(mode: str, default: dict[str, Any]) -> int:

@@ -65,6 +65,9 @@ class Publish(_Model):
     )
 
 
+_RULES = "REGEX=PRECISION[:GROUP] for single weights; the first that is found in a name decides."
+
+
 class _Target(_Model):
     output: str | None = Field(
         None, description="Folder of the result; by default recipe and target, below the run's folder."
@@ -93,6 +96,7 @@ class OpenVINO(_Target):
     sym: bool | None = None
     backup_precision: Backup | None = None
     all_layers: bool | None = None
+    tensor_precision: list[str] = Field([], description=_RULES)
     calibration: str | None = Field(None, description="A text or JSONL beside the recipe, or suite: edgeconv's own.")
     awq: bool | None = None
     scale_estimation: bool | None = None
@@ -138,7 +142,9 @@ class Onnx(_Target):
     sym: bool | None = None
     backup_precision: Literal["none", "int8_sym", "int8_asym"] | None = None
     all_layers: bool | None = None
+    tensor_precision: list[str] = Field([], description=_RULES)
     vision_precision: VisionPrecision | None = None
+    engine: Literal["auto", "stream", "trace"] = "auto"
     accuracy_level: Literal[0, 1, 4] = Field(4, description="Of MatMulNBits: 4 multiplies int4 in int8, 1 in float32.")
 
 

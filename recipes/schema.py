@@ -14,4 +14,4 @@ def render() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(schema_file.main("python -m edgeconv.recipes.schema", render))
+    sys.exit(schema_file.main("python -m edgeconv.recipes.schema", lambda _: render()))

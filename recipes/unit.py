@@ -157,6 +157,7 @@ def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str 
             request=_request(target),
             revision=revision,
             output=output,
+            engine=target.engine,
             accuracy_level=target.accuracy_level,
             vision_precision=target.vision_precision,
         )
@@ -183,6 +184,7 @@ def _request(target: OpenVINO | Onnx) -> Request:
         sym=target.sym,
         backup_precision=target.backup_precision,
         all_layers=target.all_layers,
+        tensor_precision=tuple(target.tensor_precision),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ import numpy.typing as npt
 
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
-from ..models import glm_edge_v
 from ..models.glm_edge_v.facts import PLACEHOLDER
 from ..quantize.scheme import bits_of
 from .formats.onnx import OnnxArtefact
@@ -111,22 +109,13 @@ class Sight:
 
     def _prompts(self) -> list[tuple[list[int], list[int]]]:
         """Token ids of each picture's question: by the artefact's files (empty if they make none), and by the checkpoint's."""
-        wanted = self._encoded(self.pair.checkpoint.folder)
+        wanted = pixels.prompts(self.pair.checkpoint.folder, self.pictures)
         try:
-            found = self._encoded(self.pair.folder)
+            found = pixels.prompts(self.pair.folder, self.pictures)
         except EdgeconvError as error:
             self.progress.note(error.message)
             found = [[] for _ in wanted]
         return list(zip(found, wanted, strict=True))
-
-    def _encoded(self, folder: Path) -> list[list[int]]:
-        processor = glm_edge_v.load_processor(folder)
-        made = []
-        for picture in self.pictures:
-            turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": picture.question}]}]
-            text = processor.apply_chat_template(turns, add_generation_prompt=True)
-            made.append(list(processor.tokenizer(text)["input_ids"]))
-        return made
 
     def _merge(self, ids: list[list[int]], embeddings: list[Array], rows: list[Array]) -> list[Array]:
         placeholder = self.passes.tokenizer.convert_tokens_to_ids(PLACEHOLDER)

@@ -148,6 +148,12 @@ def write(
         try:
             stand_ins = _stand_in(model, scheme, contents, progress)
         except compress_find.NotOurs as layout:
+            if scheme.tensor_precision:
+                raise ConversionError(
+                    f"--tensor-precision cannot be carried out: a weight is no plain matrix, which only NNCF can "
+                    f"compress: {layout}.",
+                    "Leave the option out.",
+                ) from layout
             notes.append(f"NNCF compressed all weights, because one is no plain matrix: {layout}.")
             used = "nncf"
     if used == "nncf":

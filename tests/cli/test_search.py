@@ -31,6 +31,7 @@ def result(*, met: bool) -> Search:
         summed_kl=0.02,
         expected_kl=0.02,
         mean_kl=Estimate(value=0.03),
+        judged_kl=0.04,
         top1=Estimate(value=0.9),
         expected_bytes=10**6,
         bytes=10**6,

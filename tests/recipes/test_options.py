@@ -45,6 +45,7 @@ OPENVINO = {
     "sym": False,
     "backup_precision": "none",
     "all_layers": True,
+    "tensor_precision": ["mlp=int8_sym"],
     "calibration": "words.txt",
     "awq": True,
     "scale_estimation": True,
@@ -80,7 +81,9 @@ ONNX = {
     "sym": False,
     "backup_precision": "none",
     "all_layers": True,
+    "tensor_precision": ["mlp=int8_sym"],
     "vision_precision": "int8",
+    "engine": "trace",
     "accuracy_level": 1,
 }
 MEASURING = {

@@ -1,21 +1,18 @@
 import json
 import math
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as Tree
 
 import pytest
 
 from edgeconv.core.errors import ArtefactError, OutputError
-from edgeconv.validate.report import junit, markdown, schema, words
+from edgeconv.validate.report import junit, markdown, words
 from edgeconv.validate.report.model import BudgetLine, Estimate, Report, Rung
 from edgeconv.validate.report.write import dump, read, write
 
 from . import report_samples as samples
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "parity.schema.json"
 HOSTILE = "</script><script>alert(1)</script> | `x` @octocat <img src=x>\x00\x1b[2J\u202e\nhttps://a.example"
 
 
@@ -101,25 +98,6 @@ def test_figures_that_are_not_finite_survive(tmp_path: Path) -> None:
     assert math.isnan(found.value)
     assert (found.low, found.high) == (-math.inf, math.inf)
     assert "| NaN<br><sub>−∞ to ∞</sub> |" in (tmp_path / "parity.md").read_text("utf-8")
-
-
-def test_the_schema_is_current() -> None:
-    assert SCHEMA.read_text("utf-8") == schema.render(), "run `make docs`"
-
-
-def test_the_schema_program_writes_and_checks(tmp_path: Path) -> None:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "edgeconv.validate.report.schema", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    path = tmp_path / "schema.json"
-    assert run("--check", path).returncode == 1
-    assert run(path).returncode == 0
-    assert run("--check", path).returncode == 0
-    path.write_text(path.read_text("utf-8") + " ")
-    stale = run("--check", path)
-    assert stale.returncode == 1
-    assert "make docs" in stale.stderr
 
 
 def test_markdown_says_the_verdict_the_failing_budget_and_the_numbers() -> None:

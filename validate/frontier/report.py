@@ -12,6 +12,7 @@ from .model import Frontier
 
 HEADER = ("", "format", "stored as", "MB", "bits a weight", "mean KL", "95 % interval", "top-1")
 RIGHT = (3, 4, 5, 6, 7)
+PAGE = "frontier.html"
 MARK = "●"
 """Stands before points that no other point beats."""
 
@@ -56,4 +57,4 @@ def write(found: Frontier, folder: Path) -> None:
     html = plain.page(title, lead(found), drawn, HEADER, rows(found), right=RIGHT, notes=notes(found))
     write_file(folder / "frontier.json", found.model_dump_json(indent=1) + "\n")
     write_file(folder / "frontier.svg", str(drawn))
-    write_file(folder / "frontier.html", html)
+    write_file(folder / PAGE, html)

@@ -35,6 +35,23 @@ def reference(folder: Path, pictures: Sequence[Picture]) -> list[Array]:
     return [processor(image, return_tensors="np")["pixel_values"][0, 0, 0] for image in images]
 
 
+def prompts(folder: Path, pictures: Sequence[Picture]) -> list[list[int]]:
+    """Return the token ids of each picture's question, placeholders included, by a folder's template and tokenizer.
+
+    Raises:
+        EdgeconvError: the folder's files make none.
+    """
+    from ...models import glm_edge_v
+
+    processor = glm_edge_v.load_processor(folder)
+    made = []
+    for picture in pictures:
+        turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": picture.question}]}]
+        text = processor.apply_chat_template(turns, add_generation_prompt=True)
+        made.append(list(processor.tokenizer(text)["input_ids"]))
+    return made
+
+
 def check(folder: Path, expected: Sequence[Array], pictures: Sequence[Picture]) -> Rung:
     """Compare.
 

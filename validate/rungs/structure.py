@@ -29,7 +29,7 @@ from . import weights as common
 from .weights import Findings
 
 TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
-_COARSE = 0.01
+_COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
 _ROUNDED, _WRONG = 1e-6, 1e-3
 SIZES = (

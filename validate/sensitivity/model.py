@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..report.model import Estimate
 
-Kind = Literal["layer", "attention", "mlp", "embeddings", "head"]
+Kind = Literal["layer", "attention", "mlp", "embeddings", "head", "vision"]
 By = Literal["layer", "component", "tensor"]
 
 

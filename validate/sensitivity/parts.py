@@ -21,7 +21,7 @@ class Part:
 
     Attributes:
         name: for people: "layer 3", "attention", or the tensor's own.
-        kind: "layer", "attention", "mlp", "embeddings", "head".
+        kind: "layer", "attention", "mlp", "embeddings", "head", "vision".
         tensors: their names in the checkpoint.
         first: the first layer that is not the reference's: -1 if the embeddings are compressed, the number of layers if only
             the head is.

@@ -12,6 +12,7 @@ from .model import Sensitivity
 
 HEADER = ("part", "stored as", "MB saved", "mean KL", "95 % interval", "top-1", "KL a MB")
 RIGHT = (2, 3, 4, 5, 6)
+PAGE = "sensitivity.html"
 
 
 def rows(found: Sensitivity) -> list[tuple[str, ...]]:
@@ -39,6 +40,11 @@ def lead(found: Sensitivity) -> str:
     )
 
 
+def notes(found: Sensitivity) -> list[str]:
+    """Say what must be known beside the figures."""
+    return found.notes
+
+
 def write(found: Sensitivity, folder: Path) -> None:
     """Write sensitivity.json, .svg and .html into a folder, each whole or not at all.
 
@@ -47,7 +53,7 @@ def write(found: Sensitivity, folder: Path) -> None:
     """
     drawn = picture.draw(found)
     title = f"Sensitivity of {found.model} to {found.precision}"
-    html = plain.page(title, lead(found), drawn, HEADER, rows(found), right=RIGHT, notes=found.notes)
+    html = plain.page(title, lead(found), drawn, HEADER, rows(found), right=RIGHT, notes=notes(found))
     write_file(folder / "sensitivity.json", found.model_dump_json(indent=1) + "\n")
     write_file(folder / "sensitivity.svg", str(drawn))
-    write_file(folder / "sensitivity.html", html)
+    write_file(folder / PAGE, html)
