@@ -18,9 +18,7 @@ HEADER = ("task", "stored as", "framework", "1st token ms", "tokens/s", "peak GB
 
 
 def bench(
-    artefact: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A converted model: a folder of IRs, a .gguf, or a folder with one.")
-    ],
+    artefact: Annotated[Path, typer.Argument(metavar="OUT", help="A converted model: the folder, or a .gguf.")],
     *,
     reference: Reference = None,
     no_reference: Annotated[bool, typer.Option("--no-reference", help="Measure the converted model only.")] = False,
@@ -44,9 +42,9 @@ def bench(
 ) -> None:
     """Measure first-token latency, token rate, peak memory and loading time on this machine.
 
-    The artefact runs in openvino_genai or llama.cpp with its defaults, then its checkpoint in torch with bfloat16 weights, each
-    in a process of its own. The first token counts from the prompt's ids, or from a picture's pixels; the rate is that of
-    the tokens after the first; the peak is the resident memory of the whole process. Close other programs first.
+    The artefact runs in openvino_genai, onnxruntime or llama.cpp with its defaults, then its checkpoint in torch with bfloat16
+    weights, each in a process of its own. The first token counts from the prompt's ids, or from a picture's pixels; the rate is
+    that of the tokens after the first; the peak is the resident memory of the whole process. Close other programs first.
     """
     from ..validate.speed import TASKS, Ask, Task, bench
 

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -18,14 +18,14 @@ from .output import Output, paint, printable
 if TYPE_CHECKING:
     from ..validate.runtimes.answers import Answer, Generation, Sampling
     from ..validate.runtimes.openvino_genai import Chat
-    from ..validate.runtimes.openvino_vision_chat import VisionChat
+    from ..validate.runtimes.sampled_chat import SampledChat
 
 _HELP = "/reset begins a new conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
 _HELP_PICTURES = "/image PATH adds a picture to the next question. "
 
 
 def chat(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model.")],
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model: IRs, or ONNX.")],
     *,
     image: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="A picture for the first question. Repeatable.")
@@ -73,7 +73,7 @@ def chat(
         task = progress.task("Loading")
         conversation = _load(folder, device, system, sampling)
         task.finish()
-    session = _Session(conversation, verbose=verbose, json=as_json, images=images)
+    session = _Session(conversation, sees=_sees(folder), verbose=verbose, json=as_json, images=images)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a question that is no UTF-8 is told of, and the next one read
     if prompt is not None:
@@ -87,7 +87,7 @@ def chat(
                 break
 
 
-def answer(conversation: Chat | VisionChat, question: str, *, verbose: bool = False) -> Answer:
+def answer(conversation: Chat | SampledChat, question: str, *, verbose: bool = False) -> Answer:
     """Ask, print the answer on stdout as it is made, and return it."""
     return _Session(conversation, verbose=verbose).answer(question)
 
@@ -98,24 +98,19 @@ class _Session:
 
     Attributes:
         conversation: with a model.
+        sees: the model takes pictures.
         verbose: show the speed on stderr.
         json: print each answer when it is whole, as one line of JSON.
         survive: Ctrl-C ends an answer instead of the program, and a bad picture is told of instead of raised.
         images: files that go with the next question.
     """
 
-    conversation: Chat | VisionChat
+    conversation: Chat | SampledChat
+    sees: bool = False
     verbose: bool = False
     json: bool = False
     survive: bool = False
     images: list[Path] = field(default_factory=list)
-
-    @property
-    def sees(self) -> bool:
-        """Whether the model takes pictures."""
-        from ..validate.runtimes.openvino_vision_chat import VisionChat
-
-        return isinstance(self.conversation, VisionChat)
 
     @property
     def help(self) -> str:
@@ -167,10 +162,8 @@ class _Session:
         return result
 
     def _ask(self, question: str, images: list[Path]) -> Generation:
-        from ..validate.runtimes.openvino_vision_chat import VisionChat
-
-        if isinstance(self.conversation, VisionChat):
-            return self.conversation.ask(question, images)
+        if self.sees:
+            return cast("SampledChat", self.conversation).ask(question, images)
         return self.conversation.ask(question)
 
     def _add(self, name: str) -> None:
@@ -201,13 +194,11 @@ def _require_text(what: str, text: str) -> None:
 
 def _check_images(folder: Path, images: list[Path]) -> None:
     """Say what is wrong with the pictures before a model is loaded."""
-    from ..validate.runtimes.openvino_vision_chat import sees
-
     if not images:
         return
     from ..models.glm_edge_v.pixels import open_picture
 
-    if folder.is_dir() and not sees(folder):
+    if folder.is_dir() and not _sees(folder):
         raise _blind(str(folder))
     for path in images:
         open_picture(path)
@@ -217,11 +208,21 @@ def _blind(who: str) -> UsageError:
     return UsageError(f"{who} takes no pictures.", "Convert a vision model, for example THUDM/glm-edge-v-2b.")
 
 
-def _load(folder: Path, device: str, system: str | None, sampling: Sampling) -> Chat | VisionChat:
-    from ..validate.runtimes import openvino_genai, openvino_vision_chat
+def _sees(folder: Path) -> bool:
+    from ..validate import onnx_models
+    from ..validate.runtimes import openvino_vision_chat
+
+    return openvino_vision_chat.sees(folder) or onnx_models.sees(folder)
+
+
+def _load(folder: Path, device: str, system: str | None, sampling: Sampling) -> Chat | SampledChat:
+    from ..validate import onnx_models
+    from ..validate.runtimes import onnx_chat, openvino_genai, openvino_vision_chat
 
     if openvino_vision_chat.sees(folder):
         return openvino_vision_chat.VisionChat(folder, device=device, system=system, sampling=sampling)
+    if onnx_models.remains(folder):
+        return onnx_chat.OnnxChat(folder, device=device, system=system, sampling=sampling)
     return openvino_genai.Chat(folder, device=device, system=system, sampling=sampling)
 
 

@@ -42,6 +42,13 @@ def onnx(
     ] = None,
     all_layers: conversion.AllLayers = None,
     vision_precision: conversion.VisionPrecision = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            click_type=choice(("auto", "stream", "trace")),
+            help="How the graph is made: built and streamed, exported by torch from transformers' model, or whichever can.",
+        ),
+    ] = "auto",
     accuracy_level: Annotated[
         str,
         typer.Option(
@@ -91,6 +98,7 @@ def onnx(
         revision=revision,
         output=output,
         force=force,
+        engine=engine,
         accuracy_level=int(accuracy_level),
         vision_precision=vision_precision,
         local_files_only=local_files_only,

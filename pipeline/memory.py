@@ -24,6 +24,9 @@ modes other than int8 and int4. The constants were fitted to whole commands on a
     ONNX bf16                                     62 / 62
     ONNX fp16                                    184 / 137   (a busy machine; its disk lagged behind)
 
+ONNX by trace was fitted apart: SmolLM2 as a Llama, 30 layers, int4 790 / 788; GPT-NeoX of 1,024 columns, int4, 6 layers 669 / 678
+and 24 layers 729 / 768, fp32 861 / 881.
+
 GLM-Edge-V-2B's geometry at int4 took 163 where 216 are predicted: its tokenizers are ready before its weights are at their peak.
 """
 
@@ -49,6 +52,8 @@ _GGUF, _GGUF_READING, _GGUF_WRITING = 40 * MB, 18.0, 9.0
 """GGUF: imports; for each byte of the vocabulary's file, while it is read, and what stays of it."""
 _ONNX, _ONNX_LAYER = 56 * MB, 0.2 * MB
 """ONNX: imports, and what a layer's nodes take."""
+_ONNX_TRACE, _ONNX_TRACE_LAYER = 610 * MB, 5 * MB
+"""The same if torch exports the graph."""
 _TORCH = 530 * MB
 """The torch reference that measures an importance matrix: imports and a layer's activations."""
 
@@ -100,10 +105,11 @@ def gguf(checkpoint: Checkpoint, tensors: Sequence[Placed], *, calibration_token
     return int(max(plain, _TORCH + states + 4 * largest))
 
 
-def onnx(checkpoint: Checkpoint, tensors: Sequence[Stored], layers: int) -> int:
+def onnx(checkpoint: Checkpoint, tensors: Sequence[Stored], layers: int, *, engine: str = "stream") -> int:
     """Predict a conversion to ONNX; arguments as above. The graph's small, and no tokenizers are made beside it."""
+    base, layer = (_ONNX, _ONNX_LAYER) if engine == "stream" else (_ONNX_TRACE, _ONNX_TRACE_LAYER)
     live = max((_encoded(checkpoint, stored) for stored in tensors), default=0)
-    return int(_ONNX + layers * _ONNX_LAYER + live)
+    return int(base + layers * layer + live)
 
 
 def vocabulary_bytes(checkpoint: Checkpoint) -> int:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from ..convert import card, families
 from ..convert.checkpoint import Checkpoint
-from ..convert.families.decoder import Decoder, NotExpressible
 from ..convert.families.glm_edge_v import Vision
-from ..convert.onnx import assets, export, models
+from ..convert.onnx import assets, export, models, tokenizer, trace
+from ..convert.onnx import sizes as sizes_of
+from ..convert.onnx.choose import Choice, choose
 from ..convert.onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..convert.openvino import stream, vision_files
+from ..convert.openvino.engine import Exported
 from ..convert.openvino.tokenizer import require_files
-from ..core.errors import CheckpointError, UsageError
+from ..core.errors import UsageError
 from ..core.inputs import InputDigests
 from ..core.manifest import LOG_NAME, Manifest
 from ..core.progress import Progress, Silent
@@ -29,6 +31,7 @@ from .onnx_plan import OnnxJob, OnnxPlan
 from .source import Opened
 
 VERSIONS = ("edgeconv", "onnx", "tokenizers")
+TRACE_VERSIONS = ("onnxscript", "torch", "transformers")
 PACKAGE = "onnx"
 
 __all__ = ["OnnxJob", "OnnxPlan", "plan", "run"]
@@ -39,8 +42,7 @@ class _Ready:
     """A plan, and what carrying it out needs."""
 
     plan: OnnxPlan
-    decoder: Decoder
-    vision: Vision | None
+    choice: Choice
 
 
 def plan(job: OnnxJob, progress: Progress | None = None) -> OnnxPlan:
@@ -101,16 +103,20 @@ def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
     require_package()
     checkpoint = opened.checkpoint
     require_files(checkpoint.folder)
-    decoder, vision = _described(checkpoint)
+    tokenizer.check(checkpoint.folder, checkpoint.config)
+    choice = choose(checkpoint, job.engine)
+    vision = choice.vision
     scheme, vision_scheme = _schemes(job, checkpoint, vision, collector)
-    notes = _check(checkpoint, decoder, vision, scheme, collector)
-    parts = models.cut(decoder, scheme, vision, vision_scheme)
+    notes = _check(checkpoint, choice, scheme, collector)
+    parts = _models(checkpoint, choice, scheme, vision_scheme)
     predicted = collector.check(lambda: export.predicted_size(checkpoint, parts, job.accuracy_level))
     collector.stop()
+    described = choice.decoder or sizes_of.of_config(checkpoint.config)
+    layers = described.num_layers if described else 0
     output = job.output or Path(f"{opened.base_name}-onnx-{scheme.precision}")
-    size = (predicted or 0) + assets.size(checkpoint, decoder, vision)
+    size = (predicted or 0) + assets.size(checkpoint, described, vision) + _graph(choice, layers)
     tensors = [stored for model in parts for stored in model.forecast(checkpoint)]
-    told = cost(opened.pending, output, size, memory.onnx(checkpoint, tensors, decoder.num_layers))
+    told = cost(opened.pending, output, size, memory.onnx(checkpoint, tensors, layers, engine=choice.engine))
     collector.check(lambda: check_output(output, force=job.force))
     collector.check(lambda: require(told.disks))
     planned = OnnxPlan(
@@ -118,34 +124,33 @@ def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
         commit=opened.commit,
         model_type=vision.family if vision else checkpoint.model_type,
         parameters=checkpoint.parameters,
-        engine="stream",
-        engine_reason=f"the block of {vision.family if vision else decoder.family} is known",
+        engine=choice.engine,
+        engine_reason=choice.reason,
         compressor="edgeconv" if scheme.compresses else "none",
         scheme=scheme,
         accuracy_level=job.accuracy_level,
         input_bytes=checkpoint.size,
         output_bytes=size,
         output=output,
-        assumed=[*decoder.assumed, *(vision.assumed if vision else ())],
-        notes=[*checkpoint.notes, *notes],
+        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
+        notes=[*checkpoint.notes, *choice.notes, *notes],
         vision_scheme=vision_scheme,
         image_tokens=vision.image_tokens if vision else None,
         cost=told,
         conflicts=collector.conflicts(),
     )
-    return _Ready(planned, decoder, vision)
+    return _Ready(planned, choice)
 
 
-def _described(checkpoint: Checkpoint) -> tuple[Decoder, Vision | None]:
-    """Describe the model. Raises CheckpointError for what the graph builder cannot express."""
-    try:
-        decoder = families.decoder(checkpoint.config)
-        return decoder, families.vision(checkpoint.config, checkpoint.names, decoder)
-    except NotExpressible as reason:
-        raise CheckpointError(
-            f"This checkpoint cannot be written as ONNX: {reason}.",
-            f"The families are: {', '.join(families.STREAMED)}. `edgeconv openvino` knows more.",
-        ) from reason
+def _models(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, vision_scheme: Scheme | None) -> list[models.Model]:
+    if choice.decoder:
+        return models.cut(choice.decoder, scheme, choice.vision, vision_scheme)
+    return [trace.forecast(checkpoint, scheme)]
+
+
+def _graph(choice: Choice, layers: int) -> int:
+    """Return the bytes of a graph that the forecast leaves out: a trace's is known once it is made."""
+    return 0 if choice.decoder else trace.GRAPH + layers * trace.GRAPH_LAYER
 
 
 def _schemes(
@@ -164,17 +169,20 @@ def _schemes(
     return scheme, None
 
 
-def _check(
-    checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None, scheme: Scheme, collector: Collector
-) -> list[str]:
+def _check(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Collector) -> list[str]:
     """Check tensors and small files, and say what the scheme does to the rows."""
-    stream.check(checkpoint, decoder, vision)
-    said = []
-    if vision:
-        said = vision_files.check(checkpoint.folder, vision)
-        if decoder.tied:
-            said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
-    groups = collector.check(lambda: check_groups(stream.weights(decoder, scheme, vision), scheme))
+    decoder, vision, said = choice.decoder, choice.vision, []
+    if decoder is None:
+        trace.require_package()
+        weights = trace.forecast(checkpoint, scheme).weights
+    else:
+        stream.check(checkpoint, decoder, vision)
+        if vision:
+            said = vision_files.check(checkpoint.folder, vision)
+            if decoder.tied:
+                said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
+        weights = stream.weights(decoder, scheme, vision)
+    groups = collector.check(lambda: check_groups(weights, scheme))
     return said + (groups or [])
 
 
@@ -189,29 +197,44 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
     small = [] if checkpoint.is_file else [p.name for p in sources(checkpoint.origin)] + cards
     digests = InputDigests(checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress)
-    exported = export.export(
-        checkpoint,
-        ready.decoder,
-        planned.scheme,
-        folder,
-        vision=ready.vision,
-        vision_scheme=planned.vision_scheme,
-        accuracy_level=planned.accuracy_level,
-        progress=progress,
-    )
-    assets.write(checkpoint, ready.decoder, folder, ready.vision)
+    exported = _write(ready, checkpoint, folder, progress)
+    vision = ready.choice.vision
     return Manifest(
         target="onnx",
         source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
         engine=planned.engine,
         compressor=exported.compressor,
         scheme=planned.scheme.as_dict(),
-        vision=seeing.facts(ready.vision, exported.vision_scheme),
+        vision=seeing.facts(vision, exported.vision_scheme),
         row_order="source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes,
         bits_per_weight=bits_per_weight(exported.tensors),
         tensors=exported.tensors,
-        versions=versions(VERSIONS),
+        versions=versions(VERSIONS + (TRACE_VERSIONS if planned.engine == "trace" else ())),
         outputs=outputs(folder, exported.digests),
     )
+
+
+def _write(ready: _Ready, checkpoint: Checkpoint, folder: Path, progress: Progress) -> Exported:
+    """Write the models and what lies beside them."""
+    planned, choice = ready.plan, ready.choice
+    if choice.decoder is None:
+        made = trace.prepare(checkpoint, progress)
+        exported = trace.write(
+            checkpoint, made, planned.scheme, folder, accuracy_level=planned.accuracy_level, progress=progress
+        )
+        assets.write(checkpoint, trace.sizes(checkpoint, made), folder)
+        return exported
+    exported = export.export(
+        checkpoint,
+        choice.decoder,
+        planned.scheme,
+        folder,
+        vision=choice.vision,
+        vision_scheme=planned.vision_scheme,
+        accuracy_level=planned.accuracy_level,
+        progress=progress,
+    )
+    assets.write(checkpoint, choice.decoder, folder, choice.vision)
+    return exported

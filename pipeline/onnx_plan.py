@@ -23,6 +23,7 @@ class OnnxJob:
         revision: of the Hub's repository.
         output: a folder; None: one named after the model.
         force: replace what is there.
+        engine: "stream", "trace", or "auto": whichever can.
         accuracy_level: of MatMulNBits, 0, 1 or 4.
         vision_precision: of the tower of a model that sees; None: float16 if it fits, beside a compressed model.
         local_files_only: ask the Hub nothing.
@@ -34,6 +35,7 @@ class OnnxJob:
     revision: str | None = None
     output: Path | None = None
     force: bool = False
+    engine: str = "auto"
     accuracy_level: int = 4
     vision_precision: str | None = None
     local_files_only: bool = False

@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share: models."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from edgeconv.builtin import model_path
 
 from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime themselves
 
 
 @pytest.fixture(scope="session")

@@ -15,3 +15,8 @@ def sees(folder: Path) -> bool:
 def names(folder: Path) -> tuple[str, ...]:
     """Return the files of the graphs, the one that generates first; they need not be there."""
     return tuple(f"{name}.onnx" for name in SEEING) if sees(folder) else (MODEL,)
+
+
+def remains(folder: Path) -> bool:
+    """True if a folder holds ONNX models, or what is left of them."""
+    return any(path.suffix in (".onnx", ".onnx_data") for path in folder.glob("*.onnx*"))

@@ -119,8 +119,12 @@ class LayeredReference:
             self._shell = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
         self._softcap = getattr(config, "final_logit_softcapping", None)
         self._body: Any = getattr(self._shell, "model", None)
-        if self._body is None or not hasattr(self._body, "layers") or not hasattr(self._shell, "lm_head"):
-            raise ConversionError(f"The reference of model_type {config.model_type} cannot be run layer by layer.")
+        parts = ("embed_tokens", "layers", "norm")
+        if not all(hasattr(self._body, part) for part in parts) or not hasattr(self._shell, "lm_head"):
+            raise ConversionError(
+                f"The reference of model_type {config.model_type} cannot be run layer by layer.",
+                f"Decoders whose parts transformers calls {', '.join(parts)} and lm_head can be validated.",
+            )
 
     def hidden_states(
         self,

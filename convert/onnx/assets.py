@@ -12,20 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint
-from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
 from ..openvino import vision_files
 from ..openvino.assets import ARCHITECTURE, generation_config, sources
 from .names import GENAI, MODEL
+from .sizes import HasSizes
 
 _GENAI_TYPE = "llama"
 """What onnxruntime-genai calls a decoder of these inputs; it knows the families by name, and not all of ours are on its list."""
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+"""What the families call the most positions."""
 _LENGTH = 2048
 """Tokens of a conversation, where config.json does not limit them."""
 
 
-def write(checkpoint: Checkpoint, decoder: Decoder, out: Path, vision: Vision | None = None) -> None:
-    """Write all of them into the staging folder."""
+def write(checkpoint: Checkpoint, decoder: HasSizes | None, out: Path, vision: Vision | None = None) -> None:
+    """Write all of them into the staging folder; without sizes no genai_config.json, which has no words for such a model."""
     made = _documents(checkpoint, decoder, vision)
     for path in sources(checkpoint.folder):
         if path.name not in made:
@@ -34,21 +36,22 @@ def write(checkpoint: Checkpoint, decoder: Decoder, out: Path, vision: Vision | 
         (out / name).write_text(text, "utf-8")
 
 
-def size(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None = None) -> int:
+def size(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None = None) -> int:
     """Return the bytes of what `write` writes."""
     made = _documents(checkpoint, decoder, vision)
     copied = sum(path.stat().st_size for path in sources(checkpoint.folder) if path.name not in made)
     return copied + sum(len(text.encode()) for text in made.values())
 
 
-def _documents(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -> dict[str, str]:
+def _documents(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None) -> dict[str, str]:
     """Return the files that are made and not copied, by name."""
     # the artefact needs no code of the checkpoint's, so it does not point to any
     config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
     generation = checkpoint.generation_config or generation_config(config)
     made = {"config.json": config, "generation_config.json": generation}
     if vision is None:
-        made[GENAI] = genai_config(config, generation, decoder)
+        if decoder:
+            made[GENAI] = genai_config(config, generation, decoder)
     else:
         made["config.json"] = config | {"model_type": vision.family, "architectures": [ARCHITECTURE]}
         made[vision_files.PREPROCESSOR] = vision_files.preprocessor(checkpoint.folder)
@@ -56,18 +59,18 @@ def _documents(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) 
     return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in made.items()}
 
 
-def genai_config(config: dict[str, Any], generation: dict[str, Any], decoder: Decoder) -> dict[str, Any]:
+def genai_config(config: dict[str, Any], generation: dict[str, Any], decoder: HasSizes) -> dict[str, Any]:
     """Describe the model as onnxruntime-genai (0.18) wants it.
 
     Args:
         config: config.json.
         generation: generation_config.json.
-        decoder: the description of the model.
+        decoder: the sizes of the model.
     """
     stated = {**config, **{k: v for k, v in generation.items() if v is not None}}
     ends = stated.get("eos_token_id")
     first = ends[0] if isinstance(ends, list) and ends else ends
-    length = config.get("max_position_embeddings") or _LENGTH
+    length = next((config[key] for key in _LENGTHS if config.get(key)), _LENGTH)
     tokens = {
         "bos_token_id": stated.get("bos_token_id", first),
         "eos_token_id": ends,

@@ -7,6 +7,7 @@ the quantiser to their places in the file beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...core.errors import UsageError
@@ -72,8 +73,16 @@ def export(
     if vision and vision_scheme:
         vision_scheme, said = stream_float16.settle(checkpoint, vision, vision_scheme, progress)
     models = cut(decoder, scheme, vision, vision_scheme)
+    exported = write_models(checkpoint, models, out, accuracy_level=accuracy_level, progress=progress)
+    return replace(exported, notes=said, vision_scheme=vision_scheme)
+
+
+def write_models(
+    checkpoint: Checkpoint, models: Sequence[Model], out: Path, *, accuracy_level: int, progress: Progress
+) -> Exported:
+    """Write these models, whichever engine describes them; arguments and errors as above."""
     compresses = any(model.scheme.compresses for model in models)
-    exported = Exported([], "edgeconv" if compresses else "none", said, {}, vision_scheme)
+    exported = Exported([], "edgeconv" if compresses else "none", [], {})
     for model in models:
         tensors = _stored(checkpoint, model, progress)
         exported.digests[model.data] = _write(

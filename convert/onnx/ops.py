@@ -79,6 +79,23 @@ class Graph:
         self._nodes.append(self._onnx.helper.make_node(kind, list(inputs), made, name=name, domain=domain, **attrs))
         return made
 
+    def take(self, node: Any, inputs: Sequence[Value], outputs: Sequence[Value]) -> None:
+        """Add another graph's node (`onnx.NodeProto`), with other inputs and outputs and without its remarks."""
+        made = type(node)(op_type=node.op_type, domain=node.domain, name=node.name)
+        made.input.extend(inputs)
+        made.output.extend(outputs)
+        made.attribute.extend(node.attribute)
+        self._nodes.append(made)
+
+    def small(self, tensor: Any) -> Value:
+        """Add another graph's initializer (`onnx.TensorProto`), which lies in the graph itself."""
+        made = type(tensor)()
+        made.CopyFrom(tensor)
+        for remark in ("doc_string", "metadata_props"):
+            made.ClearField(remark)
+        self._known[made.name] = made
+        return str(made.name)
+
     def constant(self, values: Any, dtype: type, name: str | None = None) -> Value:
         """Return a small constant; one without a name has its content as name, and is there once."""
         array: npt.NDArray[Any] = np.asarray(values, dtype)

@@ -37,17 +37,33 @@ def load(checkpoint: Checkpoint) -> Any:
     """
     from optimum.exporters.openvino.__main__ import FORCE_ATTN_MODEL_CLASSES
 
-    config, model_class = _classes(checkpoint)
     options: dict[str, Any] = {}
     if checkpoint.model_type in FORCE_ATTN_MODEL_CLASSES:
         options["attn_implementation"] = FORCE_ATTN_MODEL_CLASSES[checkpoint.model_type]
+    tensors = {name: _tensor(checkpoint, name) for name in weights_of(checkpoint)}
+    model = build(checkpoint, tensors, dtype="auto", **options)
+    _check_ties(checkpoint, model)
+    return model
+
+
+def build(checkpoint: Checkpoint, tensors: dict[str, Any], **options: Any) -> Any:
+    """Build the model around `tensors`, torch's, by the checkpoint's names.
+
+    Args:
+        checkpoint: of which config.json, names and shapes are read.
+        tensors: all that a model must use, or stand-ins of the same shapes.
+        **options: of `from_pretrained`.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    config, model_class = _classes(checkpoint)
     try:
         with _unabridged():
             model, report = model_class.from_pretrained(
                 None,
                 config=config,
-                state_dict={name: _tensor(checkpoint, name) for name in weights_of(checkpoint)},
-                dtype="auto",
+                state_dict=tensors,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, in our words
                 **options,
@@ -148,7 +164,6 @@ def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
             f"for example {unused[0]}: converting the rest would make another model.",
             "It is not a plain model of this type (another that sees, an adapter?), or its config.json is another's.",
         )
-    _check_ties(checkpoint, model)
 
 
 def _check_ties(checkpoint: Checkpoint, model: Any) -> None:

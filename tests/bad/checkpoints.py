@@ -29,6 +29,7 @@ class Fault:
         maker: spoils a folder.
         says: expression for what `edgeconv openvino` must say.
         gguf: the same for `edgeconv gguf`, which finds some of them elsewhere.
+        onnx: the same for `edgeconv onnx`.
         names: expression for the file that message or hint must name.
     """
 
@@ -36,6 +37,7 @@ class Fault:
     maker: Maker
     says: str
     gguf: str
+    onnx: str
     names: str
 
 
@@ -43,9 +45,9 @@ FAULTS: dict[str, Fault] = {}
 """By the names of their makers."""
 
 
-def fault(title: str, says: str, names: str = "", gguf: str = "") -> Callable[[Maker], Maker]:
+def fault(title: str, says: str, names: str = "", gguf: str = "", onnx: str = "") -> Callable[[Maker], Maker]:
     def register(maker: Maker) -> Maker:
-        FAULTS[maker.__name__] = Fault(f"checkpoint: {title}", maker, says, gguf or says, names)
+        FAULTS[maker.__name__] = Fault(f"checkpoint: {title}", maker, says, gguf or says, onnx or says, names)
         return maker
 
     return register
@@ -217,6 +219,7 @@ def config_without_model_type(folder: Path) -> None:
     "No engine can convert model_type 'nonesuch'",
     "nonesuch",
     gguf=r"cannot be written for model_type nonesuch",
+    onnx="cannot be written as ONNX.*nonesuch",
 )
 def unknown_model_type(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.update(model_type="nonesuch"))
@@ -227,6 +230,7 @@ def unknown_model_type(folder: Path) -> None:
     "which is not run",
     r"evil\.py|nonesuch",
     gguf=r"cannot be written for model_type nonesuch",
+    onnx="cannot be written as ONNX.*nonesuch",
 )
 def custom_code_without_consent(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.update(model_type="nonesuch", auto_map={"AutoConfig": "evil.Config"}))
@@ -273,6 +277,7 @@ def corrupt_tokenizer(folder: Path) -> None:
     "has 4096 tokens, the model 4000",
     "token",
     gguf=r"has a token 4095 .* only 4000 rows",
+    onnx=r"has a token 4095, .* only 4000 rows",
 )
 def tokenizer_larger_than_the_vocabulary(folder: Path) -> None:
     from safetensors.torch import load_file, save_file

@@ -13,7 +13,7 @@ from xml.sax.saxutils import quoteattr
 import pytest
 
 from edgeconv.core import chat_template
-from edgeconv.pipeline import Job, run
+from edgeconv.pipeline import Job, onnx, run
 from edgeconv.quantize.scheme import Request
 
 from .commands import Bench
@@ -62,6 +62,25 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: template(folder, "{{ raise_exception('no') }}"), r"generation failed: no at row 1, column 19"
     ),
 }  # fmt: skip
+ONNX_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "the graph is not there": (lambda folder: (folder / "model.onnx").unlink(), r"chat model: model\.onnx missing"),
+    "the graph is truncated": (lambda folder: half(folder / "model.onnx"), r"model\.onnx is no ONNX model"),
+    "the graph is another one": (lambda folder: rename_input(folder / "model.onnx"), "has the input pixels"),
+    "the weights are not there": (lambda folder: (folder / "model.onnx_data").unlink(), r"model\.onnx_data is missing"),
+    "the weights are truncated": (lambda folder: half(folder / "model.onnx_data"), r"model\.onnx_data ends before"),
+    "the tokenizer is not there": (lambda folder: (folder / "tokenizer.json").unlink(), r"chat model: tokenizer\.json missing"),
+    "the tokenizer is truncated": (lambda folder: half(folder / "tokenizer.json"), r"tokenizer\.json cannot be read"),
+    "config.json is no JSON": (lambda folder: (folder / "config.json").write_text("{"), r"config\.json is not valid JSON"),
+    "generation_config.json says a text for a number": (
+        lambda folder: (folder / "generation_config.json").write_text('{"temperature": "hot"}'),
+        r"generation_config\.json: temperature cannot be 'hot'",
+    ),
+    "there is no template": (lambda folder: (folder / "chat_template.jinja").unlink(), "has no chat template"),
+    "the template runs for ever": (lambda folder: (folder / "chat_template.jinja").write_text(ENDLESS), "it runs for more than"),
+    "the template cannot be rendered": (
+        lambda folder: (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}"), "refuses this .*: no"
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, id=name, marks=fault(f"chat: {name}")) for name in FAULTS])
@@ -70,6 +89,42 @@ def test_an_artefact_that_cannot_talk(name: str, artefact: Path, bad: Bench, mon
     spoil, says = FAULTS[name]
     spoil(artefact)
     bad.refused("chat", artefact, "--prompt", "Hello!!", "--max-new-tokens", "4", says=says, names="ov|generation")
+
+
+@pytest.fixture(scope="module")
+def whole_onnx(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as ONNX."""
+    output = tmp_path_factory.mktemp("whole") / "onnx"
+    return onnx.run(onnx.OnnxJob(str(tiny_model("llama")), Request("int8"), output=output)).path
+
+
+def rename_input(path: Path) -> None:
+    from onnx import load, save
+
+    model = load(path, load_external_data=False)
+    model.graph.input[0].name = "pixels"
+    for node in model.graph.node:
+        node.input[:] = ["pixels" if name == "input_ids" else name for name in node.input]
+    save(model, path)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, id=name, marks=fault(f"chat: ONNX, {name}")) for name in ONNX_FAULTS]
+)
+def test_an_onnx_model_that_cannot_talk(
+    name: str, whole_onnx: Path, tmp_path: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.6)
+    spoil, says = ONNX_FAULTS[name]
+    folder = shutil.copytree(whole_onnx, tmp_path / "onnx")
+    spoil(folder)
+    code = 2 if name == "the template cannot be rendered" else 1
+    bad.refused("chat", folder, "--prompt", "Hello!!", says=says, code=code)
+
+
+@fault("chat: ONNX, another device than the CPU")
+def test_an_onnx_model_on_another_device(whole_onnx: Path, bad: Bench) -> None:
+    bad.refused("chat", whole_onnx, "--device", "GPU", "--prompt", "x", says="cannot run on GPU", code=2)
 
 
 @fault("chat: a question that is no UTF-8")

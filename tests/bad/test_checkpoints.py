@@ -1,4 +1,4 @@
-"""Every bad checkpoint through both conversions: one message with file and next step, nothing left behind."""
+"""Every bad checkpoint through all conversions: one message with file and next step, nothing left behind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .commands import Bench
 
 COMMANDS = {
     "openvino": ("openvino", "--precision", "int8", "--output", "out"),
+    "onnx": ("onnx", "--precision", "int8", "--output", "out"),
     "gguf": ("gguf", "--type", "q8_0", "--output", "out"),
 }
 FAULTY = [pytest.param(fault, id=name, marks=pytest.mark.fault(fault.title)) for name, fault in FAULTS.items()]
@@ -28,7 +29,7 @@ def source(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.mark.parametrize("fault", FAULTY)
 def test_a_bad_checkpoint(fault: Fault, command: str, source: Path, bad: Bench) -> None:
     fault.maker(source)
-    says = fault.gguf if command == "gguf" else fault.says
+    says = {"gguf": fault.gguf, "onnx": fault.onnx}.get(command, fault.says)
     bad.refused(*COMMANDS[command], "--model", source, says=says, names=fault.names, source=source)
 
 

@@ -77,24 +77,26 @@ def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
 
 @pytest.mark.fault(
     "untrusted: code in auto_map, pickles beside the weights, modules that shadow Python's",
-    says="Converted (stream, trace, GGUF) and inspected; nothing of it runs.",
+    says="Converted (stream, trace, GGUF, ONNX), inspected and talked to; nothing of it runs.",
 )
 def test_nothing_of_the_checkpoint_runs(root: Path, model: Path) -> None:
-    out, single = str(root / "ov"), str(root / "x.gguf")
+    out, single, onnx = str(root / "ov"), str(root / "x.gguf"), str(root / "onnx")
     codes, said, seen = commands(
         root,
         model,
         ["openvino", "--model", str(model), "-p", "int8", "-o", out],
         ["openvino", "--model", ".", "-p", "int8", "--engine", "trace", "-o", str(root / "traced")],
         ["gguf", "--model", str(model), "-t", "q8_0", "-o", single],
+        ["onnx", "--model", ".", "-p", "int8", "-o", onnx],
+        ["chat", onnx, "--prompt", "x", "--max-new-tokens", "2"],
         ["inspect", out],
         ["inspect", single, "--tensors"],
         ["verify", out],
     )
     assert seen == []
     assert hostile.traces(model) == []
-    assert codes == [0] * 6, said
-    made = {path.name for path in (root / "ov").iterdir()}
+    assert codes == [0] * 8, said
+    made = {path.name for folder in (out, onnx) for path in Path(folder).iterdir()}
     assert not [name for name in made if name.endswith(".py")]
     assert "auto_map" not in (root / "ov" / "config.json").read_text()
 

@@ -14,7 +14,7 @@ from edgeconv.cli import main
 from edgeconv.quantize.scheme import resolve
 
 from ..core import artefacts
-from ..validate.conftest import converted  # noqa: F401 - a fixture
+from ..validate.conftest import converted, converted_onnx  # noqa: F401 - fixtures
 
 
 @dataclass(frozen=True)

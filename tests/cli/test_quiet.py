@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,15 @@ def test_no_library_can_report_to_anybody() -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
     assert done.returncode == 7
+
+
+def test_onnxruntime_does_not_report_its_sessions(tmp_path: Path) -> None:
+    """Where it means to report it leaves an identifier in the cache, and `.ses` among the temporary files."""
+    program = """
+        from edgeconv.validate.runtimes.onnx_session import library
+        library().SessionOptions()
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    places = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, env={**kept, **places})
+    assert list(tmp_path.iterdir()) == []

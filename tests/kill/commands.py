@@ -123,6 +123,25 @@ class Forced(OpenVINO):
         return super().result(root)
 
 
+class Onnx(_Conversion):
+    name = "onnx"
+
+    def arguments(self, root: Path) -> list[str]:
+        return ["onnx", "-m", str(self.stage.source), "-p", "int4", "-o", "out"]
+
+    def result(self, root: Path) -> Any:
+        out = root / "out"
+        if not out.exists():
+            return None
+        assert {path.name for path in out.iterdir()} >= {
+            MANIFEST_NAME,
+            LOG_NAME,
+            "model.onnx_data",
+            "genai_config.json",
+        }
+        return whole(out / MANIFEST_NAME, out)
+
+
 class Gguf(_Conversion):
     """Several files beside each other, which no single rename can put in place."""
 
@@ -179,7 +198,7 @@ class Publish(Command):
         return published(self.stage.hub, f"org/{root.name}")
 
 
-ALL = (OpenVINO, Forced, Gguf, Validate, Run, Publish)
+ALL = (OpenVINO, Forced, Onnx, Gguf, Validate, Run, Publish)
 
 
 def figures(folder: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import ALL, Command, Forced, Gguf, OpenVINO, Publish, Run, Validate
+from .commands import ALL, Command, Forced, Gguf, Onnx, OpenVINO, Publish, Run, Validate
 from .trial import Bench, Forker, KillingHub, Stop
 
 pytestmark = pytest.mark.slow
@@ -25,6 +25,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 BOUNDARIES: dict[type[Command], tuple[str, ...]] = {
     OpenVINO: ("mkdtemp out", "task ", "write out*/edgeconv.json", "rename out"),
     Forced: ("write out*/edgeconv.json", "remove out", "rmtree out"),
+    Onnx: ("task Writing", "write out*/edgeconv.json", "rename out"),
     Gguf: ("mkdtemp x.gguf", "task ", "write x.gguf*/x.edgeconv.json", "rename x."),
     Validate: ("task Comparing weights", "task Running", "rename report/parity.json"),
     Run: ("task Hashing model", "rename out/small-good/parity/parity.json", "task Publishing"),

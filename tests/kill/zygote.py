@@ -34,11 +34,13 @@ def main() -> None:
 
 def _load() -> None:
     import huggingface_hub
+    import onnx  # noqa: F401
     import openvino  # noqa: F401
     import torch  # noqa: F401
     import transformers
 
     import edgeconv.pipeline.gguf
+    import edgeconv.pipeline.onnx
     import edgeconv.pipeline.openvino
     import edgeconv.validate.ladder
     import edgeconv.validate.report.write  # noqa: F401

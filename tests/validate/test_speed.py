@@ -4,37 +4,48 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from edgeconv import pipeline
 from edgeconv.cli.main import run as cli
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import UsageError
 from edgeconv.core.manifest import log_path
+from edgeconv.core.progress import Silent
+from edgeconv.pipeline import onnx
 from edgeconv.pipeline.gguf import GgufJob
 from edgeconv.pipeline.gguf import run as to_gguf
-from edgeconv.validate.speed import Ask, Result, Task, bench
-from edgeconv.validate.speed.child import prompt
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate.speed import Ask, Result, Side, Task, bench
+from edgeconv.validate.speed.child import measure, prompt
 from edgeconv.validate.speed.runner import greedy, timed
 
 SMALL = (Task(40, 4), Task(20, 3))
 
 
+def check_side(side: Side, framework: str, stored_as: str, tasks: list[str]) -> None:
+    """It has run every task."""
+    assert side.framework.startswith(framework)
+    assert side.stored_as == stored_as
+    assert [row.task for row in side.rows] == tasks
+    assert side.load_seconds > 0
+    assert 10_000_000 < side.peak_bytes < 10_000_000_000
+    for row in side.rows:
+        assert len(row.runs) == 1
+        assert row.first_ms > 0
+        assert row.tokens_per_second > 0
+
+
 def check(result: Result, framework: str, stored_as: str, tasks: list[str]) -> None:
     """Both sides have run every task, and the ratios are those of their figures."""
     assert result.reference
-    assert result.artefact.framework.startswith(framework)
-    assert result.reference.framework.startswith("transformers")
-    assert (result.artefact.stored_as, result.reference.stored_as) == (stored_as, "bf16")
-    for side in (result.artefact, result.reference):
-        assert [row.task for row in side.rows] == tasks
-        assert side.load_seconds > 0
-        assert 10_000_000 < side.peak_bytes < 10_000_000_000
-        for row in side.rows:
-            assert len(row.runs) == 1
-            assert row.first_ms > 0
-            assert row.tokens_per_second > 0
+    check_side(result.artefact, framework, stored_as, tasks)
+    check_side(result.reference, "transformers", "bf16", tasks)
     for ratio, ours, theirs in zip(
         result.as_dict()["ratios"], result.artefact.rows, result.reference.rows, strict=True
     ):
@@ -52,6 +63,38 @@ def test_a_gguf_beside_its_checkpoint(builtin_model: Path, tmp_path: Path) -> No
     pytest.importorskip("cyllama")
     made = to_gguf(GgufJob(str(builtin_model), recipe("q4_k_m"), output=tmp_path / "x.gguf")).path
     check(bench(Ask(made, tasks=SMALL, runs=1)), "llama.cpp", "q4_k", ["40/4", "20/3"])
+
+
+def test_an_onnx_model(converted_onnx: Path) -> None:
+    found = bench(Ask(converted_onnx, tasks=SMALL, runs=1, with_reference=False))
+    check_side(found.artefact, "onnxruntime", "int4_sym", ["40/4", "20/3"])
+    assert (found.reference, found.ratios()) == (None, [])
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino vision"])
+def test_a_picture(kind: str, tiny_vision_model: Callable[..., Path], tmp_path: Path) -> None:
+    """In this process, which has loaded everything already."""
+    source, request, out = str(tiny_vision_model()), Request("int8"), tmp_path / "out"
+    if kind == "onnxruntime":
+        made = onnx.run(onnx.OnnxJob(source, request, output=out)).path
+    else:
+        made = pipeline.run(pipeline.Job(source, request, output=out), Silent()).path
+    Image.new("RGB", (80, 60), "red").save(tmp_path / "a.png")
+    task = asdict(Task(1, 4, picture=True))
+    ask = {
+        "kind": kind,
+        "path": str(made),
+        "stored_as": "int8",
+        "device": "CPU",
+        "threads": 1,
+        "attention": None,
+    }
+    (row,) = measure({**ask, "tasks": [task], "image": str(tmp_path / "a.png"), "runs": 2}).rows
+    (first, second) = row.runs
+    assert row.task == f"picture, {first.read}/4"
+    for run in (first, second):
+        assert run.vision_ms is not None
+        assert 0 < run.vision_ms < run.first_ms
 
 
 def test_the_first_token_and_the_rate_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,13 +134,18 @@ def test_tasks_that_are_none(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_measured_is_refused_before_anything_loads(converted: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_refused_before_anything_loads(
+    converted: Path, converted_onnx: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=r"takes 9002 tokens; the model reads 8192"):
         bench(Ask(converted, tasks=(Task(9000, 2),)))
     with pytest.raises(UsageError, match="takes no pictures"):
         bench(Ask(converted, image=tmp_path / "x.png"))
     with pytest.raises(UsageError, match="no device NPU"):
         bench(Ask(converted, device="NPU"))
+    for onnx_ask in (Ask(converted_onnx, device="GPU"), Ask(converted_onnx, image=tmp_path / "x.png")):
+        with pytest.raises(UsageError, match=r"cannot run on GPU|takes no pictures"):
+            bench(onnx_ask)
 
 
 @pytest.mark.slow

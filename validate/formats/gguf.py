@@ -136,9 +136,7 @@ class GgufArtefact:
     def require_device(self, device: str) -> None:
         """The packaged llama.cpp runs on the CPU."""
         if device != "CPU":
-            raise UsageError(
-                f"A GGUF cannot be validated on {device}.", "Leave --device out: llama.cpp runs on the CPU."
-            )
+            raise UsageError(f"A GGUF cannot run on {device} here.", "Leave --device out: llama.cpp runs on the CPU.")
 
     def weights(self, checkpoint: Checkpoint) -> GgufWeights | BothHalves:
         """Match its tensors with the checkpoint's."""

@@ -95,7 +95,7 @@ class OnnxArtefact:
         """The packaged onnxruntime runs on the CPU."""
         if device != "CPU":
             raise UsageError(
-                f"An ONNX model cannot be validated on {device}.",
+                f"An ONNX model cannot run on {device} here.",
                 "Leave --device out: onnxruntime runs on the CPU here.",
             )
 

@@ -10,6 +10,7 @@ import numpy as np
 from ...convert import families
 from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.families.decoder import Decoder, NotExpressible
+from ...convert.onnx import sizes
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import Manifest
@@ -73,20 +74,31 @@ def _config(folder: Path, checkpoint: Checkpoint, found: Findings) -> None:
 
 
 def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:
-    try:
-        decoder = families.decoder(checkpoint.config)
-    except (NotExpressible, CheckpointError) as error:
-        found.warnings.append(f"The cache, the vocabulary and rotary frequencies were not checked: {error}.")
+    decoder, reason = _described(checkpoint)
+    expected = decoder or sizes.of_config(checkpoint.config)
+    if expected is None:
+        found.warnings.append(f"The cache, the vocabulary and rotary frequencies were not checked: {reason}.")
         return
     columns = weights.graph.dimension("logits", -1)
-    if columns is not None and columns != decoder.vocab_size:
-        found.failures.append(f"The logits have {columns} columns; by the config {decoder.vocab_size}.")
+    if columns is not None and columns != expected.vocab_size:
+        found.failures.append(f"The logits have {columns} columns; by the config {expected.vocab_size}.")
     caches = sum(name.startswith("past_key_values.") for name in weights.graph.inputs)
-    if caches != 2 * decoder.num_layers:
+    if caches != 2 * expected.num_layers:
         found.failures.append(
-            f"The graph takes {caches} keys and values; {decoder.num_layers} layers have {2 * decoder.num_layers}."
+            f"The graph takes {caches} keys and values; {expected.num_layers} layers have {2 * expected.num_layers}."
         )
-    _rotary(decoder, weights, found)
+    if decoder:
+        _rotary(decoder, weights, found)
+    else:
+        found.warnings.append(f"Rotary frequencies, or what encodes positions, were not checked: {reason}.")
+
+
+def _described(checkpoint: Checkpoint) -> tuple[Decoder | None, str]:
+    """Return the description of a family whose block is known, else why it is not."""
+    try:
+        return families.decoder(checkpoint.config), ""
+    except (NotExpressible, CheckpointError) as error:
+        return None, str(error)
 
 
 def _rotary(decoder: Decoder, weights: OnnxWeights, found: Findings) -> None:

@@ -46,23 +46,23 @@ def require() -> None:
 
 
 @functools.cache
-def library() -> Any:
+def binding() -> Any:
     """Import cyllama's binding, quiet. Raises UsageError if it is not installed."""
     require()
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # a failed assertion would call gdb
     policy = os.environ.get("OMP_WAIT_POLICY")
     # its OpenMP reads this once; threads that spin at every barrier take eight times as long where another process runs too
     os.environ["OMP_WAIT_POLICY"] = policy or "passive"
-    binding: Any = importlib.import_module("cyllama.llama.llama_cpp")
+    loaded: Any = importlib.import_module("cyllama.llama.llama_cpp")
     if policy is None:
         del os.environ["OMP_WAIT_POLICY"]
-    binding.set_log_callback(lambda level, text: _said.append(str(text)) if level == _ERROR else None)
-    return binding
+    loaded.set_log_callback(lambda level, text: _said.append(str(text)) if level == _ERROR else None)
+    return loaded
 
 
 @functools.cache
 def _model_class() -> Any:
-    class Model(library().LlamaModel):  # type: ignore[misc]
+    class Model(binding().LlamaModel):  # type: ignore[misc]
         """cyllama's model, with what its context asks for."""
 
         @functools.cached_property
@@ -83,7 +83,7 @@ def load(path: Path, *, repack: bool = True) -> Any:
         ArtefactError: llama.cpp does not load it.
         UsageError: it is not installed.
     """
-    parameters = library().LlamaModelParams()
+    parameters = binding().LlamaModelParams()
     parameters.use_extra_bufts = repack
     _said.clear()
     try:
@@ -177,7 +177,7 @@ class LlamaCppRuntime:
             return
         if self._context is not None:
             self._context.close()
-        parameters = library().LlamaContextParams()
+        parameters = binding().LlamaContextParams()
         self._room = parameters.n_ctx = max(BATCH, -(-room // 256) * 256)
         parameters.n_batch = parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = threads()
@@ -185,12 +185,12 @@ class LlamaCppRuntime:
             parameters.type_k = parameters.type_v = _F32
             parameters.flash_attn_type = 0
         try:
-            self._context = library().LlamaContext(self._model, parameters, verbose=False)
+            self._context = binding().LlamaContext(self._model, parameters, verbose=False)
         except (MemoryError, RuntimeError, ValueError) as error:
             raise ArtefactError(f"llama.cpp does not run the model: {_reason() or error}.") from error
 
     def _decode(self, ids: Sequence[int], past: int, *, every: bool) -> None:
-        batch = library().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
+        batch = binding().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
         batch.set_batch(list(ids), past, every)
         try:
             self._context.decode(batch)

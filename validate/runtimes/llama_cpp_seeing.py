@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError, UsageError
-from .llama_cpp import BATCH, LlamaCppRuntime, library, threads
+from .llama_cpp import BATCH, LlamaCppRuntime, binding, threads
 
 Array = npt.NDArray[Any]
 JOB = "job.json"
@@ -41,19 +41,19 @@ class SeeingRuntime(LlamaCppRuntime):
             ArtefactError: llama.cpp does not load one of them.
         """
         super().__init__(path, accurate=accurate)
-        parameters = library().MtmdContextParams(use_gpu=False, n_threads=threads())
+        parameters = binding().MtmdContextParams(use_gpu=False, n_threads=threads())
         parameters.flash_attn_type = _FLASH[accurate]
         try:
-            self._tower: Any = library().MtmdContext(str(projector), self._model, parameters)
+            self._tower: Any = binding().MtmdContext(str(projector), self._model, parameters)
         except (OSError, RuntimeError, ValueError) as error:
             raise ArtefactError(f"llama.cpp does not load {projector}: {error}") from error
 
     def bitmap(self, source: Path) -> Any:
         """Give a picture to the library: an .npy with uint8 [height, width, 3], or any file that it decodes itself."""
         if source.suffix != ".npy":
-            return library().MtmdBitmap.from_file(self._tower, str(source))
+            return binding().MtmdBitmap.from_file(self._tower, str(source))
         pixels = np.load(source)
-        return library().MtmdBitmap.create_image(pixels.shape[1], pixels.shape[0], pixels.tobytes())
+        return binding().MtmdBitmap.create_image(pixels.shape[1], pixels.shape[0], pixels.tobytes())
 
     def chunks(self, text: str, bitmap: Any) -> Any:
         """Cut a prompt with one marker of a picture into chunks. They are valid as long as the result is kept."""
@@ -62,7 +62,7 @@ class SeeingRuntime(LlamaCppRuntime):
     def rows(self, chunks: Any, hidden: int) -> Array:
         """Return what tower and adapter make of the picture: float32 [rows, hidden]."""
         for chunk in chunks:
-            if chunk.type == library().MtmdInputChunkType.IMAGE:
+            if chunk.type == binding().MtmdInputChunkType.IMAGE:
                 if self._tower.encode_chunk(chunk):
                     raise ArtefactError("llama.cpp fails on a picture.")
                 made = self._tower.get_output_embeddings(chunk.n_tokens, hidden)
@@ -106,7 +106,7 @@ class SeeingRuntime(LlamaCppRuntime):
 
 def chunk_list(chunks: Any) -> list[dict[str, Any]]:
     """Describe chunks: `ids` of text; of a picture `tokens`, the rows that it fills, and `positions`, how far it moves on."""
-    image = library().MtmdInputChunkType.IMAGE
+    image = binding().MtmdInputChunkType.IMAGE
     return [
         {"tokens": chunk.n_tokens, "positions": chunk.n_pos}
         if chunk.type == image
@@ -122,7 +122,7 @@ def run(folder: Path) -> None:
         ArtefactError: llama.cpp does not load a file, or fails on a picture.
     """
     job = json.loads((folder / JOB).read_text("utf-8"))
-    marker = library().get_default_media_marker()
+    marker = binding().get_default_media_marker()
     runtime = SeeingRuntime(Path(job["model"]), Path(job["projector"]), accurate=job["accurate"])
     for number, view in enumerate(job["views"]):
         text = view["text"] or marker

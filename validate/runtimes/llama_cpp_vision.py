@@ -19,7 +19,7 @@ from ...core.errors import ArtefactError
 from ...core.progress import Progress
 from ...core.scratch import scratch
 from .. import cache
-from .llama_cpp import library
+from .llama_cpp import binding
 from .llama_cpp_seeing import JOB, SEEN
 
 Array = npt.NDArray[Any]
@@ -125,7 +125,7 @@ class Eyes:
 
 def marker() -> str:
     """Return the text that stands in a prompt for a picture."""
-    return str(library().get_default_media_marker())
+    return str(binding().get_default_media_marker())
 
 
 def _written(folder: Path, number: int, view: View) -> dict[str, Any]:

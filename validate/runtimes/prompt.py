@@ -17,12 +17,19 @@ from ...core.errors import ArtefactError, UsageError
 Message = dict[str, Any]
 """{"role": …, "content": [{"type": "image"}, …, {"type": "text", "text": …}]}"""
 
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _BROKEN = "\ufffd"
 
 
 def message(role: str, text: str, pictures: int = 0) -> Message:
     """Return a message of that many pictures and, after them, a text."""
     return {"role": role, "content": [{"type": "image"}] * pictures + [{"type": "text", "text": text}]}
+
+
+def context_length(config: dict[str, Any]) -> int:
+    """Return how many positions a model reads at most, whatever its family calls that in config.json; 0: it does not say."""
+    stated = (config.get(name) for name in _LENGTHS)
+    return next((length for length in stated if isinstance(length, int) and length > 0), 0)
 
 
 class Prompter:
@@ -61,12 +68,20 @@ class Prompter:
         """Return the prompt, up to where the assistant begins.
 
         Raises:
-            UsageError: the template refuses the conversation.
+            ArtefactError: the template runs for ever, or makes something huge.
+            UsageError: it refuses the conversation.
         """
         try:
             return self._template.render(messages=messages, add_generation_prompt=True, **self._special)
         except TemplateFault as error:
-            raise UsageError(f"The model's chat template refuses this conversation: {error}.") from error
+            if isinstance(error.__cause__, TimeoutError | MemoryError | OverflowError | RecursionError):
+                raise ArtefactError(
+                    f"The chat template cannot be used: {error}.", "Convert the checkpoint again."
+                ) from error
+            raise UsageError(
+                f"The model's chat template refuses this conversation: {error}.",
+                "Say it in other words, or leave the system message out.",
+            ) from error
 
     def encode(self, prompt: str) -> list[int]:
         """Return the ids of a rendered prompt; no special tokens are added, they are in the template."""

@@ -5,6 +5,7 @@ The order is that of transformers and openvino_genai: repetition penalty, temper
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...convert.checkpoint import read_json
-from ...core.errors import ArtefactError
+from ...core.errors import ArtefactError, CheckpointError
 
 Array = npt.NDArray[Any]
+_MEND = "Mend the file, or convert the checkpoint again."
+_LARGE = 1e9
+"""Larger than any of the rules can be."""
 
 
 @dataclass
@@ -51,18 +55,37 @@ class Decoding:
         <|endoftext|> alone, and the model would go on to write the user's next question.
 
         Raises:
-            CheckpointError: a file is no JSON object.
+            CheckpointError: a file is no JSON object, or says what cannot be.
         """
         path = folder / "generation_config.json"
         stated = read_json(path) if path.is_file() else {}
-        names = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
-        values = {name: stated[name] for name in names if stated.get(name) is not None}
-        stops = _ids(stated.get("eos_token_id")) | _ids(read_json(folder / "config.json").get("eos_token_id"))
+        values = {name: stated[name] for name in _CAN_BE if stated.get(name) is not None}
+        for name, value in values.items():
+            if not _CAN_BE[name](value):
+                raise CheckpointError(f"{path.name}: {name} cannot be {value!r:.50}.", _MEND)
+        config = read_json(folder / "config.json")
+        stops = _ids(path.name, stated.get("eos_token_id")) | _ids("config.json", config.get("eos_token_id"))
         return cls(**values, stop_token_ids=stops)
 
 
-def _ids(stated: int | list[int] | None) -> frozenset[int]:
-    return frozenset(stated if isinstance(stated, list) else [] if stated is None else [stated])
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGE
+
+
+_CAN_BE: dict[str, Callable[[Any], bool]] = {
+    "do_sample": lambda value: isinstance(value, bool),
+    "temperature": lambda value: _is_number(value) and value >= 0,
+    "top_k": lambda value: _is_number(value) and value == int(value),
+    "top_p": lambda value: _is_number(value) and value >= 0,
+    "repetition_penalty": lambda value: _is_number(value) and value > 0,
+}
+
+
+def _ids(name: str, stated: Any) -> frozenset[int]:
+    ids = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    if not all(isinstance(one, int) for one in ids):
+        raise CheckpointError(f"{name}: eos_token_id cannot be {stated!r:.50}.", _MEND)
+    return frozenset(ids)
 
 
 def distribution(logits: Array, used: Array, rules: Decoding) -> tuple[Array, Array]:

@@ -19,6 +19,7 @@ from ...core.errors import EdgeconvError, UsageError
 from ...core.progress import Progress, Silent
 from ..formats import Artefact, open_artefact
 from ..runtimes.answers import check_device
+from ..runtimes.prompt import context_length
 from ..subject import reference_of
 from .model import Result, Row, Side, Task, Timing
 
@@ -32,7 +33,7 @@ class Ask:
     """What a user asks.
 
     Attributes:
-        artefact: a folder of IRs, a .gguf, or a folder with one.
+        artefact: a folder of IRs or of ONNX models, a .gguf, or a folder with one.
         reference: the checkpoint, a folder or a Hub id; None: the one that the manifest names.
         with_reference: measure the reference too.
         tasks: each with tokens to read and to make.
@@ -64,11 +65,6 @@ def bench(ask: Ask, progress: Progress | None = None) -> Result:
     """
     progress = progress or Silent()
     artefact = open_artefact(ask.artefact)
-    if artefact.graph == "onnxruntime":
-        raise UsageError(
-            f"{ask.artefact} is an ONNX model, whose speed is not measured yet.",
-            "onnxruntime-genai has a benchmark of its own.",
-        )
     artefact.require_device(ask.device)
     if artefact.graph == "openvino":
         check_device(ask.device)
@@ -88,8 +84,8 @@ def _check(ask: Ask, artefact: Artefact) -> None:
     if ask.image is not None:
         from ...models.glm_edge_v.pixels import open_picture
 
-        if artefact.graph != "openvino" or not artefact.sees:
-            raise UsageError(f"{ask.artefact} takes no pictures here.", "Only an OpenVINO model that sees does.")
+        if _is_gguf(artefact) or not artefact.sees:
+            raise UsageError(f"{ask.artefact} takes no pictures here.", "OpenVINO and ONNX models that see do.")
         open_picture(ask.image)
     limit = _positions(artefact)
     longest = max((task.read + task.made for task in ask.tasks), default=0)
@@ -99,15 +95,21 @@ def _check(ask: Ask, artefact: Artefact) -> None:
 
 def _positions(artefact: Artefact) -> int:
     """Return the length of the model's context; 0 where it does not say."""
-    if artefact.graph == "openvino":
-        return int(read_json(artefact.path / "config.json").get("max_position_embeddings") or 0)
+    if not _is_gguf(artefact):
+        return context_length(read_json(artefact.path / "config.json"))
     keys = open_gguf(artefact.path).keys
     return int(keys.get(f"{keys.get('general.architecture')}.context_length") or 0)
 
 
+def _is_gguf(artefact: Artefact) -> bool:
+    return artefact.graph not in ("openvino", "onnxruntime")
+
+
 def _kind(artefact: Artefact) -> str:
-    if artefact.graph != "openvino":
+    if _is_gguf(artefact):
         return "llama.cpp"
+    if artefact.graph == "onnxruntime":
+        return "onnxruntime"
     return "openvino vision" if artefact.sees else "genai"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import EdgeconvError
+from ...core.telemetry import silence_telemetry
 from .model import Row, Side, Task, Timing
 from .runner import Load, Runner
 
@@ -25,6 +26,7 @@ QUESTION = "Describe the image."
 LIBRARIES = {
     "genai": ("openvino", "openvino_genai"),
     "openvino vision": ("openvino", "transformers"),
+    "onnxruntime": ("onnxruntime", "onnx", "tokenizers"),
     "llama.cpp": ("cyllama.llama.llama_cpp",),
     "torch": ("torch", "transformers.models.auto.modeling_auto"),
 }
@@ -32,7 +34,7 @@ LIBRARIES = {
 
 
 def runner(kind: str, load: Load) -> Runner:
-    """Load a model: "genai", "openvino vision", "llama.cpp" or "torch"."""
+    """Load a model of one of the kinds of `LIBRARIES`."""
     if kind == "llama.cpp":
         from .run_llama_cpp import LlamaCppRunner
 
@@ -41,6 +43,10 @@ def runner(kind: str, load: Load) -> Runner:
         from .run_torch import TorchRunner
 
         return TorchRunner(load)
+    if kind == "onnxruntime":
+        from .run_onnxruntime import OnnxRunner
+
+        return OnnxRunner(load)
     from .run_openvino import GenaiRunner, VisionRunner
 
     return GenaiRunner(load) if kind == "genai" else VisionRunner(load)
@@ -49,6 +55,7 @@ def runner(kind: str, load: Load) -> Runner:
 def measure(ask: dict[str, Any]) -> Side:
     """Load, warm up, run every task, and read the peak of this process."""
     given = Load(Path(ask["path"]), ask["device"], ask["threads"], ask["attention"])
+    silence_telemetry()
     for library in LIBRARIES[ask["kind"]]:
         importlib.import_module(library)
     started = time.perf_counter()

@@ -23,8 +23,8 @@ class LlamaCppRunner:
         self._model: Any = llama_cpp.load(load.path)
         self._threads = load.threads or llama_cpp.threads()
         self.vocabulary = int(self._model.n_vocab)
-        binding = llama_cpp.library()
-        self._sampler = binding.LlamaSampler(binding.LlamaSamplerChainParams())
+        cyllama = llama_cpp.binding()
+        self._sampler = cyllama.LlamaSampler(cyllama.LlamaSamplerChainParams())
         self._sampler.add_greedy()
 
     def run(self, ids: Sequence[int], count: int) -> Timing:
@@ -53,18 +53,18 @@ class LlamaCppRunner:
         raise UsageError(f"Only text is timed in llama.cpp, so {picture.name} is of no use here.", "Leave out --image.")
 
     def _context(self, room: int) -> Any:
-        parameters = llama_cpp.library().LlamaContextParams()
+        parameters = llama_cpp.binding().LlamaContextParams()
         parameters.n_ctx = -(-room // 256) * 256
         parameters.n_batch = parameters.n_ubatch = llama_cpp.BATCH
         parameters.n_threads = parameters.n_threads_batch = self._threads
         try:
-            return llama_cpp.library().LlamaContext(self._model, parameters, verbose=False)
+            return llama_cpp.binding().LlamaContext(self._model, parameters, verbose=False)
         except (MemoryError, RuntimeError, ValueError) as error:
             raise ArtefactError(f"llama.cpp does not run the model: {error}.") from error
 
     @staticmethod
     def _decode(context: Any, ids: Sequence[int], past: int) -> None:
-        batch = llama_cpp.library().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
+        batch = llama_cpp.binding().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
         batch.set_batch(list(ids), past, False)
         try:
             context.decode(batch)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,8 @@ from ...convert.checkpoint import read_json
 from ...core.errors import UsageError
 from ..runtimes.answers import cannot_load, check_device
 from .model import Timing
-from .runner import Load, greedy, timed
+from .run_cached import CachedRunner
+from .runner import Load
 
 
 def _properties(load: Load) -> dict[str, Any]:
@@ -56,36 +55,13 @@ class GenaiRunner:
         raise UsageError(f"This model takes no pictures, so {picture.name} cannot be shown to it.")
 
 
-class VisionRunner:
+class VisionRunner(CachedRunner):
     """Implements `runner.Runner` for a GLM-Edge-V."""
 
     def __init__(self, load: Load) -> None:
-        """Compile all parts."""
+        """Compile the language half; the tower comes with the first picture."""
         from ..runtimes.openvino_vision_chat import VisionChat
 
-        self.framework = f"openvino {importlib.metadata.version('openvino')}"
-        self._chat = VisionChat(load.path, device=load.device, properties=_properties(load))
-        self.vocabulary = int(read_json(load.path / "config.json")["vocab_size"])
-
-    def run(self, ids: Sequence[int], count: int) -> Timing:
-        """Time the language half."""
-        model = self._chat.model
-        model.clear()
-        started = time.perf_counter()
-        tokens = greedy(
-            lambda: int(model.prefill(ids, [], Event()).argmax()), lambda token: int(model.step(token).argmax())
-        )
-        return timed(started, None, tokens, count, len(ids))
-
-    def see(self, picture: Path, question: str, count: int) -> Timing:
-        """Time the tower, and what follows it."""
-        model, chat = self._chat.model, self._chat
-        model.clear()
-        started = time.perf_counter()
-        _, ids, pictures = chat.prompt(question, [picture])
-        model.see(pictures[0], Event())
-        seen = time.perf_counter()
-        tokens = greedy(
-            lambda: int(model.prefill(ids, pictures, Event()).argmax()), lambda token: int(model.step(token).argmax())
-        )
-        return timed(started, seen, tokens, count, len(ids))
+        chat = VisionChat(load.path, device=load.device, properties=_properties(load))
+        framework = f"openvino {importlib.metadata.version('openvino')}"
+        super().__init__(framework, int(read_json(load.path / "config.json")["vocab_size"]), chat.model, chat)

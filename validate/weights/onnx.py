@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...convert.checkpoint import Checkpoint
+from ...convert.onnx.trace_source import is_conv1d
 from .. import onnx_models
+from .constant import StoredWeight
 from .onnx_graph import OnnxGraph, find, open_graph
 from .openvino_ir import WeightsByName
 
@@ -22,3 +24,9 @@ class OnnxWeights(WeightsByName):
         graphs = [open_graph(folder / name) for name in onnx_models.names(folder)]
         self.graph: OnnxGraph = graphs[0]
         super().__init__(folder, checkpoint, [stored for graph in graphs for stored in find(graph)], {})
+
+    def _add(self, name: str, stored: StoredWeight, how: str) -> None:
+        """A square weight's shape does not tell how it lies, and GPT-2's checkpoints have theirs the other way round."""
+        if is_conv1d(self._checkpoint, name):
+            stored.turned = not stored.turned
+        super()._add(name, stored, how)

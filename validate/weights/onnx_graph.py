@@ -177,7 +177,7 @@ class _Finder:
                     users = [node.name, *(user.name for user in self._users[node.output[0]] if node.op_type == "Cast")]
                     self._found[name] = StoredWeight(constant, constant.shape, names=[name, *users])
         for node in nodes:
-            if node.op_type == "MatMul" and (weight := self._multiplied(node.input[1])):
+            if _is_product(node) and (weight := self._multiplied(node.input[1])):
                 weight.turned = True
         return list(self._found.values())
 
@@ -296,6 +296,12 @@ class _Finder:
                 raise ValueError(node.op_type)
             value = node.input[0]
         return value
+
+
+def _is_product(node: Any) -> bool:
+    """True if a node multiplies by its second input as that lies."""
+    turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return node.op_type == "MatMul" or (node.op_type == "Gemm" and not turned)
 
 
 def _grouped(values: Constant, shape: tuple[int, int], bits: int, zero: Constant, scale: Constant) -> StoredWeight:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,13 @@ def seeing_weights(folder: Path) -> dict[str, np.ndarray]:
     return made
 
 
-def weights(folder: Path, file: str = MODEL) -> dict[str, np.ndarray]:
-    """De-quantise by the definitions of DequantizeLinear and MatMulNBits, in float32."""
+def weights(folder: Path, file: str = MODEL, names: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """De-quantise by the definitions of DequantizeLinear and MatMulNBits, in float32; `names` if they are not a Llama's."""
     model = proto(folder, file)
     found = initializers(folder, file)
     made = {}
     for name, values in found.items():
-        if not name.startswith(("model.", "lm_head.")) or "/" in name:
+        if not (name in names if names else name.startswith(("model.", "lm_head."))) or "/" in name:
             continue
         scale, zero = (
             found.get(f"{name}/{part}", found.get(f"{name}/{part}/lookup")) for part in ("scale", "zero_point")

@@ -1,4 +1,4 @@
-"""A tiny random GLM-Edge-V, and what it becomes without any compression."""
+"""A tiny random GLM-Edge-V and the built-in model, and what they become without any compression."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from edgeconv import pipeline
 from edgeconv.core.progress import Silent
+from edgeconv.pipeline.onnx import OnnxJob, run
 from edgeconv.quantize.scheme import Request
 
 
@@ -21,3 +22,17 @@ def artefact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """In float32, so that it must do what torch does. Read-only."""
     output = tmp_path_factory.mktemp("vision") / "fp32"
     return pipeline.run(pipeline.Job(model=str(checkpoint), request=Request("fp32"), output=output), Silent()).path
+
+
+@pytest.fixture(scope="package")
+def onnx_artefact(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in model as ONNX in float32. Read-only."""
+    output = tmp_path_factory.mktemp("onnx") / "fp32"
+    return run(OnnxJob(str(builtin_model), Request("fp32"), output=output)).path
+
+
+@pytest.fixture(scope="package")
+def seeing_onnx_artefact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random model that sees as ONNX in float32. Read-only."""
+    output = tmp_path_factory.mktemp("onnx") / "vision"
+    return run(OnnxJob(str(checkpoint), Request("fp32"), output=output)).path

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtefactError, CheckpointError
 from edgeconv.validate.runtimes.answers import Sampling
 from edgeconv.validate.runtimes.sampler import Decoding, Sampler, distribution
 
@@ -154,6 +154,19 @@ def test_the_artefacts_own_values_apply(tmp_path: Path) -> None:
     stated = {"do_sample": True, "temperature": 0.6, "top_p": 0.8, "repetition_penalty": 1.2, "top_k": None}
     rules = Decoding.from_folder(write(tmp_path, {"eos_token_id": [1, 2]}, stated | {"eos_token_id": 9}))
     assert rules == Decoding(True, 0.6, 0, 0.8, 1.2, stop_token_ids=frozenset({1, 2, 9}))
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"temperature": "hot"}, {"temperature": -1}, {"temperature": float("nan")}, {"top_p": True}, {"top_k": 1.5},
+        {"top_k": 10**400}, {"do_sample": 1}, {"repetition_penalty": 0}, {"eos_token_id": "2"}, {"eos_token_id": [{}]},
+    ],
+    ids=lambda stated: str(stated)[:40],
+)  # fmt: skip
+def test_values_that_cannot_be_are_an_error(stated: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=rf"^generation_config.json: {next(iter(stated))} cannot be"):
+        Decoding.from_folder(write(tmp_path, {}, stated))
 
 
 def test_what_the_user_says_comes_first(tmp_path: Path) -> None:

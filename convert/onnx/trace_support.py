@@ -1,0 +1,74 @@
+"""Which model types the ONNX trace engine takes, decided from config.json alone: importing transformers takes seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TRACED = frozenset(
+    [
+        "apertus", "arcee", "biogpt", "bloom", "codegen", "cohere", "cohere2", "diffllama", "ernie4_5", "exaone4",
+        "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox",
+        "gpt_neox_japanese", "gptj", "granite", "helium", "hunyuan_v1_dense", "llama", "ministral", "mistral", "mpt", "nemotron",
+        "olmo", "olmo2", "olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen3", "seed_oss", "smollm3",
+        "stablelm", "starcoder2", "vaultgemma", "xglm",
+    ]
+)  # fmt: skip
+"""Decoder-only types of transformers 5.5 whose ONNX graph was seen to agree with torch, prefilled and token by token."""
+
+RECURRENT = frozenset(
+    [
+        "bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear", "lfm2", "lfm2_moe", "mamba",
+        "mamba2", "minimax", "nemotron_h", "olmo_hybrid", "plamo2", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next",
+        "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2",
+    ]
+)  # fmt: skip
+"""Types whose layers keep a state besides keys and values, or instead."""
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "ffn_config")
+_SEEING = ("vision_config", "audio_config", "text_config", "encoder")
+
+
+def refusal(config: dict[str, Any], *, asked: bool) -> tuple[str, str] | None:
+    """Return a reason and a hint, each a sentence, if the engine cannot take a checkpoint with this config.json; else None.
+
+    `asked`: the user named the engine, which may then be tried on a type that is not in the table.
+    """
+    kind = config["model_type"]
+    wrong = _impossible(config)
+    if wrong or kind in TRACED or (asked and _in_transformers(kind)):
+        return wrong
+    if asked:
+        return f"transformers has no causal language model for model_type {kind!r}", "Its own code is never run."
+    return (
+        f"the graph of {kind} has not been seen to agree with torch",
+        "--engine trace tries it all the same: then measure it with --validate.",
+    )
+
+
+def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
+    kind = config["model_type"]
+    openvino = f"`edgeconv openvino` may know {kind}."
+    quantised = config.get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else "unknown"
+        return f"the checkpoint is already quantised ({method})", "Take the original weights."
+    found = None
+    if config.get("is_encoder_decoder"):
+        found = f"{kind} is an encoder-decoder, and only decoders can be traced"
+    elif kind in RECURRENT:
+        found = f"{kind} keeps a state besides keys and values, for which ONNX runtimes have no form"
+    elif any(isinstance(config.get(key), dict) for key in _SEEING):
+        found = f"{kind} takes more than text, and the ONNX trace engine exports text models"
+    elif any(_is_many(config.get(key)) for key in _EXPERTS):
+        found = f"{kind} is a mixture of experts, and ONNX has no operator that picks some of many matrices"
+    return (found, openvino) if found else None
+
+
+def _is_many(value: Any) -> bool:
+    return isinstance(value, dict) or (type(value) is int and value > 1)
+
+
+def _in_transformers(kind: str) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
