@@ -79,6 +79,8 @@ def onnx(
     The folder that results runs in onnxruntime, with the inputs and outputs that optimum's ORTModelForCausalLM reads, and in
     onnxruntime-genai. GLM-Edge-V becomes three models, named as transformers.js names such parts. Weights have the very values
     that `edgeconv openvino` gives them; int4 is MatMulNBits, an operator of onnxruntime's, all else is standard ONNX (opset 21).
+    The graphs of the known families are built here; those of other decoders of text that transformers implements are exported by
+    torch around stand-ins for the weights, which are bound to them afterwards (--engine). No code of a checkpoint's is ever run.
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
     from ..pipeline import onnx as pipeline
