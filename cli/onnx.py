@@ -41,6 +41,7 @@ def onnx(
         typer.Option(click_type=choice(BACKUPS), help="What embeddings, last layer and the rest become."),
     ] = None,
     all_layers: conversion.AllLayers = None,
+    tensor_precision: conversion.TensorPrecision = None,
     vision_precision: conversion.VisionPrecision = None,
     engine: Annotated[
         str,
@@ -93,6 +94,7 @@ def onnx(
         sym=sym,
         backup_precision=backup_precision,
         all_layers=all_layers,
+        tensor_precision=tuple(tensor_precision or ()),
     )
     job = pipeline.OnnxJob(
         model=model,

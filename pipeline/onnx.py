@@ -12,6 +12,7 @@ from ..convert.families.glm_edge_v import Vision
 from ..convert.onnx import assets, export, models, tokenizer, trace
 from ..convert.onnx import sizes as sizes_of
 from ..convert.onnx.choose import Choice, choose
+from ..convert.onnx.decoder import TABLE
 from ..convert.onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..convert.openvino import stream, vision_files
 from ..convert.openvino.engine import Exported
@@ -23,6 +24,7 @@ from ..core.progress import Progress, Silent
 from ..core.staging import check_output, staged
 from ..quantize.assign import check_groups
 from ..quantize.scheme import Scheme, resolve, resolve_vision
+from ..quantize.tensor_precision import require_found
 from . import memory, seeing, source
 from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
 from .conflicts import Collector
@@ -182,6 +184,8 @@ def _check(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Co
             if decoder.tied:
                 said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
         weights = stream.weights(decoder, scheme, vision)
+    names = [*(weight.name for weight in weights), *([TABLE] if vision else [])]
+    collector.check(lambda: require_found(names, scheme.tensor_precision))
     groups = collector.check(lambda: check_groups(weights, scheme))
     return said + (groups or [])
 

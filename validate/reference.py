@@ -35,12 +35,16 @@ WIDE = 256 << 20
 
 @dataclass(frozen=True)
 class Head:
-    """The last projection, kept in its own type and widened block by block. `weight` is [vocab, hidden]."""
+    """The last projection, kept in its own type and widened block by block. `weight` is [vocab, hidden].
+
+    `scale` multiplies its logits (Cohere's `logit_scale`, Granite's `logits_scaling`), before `softcap` (Gemma 2) bends them.
+    """
 
     weight: Any
     bias: Any | None
     dtype: str
     softcap: float | None = None
+    scale: float = 1.0
 
     @functools.cached_property
     def _widened(self) -> Any:
@@ -66,6 +70,8 @@ class Head:
                     made[:, part] = states @ self.weight[part].to(kind).T
             if self.bias is not None:
                 made += self.bias.to(kind)
+            if self.scale != 1:
+                made *= self.scale
             if self.softcap:
                 made = torch.tanh(made / self.softcap) * self.softcap
         logits: Array = made.float().numpy()
@@ -118,6 +124,9 @@ class LayeredReference:
         with torch.device("meta"):
             self._shell = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
         self._softcap = getattr(config, "final_logit_softcapping", None)
+        self._scale = float(getattr(config, "logit_scale", None) or 1) / float(
+            getattr(config, "logits_scaling", None) or 1
+        )
         self._body: Any = getattr(self._shell, "model", None)
         parts = ("embed_tokens", "layers", "norm")
         if not all(hasattr(self._body, part) for part in parts) or not hasattr(self._shell, "lm_head"):
@@ -202,7 +211,7 @@ class LayeredReference:
         """Return the projection to logits, of the checkpoint's weights or of others."""
         tensors = tensors or self._tensors
         bias = tensors("lm_head.bias") if self._shell.lm_head.bias is not None else None
-        return Head(tensors(self.head_name), bias, self._dtype, self._softcap)
+        return Head(tensors(self.head_name), bias, self._dtype, self._softcap, self._scale)
 
     def embed(self, documents: Sequence[Sequence[int]]) -> list[Array]:
         """Look each document's tokens up: float32 [n, hidden], as the table holds them."""

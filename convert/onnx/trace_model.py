@@ -10,6 +10,8 @@ from __future__ import annotations
 import inspect
 import math
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +131,7 @@ def _sizes(checkpoint: Checkpoint, model: Any) -> tuple[Caches, int]:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import DynamicCache
 
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with _refusals(checkpoint), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         made = model(input_ids=torch.zeros(1, 3, dtype=torch.int64), past_key_values=DynamicCache(), use_cache=True)
     caches: Caches = []
     for layer in getattr(made.get("past_key_values"), "layers", None) or []:
@@ -168,9 +170,7 @@ def _step(model: Any) -> Any:
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any, position_ids: Any, past: list[Any]) -> list[Any]:
-            cache = (
-                DynamicCache()
-            )  # told nothing of the config: it keeps every position, and the masks do what windows do
+            cache = DynamicCache()  # without a config it keeps every position: windows are the masks' business
             for key, value in zip(past[0::2], past[1::2], strict=True):
                 layer = DynamicLayer()
                 layer.dtype, layer.device, layer.is_initialized = key.dtype, key.device, True
@@ -199,10 +199,29 @@ def _export(checkpoint: Checkpoint, model: Any, caches: Caches) -> Any:
     any_ = torch.export.Dim.DYNAMIC
     plane = {0: any_, 1: any_}
     shapes = (plane, plane, plane, [{0: any_, 2: any_} for _ in past])
+    with _refusals(checkpoint), torch.no_grad():
+        program = torch.export.export(_step(model), example, dynamic_shapes=shapes, strict=False)
+        _require_any_size(program)
+        return torch.onnx.export(program, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
+
+
+def _require_any_size(program: Any) -> None:
+    """Refuse a graph that holds for some lengths only: torch.export follows the branches that the example takes.
+
+    Its ranges begin at 2, and at 4 for the sum of two sizes, whatever the graph does with fewer.
+    """
+    from torch.utils._sympy.numbers import int_oo
+
+    for symbol, sizes in program.range_constraints.items():
+        if sizes.lower > 2 * _BATCH or sizes.upper != int_oo:
+            raise ValueError(f"the graph holds only for {sizes.lower} <= {symbol} <= {sizes.upper}")
+
+
+@contextmanager
+def _refusals(checkpoint: Checkpoint) -> Iterator[None]:
+    """Say in one sentence why torch cannot trace a model."""
     try:
-        with torch.no_grad():
-            program = torch.export.export(_step(model), example, dynamic_shapes=shapes, strict=False)
-            return torch.onnx.export(program, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
+        yield
     except Exception as error:  # classes of every library involved, and all mean that it cannot be done
         raise ConversionError(
             f"torch cannot export {checkpoint.model_type} to ONNX: {_first_line(error)}.",

@@ -10,7 +10,7 @@ TRACED = frozenset(
         "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox",
         "gpt_neox_japanese", "gptj", "granite", "helium", "hunyuan_v1_dense", "llama", "ministral", "mistral", "mpt", "nemotron",
         "olmo", "olmo2", "olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen3", "seed_oss", "smollm3",
-        "stablelm", "starcoder2", "vaultgemma", "xglm",
+        "stablelm", "starcoder2", "vaultgemma",
     ]
 )  # fmt: skip
 """Decoder-only types of transformers 5.5 whose ONNX graph was seen to agree with torch, prefilled and token by token."""
@@ -25,6 +25,8 @@ RECURRENT = frozenset(
 """Types whose layers keep a state besides keys and values, or instead."""
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "ffn_config")
+_VARYING = {"dynamic", "longrope", "su"}
+"""Kinds of rotary embeddings whose frequencies transformers chooses by the largest position."""
 _SEEING = ("vision_config", "audio_config", "text_config", "encoder")
 
 
@@ -61,7 +63,20 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
         found = f"{kind} takes more than text, and the ONNX trace engine exports text models"
     elif any(_is_many(config.get(key)) for key in _EXPERTS):
         found = f"{kind} is a mixture of experts, and ONNX has no operator that picks some of many matrices"
+    elif kinds := _ropes(config) & _VARYING:
+        found = (
+            f"its rotary embedding ({min(kinds)}) depends on how long the text is, for which torch exports no branch"
+        )
     return (found, openvino) if found else None
+
+
+def _ropes(config: dict[str, Any]) -> set[Any]:
+    """Return the kinds of rotary embeddings, which some families state for each kind of layer."""
+    stated = [config.get(key) for key in ("rope_parameters", "rope_scaling")]
+    tables = [table for table in stated if isinstance(table, dict)]
+    tables += [inner for table in tables for inner in table.values() if isinstance(inner, dict)]
+    kinds = [table.get("rope_type", table.get("type")) for table in tables]
+    return {kind for kind in kinds if isinstance(kind, str)}
 
 
 def _is_many(value: Any) -> bool:

@@ -32,8 +32,8 @@ def convert(source: Path, out: Path, precision: str = "int8") -> Path:
     return run(Job(str(source), Request(precision), output=out)).path
 
 
-def climb(artefact: Path, reference: Path) -> Report:
-    return validate(Ask(artefact, reference=str(reference), max_tokens=TOKENS))
+def climb(artefact: Path, reference: Path, *, quick: bool = False) -> Report:
+    return validate(Ask(artefact, reference=str(reference), max_tokens=TOKENS, quick=quick))
 
 
 def edit_json(path: Path, **values: Any) -> None:
@@ -118,16 +118,12 @@ SOURCE_FAULTS = {
 def test_fault_of_the_source(fault: Callable[[Path], None], builtin_model: Path, tmp_path: Path) -> None:
     spoilt = shutil.copytree(builtin_model, tmp_path / "model")
     fault(spoilt)
-    report = climb(convert(spoilt, tmp_path / "ov"), builtin_model)
+    # the rungs below the logits are the same in a quick validation
+    report = climb(convert(spoilt, tmp_path / "ov"), builtin_model, quick=SOURCE_FAULTS[fault] != "logits")
     assert report.verdict == "failed"
     assert report.first_failed == SOURCE_FAULTS[fault]
-
-
-def test_names_the_layer(builtin_model: Path, tmp_path: Path) -> None:
-    spoilt = shutil.copytree(builtin_model, tmp_path / "model")
-    zeroed_layer(spoilt)
-    report = climb(convert(spoilt, tmp_path / "ov"), builtin_model)
-    assert any("model.layers.4.self_attn.o_proj.weight" in failure for failure in report.rungs[0].failures)
+    if fault is zeroed_layer:
+        assert any("model.layers.4.self_attn.o_proj.weight" in failure for failure in report.rungs[0].failures)
 
 
 # Faults of the artefact's own making.

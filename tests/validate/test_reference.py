@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.core.errors import ConversionError
 from edgeconv.core.progress import Silent
 from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
+
+from ..models import tiny
 
 DOCUMENTS = [np.random.default_rng(i).integers(5, 4000, n).tolist() for i, n in enumerate((60, 17, 130))]
 FAMILIES = ("glm", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text")
@@ -39,6 +42,23 @@ def test_equals_the_whole_model(model_type: str, dtype: str, limit: float, tiny_
     folder = tiny_model(model_type)
     for expected, made in zip(whole(folder, dtype), layered(folder, dtype), strict=True):
         assert np.abs(expected - made).max() <= limit
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields"),
+    [
+        ("cohere", {"logit_scale": 0.25, "tie_word_embeddings": True}),
+        ("granite", {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5}),
+    ],
+)
+def test_scaled_logits(
+    model_type: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(tiny.FAMILIES, model_type, fields)
+    folder = tiny.make(model_type, tmp_path)
+    for expected, made in zip(whole(folder, "float32"), layered(folder, "float32"), strict=True):
+        assert np.abs(expected - made).max() <= 1e-4
+        assert np.abs(expected).max() > 0.01
 
 
 def test_other_weights_give_other_logits(builtin_model: Path) -> None:

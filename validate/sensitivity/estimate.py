@@ -157,7 +157,7 @@ class _Sweep:
                 signs = torch.randint(0, 2, p.shape, generator=generator, dtype=torch.int8).float() * 2 - 1
                 u = root * signs
                 u -= p * (root * u).sum(1, keepdim=True)
-                u = u if slope is None else u * slope
+                u = (u if slope is None else u * slope) * head.scale
                 into.append(u @ weight)
                 for name, change in moved.items():
                     self._add(path.model.head_name, name, float((u * change).sum()))

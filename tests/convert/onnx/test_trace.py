@@ -17,7 +17,7 @@ from edgeconv.convert.onnx import trace
 from edgeconv.convert.onnx.choose import choose
 from edgeconv.convert.onnx.sizes import of_config
 from edgeconv.convert.onnx.trace_graph import Plan
-from edgeconv.core.errors import CheckpointError, UsageError
+from edgeconv.core.errors import CheckpointError, ConversionError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.onnx import OnnxJob, plan, run
 from edgeconv.quantize.scheme import Request, resolve
@@ -222,6 +222,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "mixtral", "num_local_experts": 8}, "auto", "mixture of experts"),
     ({"model_type": "llava", "vision_config": {}}, "auto", "more than text"),
     ({"model_type": "gpt2", "quantization_config": {"quant_method": "gptq"}}, "auto", "already quantised"),
+    ({"model_type": "stablelm", "rope_scaling": {"type": "longrope"}}, "trace", "how long the text is"),
+    (
+        {"model_type": "gemma3_text", "rope_parameters": {"full": {"rope_type": "dynamic"}}},
+        "auto",
+        "how long the text is",
+    ),
     ({"model_type": "invented"}, "auto", "--engine trace"),
     ({"model_type": "invented"}, "trace", "transformers has no causal language model"),
 ]
@@ -232,6 +238,30 @@ def test_what_cannot_be_traced(config: dict[str, Any], engine: str, says: str) -
     with pytest.raises(CheckpointError) as error:
         choose(Checkpoint(Path(), config, {}), engine)
     assert says in f"{error.value.message} {error.value.hint}"
+
+
+SINUSOIDS = {
+    "d_model": 64,
+    "ffn_dim": 128,
+    "num_layers": 1,
+    "attention_heads": 4,
+    "max_position_embeddings": 512,
+    "pad_token_id": 1,
+}
+DYNAMIC = {**traced_models.USUAL, "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "fields", "says"),
+    [("xglm", SINUSOIDS, "the graph holds only for"), ("llama", DYNAMIC, "cannot export llama")],
+)
+def test_a_graph_that_would_not_hold_for_every_length(
+    kind: str, fields: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    source = traced_models.make(kind, tmp_path / kind, **fields)
+    with pytest.raises(ConversionError, match=says):
+        trace.prepare(open_checkpoint(source), Silent())
 
 
 def test_the_engine_is_the_users(builtin_model: Path) -> None:
