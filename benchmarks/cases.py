@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import disk, gguf, growth, openvino, outcome, profile, startup, validate
+from . import disk, gguf, growth, onnx, openvino, outcome, profile, startup, validate
 from .result import Result, Target
 from .setting import Setting
 
@@ -41,6 +41,7 @@ CASES: Mapping[str, Case] = {
     "openvino-4b-2gib": lambda setting, name: openvino.within_a_limit(setting, name, "4b", 2 << 30),
     "openvino-v-2b": _alone("v-2b", "optimum-cli does not know GLM-Edge-V."),
     "gguf-q4_k_m": lambda setting, name: gguf.random_weights(setting, name, "1.5b", "q4_k_m", _GGUF),
+    "onnx": lambda setting, name: onnx.full_size(setting, name, "1.5b"),
     "validate": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=False),
     "validate-quick": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=True),
     "help": startup.show_help,

@@ -9,7 +9,8 @@ from typing import Any
 from ..core.progress import Progress
 from . import cache, vision_reference
 from .formats import Weights
-from .reference import Head, LayeredReference, checkpoint_tensors
+from .head import Head
+from .reference import LayeredReference, checkpoint_tensors
 from .subject import Pair
 from .vision_reference import Arithmetic
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..reference import Head
+from ..head import Head
 from ..report.model import GenerationPair, Rung
 
 Array = npt.NDArray[Any]

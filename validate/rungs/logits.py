@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.progress import Progress
-from ..reference import Head
+from ..head import Head
 from ..report.model import Alternative, DocumentScore, TokenScore
 from ..runtimes.base import Runtime
 from ..scores import Chunk, Scores
