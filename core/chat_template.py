@@ -89,6 +89,8 @@ def limited() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, RecursionError):  # Python also says at what, which is another thing each time
+        return "maximum recursion depth exceeded"
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text[:300].rstrip(".")
 

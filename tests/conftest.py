@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share: models."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime themselves
+# a shell's background job ignores SIGINT, nohup SIGHUP; so would all that the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
