@@ -105,7 +105,7 @@ def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
     require_package()
     checkpoint = opened.checkpoint
     require_files(checkpoint.folder)
-    tokenizer.check(checkpoint.folder, checkpoint.config)
+    said = tokenizer.check(checkpoint.folder, checkpoint.config)
     choice = choose(checkpoint, job.engine)
     vision = choice.vision
     scheme, vision_scheme = _schemes(job, checkpoint, vision, collector)
@@ -135,7 +135,7 @@ def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
         output_bytes=size,
         output=output,
         assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
-        notes=[*checkpoint.notes, *choice.notes, *notes],
+        notes=[*checkpoint.notes, *choice.notes, *said, *notes],
         vision_scheme=vision_scheme,
         image_tokens=vision.image_tokens if vision else None,
         cost=told,

@@ -21,6 +21,10 @@ CODECS = (*(Codec(mode, group) for mode in ("int4_asym", "int4_sym") for group i
 """What a weight can be; symmetric int8 is no smaller to speak of, and worse."""
 
 
+_SURE = 0.99
+"""Share of a limit that a choice may fill: an IR's size is forecast to within a percent."""
+
+
 def codecs(weight: Weight) -> list[Codec]:
     """Return those whose groups divide the weight's rows."""
     return [codec for codec in CODECS if codec.group == -1 or weight.shape[-1] % codec.group == 0]
@@ -42,7 +46,7 @@ class ByWeight:
 
     def within_bytes(self, limit: int) -> list[Guess]:
         """Return the choice of the lowest sum that is no larger; none if there is none."""
-        return self._guesses(self._knapsack.within_bytes(limit - self._rest))
+        return self._guesses(self._knapsack.within_bytes(int(limit * _SURE) - self._rest))
 
     def ends(self) -> tuple[Guess, Guess]:
         """Return the smallest choice, and that of the lowest sum."""

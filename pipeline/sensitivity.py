@@ -14,6 +14,7 @@ from .artefact import versions
 if TYPE_CHECKING:
     from ..validate.sensitivity.codec import Codec
     from ..validate.sensitivity.model import Sensitivity
+    from ..validate.sensitivity.subject import Subject
 
 By = Literal["layer", "component", "tensor"]
 METHODS = ("auto", "exact", "estimate")
@@ -25,8 +26,9 @@ SEES = (
     "parts are measured on texts."
 )
 BLIND = (
-    "The vision tower was left out: an estimate is made on texts, which do not reach it. --by component measures it."
+    "The vision tower was left out: --by tensor measures on texts, which do not reach it. --by component measures it."
 )
+NO_PICTURES = "The vision tower was left out: the suite has no pictures."
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
         if method == "estimate"
         else exact.measure(subject, job.by, chosen, progress)
     )
-    if subject.sees and job.by != "tensor":
+    if subject.sees and job.by != "tensor" and subject.suite.pictures:
         from ..validate.sensitivity import tower
 
         parts.append(tower.measure(subject, chosen, progress))
@@ -94,13 +96,15 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
         by=job.by,
         method=method,
         parts=parts,
-        notes=_notes(subject.sees, job.by),
+        notes=_notes(subject, job.by),
         versions=versions(VERSIONS),
     )
 
 
-def _notes(sees: bool, by: str) -> list[str]:
-    return [] if not sees else [BLIND] if by == "tensor" else [SEES]
+def _notes(subject: Subject, by: str) -> list[str]:
+    if not subject.sees:
+        return []
+    return [BLIND] if by == "tensor" else [SEES] if subject.suite.pictures else [NO_PICTURES]
 
 
 def _method(job: SensitivityJob) -> Literal["exact", "estimate"]:

@@ -114,13 +114,14 @@ def check_groups(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
     Raises:
         UsageError: the user's group size does not divide a row, with the sizes that do.
     """
+    ruled = _giving_way(weights, scheme)
     if not scheme.compresses or scheme.group_size == _PER_CHANNEL:
-        return []
+        return ruled
     candidates = ratio_defining(weights, scheme)
     undivided = [w for w in candidates if not _divides(w, scheme.group_size)]
     if scheme.group_size_fallback == "error":
         _refuse_undivided(undivided, scheme)
-    notes = []
+    notes = ruled
     for columns in sorted({w.shape[-1] for w in undivided}):
         count = sum(w.shape[-1] == columns for w in undivided)
         group = adjusted_group(columns) if scheme.group_size_fallback == "adjust" else None
@@ -150,6 +151,19 @@ def _own(weights: Sequence[Weight], scheme: Scheme) -> dict[str, Assignment]:
             group = group if _divides(by_name[name], group) else adjusted_group(columns)
         made[name] = _backup(scheme) if group is None else Assignment(rule.mode, group)
     return made
+
+
+def _giving_way(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
+    """Say which weights get another group than their rule says."""
+    own = _own(weights, scheme)
+    notes = []
+    for name, rule in tensor_precision.ruled(own, scheme.tensor_precision).items():
+        asked = scheme.group_size if rule.group_size is None else rule.group_size
+        given = own[name]
+        if rule.mode and rule.mode.startswith("int4") and given != Assignment(rule.mode, asked):
+            got = f"groups of {given.group_size}" if given.mode == rule.mode else str(given.mode)
+            notes.append(f"{name} gets {got}, for {asked} does not divide its rows")
+    return [*notes[:3], f"and {len(notes) - 3} more"] if len(notes) > 4 else notes
 
 
 def _backup(scheme: Scheme) -> Assignment:

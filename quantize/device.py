@@ -19,6 +19,7 @@ from typing import Any
 
 from ..core.errors import UsageError
 from .scheme import FLOAT_PRECISIONS, INT8_MODES, Request
+from .tensor_precision import parse
 
 TARGETS = ("cpu", "gpu", "npu")
 LARGE = 1_000_000_000
@@ -67,6 +68,12 @@ _GPU = (
         "Take --precision int4.",
     ),
     _Rule("group_size", lambda value: value in (-1, 128, 64, 32), "takes groups of 128, 64 and 32, or -1", "Take 64."),
+    _Rule(
+        "tensor_precision",
+        lambda value: all(parse(text).group_size in (None, -1, 128, 64, 32) for text in value),
+        "takes groups of 128, 64 and 32, or -1",
+        "Take 64.",
+    ),
 )
 _RULES = {"cpu": (), "gpu": _GPU, "npu": _NPU}
 

@@ -123,9 +123,11 @@ class LayeredReference:
 
     @property
     def embedding_scale(self) -> float:
-        """What the model multiplies a token's embedding with: 1, but for Gemma."""
-        scaled = hasattr(self._body.embed_tokens, "embed_scale")
-        return float(self._shell.config.get_text_config().hidden_size ** 0.5) if scaled else 1.0
+        """What the model multiplies a token's embedding with: 1, but for Gemma and Granite."""
+        config = self._shell.config.get_text_config()
+        if hasattr(self._body.embed_tokens, "embed_scale"):
+            return float(config.hidden_size**0.5)
+        return float(getattr(config, "embedding_multiplier", None) or 1)
 
     @contextlib.contextmanager
     def layer(self, index: int, calls: Calls, tensors: Tensors | None = None) -> Iterator[Layer]:

@@ -16,6 +16,7 @@ from ...core.errors import UsageError
 from ...core.progress import Progress
 from ...quantize.assign import Role, Weight
 from ...quantize.scheme import Scheme
+from ...quantize.tensor_precision import require_found
 from ..checkpoint import Checkpoint
 from ..openvino.engine import Exported
 from ..openvino.trace_load import weights_of
@@ -80,8 +81,9 @@ def write(
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or too large for the type that it is to have.
-        UsageError: no block of MatMulNBits divides a group.
+        UsageError: no block of MatMulNBits divides a group, or a rule for single weights is found in none of the graph's.
     """
+    require_found((weight.name for weight in made.weights), scheme.tensor_precision)
     exported = write_models(
         turned(checkpoint, made.turned),
         [trace_graph.model(made, scheme)],

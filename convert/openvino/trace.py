@@ -21,6 +21,7 @@ from ...core.progress import Progress
 from ...quantize import integer, nncf_call
 from ...quantize.assign import Assignment, Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
+from ...quantize.tensor_precision import require_found
 from ..checkpoint import Checkpoint
 from ..mapped_file import MappedFile
 from . import compress_find, compress_graph, rt_info, trace_names, trace_write
@@ -146,7 +147,7 @@ def write(
     used = "nncf" if scheme.compresses and (compressor == "nncf" or not scheme.exact) else "edgeconv"
     if used == "edgeconv":
         try:
-            stand_ins = _stand_in(model, scheme, contents, progress)
+            stand_ins = _stand_in(model, scheme, contents, progress, strict=generates)
         except compress_find.NotOurs as layout:
             if scheme.tensor_precision:
                 raise ConversionError(
@@ -185,13 +186,16 @@ def _trace(
     return model, named
 
 
-def _stand_in(model: Any, scheme: Scheme, contents: trace_write.Weights, progress: Progress) -> Any:
+def _stand_in(model: Any, scheme: Scheme, contents: trace_write.Weights, progress: Progress, *, strict: bool) -> Any:
     """Replace the weights by stand-ins of the form that the scheme gives them, and list what these stand for.
 
     Raises:
         NotOurs: a weight has a layout that only NNCF handles.
+        UsageError: `strict`, and a rule for single weights is found in none of the graph's.
     """
     found = compress_find.find(model, matrices=scheme.compresses)
+    if strict:
+        require_found((one.weight.name for one in found), scheme.tensor_precision)
     values = {one.weight.name: trace_write.constant_values(one.node) for one in found}
     table = _assign(found, values, scheme, contents.release, progress)
     planned = compress_graph.plan(found, table, scheme)

@@ -48,7 +48,10 @@ def test_four_bits_in_the_midst_of_eight() -> None:
 def test_a_group_that_does_not_divide_gives_way() -> None:
     weights = [TABLE, Weight("wide", (8, 96), "matmul"), Weight("odd", (8, 80), "matmul"), HEAD]
     said = scheme("wide=int4_sym:128", "odd=int4_sym:128")
-    assert check_groups(weights, said) == []
+    assert check_groups(weights, said) == [
+        "wide gets groups of 32, for 128 does not divide its rows",
+        "odd gets int8_asym, for 128 does not divide its rows",
+    ]
     assert assign(weights, said)["wide"] == Assignment("int4_sym", 32)
     assert assign(weights, said)["odd"] == Assignment("int8_asym")
 
@@ -92,6 +95,8 @@ def test_a_target_that_wants_all_alike_takes_none() -> None:
     with pytest.raises(UsageError, match="--tensor-precision a=int8 contradicts --target npu"):
         complete(Request("int4", target="npu", tensor_precision=("a=int8",)), 1)
     assert complete(Request("int4", target="npu"), 1).ratio == 1
+    with pytest.raises(UsageError, match="--target gpu, which takes groups"):
+        complete(Request("int4", target="gpu", tensor_precision=("a=int4:16",)), 1)
 
 
 def test_a_rule_that_finds_nothing_is_an_error() -> None:

@@ -55,8 +55,8 @@ class OnnxArtefact:
 
     @cached_property
     def mode(self) -> str:
-        """By the manifest, else the fewest bits in which a fifth of the parameters is stored."""
-        if self.manifest:
+        """By the manifest's scheme, if it is one for all, else the fewest bits in which a fifth of the parameters is stored."""
+        if self.manifest and not self.manifest.scheme.get("tensor_precision"):
             return str(self.manifest.scheme["mode"])
         sizes: Counter[str] = Counter()
         for stored in find(open_graph(self._graph)):

@@ -41,8 +41,8 @@ class OpenVINOArtefact:
 
     @cached_property
     def mode(self) -> str:
-        """By the manifest, else the fewest bits in which a fifth of the parameters is stored."""
-        if self.manifest:
+        """By the manifest's scheme, if it is one for all, else the fewest bits in which a fifth of the parameters is stored."""
+        if self.manifest and not self.manifest.scheme.get("tensor_precision"):
             return str(self.manifest.scheme["mode"])
         rows = histogram.of_ir(self.path / self._names[0])
         modes = [(_MODES.get(row.precision, row.precision), row.parameters) for row in rows]

@@ -100,6 +100,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ArtefactError(f"There is no folder {folder}.", _HINT)
     seeing = any((folder / f"{name}.onnx").is_file() for name in SEEING)
     needed = [f"{name}.onnx" for name in (SEEING if seeing else (TEXT,))] + ["config.json", "tokenizer.json"]
+    if not (folder / "tokenizer.json").is_file() and (folder / "config.json").is_file():
+        raise ArtefactError(
+            f"{folder} has no tokenizer.json, which a chat with an ONNX model reads.",
+            "Add the fast tokenizer to the checkpoint (transformers' save_pretrained writes it), and convert again.",
+        )
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ArtefactError(f"{folder} is not a converted chat model: {', '.join(missing)} missing.", _HINT)

@@ -98,6 +98,7 @@ class Pieces:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._before: list[int] = []
         self._held: list[int] = []
 
     def push(self, token: int) -> str:
@@ -109,7 +110,9 @@ class Pieces:
         text = self._decode()
         if text.endswith(_BROKEN):
             return ""
-        self._held.clear()
+        if text:  # a special token gives none, and what follows it is no beginning
+            self._before = self._held
+        self._held = []
         return text
 
     def rest(self) -> str:
@@ -119,7 +122,12 @@ class Pieces:
         return text
 
     def _decode(self) -> str:
-        return str(self._tokenizer.decode(self._held, skip_special_tokens=True))
+        """Decode what is held behind what came before it: SentencePiece's decoders strip the space at the beginning of a text."""
+        before, whole = (
+            str(self._tokenizer.decode(ids, skip_special_tokens=True))
+            for ids in (self._before, [*self._before, *self._held])
+        )
+        return whole[len(before) :]
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:

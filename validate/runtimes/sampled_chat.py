@@ -147,6 +147,8 @@ class SampledChat:
         self.rules = Decoding.from_folder(folder)
         (sampling or Sampling()).apply(self.rules)
         self._system, self._sight = system, sight
+        rows = config.get("vocab_size")
+        self._rows = rows if isinstance(rows, int) else 0
         self._check_system()
 
     def reset(self) -> None:
@@ -166,6 +168,10 @@ class SampledChat:
         ids = self.prompter.encode(self.prompter.render(messages))
         if self._sight:
             check_placeholders([ids.count(self._sight.placeholder)], self._sight.rows, len(pictures))
+        if self._rows and max(ids, default=0) >= self._rows:
+            raise UsageError(
+                "The question holds a special token that the model has no row for.", "Say it in other words."
+            )
         if len(ids) >= self.limit:
             raise UsageError(
                 f"The conversation has {len(ids)} tokens with this question, the model reads {self.limit}.",

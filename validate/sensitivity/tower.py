@@ -60,9 +60,9 @@ def measure(subject: Subject, codec: Codec, progress: Progress) -> PartFigure:
 
 
 def eight_bits(codec: Codec) -> Codec:
-    """Return the codec of eight bits that stands for one of fewer."""
+    """Return the codec of eight bits that stands for one of fewer; a codec of more as it is."""
     if codec.is_ggml:
-        return Codec("q8_0")
+        return codec if codec.name in ("f32", "bf16", "f16") else Codec("q8_0")
     return codec if codec.name in INT8_MODES else Codec("int8_asym")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgeconv.core.errors import ArtefactError, UsageError
 from edgeconv.models.glm_edge_v import load_processor
-from edgeconv.validate.runtimes.prompt import Prompter, message
+from edgeconv.validate.runtimes.prompt import Pieces, Prompter, message
 
 TEXTS = ["What is it?", "  这是什么？\n\nx", "Çà 👩‍🚀 e\u0301 \u3000全角", "{{ 1 }} {% raw %} <b>", ""]
 CONVERSATIONS = {
@@ -66,6 +66,18 @@ def test_pieces_of_any_tokens_are_the_whole_text(seed: int, prompter: Prompter, 
     whole = reference.tokenizer.decode(ids, skip_special_tokens=True)
     assert "".join(shown) + pieces.rest() == whole.rstrip("\ufffd")
     assert not any(piece.endswith("\ufffd") for piece in shown)
+
+
+def test_words_of_sentencepiece_keep_their_spaces() -> None:
+    """Llama 2's decoder strips the space at the beginning of what it is given, and that is not each token."""
+    from tokenizers import Tokenizer, decoders, models
+
+    words = ["<unk>", "▁I", "▁am", "▁test", "ing", "<0xE4>", "<0xBA>", "<0xAC>", "▁."]
+    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, [], unk_token="<unk>"))
+    parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(parts)
+    pieces = Pieces(tokenizer)
+    assert [pieces.push(token) for token in range(1, 9)] == ["I", " am", " test", "ing", "", "", "京", " ."]
 
 
 def test_special_tokens_give_no_text(prompter: Prompter) -> None:

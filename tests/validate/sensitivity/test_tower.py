@@ -57,3 +57,4 @@ def test_eight_bits_at_least() -> None:
     assert eight_bits(Codec("int4_sym", 64)) == Codec("int8_asym")
     assert eight_bits(Codec("int8_sym")) == Codec("int8_sym")
     assert eight_bits(Codec("q4_k")) == Codec("q8_0")
+    assert eight_bits(Codec("f16")) == Codec("f16")
