@@ -96,9 +96,8 @@ def gguf_speed(setting: Setting, name: str, size: str, file_type: str) -> Result
         *decoding(setting, made),
     ]
     shutil.rmtree(out)
-    return Result(
-        name, f"{source.name}, {file_type}: in llama.cpp", f"python -m benchmarks {name}", "llama.cpp", figures
-    )
+    command = f"python -m benchmarks {name} --converter …/convert_hf_to_gguf.py"
+    return Result(name, f"{source.name}, {file_type}: in llama.cpp", command, "llama.cpp", figures)
 
 
 def decoding(

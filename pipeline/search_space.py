@@ -58,10 +58,6 @@ class Learnt:
             return wanted
         return math.sqrt(low * high) if low > 0 and math.isfinite(high) else min(wanted, high * 0.9)
 
-    def settled(self, kind: str) -> bool:
-        """True if nothing worth a trial lies between the sum that keeps the budget and the one that does not."""
-        return self.kept.get(kind, 0.0) > NEAR * self.failed.get(kind, math.inf)
-
     def learn(self, guess: Guess, kl: float, max_kl: float | None) -> None:
         """Take what was measured of a guess."""
         if guess.raw > 0 and kl > 0:

@@ -8,6 +8,7 @@ from ...core.progress import Progress
 from ..kept import Kept
 from ..metrics import compare
 from ..report.model import Estimate
+from ..scores import Scores
 from .codec import Codec
 from .model import PartFigure
 from .parts import Part
@@ -40,7 +41,7 @@ def measure(subject: Subject, by: str, codec: Codec, progress: Progress) -> list
             kept.put(_key(part), made)
             progress.detail(f"{part.name}: KL {made['mean_kl']['value']:.3g}")
         task.finish()
-    return [_figure(subject, part, codec, found[part.name]) for part in cut]
+    return [figure(subject, part, codec, found[part.name]) for part in cut]
 
 
 def _key(part: Part) -> str:
@@ -49,12 +50,17 @@ def _key(part: Part) -> str:
 
 def _run(subject: Subject, path: Path, part: Part, codec: Codec, done: Any) -> dict[str, Any]:
     scores = path.scores(part.first, path.compressed(part.tensors, codec), done)
-    texts = [document.document for document in subject.documents]
-    made = compare("quantisation", "reference", part.name, scores, texts)
-    return {name: made.figures[name].model_dump(mode="json") for name in ("mean_kl", "top1")}
+    return summed(part.name, scores, [document.document for document in subject.documents])
 
 
-def _figure(subject: Subject, part: Part, codec: Codec, figures: Any) -> PartFigure:
+def summed(name: str, scores: list[Scores], texts: list[str]) -> dict[str, Any]:
+    """Return what is kept of a part's scores; `texts` as `metrics.compare`'s groups."""
+    made = compare("quantisation", "reference", name, scores, texts)
+    return {figure: made.figures[figure].model_dump(mode="json") for figure in ("mean_kl", "top1")}
+
+
+def figure(subject: Subject, part: Part, codec: Codec, figures: Any) -> PartFigure:
+    """Return the figure of a part from what `summed` made of its scores."""
     return PartFigure(
         name=part.name,
         kind=part.kind,

@@ -54,18 +54,8 @@ class Path:
         self.head = self.model.head()
 
     def compressed(self, names: Iterable[str], codec: Codec) -> Tensors:
-        """Return a source of weights in which those are as an artefact would hold them, and the others as they are."""
-        import torch
-
-        chosen = set(names)
-
-        def get(name: str) -> Any:
-            if name not in chosen:
-                return self._source(name)
-            weights = self.checkpoint.tensor(name)
-            return torch.from_numpy(codec.fitted(weights.shape[1]).held(weights))
-
-        return get
+        """As `compressed`, of this checkpoint."""
+        return compressed(self.checkpoint, names, codec)
 
     def scores(self, first: int, tensors: Tensors, done: Callable[[int], None]) -> list[Scores]:
         """Score the model with other weights against the reference.
@@ -99,3 +89,18 @@ class Path:
                 made.append(layer.run(d, entering))
                 done(len(self.documents[d]))
         return made
+
+
+def compressed(checkpoint: Checkpoint, names: Iterable[str], codec: Codec) -> Tensors:
+    """Return a source of weights in which those are as an artefact would hold them, and the others as they are."""
+    import torch
+
+    source, chosen = checkpoint_tensors(checkpoint), set(names)
+
+    def get(name: str) -> Any:
+        if name not in chosen:
+            return source(name)
+        weights = checkpoint.tensor(name)
+        return torch.from_numpy(codec.fitted(weights.shape[1]).held(weights))
+
+    return get

@@ -14,17 +14,17 @@ from ...core.progress import Progress
 from ...models.glm_edge_v.facts import PLACEHOLDER
 from ...quantize.scheme import INT8_MODES, Request, resolve
 from ..kept import Kept
-from ..metrics import compare
-from ..reference import LayeredReference, Tensors, checkpoint_tensors
-from ..report.model import Estimate
+from ..reference import LayeredReference, checkpoint_tensors
 from ..rungs import pixels
 from ..runtimes.openvino_vision import splice
 from ..scores import Scores
 from ..tokenizer import open_tokenizer
 from ..vision_reference import features
 from .codec import Codec
+from .exact import figure, summed
 from .model import PartFigure
 from .parts import Part
+from .path import compressed
 from .subject import Subject
 
 Array = npt.NDArray[Any]
@@ -46,17 +46,10 @@ def measure(subject: Subject, codec: Codec, progress: Progress) -> PartFigure:
     kept = Kept("tower", facts, progress)
     found = kept.get(NAME)
     if found is None:
-        made = compare("quantisation", "reference", NAME, _scores(subject, part, codec, progress))
-        found = {name: made.figures[name].model_dump(mode="json") for name in ("mean_kl", "top1")}
+        names = [picture.name for picture in subject.suite.pictures]
+        found = summed(NAME, _scores(subject, part, codec, progress), names)
         kept.put(NAME, found)
-    return PartFigure(
-        name=part.name,
-        kind=part.kind,
-        tensors=list(part.tensors),
-        mean_kl=Estimate.model_validate(found["mean_kl"]),
-        top1=Estimate.model_validate(found["top1"]),
-        **subject.stored(part, codec),
-    )
+    return figure(subject, part, codec, found)
 
 
 def eight_bits(codec: Codec) -> Codec:
@@ -84,7 +77,7 @@ def _scores(subject: Subject, part: Part, codec: Codec, progress: Progress) -> l
     finals = []
     for tensors, label in (
         (source, "Looking at pictures"),
-        (_compressed(subject, part, codec), "Looking again, compressed"),
+        (compressed(subject.checkpoint, part.tensors, codec), "Looking again, compressed"),
     ):
         rows = features(folder, tensors, shown, dtype="float32", progress=progress, label=label)
         merged = [splice(*one, placeholder) for one in zip(prompts, model.embed(prompts), rows, strict=True)]
@@ -100,17 +93,3 @@ def _behind(prompts: Sequence[list[int]], finals: Sequence[list[Array]], placeho
         one.add(head.logits(reference[start:]), head.logits(made[start:]), np.array(ids[start + 1 :], np.int64))
         scores.append(one)
     return scores
-
-
-def _compressed(subject: Subject, part: Part, codec: Codec) -> Tensors:
-    import torch
-
-    source, chosen = checkpoint_tensors(subject.checkpoint), set(part.tensors)
-
-    def get(name: str) -> Any:
-        if name not in chosen:
-            return source(name)
-        weights = subject.checkpoint.tensor(name)
-        return torch.from_numpy(codec.fitted(weights.shape[1]).held(weights))
-
-    return get
