@@ -65,7 +65,8 @@ def of_onnx(folder: Path) -> list[Share]:
     """
     from . import onnx_models
     from .weights import elements
-    from .weights.onnx_graph import find, open_graph
+    from .weights.onnx_find import find
+    from .weights.onnx_graph import open_graph
 
     bits = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16} | elements.INTEGERS
     found = [one for name in onnx_models.names(folder) for one in find(open_graph(folder / name))]

@@ -24,7 +24,8 @@ from ..runtimes import onnxruntime
 from ..runtimes.onnxruntime import OnnxRuntime, OnnxTower
 from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
-from ..weights.onnx_graph import find, open_graph
+from ..weights.onnx_find import find
+from ..weights.onnx_graph import open_graph
 from .base import Messages
 from .manifest import digest_of, facts_of
 

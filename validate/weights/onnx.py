@@ -8,7 +8,8 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.onnx.trace_source import is_conv1d
 from .. import onnx_models
 from .constant import StoredWeight
-from .onnx_graph import OnnxGraph, find, open_graph
+from .onnx_find import find
+from .onnx_graph import OnnxGraph, open_graph
 from .openvino_ir import WeightsByName
 
 
