@@ -10,6 +10,7 @@ import pytest
 
 from edgeconv.builtin import model_path
 
+from .models import qwen25 as qwen25_model
 from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
 
@@ -35,6 +36,12 @@ def smollm2_llama() -> Path:
 def smollm2_glm() -> Path:
     """The same model of type glm. Read-only; a test that uses it is `slow`."""
     return smollm2.glm_form(default_cache())
+
+
+@pytest.fixture(scope="session")
+def qwen25() -> Path:
+    """Qwen2.5-Coder-0.5B-Instruct, a real model of type qwen2 (1.26 GB, 470 MB of downloads): for campaigns. Read-only."""
+    return qwen25_model.checkpoint(default_cache())
 
 
 @pytest.fixture(scope="session")

