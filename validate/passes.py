@@ -44,10 +44,15 @@ class TorchPasses:
             cache.put(name, states, about, self._progress)
         return Made(model.head(), states)
 
-    def own(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any] | None = None) -> Made:
-        """Run the weights that the artefact holds, de-quantised, in float32; `embeddings` as in `LayeredReference`."""
+    def own(
+        self,
+        documents: Sequence[Sequence[int]],
+        embeddings: Sequence[Any] | None = None,
+        firsts: Sequence[int] | None = None,
+    ) -> Made:
+        """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
-        return Made(model.head(), model.hidden_states(documents, self._progress, OWN, embeddings))
+        return Made(model.head(), model.hidden_states(documents, self._progress, OWN, embeddings, firsts=firsts))
 
     def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:
         """Run the checkpoint's weights on embeddings in which pictures stand; never kept."""

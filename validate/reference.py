@@ -92,6 +92,7 @@ class LayeredReference:
         label: str,
         embeddings: Sequence[Array] | None = None,
         watch: Callable[[Any, str], contextlib.AbstractContextManager[None]] | None = None,
+        firsts: Sequence[int] | None = None,
     ) -> list[Array]:
         """Return the final (normed) hidden states of each document, float32 [n, hidden].
 
@@ -101,12 +102,13 @@ class LayeredReference:
             label: what the step is called.
             embeddings: for each document float32 [n, hidden] to take instead of its tokens' own.
             watch: entered with each layer and its prefix ("model.layers.0.") while all documents pass through it.
+            firsts: the position of each document's first token; None: 0.
         """
         import torch
 
         task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
         with torch.no_grad():
-            states, calls = self.enter(documents, embeddings)
+            states, calls = self.enter(documents, embeddings, firsts=firsts)
             for i in range(self.depth):
                 with self.layer(i, calls) as layer, watch(layer.module, layer.prefix) if watch else _UNWATCHED:
                     for d, made in enumerate(states):
@@ -175,6 +177,7 @@ class LayeredReference:
         documents: Sequence[Sequence[int]],
         embeddings: Sequence[Array] | None = None,
         tensors: Tensors | None = None,
+        firsts: Sequence[int] | None = None,
     ) -> tuple[list[Any], Calls]:
         """Embed each document, and learn from the model itself what it passes to each layer.
 
@@ -182,6 +185,7 @@ class LayeredReference:
             documents: token ids.
             embeddings: as for `hidden_states`.
             tensors: the source of the embeddings; None: the checkpoint.
+            firsts: as for `hidden_states`.
 
         Returns:
             What enters the first layer, torch [1, n, hidden] of each document, and what `layer` needs to be called.
@@ -205,6 +209,8 @@ class LayeredReference:
                         if embeddings is None
                         else {"inputs_embeds": torch.from_numpy(embeddings[d])[None].to(getattr(torch, self._dtype))}
                     )
+                    if firsts and firsts[d]:
+                        entered["position_ids"] = torch.arange(firsts[d], firsts[d] + len(ids))[None]
                     result = body(**entered, use_cache=False)
                     states.append(result.last_hidden_state)
                     calls.append(made)
