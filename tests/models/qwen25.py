@@ -2,8 +2,8 @@
 
 151,936 tokens, NFC, biases on q, k and v, 14 heads over 2, rows of 896 (which 256 does not divide), an untied head, a
 template with tools, and a bos_token_id that config.json states and no tokenizer adds. The packages carry a GGUF (Q4_K_M) in
-parts; the folder holds its dequantized values in bfloat16, not the checkpoint that Qwen published (Apache-2.0; the packages state no
-license: for local campaigns, never to be committed or passed on).
+parts; the folder holds its dequantized values in bfloat16, not the checkpoint that Qwen published (Apache-2.0). The
+packages state no license: for local campaigns, never to be committed or passed on.
 """
 
 import json
