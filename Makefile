@@ -9,7 +9,7 @@ RESULTS := parity sensitivity frontier search
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large clean
+.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,7 +67,7 @@ outcomes: $(STAMP) ## record anew what edgeconv answers to each fault (tests/bad
 	rm -f tests/bad/outcomes.json
 	OMP_NUM_THREADS=1 EDGECONV_UPDATE=1 $(BIN)/python -m pytest -q -n 2 tests/bad
 
-campaigns: kill fuzz large docs ## all campaigns, and their figures into docs/reliability.md (half an hour)
+campaigns: kill fuzz large exact docs ## all campaigns, and their figures into docs/reliability.md (an hour)
 
 kill: $(STAMP) ## kill every command at many points of its life (10 minutes); figures into docs/reliability.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/kill/campaign.py
@@ -77,6 +77,9 @@ fuzz: $(STAMP) ## give hostile files to every reader (10 minutes); figures into 
 
 large: $(STAMP) ## convert tensors of 4 GB within 1 GiB of memory (5 GB of disk); figures into docs/reliability.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/bad/campaign.py
+
+exact: $(STAMP) ## validate exact artifacts of every family and real tokenizer (half an hour): none may fail
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/exact/campaign.py
 
 clean: ## remove what the targets above made, the environment excepted
 	rm -rf build dist *.egg-info .types .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis edgeconv-demo

@@ -151,6 +151,12 @@ def _campaigns() -> str:
             "memory of its own (RLIMIT_DATA).",
             _table("Command", large["commands"]),
         ]
+    if exact := found.get("exact"):
+        parts += [
+            f"**Exact artifacts** ({exact['date']}): {len(exact['cases'])} tiny models, of every family and with real "
+            "tokenizers, each converted without loss and validated. An artifact that fails is a false alarm.",
+            _table("Format", exact["formats"]),
+        ]
     return "\n\n".join(parts) or "Not measured yet."
 
 

@@ -1,0 +1,73 @@
+"""Exact artifacts must pass: `make exact`, which hands this file to pytest. A proof with false alarms is switched off.
+
+Every family of tests/models/tiny.py, and every real tokenizer under a checkpoint of its family (tests/models),
+is converted without loss to each format and validated whole, by the command line. A format that refuses a model must say so with
+an error of edgeconv (exit code 1 or 2); whatever it wrote must pass. The figures go into docs/reliability.json.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..models import real_tokenizers, tiny
+from ..reliability import before, record
+
+FORMATS = {"openvino": "bf16", "gguf": "f32", "onnx": "fp32"}
+TOKENS = 600
+CASES = [*(f"family {name}" for name in tiny.FAMILIES), *(f"tokenizer {name}" for name in real_tokenizers.REAL)]
+_seen: dict[str, dict[str, str]] = defaultdict(dict)
+
+
+def edgeconv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "edgeconv", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("case", CASES)
+def test_an_exact_artifact_passes(
+    case: str, form: str, sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    if case not in sources:
+        kind, _, name = case.partition(" ")
+        folder = tmp_path_factory.mktemp(name)
+        sources[case] = tiny.make(name, folder) if kind == "family" else real_tokenizers.checkpoint(name, folder)
+    outcome, said = _outcome(sources[case], form, tmp_path)
+    _seen[case][form] = outcome
+    _record()
+    assert outcome != "false alarm", said
+    assert outcome != "crash", said
+
+
+def _outcome(source: Path, form: str, work: Path) -> tuple[str, str]:
+    out = work / ("model.gguf" if form == "gguf" else "model")
+    made = edgeconv(form, "--model", source, "--precision", FORMATS[form], "-o", out)
+    if made.returncode:
+        return ("refused" if made.returncode in (1, 2) and "Unexpected" not in made.stderr else "crash"), made.stderr
+    proof = edgeconv("validate", out, "--reference", source, "--max-tokens", str(TOKENS), "--json")
+    if proof.returncode == 0:
+        return "passed", ""
+    if proof.returncode != 3:
+        return "crash", proof.stderr
+    rungs: list[dict[str, Any]] = json.loads(proof.stdout)["rungs"]
+    return "false alarm", "\n".join(f"{rung['name']}: {failure}" for rung in rungs for failure in rung["failures"])
+
+
+def _record() -> None:
+    cases = {**before("exact").get("cases", {}), **_seen}
+    counted = {form: Counter(seen[form] for seen in cases.values() if form in seen) for form in FORMATS}
+    names = ("passed", "false alarm", "crash", "refused")
+    formats = {form: {name.replace(" ", "_"): found[name] for name in names} for form, found in counted.items()}
+    record("exact", {"tokens": TOKENS, "formats": formats, "cases": cases})
