@@ -1,0 +1,59 @@
+"""A real model of the most used family, in five precisions and as others packaged it: `make qwen` (an hour, 5 GB of disk).
+
+Qwen2.5-Coder-0.5B has what made-up models lack: 151,936 tokens, NFC, a bos that config.json states and nothing adds, a template with
+tools, rows of 896. Its artifacts are right, so only the quantization may cost them their verdict: tokens, template, structure,
+conversion, decoding and generation must pass, and what a runtime does otherwise must stand as a runtime defect.
+The reports go into docs/example-report. EDGECONV_QWEN_TOKENS says on how many tokens (2,000).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..models.qwen25 import packaged_gguf
+from ..models.store import default_cache
+from .campaign import edgeconv
+
+REPORTS = Path(__file__).parents[2] / "docs" / "example-report"
+TOKENS = os.environ.get("EDGECONV_QWEN_TOKENS", "2000")
+CASES = {
+    "openvino-int8": ["openvino", "--precision", "int8"],
+    "openvino-int4-g64": ["openvino", "--precision", "int4", "--group-size", "64"],
+    "gguf-q8_0": ["gguf", "--type", "q8_0"],
+    "gguf-q4_k_m": ["gguf", "--type", "q4_k_m"],
+    "onnx-int8": ["onnx", "--precision", "int8"],
+}
+PACKAGED = "packaged-q4_k_m"
+
+
+@pytest.mark.parametrize("case", [*CASES, PACKAGED])
+def test_only_the_quantization_may_fail(case: str, qwen25: Path, tmp_path: Path) -> None:
+    out = _artifact(case, qwen25, tmp_path)
+    report = tmp_path / "report"
+    proof = edgeconv("validate", out, "--reference", qwen25, "--max-tokens", TOKENS, "--report", report, "--json")
+    assert proof.returncode in (0, 3), proof.stderr
+    result: dict[str, Any] = json.loads(proof.stdout)
+    shutil.copyfile(report / "parity.md", REPORTS / f"qwen2.5-{case}.md")
+    failures = [
+        f"{rung['name']}: {f}" for rung in result["rungs"] for f in rung["failures"] if rung["name"] != "logits"
+    ]
+    assert not failures
+    failed = {line["metric"].partition(".")[0] for line in result["budgets"] if not line["passed"]}
+    assert failed <= {"quantisation"}, failed
+    assert (result["verdict"] == "passed") == (not failed)
+
+
+def _artifact(case: str, source: Path, work: Path) -> Path:
+    if case == PACKAGED:
+        return packaged_gguf(default_cache())
+    form, *options = CASES[case]
+    out = work / ("model.gguf" if form == "gguf" else "model")
+    made = edgeconv(form, "--model", source, *options, "-o", out)
+    assert made.returncode == 0, made.stderr
+    return out
