@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--converter", type=Path, help="convert_hf_to_gguf.py of a llama.cpp checkout")
     parser.add_argument("--optimum-python", default=sys.executable, help="interpreter of optimum-intel's environment")
     parser.add_argument("--model", type=Path, help="a real checkpoint of type llama")
+    parser.add_argument("--max-tokens", type=int, help="of the suite, in the cases validate and validate-quick")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeconv-bench")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -41,7 +42,14 @@ def main() -> None:
     if unknown:
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     arguments.work.mkdir(parents=True, exist_ok=True)
-    setting = Setting(arguments.work, arguments.pairs, arguments.converter, arguments.optimum_python, arguments.model)
+    setting = Setting(
+        arguments.work,
+        arguments.pairs,
+        arguments.converter,
+        arguments.optimum_python,
+        arguments.model,
+        arguments.max_tokens,
+    )
     for name in [] if arguments.report else arguments.cases or list(CASES):
         print(name, file=sys.stderr, flush=True)
         CASES[name](setting, name).write(arguments.results)

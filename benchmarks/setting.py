@@ -17,6 +17,7 @@ class Setting:
         converter: convert_hf_to_gguf.py of a llama.cpp checkout with its `conversion` and `gguf-py` folders; None: there is none.
         optimum_python: the interpreter of the environment that optimum-intel is in.
         model: the folder of a real checkpoint of type llama, for what random weights cannot show.
+        max_tokens: tokens of the suite on which a validation is measured; None: all.
     """
 
     work: Path
@@ -24,3 +25,4 @@ class Setting:
     converter: Path | None = None
     optimum_python: str = sys.executable
     model: Path | None = None
+    max_tokens: int | None = None

@@ -32,18 +32,19 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
     artefact = work / "int8"
     subprocess.run(ours_command(setting.model, artefact, SCHEMES["int8"][0]), check=True, cwd=ROOT, capture_output=True)
     plan = work / "plan.json"
-    plan.write_text(json.dumps(_plan(setting.model, artefact, quick=quick)))
+    plan.write_text(json.dumps(_plan(setting, artefact, quick=quick)))
     runs: dict[str, list[dict[str, Any]]] = {"validate": [], "bare": []}
     for pair in range(setting.pairs):
         for side in ("validate", "bare") if pair % 2 == 0 else ("bare", "validate"):
             made = (
-                _validate(setting.model, artefact, work, quick=quick)
+                _validate(setting, artefact, work, quick=quick)
                 if side == "validate"
                 else _bare(setting.model, artefact, plan)
             )
             runs[side].append(made)
             print(f"{side}: {made}", file=sys.stderr, flush=True)
     tokens = sum(map(len, json.loads(plan.read_text())["documents"]))
+    size = sum(path.stat().st_size for path in artefact.iterdir())
     shutil.rmtree(work)
     target = targets.get("wall", Target())
     ours, whole, memory = ([run[key] for run in runs["validate"]] for key in ("seconds", "cpu", "anonymous"))
@@ -53,16 +54,21 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
         Figure("wall, beside the process that runs them", "s", ours, process),
         Figure("CPU", "s", whole, [run["process_cpu"] for run in runs["bare"]]),
         Figure("peak anonymous memory", "GB", [value / 1e9 for value in memory]),
+        Figure("peak memory, less the artifact's size", "GB", [(run["rss"] - size) / 1e9 for run in runs["validate"]]),
     ]
     rungs = "reference and artefact once (--quick)" if quick else "every rung"
     title = f"edgeconv validate, {setting.model.name} at int8, {tokens:,} tokens, {rungs}"
     note = "A ratio of 0.83 means 1.2 times the bare passes. In the first line imports count on our side only."
-    return Result(
-        name, title, f"python -m benchmarks {name} --model {setting.model.name}", "the bare passes", figures, [note]
-    )
+    case = f"{name}-{setting.max_tokens}" if setting.max_tokens else name
+    return Result(case, title, _command(setting, name), "the bare passes", figures, [note])
 
 
-def _plan(reference: Path, artefact: Path, *, quick: bool) -> dict[str, Any]:
+def _command(setting: Setting, name: str) -> str:
+    tokens = f" --max-tokens {setting.max_tokens}" if setting.max_tokens else ""
+    return f"python -m benchmarks {name} --model {setting.model.name if setting.model else '?'}{tokens}"
+
+
+def _plan(setting: Setting, artefact: Path, *, quick: bool) -> dict[str, Any]:
     """The tokens of every pass, as the validator would take them."""
     from edgeconv.core.progress import Silent
     from edgeconv.validate import ladder
@@ -71,8 +77,8 @@ def _plan(reference: Path, artefact: Path, *, quick: bool) -> dict[str, Any]:
     from edgeconv.validate.suite import load
 
     suite = load(None)
-    pair = open_pair(artefact, str(reference), Silent())
-    ask = ladder.Ask(artefact)
+    pair = open_pair(artefact, str(setting.model), Silent())
+    ask = ladder.Ask(artefact, max_tokens=setting.max_tokens)
     climb = ladder._Climb(ask, pair, suite, [], Silent())
     prompts = [[message.model_dump() for message in prompt] for prompt in suite.prompts]
     return {
@@ -85,15 +91,16 @@ def _plan(reference: Path, artefact: Path, *, quick: bool) -> dict[str, Any]:
     }
 
 
-def _validate(reference: Path, artefact: Path, work: Path, *, quick: bool) -> dict[str, float]:
+def _validate(setting: Setting, artefact: Path, work: Path, *, quick: bool) -> dict[str, float]:
     cache = work / "cache"
     shutil.rmtree(cache, ignore_errors=True)
-    command = [sys.executable, "-m", "edgeconv", "validate", str(artefact), "--reference", str(reference), "-q"]
+    command = [sys.executable, "-m", "edgeconv", "validate", str(artefact), "--reference", str(setting.model), "-q"]
     command += ["--quick"] if quick else []
+    command += ["--max-tokens", str(setting.max_tokens)] if setting.max_tokens else []
     # exit code 3 is an answer too; only the cost counts here
     shell = ["bash", "-c", '"$@"; code=$?; [ $code = 3 ] || exit $code', "bash", *command]
     made = measure(shell, work / "validate.log", {"EDGECONV_CACHE": str(cache)}, cwd=ROOT)
-    return {"seconds": made.wall, "cpu": made.cpu, "anonymous": made.anonymous}
+    return {"seconds": made.wall, "cpu": made.cpu, "anonymous": made.anonymous, "rss": made.rss}
 
 
 def _bare(reference: Path, artefact: Path, plan: Path) -> dict[str, Any]:

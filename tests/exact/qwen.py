@@ -1,8 +1,8 @@
 """A real model of the most used family, in five precisions and as others packaged it: `make qwen` (an hour, 5 GB of disk).
 
-Qwen2.5-Coder-0.5B has what made-up models lack: 151,936 tokens, NFC, a bos that config.json states and nothing adds, a template with
-tools, rows of 896. Its artifacts are right, so only the quantization may cost them their verdict: tokens, template, structure,
-conversion, decoding and generation must pass, and what a runtime does otherwise must stand as a runtime defect.
+Qwen2.5-Coder-0.5B has what made-up models lack: 151,936 tokens, NFC, a bos that config.json states and nothing adds, a template
+with tools, rows of 896. Its artifacts are right, so only the quantization may cost them their verdict: tokens, template,
+structure, conversion, decoding and generation must pass, and what a runtime does otherwise must stand as a runtime defect.
 The reports go into docs/example-report. EDGECONV_QWEN_TOKENS says on how many tokens (2,000).
 """
 
