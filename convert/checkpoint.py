@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..core import adapter_folder
 from ..core.errors import CheckpointError
 from ..core.paths import is_text
 from .json_file import read_json
@@ -154,6 +155,7 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}.", "Check the path, or give a Hub id such as org/name.")
     _require_own_files(folder)
+    adapter_folder.refuse(str(folder), {path.name for path in folder.iterdir()}, _base_of_adapter(folder))
     config = _read_config(folder, trust_remote_code)
     return _in_native_form(Checkpoint(folder, config, open_shards(folder), _generation_config(folder)))
 
@@ -179,10 +181,10 @@ def open_headers(
 
 
 def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
-    """Look at the families that transformers has under another name as if they had been saved by it."""
-    from . import chatglm
+    """Look at families, and at names, that transformers has in another form as if they had been saved by it."""
+    from . import base_names, chatglm
 
-    return chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint
+    return base_names.view(chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint)
 
 
 def _require_own_files(folder: Path) -> None:
@@ -206,6 +208,12 @@ def _require_own_files(folder: Path) -> None:
 def _generation_config(folder: Path) -> dict[str, Any]:
     path = folder / "generation_config.json"
     return read_json(path) if path.is_file() else {}
+
+
+def _base_of_adapter(folder: Path) -> str | None:
+    path = folder / adapter_folder.CONFIG
+    base = read_json(path).get("base_model_name_or_path") if path.is_file() else None
+    return base if isinstance(base, str) else None
 
 
 def _read_config(folder: Path, trust_remote_code: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import CheckpointError
 from .checkpoint import Checkpoint
+from .claims import purpose
 from .mapped_file import NUMPY
 
 BUFFERS = ("*.rotary_emb.inv_freq", "*.masked_bias", "*.attention.bias")
@@ -35,6 +36,8 @@ def check_coverage(
     Raises:
         CheckpointError: one is missing, has another shape, is no floating-point weight, or would be left out silently.
     """
+    if set(expected) - checkpoint.names == {purpose.HEAD}:
+        raise purpose.no_head(checkpoint.config)
     for name, shape in expected.items():
         info = checkpoint.info(name)
         if info.shape != shape:

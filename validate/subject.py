@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..convert import claims
 from ..convert.checkpoint import Checkpoint, open_checkpoint, read_json
 from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import Manifest, log_path, manifest_path
@@ -66,6 +67,7 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
 
     Raises:
         ArtefactError: there is no converted model, or its reference is not the checkpoint that it was made from.
+        CheckpointError: config.json states something that the reference would not do.
         UsageError: the reference is not known and was not given.
     """
     artefact = open_artefact(path)
@@ -76,6 +78,8 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
 
     fetched = fetch(parse(source, revision), progress=progress)
     checkpoint = open_checkpoint(fetched.path)
+    claims.require(checkpoint.config, checkpoint.names)
+    claims.unread(checkpoint.config, "transformers, which runs the reference,")
     if artefact.sees and not _known(checkpoint):
         artefact = artefact.without_sight()
     _require_layout(artefact)

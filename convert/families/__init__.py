@@ -14,6 +14,13 @@ _BY_TYPE: dict[str, ModuleType] = {kind: module for module in (glm, llama, phi3)
 STREAMED = tuple(sorted(_BY_TYPE))
 """Model types whose block the stream engine can build."""
 _BY_TYPE[Vision.family] = glm  # its language half
+_SIZES = frozenset(
+    [
+        "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "rope_scaling", "rope_parameters",
+    ]
+)  # fmt: skip
+"""Fields that every family's reader reads beside those that it has defaults for."""
 
 
 def decoder(config: dict[str, Any]) -> Decoder:
@@ -27,6 +34,14 @@ def decoder(config: dict[str, Any]) -> Decoder:
         raise NotExpressible(f"the block of model_type {kind} is not one of {', '.join(STREAMED)}")
     described: Decoder = _BY_TYPE[kind].decoder(config)
     return described
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that the family's reader reads, those of the half that sees included."""
+    module = _BY_TYPE[model_type]
+    defaults = module.DEFAULTS[model_type] if module is llama else module.DEFAULTS
+    seeing = glm_edge_v.FIELDS if module is glm else frozenset()
+    return _SIZES | frozenset(defaults) | getattr(module, "ALSO_READ", frozenset()) | seeing
 
 
 def vision(config: dict[str, Any], names: Iterable[str], decoder: Decoder) -> Vision | None:

@@ -31,6 +31,19 @@ DEFAULTS = {
     "hidden_act": "gelu_pytorch_tanh",
 }
 """What `SiglipVisionConfig` takes for a field that is absent; the fields that are not here must be stated."""
+FIELDS = frozenset(
+    [
+        *DEFAULTS,
+        "image_size",
+        "patch_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "boi_token_id",
+        "eoi_token_id",
+    ]
+)
+"""What is read of config.json and its vision_config beside the language half's fields."""
 ALLOWED = tuple(f"{prefix}*" for prefix in UNUSED)
 """Tensors that a checkpoint may hold and the model never reads, as patterns."""
 GLM_EDGE_V_INT4 = {"sym": True, "group_size": 64, "ratio": 0.6}

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 MODEL_TYPES = tuple(DEFAULTS)
+ALSO_READ = frozenset(["sliding_window", "layer_types"])
 
 
 def decoder(config: dict[str, Any]) -> Decoder:

@@ -21,6 +21,8 @@ DEFAULTS = {
     "max_position_embeddings": 4096,
 }
 
+ALSO_READ = frozenset(["head_dim", "layer_types"])
+
 
 def decoder(config: dict[str, Any]) -> Decoder:
     """Read config.json. Raises NotExpressible for sliding windows and long-context rope."""

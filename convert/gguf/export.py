@@ -21,10 +21,11 @@ from ...core.errors import CheckpointError, UsageError
 from ...core.manifest import FileDigest, TensorEntry
 from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
+from .. import claims
 from ..checkpoint import Checkpoint
 from ..coverage import check_coverage
 from . import tokenizer
-from .families import Model, describe
+from .families import Model, describe, fields
 from .header import Keys, string
 from .layout import STORED, Layout, lay_out
 from .metadata import Origin, general
@@ -99,7 +100,9 @@ def prepare(
         raise UsageError(
             f"{file_name} does not end in .gguf.", "llama.cpp finds the parts of a split file by that ending."
         )
+    said = claims.require(checkpoint.config, checkpoint.names)
     model = describe(checkpoint.config)
+    said += claims.unread(checkpoint.config, f"the reader of {checkpoint.model_type}", fields(checkpoint.model_type))
     check(checkpoint, model)
     if importance is not None:
         _check_importance(model, importance)
@@ -126,7 +129,7 @@ def prepare(
     )
     for placed in layout.tensors:
         engine_for(placed.type, weighted=importance is not None and placed.tensor.name in importance)
-    notes = [*model.notes, *vocabulary.notes, *layout.notes]
+    notes = [*said, *model.notes, *vocabulary.notes, *layout.notes]
     if vocabulary.strips and not _is_phi3(vocabulary):
         notes.append("The checkpoint's tokenizer swallows white space behind its markers; llama.cpp does not.")
     if "default" not in vocabulary.templates:

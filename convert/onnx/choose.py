@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import CheckpointError, UsageError
-from .. import families
+from .. import claims, families
 from ..checkpoint import Checkpoint
 from ..families.decoder import Decoder, NotExpressible
 from ..families.glm_edge_v import Vision
@@ -43,6 +43,19 @@ def choose(checkpoint: Checkpoint, engine: str = "auto") -> Choice:
     """
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
+    notes = claims.require(checkpoint.config, checkpoint.names)
+    choice = _choose(checkpoint, engine)
+    left = (
+        claims.unread(checkpoint.config, "transformers' class for it")
+        if choice.decoder is None
+        else claims.unread(
+            checkpoint.config, f"the reader of {choice.decoder.family}", families.fields(choice.decoder.family)
+        )
+    )
+    return replace(choice, notes=(*choice.notes, *notes, *left))
+
+
+def _choose(checkpoint: Checkpoint, engine: str) -> Choice:
     try:
         decoder = families.decoder(checkpoint.config)
         vision = families.vision(checkpoint.config, checkpoint.names, decoder)

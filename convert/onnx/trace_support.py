@@ -50,10 +50,6 @@ def refusal(config: dict[str, Any], *, asked: bool) -> tuple[str, str] | None:
 def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     kind = config["model_type"]
     openvino = f"`edgeconv openvino` may know {kind}."
-    quantised = config.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else "unknown"
-        return f"the checkpoint is already quantised ({method})", "Take the original weights."
     found = None
     if config.get("is_encoder_decoder"):
         found = f"{kind} is an encoder-decoder, and only decoders can be traced"

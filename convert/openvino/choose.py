@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import CheckpointError, UsageError
 from ...models.glm_edge_v.facts import VISION, is_glm_edge_v
-from .. import families
+from .. import claims, families
 from ..families.decoder import Decoder, NotExpressible
 from ..families.glm_edge_v import Vision
 
@@ -25,6 +25,7 @@ class Choice:
         decoder: the language half, if the stream engine takes it.
         vision: the half that sees, if there is one and the stream engine takes it.
         several: the trace engine makes several IRs of it, for it takes images and text.
+        notes: sentences for the plan on what config.json states.
     """
 
     engine: str
@@ -32,23 +33,27 @@ class Choice:
     decoder: Decoder | None = None
     vision: Vision | None = None
     several: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source", *, names: Collection[str]) -> Choice:
     """Choose by what config.json states and by the names of the checkpoint's tensors.
 
     Raises:
-        CheckpointError: no engine knows the model type, or config and tensors contradict each other.
+        CheckpointError: no engine knows the model type, or can express what config.json states, or config and tensors contradict
+            each other.
         UsageError: the engine or the row order that the user asks for cannot be had for this model.
     """
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
+    notes = claims.require(config, names)
     if is_glm_edge_v(config, names):
         choice = _glm_edge_v(config, engine, names)
     elif engine == "trace":
         choice = _trace(config, "asked for by --engine")
     else:
         choice = _stream_or_trace(config, engine, names)
+    choice = replace(choice, notes=(*notes, *_unread(config, choice)))
     if rope not in ("source", "fused"):
         raise UsageError(f"Unknown row order {rope!r}.", "--rope is source or fused.")
     if rope == "fused" and choice.engine != "stream":
@@ -61,6 +66,12 @@ def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source", *
             "Leave the option out.",
         )
     return choice
+
+
+def _unread(config: dict[str, Any], choice: Choice) -> tuple[str, ...]:
+    if choice.decoder is None:
+        return claims.unread(config, "transformers' class for it")
+    return claims.unread(config, f"the reader of {choice.decoder.family}", families.fields(choice.decoder.family))
 
 
 def _glm_edge_v(config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:

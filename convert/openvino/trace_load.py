@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.errors import CheckpointError
 from ..checkpoint import Checkpoint
+from ..claims import purpose
 from .trace_support import sees
 
 UNUSED = (
@@ -152,6 +153,8 @@ def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
             f"{file}{name} is {list(found)}; by config.json it should be {list(expected)}.",
             "Config and weights are not of the same model.",
         )
+    if set(report["missing_keys"]) == {purpose.HEAD}:
+        raise purpose.no_head(checkpoint.config)
     if report["missing_keys"]:
         raise CheckpointError(
             f"The checkpoint lacks {len(report['missing_keys'])} tensors, for example {min(report['missing_keys'])}.",

@@ -99,10 +99,6 @@ def known(model_type: str) -> bool:
 def supported(config: dict[str, Any]) -> str | None:
     """Return None if the trace engine can export a checkpoint with this config.json, else the reason as a sentence."""
     kind = config["model_type"]
-    quantised = config.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else "unknown"
-        return f"The checkpoint is already quantised ({method}); take the original weights."
     if config.get("is_encoder_decoder"):
         return f"{kind} is an encoder-decoder, and only decoders can be exported."
     if known(kind):

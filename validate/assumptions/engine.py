@@ -52,7 +52,8 @@ def config(subject: Subject) -> list[Row]:
         rows.insert(0, _rotary(decoder, subject.config))
     if POSITIONS not in named:
         rows.insert(0, _positions(subject.config))
-    return rows
+    notes = () if isinstance(subject.choice, Refused) else subject.choice.notes
+    return [*rows, *(Row("config", "fields", "each one is read, or harmless", note, "assumed") for note in notes)]
 
 
 def _assumed(sentence: str, config: dict[str, Any]) -> Row:

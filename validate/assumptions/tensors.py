@@ -6,6 +6,7 @@ import fnmatch
 from collections import Counter
 
 from ...convert.checkpoint import Checkpoint
+from ...convert.claims import purpose
 from ...convert.coverage import BUFFERS
 from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import ALLOWED, Vision
@@ -62,7 +63,8 @@ def _missing(expected: Shapes, present: Shapes) -> Row:
     found = f"{len(missing)} missing: {some(missing)}" if missing else f"all {len(expected)}"
     return judged(
         "tensors", "names", f"{len(expected)} tensors that config.json promises", found,
-        right=not missing, note="Config and weights do not belong together, or a shard is missing.",
+        right=not missing,
+        note=purpose.UNTIED if missing == [HEAD] else "Config and weights do not belong together, or a shard is missing.",
     )  # fmt: skip
 
 

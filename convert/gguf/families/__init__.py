@@ -11,13 +11,22 @@ from ...families.decoder import NotExpressible
 from . import gemma3, glm, glm4, llama, phi3, qwen
 from .model import Model, Tensor, refuse
 
-__all__ = ["SUPPORTED", "Model", "Tensor", "describe"]
+__all__ = ["SUPPORTED", "Model", "Tensor", "describe", "fields"]
 
 _BY_TYPE: dict[str, ModuleType] = {
     kind: module for module in (gemma3, glm, glm4, llama, phi3, qwen) for kind in module.MODEL_TYPES
 }
 SUPPORTED = tuple(sorted(_BY_TYPE))
 """Model types that can be written."""
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that the family's reader reads; a type that is not in `SUPPORTED` has none."""
+    module = _BY_TYPE.get(model_type)
+    if module is None:
+        return frozenset()
+    read: frozenset[str] = module.fields(model_type)
+    return read
 
 
 def describe(config: dict[str, Any]) -> Model:

@@ -48,6 +48,17 @@ _EXTRA = {
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+_ALSO_READ = frozenset(
+    [
+        "rope_scaling", "rope_parameters", "hidden_activation", "layer_types", "sliding_window_pattern",
+        "final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention",
+    ]
+)  # fmt: skip
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read."""
+    return frozenset(DEFAULTS) | _ALSO_READ
 
 
 def describe(config: dict[str, Any]) -> Model:

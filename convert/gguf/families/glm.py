@@ -11,12 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 from ....models.glm_edge_v.facts import VISION
+from ... import families
 from ...families import glm
 from . import config as read
 from .model import Model, model, require_activation, require_square
 
 MODEL_TYPES = ("glm", "glm_edge_v")
 ARCH = "chatglm"
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read."""
+    return families.fields("glm")
 
 
 def describe(config: dict[str, Any]) -> Model:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import families
 from ...families import glm
 from . import config as read
 from .model import BLOCK, Model, model, require_activation
@@ -14,6 +15,11 @@ from .model import BLOCK, Model, model, require_activation
 MODEL_TYPES = ("glm4",)
 ARCH = "glm4"
 _EXTRA = {"post_self_attn_layernorm": "post_attention_norm", "post_mlp_layernorm": "post_ffw_norm"}
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read."""
+    return families.fields("glm")
 
 
 def describe(config: dict[str, Any]) -> Model:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import families
 from ...families import llama
 from . import config as read
 from .model import Model, model, require_activation
 
 MODEL_TYPES = ("llama", "mistral")
 ARCH = "llama"
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read."""
+    return families.fields(model_type)
 
 
 def describe(config: dict[str, Any]) -> Model:

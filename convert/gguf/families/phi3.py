@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import families
 from ...families import phi3
 from ...families.decoder import Decoder
 from ..header import f32, u32
@@ -19,6 +20,11 @@ from .model import Model, model, refuse, require_activation, require_square
 
 MODEL_TYPES = ("phi3",)
 ARCH = "phi3"
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read."""
+    return families.fields(model_type)
 
 
 def describe(config: dict[str, Any]) -> Model:

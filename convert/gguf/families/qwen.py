@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ... import families
 from ...families import llama
 from . import config as read
 from .model import Model, model, refuse, require_activation, require_square
 
 MODEL_TYPES = ("qwen2", "qwen3")
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read."""
+    return families.fields(model_type)
 
 
 def describe(config: dict[str, Any]) -> Model:

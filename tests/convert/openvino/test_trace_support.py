@@ -54,7 +54,6 @@ def test_supported(kind: str) -> None:
     [
         ({"model_type": "lfm2"}, "only under transformers up to 5.4.0"),
         ({"model_type": "vit"}, "no text-generation export for vit"),
-        ({"model_type": "llama", "quantization_config": {"quant_method": "awq"}}, "already quantised (awq)"),
         ({"model_type": "llama", "is_encoder_decoder": True}, "encoder-decoder"),
     ],
 )

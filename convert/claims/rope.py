@@ -1,0 +1,113 @@
+"""The tables of rotary embeddings in config.json: kinds that no fixed graph can express, and numbers that nobody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from ...core.errors import CheckpointError
+
+TABLES = ("rope_scaling", "rope_parameters")
+_ALWAYS = {
+    "rope_type",
+    "type",
+    "rope_theta",
+    "partial_rotary_factor",
+    "mrope_section",
+    "mrope_interleaved",
+    "finetuned",
+}
+_YARN = {"factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim",
+         "truncate"}  # fmt: skip
+_LONG = {"factor", "original_max_position_embeddings", "attention_factor", "short_factor", "long_factor", "short_mscale",
+         "long_mscale"}  # fmt: skip
+_READ: dict[str, set[str]] = {
+    "default": set(),
+    "mrope": set(),
+    "linear": {"factor"},
+    "dynamic": {
+        "factor",
+        "alpha",
+        "original_max_position_embeddings",
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "mscale_all_dim",
+    },
+    "llama3": {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"},
+    "yarn": _YARN,
+    "longrope": _LONG,
+    "su": _LONG,
+}
+"""Kind → the numbers that transformers reads of its table."""
+_STRETCHING = {"factor", "attention_factor", "llama_4_scaling_beta", "alpha"}
+"""Numbers that change positions or scores wherever they are meant."""
+_SCALES_QUERIES = ("ministral3", "mistral4")
+"""Families that read llama_4_scaling_beta."""
+
+
+def refuse_varying(table: dict[str, Any], prefix: str) -> None:
+    """Raise CheckpointError for frequencies that follow the length of a text; those of a constant `alpha` (Hunyuan) do not."""
+    for where, rope in _ropes(table):
+        if _kind(rope) != "dynamic" or rope.get("alpha"):
+            continue
+        longest = rope.get("original_max_position_embeddings") or table.get("max_position_embeddings")
+        length = f"{longest:,} positions" if isinstance(longest, int) else "the length that it was trained for"
+        raise CheckpointError(
+            f"config.json states a rotary embedding of the kind 'dynamic' ({prefix}{where}), whose frequencies depend on how "
+            f"long a text is beyond {length}. No graph that is written here can do that.",
+            f"Up to {length} it changes nothing: to convert the model for texts no longer than that, take {where} out of "
+            "config.json.",
+        )
+
+
+def unread(table: dict[str, Any], prefix: str, reader: str, reads: Collection[str] | None) -> list[str]:
+    """Return the numbers that nobody reads, by their full names.
+
+    Raises:
+        CheckpointError: one changes what the model computes.
+    """
+    left = []
+    for where, rope in _ropes(table):
+        kind = _kind(rope)
+        if kind not in _READ:
+            continue  # a kind of the family's own, or one that every reader refuses by its name
+        known = _READ[kind] | _ALWAYS
+        if table.get("model_type") in _SCALES_QUERIES:
+            known = known | {"llama_4_scaling_beta"}
+        partial = rope.get("partial_rotary_factor")
+        if partial not in (None, 1) and reads is not None and "partial_rotary_factor" not in reads:
+            raise _refused(f"{prefix}{where}.partial_rotary_factor", partial, "rotates a part of each head", reader)
+        for name, value in rope.items():
+            if name in known or value is None or isinstance(value, dict):
+                continue
+            if name in _STRETCHING and value not in (0, 1):
+                raise _refused(
+                    f"{prefix}{where}.{name}", value, f"means nothing to the kind {kind!r} that it states", reader
+                )
+            left.append(f"{prefix}{where}.{name}")
+    return left
+
+
+def _refused(field: str, value: Any, what: str, reader: str) -> CheckpointError:
+    return CheckpointError(
+        f"config.json states {field} = {value}, which {what}, and {reader} does not read it: what would be written is another "
+        "model.",
+        "Repair config.json: a kind of scaling is named by rope_type.",
+    )
+
+
+def _ropes(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the table that transformers takes of the two, or those of single kinds of layers in it."""
+    where = next((name for name in TABLES if table.get(name)), None)
+    if where is None or not isinstance(table[where], dict):
+        return
+    inner = {name: part for name, part in table[where].items() if isinstance(part, dict)}
+    if not inner:
+        yield where, table[where]
+    for name, part in inner.items():
+        yield f"{where}.{name}", part
+
+
+def _kind(rope: dict[str, Any]) -> str:
+    return str(rope.get("rope_type", rope.get("type", "default")))
