@@ -251,6 +251,7 @@ class _Climb:
     def _long(self) -> list[int]:
         """The suite's tokens in a row, up to LONG or the model's maximum."""
         maximum = int(self.pair.checkpoint.config.get("max_position_embeddings") or LONG)
+        maximum = min(maximum, self.pair.artefact.context or maximum)
         row = [token for ids in self.ids for token in ids]
         wanted = min(LONG, maximum)
         while row and len(row) < wanted:

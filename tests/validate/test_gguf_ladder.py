@@ -74,6 +74,14 @@ def test_values_that_upstream_loses_are_kept(tiny_model: Callable[..., Path], tm
     assert figure(report, "quantisation", "mean_kl") < 1e-6
 
 
+@pytest.mark.slow
+def test_a_context_capped_to_the_window_is_measured_up_to_it(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    source = tiny_model("mistral", sliding_window=320, max_position_embeddings=1024)
+    report = climb(write(source, tmp_path / "a.gguf", "f32"), source, quick=False)
+    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert any("ends at 320 positions" in note for note in report.notes)
+
+
 def edit_json(path: Path, change: Callable[[Any], None]) -> None:
     content = json.loads(path.read_text("utf-8"))
     change(content)

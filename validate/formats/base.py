@@ -56,6 +56,10 @@ class Artefact(Protocol):
         """Whose graph it is, as `budget.GRAPHS` knows it."""
 
     @property
+    def context(self) -> int | None:
+        """Positions that it says it was made for; None if it says nothing of its own."""
+
+    @property
     def digest(self) -> str:
         """SHA-256 that stands for its weights and graph."""
 

@@ -106,6 +106,12 @@ class GgufArtefact:
         arch = "" if isinstance(self._opened, ArtefactError) else self._opened.arch
         return f"{llama_cpp.NAME} gemma3" if arch == "gemma3" else llama_cpp.NAME
 
+    @property
+    def context(self) -> int | None:
+        """By its key: the checkpoint's, or the width of a window that llama.cpp's graph lacks."""
+        stated = None if isinstance(self._opened, ArtefactError) else self._opened.own("context_length")
+        return stated if type(stated) is int and stated > 0 else None
+
     @cached_property
     def digest(self) -> str:
         """By the manifest, else that of the file's bytes."""

@@ -38,6 +38,7 @@ class OnnxArtefact:
     pipeline = onnxruntime.NAME
     packages: tuple[str, ...] = ("onnxruntime", "onnx")
     graph = onnxruntime.NAME
+    context: int | None = None
     unseen = None
 
     def __init__(self, folder: Path, manifest: Manifest | None) -> None:

@@ -32,6 +32,7 @@ class OpenVINOArtefact:
     pipeline = openvino_genai_once.NAME
     packages: tuple[str, ...] = ("openvino",)
     graph = "openvino"
+    context: int | None = None
 
     def __init__(self, folder: Path, manifest: Manifest | None) -> None:
         """Take a folder. Raises ArtefactError if it holds no IR."""

@@ -124,17 +124,45 @@ def _yarn(parameters: dict[str, Any], original: int, context: int) -> Scaling:
     )
 
 
-def window_note(config: dict[str, Any], default: int | None, context: int) -> tuple[str, ...]:
-    """Say what becomes of a sliding window in architectures for which llama.cpp has none."""
+def within_window(config: dict[str, Any], default: int | None, context: int) -> tuple[int, tuple[str, ...]]:
+    """Cap the context of a model with sliding windows in an architecture for which llama.cpp's graph has none.
+
+    A window of n positions leaves nothing out of a text of n tokens: up to there the graph without windows is the same model.
+
+    Args:
+        config: config.json.
+        default: the window where none is stated.
+        context: positions that the model was made for.
+
+    Returns:
+        The context to state in the file, and sentences for the plan.
+
+    Raises:
+        CheckpointError: attention of a kind that is neither full nor a window.
+    """
     kinds = config.get("layer_types")
-    if kinds is not None:
-        slides = any(kind != "full_attention" for kind in kinds)
-    else:
-        slides = bool(config.get("use_sliding_window", True))
+    if kinds is not None and not isinstance(kinds, list):
+        raise wrong("layer_types", kinds, "a list")
+    if odd := {str(kind) for kind in kinds or ()} - {"full_attention", "sliding_attention"}:
+        raise refuse(f"some of its layers have attention of the kind {min(odd)!r}")
     window = config.get("sliding_window", default)
-    if not slides or window is None or window >= context:
-        return ()
-    return (
-        f"llama.cpp has no sliding window for this architecture: texts longer than the window of {window} tokens are attended to "
-        "in full, which the checkpoint's own code does not do.",
+    if window is None or not _slides(config, kinds):
+        return context, ()
+    window = whole(window, "sliding_window")
+    if window >= context:
+        return context, ()
+    return window, (
+        f"llama.cpp has no sliding window for this architecture: the file states a context of {window:,} tokens, the window's "
+        f"width, not {context:,}. Longer texts would be attended to in full, which the checkpoint's own code does not do.",
     )
+
+
+def _slides(config: dict[str, Any], kinds: list[Any] | None) -> bool:
+    """Tell whether a layer has a window: by its kinds, else those of Qwen from max_window_layers on, else all."""
+    if kinds is not None:
+        return "sliding_attention" in kinds
+    if "use_sliding_window" not in config:
+        return True
+    layers, first = config.get("num_hidden_layers"), config.get("max_window_layers")
+    known = isinstance(layers, int) and isinstance(first, int)
+    return bool(config["use_sliding_window"]) and not (known and first >= layers)

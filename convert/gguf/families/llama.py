@@ -29,8 +29,10 @@ def describe(config: dict[str, Any]) -> Model:
     require_activation(decoder, "silu", ARCH)
     context = read.context(config, defaults["max_position_embeddings"])
     scaling = read.scaling(config, decoder, context, llama3=True)
-    window = read.window_note(config, defaults["sliding_window"], context) if "sliding_window" in defaults else ()
+    notes: tuple[str, ...] = ()
+    if "sliding_window" in defaults:
+        context, notes = read.within_window(config, defaults["sliding_window"], context)
     return model(
         ARCH, decoder, context,
-        keys=scaling.keys, constants=scaling.factors, halves_to_neighbours=True, notes=window,
+        keys=scaling.keys, constants=scaling.factors, halves_to_neighbours=True, notes=notes,
     )  # fmt: skip

@@ -34,12 +34,13 @@ def describe(config: dict[str, Any]) -> Model:
     require_activation(decoder, "silu", ARCH)
     context = read.context(config, phi3.DEFAULTS["max_position_embeddings"])
     scaling = _longrope(config, decoder, context)
+    context, notes = read.within_window(config, None, context)
     return model(
         ARCH, decoder, context,
         # 0 says "no window"; llama.cpp ignores any other number in this architecture
         keys={"attention.sliding_window": u32(config.get("sliding_window") or 0), **scaling.keys},
         constants=scaling.factors,
-        notes=read.window_note(config, None, context),
+        notes=notes,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def describe(config: dict[str, Any]) -> Model:
         raise refuse("its output projections have biases, which llama.cpp's qwen3 does not load")
     context = read.context(config, llama.DEFAULTS[arch]["max_position_embeddings"])
     scaling = read.scaling(config, decoder, context)
-    slides = config.get("use_sliding_window", False)
-    notes = read.window_note(config, 4096, context) if slides else ()
+    notes: tuple[str, ...] = ()
+    if config.get("use_sliding_window", False):
+        context, notes = read.within_window(config, 4096, context)
     return model(arch, decoder, context, keys=scaling.keys, notes=notes)

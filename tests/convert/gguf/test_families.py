@@ -130,10 +130,36 @@ def test_vision_half_is_left_to_its_own_file(tmp_path):
 
 
 @pytest.mark.parametrize("model_type", ["mistral", "phi3"])
-def test_a_window_that_llama_cpp_lacks_is_noted(model_type):
-    assert "window of 128" in describe(minimal(model_type, sliding_window=128)).notes[0]
-    assert describe(minimal(model_type, sliding_window=512)).notes == ()  # as long as the context
-    assert describe(minimal(model_type, sliding_window=None)).notes == ()
+def test_a_window_that_llama_cpp_lacks_caps_the_context(model_type):
+    capped = describe(minimal(model_type, sliding_window=128))
+    assert capped.keys[f"{capped.arch}.context_length"].content == capped.context == 128
+    assert "a context of 128 tokens, the window's width, not 512" in capped.notes[0]
+    for window in (512, None):  # as long as the context, or none
+        whole = describe(minimal(model_type, sliding_window=window))
+        assert (whole.notes, whole.context) == ((), 512)
+
+
+@pytest.mark.parametrize(
+    ("fields", "context"),
+    [
+        ({"use_sliding_window": True, "sliding_window": 128, "max_window_layers": 0}, 128),
+        ({"use_sliding_window": True, "sliding_window": 128, "max_window_layers": 9}, 512),  # no layer has it
+        ({"use_sliding_window": False, "sliding_window": 128}, 512),
+        (
+            {"use_sliding_window": True, "sliding_window": 128, "layer_types": ["full_attention", "sliding_attention"]},
+            128,
+        ),
+        ({"use_sliding_window": True, "sliding_window": 128, "layer_types": ["full_attention"] * 2}, 512),
+    ],
+)
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
+def test_windows_of_qwen_cap_the_context_where_a_layer_has_one(model_type, fields, context):
+    assert describe(minimal(model_type, **fields)).context == context
+
+
+def test_attention_of_another_kind_is_refused():
+    with pytest.raises(CheckpointError, match="chunked_attention"):
+        describe(minimal("mistral", layer_types=["full_attention", "chunked_attention"]))
 
 
 YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 128}
