@@ -23,7 +23,7 @@ from ..core.paths import is_text
 from .json_file import read_json
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
-from .shards import check_against_index, open_shards
+from .shards import check_against_index, open_shards, stale_index
 
 __all__ = ["Checkpoint", "open_checkpoint", "open_headers", "read_json"]
 
@@ -157,7 +157,8 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
     _require_own_files(folder)
     adapter_folder.refuse(str(folder), {path.name for path in folder.iterdir()}, _base_of_adapter(folder))
     config = _read_config(folder, trust_remote_code)
-    return _in_native_form(Checkpoint(folder, config, open_shards(folder), _generation_config(folder)))
+    shards = open_shards(folder)
+    return _in_native_form(Checkpoint(folder, config, shards, _generation_config(folder), notes=_notes(folder, shards)))
 
 
 def open_headers(
@@ -177,7 +178,16 @@ def open_headers(
     config = _read_config(folder, trust_remote_code)
     shards = {name: Header(name, sizes[name], header) for name, header in headers.items()}
     check_against_index(folder, shards)
-    return _in_native_form(Checkpoint(folder, config, shards, _generation_config(folder)))
+    return _in_native_form(Checkpoint(folder, config, shards, _generation_config(folder), notes=_notes(folder, shards)))
+
+
+def _notes(folder: Path, shards: Mapping[str, MappedFile | Header]) -> tuple[str, ...]:
+    index = stale_index(folder, shards)
+    if index is None:
+        return ()
+    return (
+        f"{index} is not of the weights, which lie in one file beside it; it is passed over, as transformers does.",
+    )
 
 
 def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:

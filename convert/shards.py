@@ -1,6 +1,6 @@
 """Which files of a folder hold the weights, and whether they and their index belong together.
 
-Safetensors come first; files of torch.save are taken where there are none.
+Safetensors come first; files of torch.save are taken where there are none. One file goes before shards, as in transformers.
 """
 
 from __future__ import annotations
@@ -55,6 +55,14 @@ def open_shards(folder: Path) -> dict[str, MappedFile]:
     return shards
 
 
+def stale_index(folder: Path, shards: Mapping[str, MappedFile | Header]) -> str | None:
+    """Return the name of an index beside weights in one file if it is not of that file; transformers reads the file first."""
+    form = next((form for form in (_SAFETENSORS, _PICKLE) if list(shards) == [form.whole]), None)
+    if form is None or not (folder / form.index).is_file():
+        return None
+    return form.index if set(_weight_map(folder, form).values()) != {form.whole} else None
+
+
 def check_against_index(folder: Path, shards: Mapping[str, MappedFile | Header]) -> None:
     """Compare what the shards hold with what the index promises. Raises CheckpointError."""
     owners: dict[str, str] = {}
@@ -64,7 +72,7 @@ def check_against_index(folder: Path, shards: Mapping[str, MappedFile | Header])
                 raise CheckpointError(f"{name} is in both {owners[name]} and {shard}.", "One of the two is stale.")
             owners[name] = shard
     form = _PICKLE if any(name.endswith(_PICKLE.suffix) for name in shards) else _SAFETENSORS
-    if not (folder / form.index).is_file():
+    if not (folder / form.index).is_file() or stale_index(folder, shards):
         return
     weight_map = _weight_map(folder, form)
     for name, shard in weight_map.items():
@@ -77,10 +85,10 @@ def check_against_index(folder: Path, shards: Mapping[str, MappedFile | Header])
 
 def _find(folder: Path) -> tuple[_Form, list[str]]:
     for form in (_SAFETENSORS, _PICKLE):
-        if (folder / form.index).is_file():
-            return form, _indexed(folder, form)
         if (folder / form.whole).is_file():
             return form, [form.whole]
+        if (folder / form.index).is_file():
+            return form, _indexed(folder, form)
         if form is _SAFETENSORS and any(folder.glob("*.safetensors")):
             return form, _loose(folder)
     pickles = sorted(p.name for p in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..core import adapter_folder
 from ..core.errors import CheckpointError, HubUnreachableError
 
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
@@ -70,13 +71,14 @@ class Listing:
         """The files that a conversion reads, in the order of the listing.
 
         Raises:
-            CheckpointError: there is no config.json, or there are no weights that we read.
+            CheckpointError: there is no config.json, or there are no weights that we read, or an adapter lies there.
         """
         names = [file.path for file in self.files]
         wanted = set(_weights(names)) | {name for name in names if is_metadata(name)}
         if allow_remote_code:
             wanted |= {name for name in names if fnmatchcase(name, "*.py")}
         label = self.repo_id or "The folder"
+        adapter_folder.refuse(label, names)
         if "config.json" not in wanted:
             raise CheckpointError(f"{label} has no config.json.", "Choose a checkpoint in the transformers format.")
         if not any(map(is_weight, wanted)):

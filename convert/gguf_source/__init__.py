@@ -16,7 +16,7 @@ from ..checkpoint import Checkpoint
 from ..gguf.families import describe
 from ..gguf.read import GgufFile, open_gguf
 from ..json_file import read_json
-from . import configuration, small_files, tensors
+from . import claimed, configuration, small_files, tensors
 
 _FORM = 1
 """To be raised when what is written changes while edgeconv's version does not."""
@@ -47,7 +47,7 @@ def view(path: Path) -> Checkpoint:
         shards,
         read_json(folder / "generation_config.json"),
         source=file.path,
-        notes=_notes(file),
+        notes=(*_notes(file), *claimed.notes(file)),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ...core.errors import CheckpointError
 from ..gguf.families import gemma3
 from ..gguf.read import GgufFile
-from . import rope
+from . import claimed, rope
 
 _ARCHITECTURES = {
     "chatglm": "GlmForCausalLM",
@@ -36,13 +36,15 @@ def native(file: GgufFile) -> dict[str, Any]:
     """Return config.json, without the ids of special tokens.
 
     Raises:
-        CheckpointError: an architecture that is not known, or keys that are absent or of another kind.
+        CheckpointError: an architecture that is not known, or keys that are absent, of another kind, or obeyed by llama.cpp and
+            not known here.
     """
     if file.arch not in _ARCHITECTURES:
         raise CheckpointError(
             f"{file.path.name} holds the architecture {file.arch or '(none)'!r}, which cannot be read.",
             f"Of GGUF files these can: {', '.join(sorted(_ARCHITECTURES))}. Convert the original checkpoint.",
         )
+    claimed.require(file)
     keys = Keys(file)
     heads = keys.size("attention.head_count")
     hidden = keys.size("embedding_length")

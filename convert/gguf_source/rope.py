@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...core.errors import CheckpointError
 from ..families.decoder import Rope
+from ..gguf.families.config import yarn_attention
 from ..gguf.read import GgufFile
 
 if TYPE_CHECKING:
@@ -39,21 +40,53 @@ def parameters(file: GgufFile, keys: Keys, rotated: int) -> dict[str, Any]:
     theta = keys.number("rope.freq_base", _BASES.get(file.arch, 10000.0))
     base = {"rope_theta": theta}
     kind = keys.get("rope.scaling.type")
+    factor = _factor(keys)
+    _require_meant(file, keys, kind, factor)
     if FACTORS in file.tensors and file.arch == "llama":
         return base | {"rope_scaling": _llama3(_vector(file, FACTORS), theta, rotated)}
     if "rope_factors_long.weight" in file.tensors:
         return base | _longrope(file, keys)
-    if kind == "linear":
-        return base | {"rope_scaling": {"rope_type": "linear", "factor": keys.number("rope.scaling.factor")}}
+    if kind == "linear" or (kind is None and factor != 1):
+        return base | ({"rope_scaling": {"rope_type": "linear", "factor": factor}} if factor != 1 else {})
     if kind == "yarn":
-        original = keys.size("rope.scaling.original_context_length", keys.size("context_length"))
-        scaling = {"rope_type": "yarn", "factor": keys.number("rope.scaling.factor")}
-        return base | {"rope_scaling": scaling | {"original_max_position_embeddings": original}}
+        return base | {"rope_scaling": _yarn(keys, factor)}
     if kind not in (None, "none", "longrope"):
         raise CheckpointError(
             f"{file.path.name} scales its rotary embeddings by {kind!r}, which cannot be read.", "Convert the original."
         )
     return base
+
+
+def _factor(keys: Keys) -> float:
+    """Return by what positions are divided: llama.cpp takes 0 for 1, and the key's old name where the new one is absent."""
+    name = "rope.scaling.factor" if keys.get("rope.scaling.factor") is not None else "rope.scale_linear"
+    return 1.0 if keys.get(name) in (None, 0) else keys.number(name)
+
+
+def _require_meant(file: GgufFile, keys: Keys, kind: Any, factor: float) -> None:
+    """Raise CheckpointError for numbers that llama.cpp obeys beside a kind of scaling, and transformers does not."""
+    attention = keys.get("rope.scaling.attn_factor")
+    long = "rope_factors_long.weight" in file.tensors
+    if attention not in (None, 1) and kind != "yarn" and not long:
+        raise CheckpointError(
+            f"{file.path.name}: llama.cpp scales queries and keys by the key {file.arch}.rope.scaling.attn_factor = {attention}, "
+            f"for which the scaling {kind or 'none'!r} has no counterpart here.",
+            "Convert the original checkpoint.",
+        )
+    if factor != 1 and (long or FACTORS in file.tensors or kind == "longrope"):
+        raise CheckpointError(
+            f"{file.path.name} scales its rotary embeddings twice, by factors of single frequencies and by {factor}.",
+            "Convert the original checkpoint.",
+        )
+
+
+def _yarn(keys: Keys, factor: float) -> dict[str, Any]:
+    """Return YaRN's parameters; llama.cpp multiplies its attention factor, which transformers states as a whole."""
+    original = keys.size("rope.scaling.original_context_length", keys.size("context_length"))
+    scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
+    if keys.get("rope.scaling.attn_factor") not in (None, 1):
+        scaling["attention_factor"] = keys.number("rope.scaling.attn_factor") * yarn_attention(factor)
+    return scaling
 
 
 def _vector(file: GgufFile, name: str) -> npt.NDArray[np.float32]:

@@ -103,25 +103,41 @@ def scaling(config: dict[str, Any], decoder: Decoder, context: int, *, llama3: b
 def _yarn(parameters: dict[str, Any], original: int, context: int) -> Scaling:
     """llama.cpp reads factor and length; what it computes itself must be what the config says."""
     factor = positive(parameters.get("factor") or context / original, "rope_parameters.factor")
-    built_in = {
-        "beta_fast": 32.0,
-        "beta_slow": 1.0,
-        "attention_factor": 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0,
-        "mscale": None,
-        "mscale_all_dim": None,
-        "truncate": True,
-    }
-    for name, value in built_in.items():
+    for name, value in {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": True}.items():
         stated = parameters.get(name)
-        if stated is not None and (value is None or not math.isclose(stated, value, rel_tol=1e-6)):
-            raise refuse(f"its YaRN states {name} = {stated}, where llama.cpp computes with {value or 'none'}")
-    return Scaling(
-        {
-            "rope.scaling.type": string("yarn"),
-            "rope.scaling.factor": f32(factor),
-            "rope.scaling.original_context_length": u32(original),
-        }
+        if stated is not None and not math.isclose(stated, value, rel_tol=1e-6):
+            raise refuse(f"its YaRN states {name} = {stated}, where llama.cpp computes with {value}")
+    keys = {
+        "rope.scaling.type": string("yarn"),
+        "rope.scaling.factor": f32(factor),
+        "rope.scaling.original_context_length": u32(original),
+    }
+    extra = _attention(parameters, factor) / yarn_attention(factor)
+    if not math.isclose(extra, 1.0, rel_tol=1e-6):
+        keys["rope.scaling.attn_factor"] = f32(extra)  # llama.cpp multiplies its own by it
+    return Scaling(keys)
+
+
+def yarn_attention(factor: float) -> float:
+    """Return by how much llama.cpp's YaRN scales cosines and sines of itself; transformers says the same where factor > 1."""
+    return 0.1 * math.log(factor) + 1.0
+
+
+def _attention(parameters: dict[str, Any], factor: float) -> float:
+    """Return by how much transformers scales cosines and sines (`modeling_rope_utils._compute_yarn_parameters`)."""
+    stated = parameters.get("attention_factor")
+    if stated is not None:
+        return positive(stated, "rope_parameters.attention_factor")
+    one, all_ = parameters.get("mscale"), parameters.get("mscale_all_dim")
+    if factor <= 1:
+        return 1.0
+    if not one or not all_:
+        return yarn_attention(factor)
+    scales = (
+        0.1 * positive(value, f"rope_parameters.{name}") * math.log(factor) + 1.0
+        for name, value in (("mscale", one), ("mscale_all_dim", all_))
     )
+    return next(scales) / next(scales)
 
 
 def within_window(config: dict[str, Any], default: int | None, context: int) -> tuple[int, tuple[str, ...]]:
@@ -164,5 +180,5 @@ def _slides(config: dict[str, Any], kinds: list[Any] | None) -> bool:
     if "use_sliding_window" not in config:
         return True
     layers, first = config.get("num_hidden_layers"), config.get("max_window_layers")
-    known = isinstance(layers, int) and isinstance(first, int)
-    return bool(config["use_sliding_window"]) and not (known and first >= layers)
+    none = isinstance(layers, int) and isinstance(first, int) and first >= layers
+    return bool(config["use_sliding_window"]) and not none
