@@ -1,5 +1,7 @@
 """What each family's file says: keys read back from the file, and configs that llama.cpp cannot run."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -180,7 +182,7 @@ YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_pos
         ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "kind 'dynamic'"),
         ({"rope_parameters": {"sliding_attention": {}, "full_attention": {}}}, "different rotary"),
         ({"rope_parameters": YARN | {"beta_fast": 16}}, "beta_fast = 16"),
-        ({"rope_parameters": YARN | {"attention_factor": 1.0}}, "attention_factor = 1.0"),
+        ({"rope_parameters": YARN | {"attention_factor": "one"}}, "attention_factor is 'one', not a positive number"),
         ({"rope_parameters": YARN | {"truncate": False}}, "truncate = False"),
         ({"rope_parameters": {"rope_type": "linear"}}, r"rope_parameters\.factor is None, not a positive"),
         ({"rope_parameters": {"rope_type": "linear", "factor": "four"}}, r"rope_parameters\.factor is 'four'"),
@@ -199,6 +201,9 @@ def test_what_llama_cpp_cannot_run_is_refused_with_the_reason(fields, said):
 
 
 def test_yarn_as_llama_cpp_computes_it_is_taken():
-    described = describe(config(rope_parameters=YARN | {"attention_factor": 0.1 * np.log(4.0) + 1, "beta_fast": 32}))
+    described = describe(config(rope_parameters=YARN | {"attention_factor": 0.1 * math.log(4.0) + 1, "beta_fast": 32}))
     assert described.keys["llama.rope.scaling.type"].content == "yarn"
     assert described.keys["llama.rope.scaling.original_context_length"].content == 128
+    assert "llama.rope.scaling.attn_factor" not in described.keys
+    other = describe(config(rope_parameters=YARN | {"attention_factor": 1.0}))
+    assert math.isclose(other.keys["llama.rope.scaling.attn_factor"].content, 1 / (0.1 * np.log(4.0) + 1), rel_tol=1e-6)
