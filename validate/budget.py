@@ -43,20 +43,29 @@ _LLAMA_CPP = (
         0.02,
         "activations in 8 bits, float16 cache: as 8-bit weights; SmolLM2-135M measures 0.006",
     ),
+    Budget("runtime_decode", "mean_kl", 0.02, "as in a prefill: the built-in model measures 0.0002 in both"),
 )
+_DECODE = Budget("decode", "max_abs_logit", 1e-3, "the cache holds what a prefill computes: 1e-5 was measured")
+_OV_RUNTIME = "bfloat16, activations and a cache in 8 bits: as 8-bit weights; TODO"
 _GELU = "llama.cpp takes GELU from a table of float16: 0.009 was measured"
 GRAPHS: Mapping[str, tuple[Budget, ...]] = {
     "openvino": (
+        _DECODE,
         Budget("conversion", "max_abs_logit", 1e-3, "the graph computes what its own weights say, to float32 rounding"),
         Budget("long_context", "max_abs_logit", 1e-3, "the same beyond 4,096 positions, where rotary tables rot"),
+        Budget("runtime", "mean_kl", 0.02, _OV_RUNTIME),
+        Budget("runtime_decode", "mean_kl", 0.02, _OV_RUNTIME),
     ),
     "onnxruntime": (
+        _DECODE,
         Budget("conversion", "max_abs_logit", 1e-3, "the graph computes what its own weights say, to float32 rounding"),
         Budget("long_context", "max_abs_logit", 1e-3, "the same beyond 4,096 positions, where rotary tables rot"),
         Budget("runtime", "mean_kl", 0.02, "activations in 8 bits, as llama.cpp has them"),
+        Budget("runtime_decode", "mean_kl", 0.02, "as in a prefill: the built-in model measures 0.0002 in both"),
     ),
-    "llama.cpp": _LLAMA_CPP,
+    "llama.cpp": (_DECODE, *_LLAMA_CPP),
     "llama.cpp gemma3": (
+        Budget("decode", "max_abs_logit", 0.05, "two runs through that table: 0.027 was measured of Gemma 3 270M"),
         Budget("conversion", "max_abs_logit", 0.02, _GELU),
         Budget("long_context", "max_abs_logit", 0.02, _GELU),
         *_LLAMA_CPP[2:],
@@ -166,6 +175,11 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
         if budget.comparison != "long_context"
     ]
     return [*text, *pictures] if sees else text
+
+
+def limit(graph: str, comparison: str) -> float:
+    """Return what a graph's logits may err in a comparison, "decode" or "long_context" (max |Δlogit|)."""
+    return next(b.limit for b in GRAPHS[graph] if (b.comparison, b.metric) == (comparison, "max_abs_logit"))
 
 
 def rows(bits: int) -> list[Budget]:

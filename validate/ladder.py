@@ -19,9 +19,11 @@ from .formats import Weights
 from .formats.gguf import GgufArtefact
 from .metrics import compare
 from .passes import Made, TorchPasses
+from .probes import LONG, Probes
 from .report.model import BudgetLine, Comparison, Deviation, DocumentScore, GenerationPair, Report, Rung
-from .rungs import decode, generation, logits
+from .rungs import batched, decode, deep, generation, logits
 from .runtimes.base import Runtime
+from .runtimes.turns import Turn
 from .scores import Scores
 from .sight import Sight
 from .sight_gguf import GgufSight
@@ -29,8 +31,6 @@ from .subject import Pair, open_pair
 from .suite import EncodedDocument, Suite, encode, load, require
 from .tokenizer import open_tokenizer
 
-LONG = 4096 + 512
-"""Tokens of the long-context probe: far enough past 4,096 that a rotary table in float16 shows."""
 SHARE = 1024
 """Tokens over which the noise floor and the device's defaults are measured."""
 NEW_TOKENS = 64
@@ -142,29 +142,61 @@ class _Climb:
         self.rungs += [Rung(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 
     def _full(self, passes: TorchPasses) -> None:
-        long = self._long()
+        ends = [self.pair.checkpoint.config.get("max_position_embeddings"), self.pair.artefact.context]
+        probes = Probes.of(self.ids, min((end for end in ends if end), default=None), LONG)
+        self.notes += probes.notes
         with self._timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
         with self._timed("the artefact's own weights"):
-            own = passes.own([*self.ids, long])
+            own = passes.own([*self.ids, *probes.texts], firsts=[0] * len(self.ids) + probes.firsts)
         with self._timed("noise floor"):
             self._noise(reference, passes)
+        turns, failed = self._turns()
         with self._runtime(accurate=True) as runtime:
             with self._timed("artefact"):
                 self._compare(runtime, reference, own)
-                self._long_context(runtime, own, long)
+                long = self._long_context(runtime, own, probes)
             with self._timed("decode and generate"):
-                self.rungs.append(decode.check(runtime, self.ids[:3], self.progress))
+                self._decode(runtime, own, probes, long)
                 answers = self._answers(runtime)
+                again = generation.of_turns(turns, self.pair.artefact.pipeline, runtime)
             kept = logits.Kept(runtime, self.share)
         with contextlib.closing(kept), self._timed("defaults"), self._runtime(accurate=False) as runtime:
-            scores = logits.apart_from(kept, runtime, self.share, self.progress)
-        self._add("runtime", "approximations off", f"defaults of {self.ask.device}", scores)
-        self._generation(answers, passes)
+            prefilled, stepped = logits.apart_from(kept, runtime, self.share, self.progress)
+        for name, scores in (("runtime", prefilled), ("runtime_decode", stepped)):
+            self._add(name, "approximations off", f"defaults of {self.ask.device}", scores)
+        if failed:
+            raise failed
+        self._generation(answers, again, passes)
         if self.pair.sees:
             self._see(passes)
         elif self.pair.parts:
             self.notes.append("The checkpoint has a half that sees; the language half alone was measured.")
+
+    def _decode(self, runtime: Runtime, own: Made, probes: Probes, long: Scores) -> None:
+        """Run the artefact as it is used: token by token, in a batch, deep in its cache, at the end of its positions."""
+        started = time.perf_counter()
+        limit = {name: budget.limit(self.pair.artefact.graph, name) for name in ("decode", "long_context")}
+        pieces = [
+            piece for at in range(0, 3 * decode.TOKENS, decode.TOKENS) if (piece := probes.row[at:][: decode.TOKENS])
+        ]
+        parts = [
+            decode.cached(runtime, pieces, self.progress, limit=limit["decode"]),
+            *batched.check(runtime, probes.row, limit["decode"], self.progress),
+            *deep.steps(long, limit["long_context"]),
+            *deep.far(runtime, probes, own.head, own.states[-2:], limit["long_context"]),
+        ]
+        self.rungs.append(decode.rung(parts, time.perf_counter() - started))
+
+    def _turns(self) -> tuple[list[Turn], ArtefactError | None]:
+        """Let the user's pipeline answer; if it cannot, that is told once everything else is measured."""
+        artefact = self.pair.artefact
+        prompts = [[message.model_dump() for message in prompt] for prompt in self.suite.prompts[:PIPELINE_PROMPTS]]
+        try:
+            with self._timed(artefact.pipeline):
+                return artefact.answers(self.ask.device, prompts, NEW_TOKENS), None
+        except ArtefactError as error:
+            return [], error
 
     def _see(self, passes: TorchPasses) -> None:
         reason = self.pair.artefact.unseen
@@ -206,12 +238,13 @@ class _Climb:
             self._add("conversion", "torch float32 on the artefact's weights", runtime.name, scores[0])
         self._add("quantisation", f"torch {self.ask.reference_dtype} on the checkpoint", runtime.name, scores[-1])
 
-    def _long_context(self, runtime: Runtime, own: Made, long: list[int]) -> None:
-        (scores,) = logits.against(
-            runtime, [long], [(own.head, own.states[-1:])], self.progress,
-            label="Long context", chunk=logits.LONG_CHUNK,
+    def _long_context(self, runtime: Runtime, own: Made, probes: Probes) -> Scores:
+        ((scores,),) = logits.against(
+            runtime, [probes.long], [(own.head, own.states[len(self.ids) :])], self.progress,
+            label="Long context", chunk=deep.CHUNK,
         )  # fmt: skip
-        self._add("long_context", "torch float32 on the artefact's weights", runtime.name, scores)
+        self._add("long_context", "torch float32 on the artefact's weights", runtime.name, [scores])
+        return scores
 
     def _noise(self, reference: Made, passes: TorchPasses) -> None:
         rounded = passes.reference(self.share, "bfloat16", "reference in bfloat16")
@@ -231,34 +264,24 @@ class _Climb:
         task.finish()
         return answers
 
-    def _generation(self, answers: list[generation.Answer], passes: TorchPasses) -> None:
+    def _generation(
+        self, answers: list[generation.Answer], again: list[generation.Answer], passes: TorchPasses
+    ) -> None:
         started = time.perf_counter()
-        artefact = self.pair.artefact
-        with self._timed(artefact.pipeline):
-            first = [answer.messages for answer in answers[:PIPELINE_PROMPTS]]
-            made = artefact.answers(self.ask.device, first, NEW_TOKENS)  # none, if its pipeline takes no such artefact
-            again = [
-                generation.Answer(messages, *ids, runtime=artefact.pipeline)
-                for messages, ids in zip(first, made, strict=False)
-            ]
         everything = [*answers, *again]
         with self._timed("reference over the answers"):
             reference = passes.reference([a.ids for a in everything], "float32", "reference over the answers")
         noise = self._noise_of_bfloat16()
         self.generations = generation.pairs(everything, reference.head, reference.states, passes.text, noise)
-        self.rungs.append(generation.judge(self.generations, answers, again, time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        noise = max(noise, self._noise_of_defaults())
+        self.rungs.append(generation.judge(self.generations, answers, again, seconds, noise=noise, decode=passes.text))
 
-    def _long(self) -> list[int]:
-        """The suite's tokens in a row, up to LONG or the model's maximum."""
-        maximum = int(self.pair.checkpoint.config.get("max_position_embeddings") or LONG)
-        maximum = min(maximum, self.pair.artefact.context or maximum)
-        row = [token for ids in self.ids for token in ids]
-        wanted = min(LONG, maximum)
-        while row and len(row) < wanted:
-            row += row
-        if wanted < LONG:
-            self.notes.append(f"The long-context probe ends at {wanted} positions, the model's maximum.")
-        return row[:wanted]
+    def _noise_of_defaults(self) -> float:
+        """How far below the best logit the device's defaults may choose: both logits err by as much as any did."""
+        return 2 * max(
+            c.figures["max_abs_logit"].value for c in self.comparisons if c.name in ("runtime", "runtime_decode")
+        )
 
     def _add(self, name: Any, reference: str, artefact: str, scores: list[Scores]) -> None:
         texts = [document.document for document in self.documents]

@@ -92,6 +92,7 @@ class LayeredReference:
         label: str,
         embeddings: Sequence[Array] | None = None,
         watch: Callable[[Any, str], contextlib.AbstractContextManager[None]] | None = None,
+        *,
         firsts: Sequence[int] | None = None,
     ) -> list[Array]:
         """Return the final (normed) hidden states of each document, float32 [n, hidden].

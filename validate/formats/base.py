@@ -13,8 +13,9 @@ from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..runtimes.base import Runtime
+from ..runtimes.turns import Messages, Turn
 
-Messages = list[dict[str, str]]
+__all__ = ["Artefact", "Messages", "Weights"]
 
 
 class Weights(Protocol):
@@ -96,11 +97,12 @@ class Artefact(Protocol):
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> Runtime:
         """Load it; `accurate`: with the runtime's approximations off. Raises ArtefactError."""
 
-    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as a user's pipeline does, greedily, with its own template, tokenizer and stops.
 
         Returns:
-            For each prompt the ids that the pipeline made of it, and those of its answer.
+            A turn for each prompt, and where there is a template the second turn of the last, on the cache that the first has
+            left. Nothing, if no pipeline takes such an artefact.
 
         Raises:
             ArtefactError: the pipeline does not load it, or fails.

@@ -26,6 +26,7 @@ from ..runtimes import llama_cpp
 from ..runtimes.llama_cpp import LlamaCppRuntime
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from ..runtimes.llama_cpp_vision import Eyes, View
+from ..runtimes.turns import Turn, converse
 from ..weights import gguf_pixels
 from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed
@@ -173,15 +174,26 @@ class GgufArtefact:
         with float32(self.file(), cache.folder() / "float32", progress) as whole:
             return LlamaCppRuntime(whole)  # it has mapped the file, and needs its name no more
 
-    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as llama.cpp does by default: the file as it is, its own template, tokenizer and stops."""
         path, render = self._runnable, template_gguf.renderer(self.file())
-        with contextlib.closing(self._tokenizer()) as tokenizer:
-            texts = [template_gguf.prompt(render, m) if render else m[-1]["content"] for m in prompts]
-            encoded = [tokenizer.encode(text, special=render is None) for text in texts]
+        with (
+            contextlib.closing(self._tokenizer()) as tokenizer,
+            contextlib.closing(LlamaCppRuntime(path, accurate=False)) as runtime,
+        ):
             stops = sorted(tokenizer.stops)
-        with contextlib.closing(LlamaCppRuntime(path, accurate=False)) as runtime:
-            return [(ids, runtime.generate(ids, count, stops)) for ids in encoded]
+
+            def encode(messages: Messages) -> list[int]:
+                text = template_gguf.prompt(render, messages) if render else messages[-1]["content"]
+                return tokenizer.encode(text, special=render is None)
+
+            def answer(ids: list[int], keep: bool) -> list[int]:
+                return runtime.generate(ids, count, stops, keep=keep, room=2 * (len(ids) + 2 * count))
+
+            def decode(ids: list[int]) -> str:
+                return tokenizer.decode(ids, skip=True)
+
+            return converse(prompts, encode, answer, decode if render else None)
 
     @contextlib.contextmanager
     def eyes(self, hidden: int, progress: Progress, *, accurate: bool) -> Iterator[Eyes]:

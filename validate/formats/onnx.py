@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ from ..rungs import structure_onnx, template, tokenizer_pair, tokens_onnx
 from ..rungs.generation import prompt_ids
 from ..rungs.template import Render, one_sided
 from ..runtimes import onnxruntime
+from ..runtimes.onnx_chat import CachedOnnx
 from ..runtimes.onnxruntime import OnnxRuntime, OnnxTower
+from ..runtimes.turns import Turn, converse
 from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
@@ -133,13 +136,18 @@ class OnnxArtefact:
         """Load the half that sees."""
         return OnnxTower(self.path)
 
-    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
-        """Answer as the model runs by default, with its own template, tokenizer and stops."""
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
+        """Answer as `edgeconv chat` does: the model's defaults, its own template, tokenizer and stops."""
         tokenizer = open_tokenizer(self.path, parts=self.sees)
-        stops = sorted(tokens_onnx.stops_in(self.path)["The artefact's configuration"])
-        encoded = [prompt_ids(tokenizer, messages) for messages in prompts]
-        runtime = OnnxRuntime(self.path, accurate=False)
-        try:
-            return [(ids, runtime.generate(ids, count, stops)) for ids in encoded]
-        finally:
-            runtime.close()
+        stops = tokens_onnx.stops_in(self.path)["The artefact's configuration"]
+
+        def decode(ids: list[int]) -> str:
+            return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+        with contextlib.closing(CachedOnnx(self.path)) as model:
+            return converse(
+                prompts,
+                lambda messages: prompt_ids(tokenizer, messages),
+                lambda ids, keep: model.greedy(ids, count, stops, keep=keep),
+                decode if getattr(tokenizer, "chat_template", None) else None,
+            )

@@ -19,6 +19,7 @@ from ..rungs import structure, template, tokens
 from ..runtimes import openvino_genai_once
 from ..runtimes.openvino import OpenVINORuntime
 from ..runtimes.openvino_vision import OpenVINOTower
+from ..runtimes.turns import Turn
 from ..weights import ArtefactWeights
 from .base import Messages
 from .manifest import digest_of, facts_of
@@ -108,6 +109,6 @@ class OpenVINOArtefact:
         """Compile the half that sees."""
         return OpenVINOTower(self.path, device)
 
-    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[tuple[list[int], list[int]]]:
+    def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer with `openvino_genai.LLMPipeline`, which takes no artefact of three IRs."""
         return [] if self.sees else openvino_genai_once.answer(self.path, device, prompts, count)

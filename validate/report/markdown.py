@@ -27,7 +27,14 @@ from .words import (
 
 _MARKS = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "⏭️ skipped", None: "❌ no result"}
 _FIGURES = ("mean_kl", "kl_99", "max_kl", "top1", "ln_ppl_ratio", "max_abs_logit")
-_COMPARISONS: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "noise_floor", "long_context")
+_COMPARISONS: tuple[ComparisonName, ...] = (
+    "conversion",
+    "quantisation",
+    "runtime",
+    "runtime_decode",
+    "noise_floor",
+    "long_context",
+)
 _MAX_FAILURES, _MAX_LENGTH, _MAX_NOTES = 3, 300, 10
 
 

@@ -18,6 +18,7 @@ ComparisonName = Literal[
     "conversion",
     "quantisation",
     "runtime",
+    "runtime_decode",
     "long_context",
     "picture_conversion",
     "picture_quantisation",

@@ -3,6 +3,10 @@
 The reference does not decode: one teacher-forced pass over what the artefact generated finds the first position at which
 the reference would have chosen another token. Generations of small compressed models part sooner or later, so parting is
 reported, not failed; the rung fails if nothing was generated, or if an answer departs at once where the reference was sure.
+
+The user's own pipeline, which has a template, a tokenizer, a cache and an attention of its own, must choose as the artefact
+itself does, approximations off and in one prefill: each of its tokens, those of a second turn too, is held against the
+artefact's best, and one that lies further below it than the approximations' noise is a failure.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import numpy.typing as npt
 
 from ..head import Head
 from ..report.model import GenerationPair, Rung
+from ..runtimes.base import Runtime
+from ..runtimes.turns import Turn
 
 Array = npt.NDArray[Any]
 SURE = 5.0
@@ -30,6 +36,9 @@ class Answer:
     prompt_ids: list[int]
     made: list[int]
     runtime: str = ""
+    turn: int = 1
+    regrets: tuple[float, ...] = ()
+    """Of a pipeline's tokens: how far below the artefact's best logit, approximations off, the chosen one lies."""
 
     @property
     def prompt(self) -> str:
@@ -40,6 +49,25 @@ class Answer:
     def ids(self) -> list[int]:
         """Prompt and answer."""
         return self.prompt_ids + self.made
+
+
+def of_turns(turns: Sequence[Turn], pipeline: str, runtime: Runtime) -> list[Answer]:
+    """Hold what a pipeline made against the artefact itself, in one prefill a turn.
+
+    Args:
+        turns: the pipeline's.
+        pipeline: its name.
+        runtime: the artefact, approximations off.
+    """
+    found = []
+    for turn in turns:
+        name = pipeline if turn.number == 1 else f"{pipeline}, turn {turn.number}"
+        ids, regrets = [*turn.ids, *turn.made], []
+        if turn.made:
+            logits = np.concatenate([made.copy() for made in runtime.logits(ids[:-1])])[-len(turn.made) :]
+            regrets = (logits.max(1) - logits[np.arange(len(logits)), turn.made]).tolist()
+        found.append(Answer(turn.messages, turn.ids, turn.made, name, turn.number, tuple(regrets)))
+    return found
 
 
 def prompt_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
@@ -93,14 +121,24 @@ def pairs(
     return found
 
 
-def judge(found: Sequence[GenerationPair], plain: Sequence[Answer], again: Sequence[Answer], seconds: float) -> Rung:
+def judge(
+    found: Sequence[GenerationPair],
+    plain: Sequence[Answer],
+    again: Sequence[Answer],
+    seconds: float,
+    *,
+    noise: float = 0.0,
+    decode: Callable[[Sequence[int]], str] = str,
+) -> Rung:
     """Sum up: the share of exact answers, the share of tokens before the parting.
 
     Args:
         found: every answer beside the reference's choices.
         plain: answers of the bare runtime.
-        again: answers of a pipeline to the first prompts of `plain`.
+        again: answers of a pipeline to the first prompts of `plain`, and its second turn.
         seconds: what it took.
+        noise: how far below the best logit approximations may choose (`Answer.regrets`).
+        decode: ids to text.
     """
     own = [pair for pair in found if not pair.runtime]
     tokens = sum(p.tokens for p in own)
@@ -115,13 +153,17 @@ def judge(found: Sequence[GenerationPair], plain: Sequence[Answer], again: Seque
     if not own or tokens == 0:
         failures = ["nothing was generated"]
     failures += [f"{a.runtime} generated nothing for {a.prompt[:60]!r}" for a in again if not a.made]
+    failures += [failure for a in again if (failure := _strays(a, noise, decode))]
     same = sum(a.ids == b.ids for a, b in zip(plain, again, strict=False))
     summary = (
         f"{exact} of {len(own)} greedy answers are the reference's own; "
         f"{before} of {tokens} tokens come before the first difference"
     )
+    regret = max((r for a in again for r in a.regrets), default=0.0)
     if again:
-        summary += f"; {again[0].runtime} gives the same tokens in {same} of {len(again)}"
+        first = sum(a.turn == 1 for a in again)
+        summary += f"; {again[0].runtime} gives the same tokens in {same} of {first}"
+        summary += f", at most {regret:.2g} below the artefact's best logit (noise {noise:.2g})"
     return Rung(
         name="generation",
         status="failed" if failures else "passed",
@@ -130,7 +172,18 @@ def judge(found: Sequence[GenerationPair], plain: Sequence[Answer], again: Seque
         figures={
             "exact_share": exact / len(own) if own else float("nan"),
             "tokens_before_divergence": before / tokens if tokens else float("nan"),
-            **({"pipeline_same_share": same / len(again)} if again else {}),
+            **({"pipeline_same_share": same / max(1, first), "pipeline_regret": regret} if again else {}),
         },
         seconds=seconds,
+    )
+
+
+def _strays(answer: Answer, noise: float, decode: Callable[[Sequence[int]], str]) -> str | None:
+    """Say where a pipeline chooses what the artefact itself would not, or return None; a NaN is no choice either."""
+    at = next((i for i, regret in enumerate(answer.regrets) if not regret <= noise), None)
+    if at is None:
+        return None
+    return (
+        f"{answer.runtime} answers {answer.prompt[:60]!r} with {decode([answer.made[at]])!r} as token {at + 1}, which the "
+        f"artefact itself, in one prefill, has {answer.regrets[at]:.3g} below its best; {noise:.2g} is noise"
     )

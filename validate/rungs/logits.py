@@ -3,6 +3,7 @@
 conversion    the artefact, approximations off, beside torch float32 holding the artefact's own de-quantised weights
 quantisation  the artefact, approximations off, beside the reference in float32
 runtime       the artefact with the device's defaults beside itself with approximations off
+runtime_decode  the same, token by token: a prefill does not read what a cache in fewer bits has made of it
 noise floor   the reference in bfloat16 beside the reference in float32
 long context  as conversion, beyond 4,096 positions
 """
@@ -20,14 +21,15 @@ import numpy.typing as npt
 from ...core.progress import Progress
 from ..head import Head
 from ..report.model import Alternative, DocumentScore, TokenScore
-from ..runtimes.base import Runtime
-from ..scores import Chunk, Scores
+from ..runtimes.base import Chunk, Runtime
+from ..scores import Chunk as Scored
+from ..scores import Scores
 
 Array = npt.NDArray[Any]
 CHUNK = 64 << 20
 """Bytes of one side's logits that are compared at a time."""
-LONG_CHUNK = 256
-"""Positions of one step of the long prefill, whose logits would not fit otherwise."""
+STEPS = 256
+"""Single steps that the device's defaults are measured over, of all documents."""
 
 
 def against(
@@ -37,8 +39,8 @@ def against(
     progress: Progress,
     *,
     label: str,
-    chunk: int | None = None,
-    watch: Callable[[int, int, Chunk], None] | None = None,
+    chunk: Chunk = None,
+    watch: Callable[[int, int, Scored], None] | None = None,
 ) -> list[list[Scores]]:
     """Run the artefact once and score it against several references.
 
@@ -48,7 +50,7 @@ def against(
         references: for each a head and the final hidden states of each document.
         progress: hears of tokens.
         label: what the step is called.
-        chunk: positions of a prefill step; None: the whole document at once.
+        chunk: positions of the runtime's steps; None: the whole document at once.
         watch: called with (document, start, chunk) of the last reference.
 
     Returns:
@@ -113,18 +115,31 @@ class Kept:
         self._file.close()
 
 
-def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]], progress: Progress) -> list[Scores]:
-    """Score a runtime against kept logits (the runtime error)."""
-    task = progress.task("Comparing the device's defaults", sum(map(len, documents)))
-    scores = []
+def apart_from(
+    kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]], progress: Progress
+) -> tuple[list[Scores], list[Scores]]:
+    """Score a runtime against kept logits (the runtime error): in prefills, and in single steps through the cache.
+
+    The steps follow a prefill of each document's first half at least; of all documents there are about STEPS.
+    """
+    task = progress.task("Comparing the device's defaults", 2 * sum(map(len, documents)))
+    prefilled, stepped = [], []
+    each = max(1, -(-STEPS // max(1, len(documents))))
     for ids, expected in zip(documents, kept, strict=True):
         score = Scores()
         (made,) = runtime.logits(ids)
         score.add(expected, made, np.array(ids[1:], np.int64))
-        scores.append(score)
+        prefilled.append(score)
+        task.advance(len(ids))
+        start = max(len(ids) // 2, len(ids) - each)
+        score = Scores()
+        rows = [made[-1].copy() for made in runtime.logits(ids, (start, *[1] * len(ids)) if start else 1)]
+        rows = rows[1:] if start else rows
+        score.add(expected[start:], np.stack(rows), np.array(ids[start + 1 :], np.int64))
+        stepped.append(score)
         task.advance(len(ids))
     task.finish()
-    return scores
+    return prefilled, stepped
 
 
 def _rows(vocab: int) -> int:
@@ -145,7 +160,7 @@ class Colours:
             [TokenScore(text=self._decode(ids[0]))] if len(ids) else [] for ids in documents
         ]
 
-    def watch(self, document: int, start: int, chunk: Chunk) -> None:
+    def watch(self, document: int, start: int, chunk: Scored) -> None:
         """Take a scored chunk: position p's prediction colours token p + 1."""
         ids = self._documents[document]
         for i, position in enumerate(range(start + 1, min(start + 1 + len(chunk.kl), len(ids)))):

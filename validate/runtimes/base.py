@@ -3,9 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
+
+Chunk = int | Sequence[int] | None
+"""Positions of a prefill's steps: one size for all, sizes that come round again and again, or None: all positions in one."""
+Padding = Literal["left", "right", "none"]
+"""Where the shorter rows of a batch are filled up; "none": rows of different lengths stand in it as they are."""
+
+
+def steps(count: int, chunk: Chunk) -> Iterator[tuple[int, int]]:
+    """Cut `count` positions into steps: pairs of start and stop."""
+    sizes = cycle([chunk] if isinstance(chunk, int) else chunk or [max(1, count)])
+    start = 0
+    while start < count:
+        stop = min(count, start + next(sizes))
+        yield start, stop
+        start = stop
+
+
+@dataclass(frozen=True)
+class Step:
+    """One token for every row of a batch whose cache is filled; `beams[r]` is the row whose cache row r goes on from."""
+
+    tokens: Sequence[int]
+    beams: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Logits of a batch.
+
+    Attributes:
+        rows: of each row's own positions, without its padding, float32 [n, vocab].
+        steps: of each step, float32 [rows, vocab].
+    """
+
+    rows: list[npt.NDArray[Any]]
+    steps: list[npt.NDArray[Any]]
 
 
 class Runtime(Protocol):
@@ -13,11 +51,27 @@ class Runtime(Protocol):
 
     name: str
 
-    def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[npt.NDArray[Any]]:
-        """Give the logits of every position from an empty cache, `chunk` positions at a time (None: all in one prefill).
+    @property
+    def paddings(self) -> tuple[Padding, ...]:
+        """How it takes rows of different lengths; none, if it takes one row alone."""
+
+    @property
+    def beams(self) -> bool:
+        """True if rows of the cache can change places by an input of the graph."""
+
+    def logits(self, ids: Sequence[int], chunk: Chunk = None, first: int = 0) -> Iterator[npt.NDArray[Any]]:
+        """Give the logits of every position from an empty cache.
 
         An array may be the runtime's own memory, which its next step overwrites; that of `decode` too.
+
+        Args:
+            ids: the tokens.
+            chunk: positions of its steps.
+            first: the position that the first token is said to have.
         """
+
+    def batch(self, rows: Sequence[Sequence[int]], padding: Padding, then: Sequence[Step] = ()) -> Batch:
+        """Run several rows at once from an empty cache, then single steps; steps need rows that are padded left, or not."""
 
     def decode(self, ids: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
         """Give the logits of every position [1, vocab], one token at a time through the cache."""
@@ -38,7 +92,7 @@ class SeeingRuntime(Protocol):
     name: str
 
     def logits(
-        self, ids: Sequence[int], chunk: int | None = None, embeddings: npt.NDArray[Any] | None = None
+        self, ids: Sequence[int], chunk: Chunk = None, first: int = 0, embeddings: npt.NDArray[Any] | None = None
     ) -> Iterator[npt.NDArray[Any]]:
         """Give the logits of every position."""
 

@@ -7,7 +7,7 @@ picture, so a position is remembered by its id, or by the picture.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from threading import Event
 from typing import Any
 
@@ -89,6 +89,16 @@ class Cached(ABC):
     def step(self, token: int) -> Array:
         """Read one more token; return the logits of the next, float32 [vocab]."""
         return self._forward(self._embed(np.array([token], np.int64)), [token], None)
+
+    def greedy(self, ids: Sequence[int], count: int, stop: Container[int], *, keep: bool = False) -> list[int]:
+        """Continue a prompt greedily: at most `count` tokens, ending after the first of `stop`; `keep` the cache there is."""
+        if not keep:
+            self.clear()
+        logits = self.prefill(ids, [], Event())
+        made = [int(logits.argmax())]
+        while len(made) < count and made[-1] not in stop:
+            made.append(int(self.step(made[-1]).argmax()))
+        return made
 
     def see(self, picture: Picture, stop: Event) -> Array:
         """Return a picture's rows, float32 [k, hidden]; the tower runs once for each. Raises StoppedError."""

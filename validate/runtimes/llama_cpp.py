@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError, UsageError
+from .base import Batch, Chunk, Padding, Step, steps
 
 Array = npt.NDArray[Any]
 NAME = "llama.cpp"
@@ -115,6 +116,9 @@ def require_runs(path: Path) -> None:
 class LlamaCppRuntime:
     """Implements `base.Runtime`."""
 
+    beams = False
+    paddings: tuple[Padding, ...] = ("none",)
+
     def __init__(self, path: Path, *, accurate: bool = True) -> None:
         """Load.
 
@@ -130,38 +134,68 @@ class LlamaCppRuntime:
         self._model: Any = load(path)
         self._vocabulary = int(self._model.n_vocab)
         self._context: Any = None
-        self._room = 0
+        self._room, self._rows = 0, 1
+        self._read: list[int] = []
+        """What the cache holds since the last `generate`."""
 
-    def logits(self, ids: Sequence[int], chunk: int | None = None) -> Iterator[Array]:
-        """Give the logits from an empty cache, `chunk` positions at a time; None: all at once."""
+    def logits(self, ids: Sequence[int], chunk: Chunk = None, first: int = 0) -> Iterator[Array]:
+        """Give the logits from an empty cache; `first`: position of the first token."""
         self._start(len(ids))
-        step = chunk or len(ids)
-        for start in range(0, len(ids), step):
-            part = ids[start : start + step]
+        for start, stop in steps(len(ids), chunk):
+            part = ids[start:stop]
             made = np.empty((len(part), self._vocabulary), np.float32)
             for offset in range(0, len(part), BATCH):
                 some = part[offset : offset + BATCH]
-                self._decode(some, start + offset, every=True)
+                self._decode(some, first + start + offset, every=True)
                 for row in range(len(some)):
                     made[offset + row] = self._context.get_logits_ith(row)
             yield made
+
+    def batch(self, rows: Sequence[Sequence[int]], padding: Padding, then: Sequence[Step] = ()) -> Batch:
+        """Run several sequences in one context, in one batch of at most BATCH tokens; they go on in their own places."""
+        self._start(max(map(len, rows)) + len(then), rows=len(rows))
+        flat = self._together(rows, [0] * len(rows))
+        ends = np.cumsum([len(row) for row in rows])[:-1]
+        made = [self._together([[t] for t in s.tokens], [len(row) + n for row in rows]) for n, s in enumerate(then)]
+        return Batch(np.split(flat, ends), made)
 
     def decode(self, ids: Sequence[int]) -> Iterator[Array]:
         """Give the logits one token at a time."""
         return self.logits(ids, 1)
 
-    def generate(self, ids: Sequence[int], count: int, stop: Sequence[int]) -> list[int]:
-        """Continue greedily."""
-        self._start(len(ids) + count)
-        for offset in range(0, len(ids), BATCH):
+    def generate(
+        self, ids: Sequence[int], count: int, stop: Sequence[int], *, keep: bool = False, room: int = 0
+    ) -> list[int]:
+        """Continue greedily.
+
+        Args:
+            ids: the whole prompt.
+            count: tokens at most.
+            stop: tokens that end the answer.
+            keep: read on from the cache of the last `generate`, as far as the prompt begins with what it has read.
+            room: positions that a later one, which reads on, will need.
+        """
+        known = self._known(ids, count) if keep else 0
+        if not known:
+            self._start(max(room, len(ids) + count))
+        for offset in range(known, len(ids), BATCH):
             self._decode(ids[offset : offset + BATCH], offset, every=False)
         made: list[int] = []
+        self._read = list(ids)
         while len(made) < count:
             made.append(int(np.argmax(self._context.get_logits_ith(-1))))
             if made[-1] in stop:
                 break
             self._decode(made[-1:], len(ids) + len(made) - 1, every=False)
+            self._read.append(made[-1])
         return made
+
+    def _known(self, ids: Sequence[int], count: int) -> int:
+        """Shorten the cache to what a prompt begins with; 0, if it cannot be, or has no room for more."""
+        same = next((i for i, (a, b) in enumerate(zip(self._read, ids, strict=False)) if a != b), len(self._read))
+        known = min(same, len(ids) - 1)
+        fits = self._context is not None and known > 0 and len(ids) + count <= self._room
+        return known if fits and self._context.memory_seq_rm(0, known, -1) else 0
 
     def close(self) -> None:
         """Give the memory back; the context first, which points into the model."""
@@ -170,15 +204,18 @@ class LlamaCppRuntime:
                 part.close()
         self._context = self._model = None
 
-    def _start(self, room: int) -> None:
-        """Empty the cache, of at least `room` positions."""
-        if self._context is not None and room <= self._room:
+    def _start(self, room: int, rows: int = 1) -> None:
+        """Empty the cache, of at least `room` positions for each of so many sequences."""
+        self._read = []
+        if self._context is not None and room <= self._room and rows == self._rows:
             self._context.kv_cache_clear()
             return
         if self._context is not None:
             self._context.close()
         parameters = binding().LlamaContextParams()
-        self._room = parameters.n_ctx = max(BATCH, -(-room // 256) * 256)
+        self._rows = parameters.n_seq_max = rows
+        self._room = max(BATCH, -(-room // 256) * 256)
+        parameters.n_ctx = rows * self._room
         parameters.n_batch = parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = threads()
         if self._accurate:
@@ -192,6 +229,19 @@ class LlamaCppRuntime:
     def _decode(self, ids: Sequence[int], past: int, *, every: bool) -> None:
         batch = binding().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
         batch.set_batch(list(ids), past, every)
+        self._run(batch, past)
+
+    def _together(self, rows: Sequence[Sequence[int]], past: Sequence[int]) -> Array:
+        """Read on in several sequences: the logits of all their tokens, one sequence after the other, float32 [n, vocab]."""
+        count = sum(map(len, rows))
+        batch = binding().LlamaBatch(n_tokens=count, embd=0, n_seq_max=len(rows))
+        for number, (row, start) in enumerate(zip(rows, past, strict=True)):
+            for offset, token in enumerate(row):
+                batch.add(token, start + offset, [number], True)
+        self._run(batch, max(past))
+        return np.array([self._context.get_logits_ith(i) for i in range(count)], np.float32)
+
+    def _run(self, batch: Any, past: int) -> None:
         try:
             self._context.decode(batch)
         except (RuntimeError, ValueError) as error:

@@ -47,6 +47,11 @@ class CachedOnnx(Cached):
         self._cache = self._decoder.empty()
         self._tower: OnnxTower | None = None
 
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._decoder.close()
+        self._cache = {}
+
     def _embed(self, ids: Array) -> Array:
         return self._decoder.embed(ids)
 

@@ -98,20 +98,31 @@ class Decoder:
 
     def embed(self, ids: Array) -> Array:
         """Return what the decoder takes for ids int64 [n]: float32 [1, n, hidden] of its table, or the ids [1, n]."""
+        return self.embed_batch(ids[None])
+
+    def embed_batch(self, ids: Array) -> Array:
+        """As `embed`, for ids int64 [batch, n]."""
         if self._table is None:
-            return ids[None]
-        made: Array = run(self._table, {IDS: ids[None]}, "in the table of embeddings")[0]
+            return ids
+        made: Array = run(self._table, {IDS: ids}, "in the table of embeddings")[0]
         return made
 
-    def empty(self) -> Cache:
+    @property
+    def masks(self) -> bool:
+        """True if the graph takes an attention mask."""
+        return "attention_mask" in self._given
+
+    def empty(self, batch: int = 1) -> Cache:
         """Return the cache before the first token."""
-        return {name: _value(array) for name, array in self._empty.items()}
+        return {name: _value(np.repeat(array, batch, 0)) for name, array in self._empty.items()}
 
     def shortened(self, cache: Cache, count: int) -> Cache:
         """Return the first positions of a cache."""
         return {name: _value(value.numpy()[:, :, :count]) for name, value in cache.items()}
 
-    def read(self, given: Array, past: int, cache: Cache, stop: threading.Event | None = None) -> tuple[Array, Cache]:
+    def read(
+        self, given: Array, past: int, cache: Cache, stop: threading.Event | None = None, first: int = 0
+    ) -> tuple[Array, Cache]:
         """Read on.
 
         Args:
@@ -119,6 +130,7 @@ class Decoder:
             past: positions in the cache.
             cache: stays as it is.
             stop: breaks it off when set, within an operator's time.
+            first: the position that the cache's first token is said to have.
 
         Returns:
             Logits, float32 [n, vocab], or [1, vocab] with `last_only`; and the cache with what was read.
@@ -128,10 +140,18 @@ class Decoder:
             StoppedError: `stop` was set.
         """
         total = past + given.shape[1]
+        positions = np.arange(first + past, first + total, dtype=np.int64)[None]
+        logits, present = self.forward(given, np.ones((1, total), np.int64), positions, cache, stop)
+        return logits[0], present
+
+    def forward(
+        self, given: Array, mask: Array, positions: Array, cache: Cache, stop: threading.Event | None = None
+    ) -> tuple[Array, Cache]:
+        """Run a batch: as `read`, with mask int64 [batch, past + n] and positions int64 [batch, n]; logits [batch, n, vocab]."""
         feed = {
             (IDS if self._table is None else EMBEDS): given,
-            "attention_mask": np.ones((1, total), np.int64),
-            "position_ids": np.arange(past, total, dtype=np.int64)[None],
+            "attention_mask": mask,
+            "position_ids": positions,
         }
         values = {name: _value(array) for name, array in feed.items() if name in self._given} | cache
         with _stoppable(stop) as options:
@@ -140,8 +160,9 @@ class Decoder:
             except Exception as error:  # a class of its own for each kind of failure
                 if stop is not None and stop.is_set():
                     raise StoppedError from error
+                past = mask.shape[1] - given.shape[1]
                 raise ArtefactError(f"onnxruntime fails at position {past}: {reason(error)}.") from error
-        made: Array = logits.numpy()[0]
+        made: Array = logits.numpy()
         return made.astype(np.float32, copy=False), dict(zip(self._present, present, strict=True))
 
     def close(self) -> None:

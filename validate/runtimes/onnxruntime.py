@@ -13,13 +13,18 @@ from ...convert.onnx.names import VISION_EMBEDDINGS
 from ...convert.onnx.vision import FEATURES, PIXELS
 from ...core.errors import ArtefactError
 from .. import onnx_models
+from .base import Batch, Chunk, Padding, Step, steps
 from .onnx_session import NAME, Array, Cache, Decoder, open_session, require, run
+from .padding import run_batch
 
 __all__ = ["NAME", "OnnxRuntime", "OnnxTower", "require"]
 
 
 class OnnxRuntime:
     """Implements `base.SeeingRuntime`, and `base.Runtime`."""
+
+    beams = False
+    """The cache is its caller's."""
 
     def __init__(self, folder: Path, *, accurate: bool = True) -> None:
         """Load.
@@ -35,19 +40,31 @@ class OnnxRuntime:
         self._decoder = Decoder(folder / onnx_models.names(folder)[0], accurate=accurate)
         self._cache: Cache = {}
 
-    def logits(self, ids: Sequence[int], chunk: int | None = None, embeddings: Array | None = None) -> Iterator[Array]:
-        """Give the logits from an empty cache, `chunk` positions at a time.
+    @property
+    def paddings(self) -> tuple[Padding, ...]:
+        """Both sides, for a graph that takes a mask."""
+        return ("left", "right") if self._decoder.masks else ()
+
+    def logits(
+        self, ids: Sequence[int], chunk: Chunk = None, first: int = 0, embeddings: Array | None = None
+    ) -> Iterator[Array]:
+        """Give the logits from an empty cache.
 
         Args:
             ids: the tokens.
-            chunk: None: all at once.
+            chunk: positions of its steps.
+            first: position of the first token.
             embeddings: float32 [n, hidden] to take instead of the tokens' own, of a model that sees.
         """
         self._cache = self._decoder.empty()
-        step = chunk or len(ids)
-        for start in range(0, len(ids), step):
-            part = slice(start, start + step)
-            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part])
+        for start, stop in steps(len(ids), chunk):
+            part = slice(start, stop)
+            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part], first)
+
+    def batch(self, rows: Sequence[Sequence[int]], padding: Padding, then: Sequence[Step] = ()) -> Batch:
+        """Run several rows at once; `beams` of a step are left to who keeps the cache."""
+        self._cache = self._decoder.empty(len(rows))
+        return run_batch(self._forward, rows, padding, then)
 
     def decode(self, ids: Sequence[int]) -> Iterator[Array]:
         """Give the logits one token at a time."""
@@ -78,9 +95,14 @@ class OnnxRuntime:
         self._decoder.close()
         self._cache = {}
 
-    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None) -> Array:
+    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None, first: int = 0) -> Array:
         given = self._decoder.embed(np.array(list(ids), np.int64)) if embeddings is None else embeddings[None]
-        logits, self._cache = self._decoder.read(given, past, self._cache)
+        logits, self._cache = self._decoder.read(given, past, self._cache, first=first)
+        return logits
+
+    def _forward(self, ids: Array, mask: Array, positions: Array, beams: Array) -> Array:
+        given = self._decoder.embed_batch(ids)
+        logits, self._cache = self._decoder.forward(given, mask, positions, self._cache)
         return logits
 
 

@@ -41,7 +41,7 @@ _SHARES = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.12, 0.06, 0.03, 0.01, 0.0)
 _HEADING = 3000
 """Bytes of a document's heading, generously."""
 _TEMPLATES = Path(__file__).parent / "templates"
-_SUITE: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "noise_floor")
+_SUITE: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "runtime_decode", "noise_floor")
 
 
 def render(report: Report) -> str:
