@@ -17,7 +17,6 @@ import numpy.typing as npt
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
 from ..models.glm_edge_v.facts import PLACEHOLDER
-from ..quantize.scheme import bits_of
 from .formats.onnx import OnnxArtefact
 from .formats.openvino import OpenVINOArtefact
 from .passes import TorchPasses
@@ -80,9 +79,7 @@ class Sight:
         reference_rows = self.passes.features(expected, own=False)
         own_rows = self.passes.features(expected, own=True)
         rows = self._tower(expected)
-        bits = (
-            bits_of(self.pair.manifest.vision.scheme["mode"]) if self.pair.manifest and self.pair.manifest.vision else 8
-        )
+        bits = self.artefact.tower_bits
         rungs.append(vision.tower(rows, own_rows, reference_rows, self.names, bits))
         own = self._merge(ids, self.passes.embed(ids, own=True), own_rows)
         reference = self._merge(ids, self.passes.embed(ids, own=False), reference_rows)

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
 from edgeconv.convert.gguf.export import Importance, export, prepare
+from edgeconv.convert.gguf.header import string
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import Recipe, recipe
 from edgeconv.core.progress import Silent
@@ -21,7 +22,8 @@ def write(source: Path | Checkpoint, out: Path, kind: str | Recipe, importance: 
     """Convert a checkpoint to one file, without a manifest."""
     opened = open_checkpoint(source) if isinstance(source, Path) else source
     asked = recipe(kind) if isinstance(kind, str) else kind
-    prepared = prepare(opened, asked, out.name, importance=importance)
+    keys = {"quantize.imatrix.file": string("matrix.gguf")} if importance else None
+    prepared = prepare(opened, asked, out.name, importance=importance, keys=keys)
     export(opened, prepared, out.parent, importance=importance, progress=Silent())
     return out
 

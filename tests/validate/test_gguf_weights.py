@@ -47,9 +47,8 @@ def test_an_untouched_file_passes_and_the_bound_is_tight(kind: str, checkpoint: 
     rung = check(write(checkpoint, tmp_path / "a.gguf", pure(kind)), checkpoint)
     assert (rung.status, rung.failures) == ("passed", [])
     assert rung.figures["weights"] == len(checkpoint.names)
-    # of the first four the levels may be older than the scale, so that a whole step is allowed
-    assert 0.49 < rung.figures["worst_error"] <= 1
-    assert rung.figures["worst_error"] > 0.9 or kind in ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0")
+    # in q8_0 nearly every scale is rounded by far less than the most that it may be, which 127 levels would multiply
+    assert (0.8 if kind == "q8_0" else 0.9) < rung.figures["worst_error"] <= 1
 
 
 @pytest.mark.parametrize("kind", ["q4_0", "q5_1", "q2_k", "q4_k", "q6_k", "iq4_nl"])
@@ -61,6 +60,20 @@ def test_an_importance_matrix_is_no_fault(kind: str, checkpoint: Checkpoint, tmp
     assert file.read_bytes() != write(checkpoint, tmp_path / "b.gguf", pure(kind)).read_bytes()
     rung = check(file, checkpoint)
     assert (rung.status, rung.failures) == ("passed", [])
+
+
+@pytest.mark.parametrize("kind", ["q4_0", "q4_1", "q5_0", "q5_1"])
+def test_levels_of_an_importance_matrix_that_the_file_does_not_state_are_a_fault(
+    kind: str, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Without one each level is the nearest, so that a sibling's weights show however close they are."""
+    names = {t.name: t for t in prepare(checkpoint, pure(kind), "a.gguf").model.tensors if len(t.shape) > 1}
+    random = np.random.default_rng(0)
+    importance = {name: np.exp(random.standard_normal(t.shape[-1])).astype(np.float32) for name, t in names.items()}
+    file = write(checkpoint, tmp_path / "a.gguf", pure(kind), importance)
+    raw = file.read_bytes()
+    file.write_bytes(raw.replace(b"quantize.imatrix.file", b"quantize.another.file"))
+    assert check(file, checkpoint).status == "failed"
 
 
 @pytest.mark.parametrize("kind", SCALES)

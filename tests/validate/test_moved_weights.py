@@ -145,6 +145,28 @@ def test_a_fault_in_it_is_caught(
     assert DOWN in findings.failures[0]
 
 
+LOUDER = {"a row by 1.3": (slice(9 * 8, 10 * 8), 1.3), "all by 1.1": (slice(None), 1.1), "all by 0.9": (slice(None), 0.9)}
+
+
+@pytest.mark.parametrize("how", LOUDER)
+@pytest.mark.parametrize("methods", [("awq",), ("scale_estimation",), ("gptq",), ("lora_correction",)], ids="+".join)
+def test_a_weight_that_is_louder_is_caught_whatever_the_method(
+    how: str, methods: tuple[str, ...], made: Make, source: Make, tmp_path: Path
+) -> None:
+    """No element is far off, and no RMS error is large: it is the direction that tells."""
+    broken = copy_of(made("glm", *methods), tmp_path / "broken", manifest=True)
+    where, factor = LOUDER[how]
+
+    def louder(data: np.ndarray) -> np.ndarray:
+        data[where] *= np.float16(factor)
+        return data
+
+    edit(broken, f"{DOWN}/scale", louder, "float16")
+    findings = found(broken, source("glm"))
+    assert findings.figures["wrong"] == 1
+    assert DOWN in findings.failures[0]
+
+
 @pytest.mark.parametrize("methods", [("awq",), ("gptq",), ("scale_estimation",), ("lora_correction",)], ids="+".join)
 def test_another_layers_weight_is_caught_and_named(
     methods: tuple[str, ...], made: Make, source: Make, tmp_path: Path

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv import pipeline
 from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
 from edgeconv.convert.onnx import decoder as onnx_decoder
 from edgeconv.core.errors import ArtefactError, UsageError
@@ -365,3 +366,31 @@ def test_the_mode_of_a_model_without_a_manifest(int4: Path, tmp_path: Path) -> N
     folder = copy_of(int4, tmp_path / "out")
     assert open_artefact(folder).mode.startswith("int4")
     assert open_artefact(int4).mode == "int4_sym"
+
+
+def relabel(manifest: Any) -> None:
+    manifest["scheme"]["mode"] = "int2_sym"
+
+
+def relabel_weights(manifest: Any) -> None:
+    for entry in manifest["tensors"]:
+        entry["precision"] = entry["precision"].replace("int4", "int2")
+
+
+def test_the_manifests_word_loosens_no_budget(
+    int4: Path, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Its own word for how it is stored decides on nothing; where it names weights, it must be true."""
+    ir = pipeline.run(pipeline.Job(str(builtin_model), Request("int4"), output=tmp_path / "ir")).path
+    for number, artefact in enumerate((int4, ir)):
+        for change in (relabel, relabel_weights):
+            folder = tmp_path / f"{change.__name__}{number}"
+            shutil.copytree(artefact, folder)
+            manifest = json.loads((folder / "edgeconv.json").read_text())
+            change(manifest)
+            (folder / "edgeconv.json").write_text(json.dumps(manifest))
+            opened = open_artefact(folder)
+            assert (opened.bits, opened.mode) == (4, "int4_sym")
+            if change is relabel_weights:
+                rung = opened.structure(checkpoint, opened.weights(checkpoint), Silent())
+                assert any("The manifest says other bits than are stored" in failure for failure in rung.failures)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint
-from ...convert.onnx.names import MODEL
+from ...convert.onnx.names import MODEL, VISION_EMBEDDINGS
 from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from ...quantize.scheme import bits_of
 from .. import onnx_models
 from ..report.model import Rung
 from ..rungs import structure_onnx, template, tokenizer_pair, tokens_onnx
@@ -29,10 +27,9 @@ from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
 from ..weights.onnx_graph import open_graph
+from ..weights.stored import UNREADABLE, Mode, most
 from .base import Messages
 from .manifest import digest_of, facts_of
-
-_MODES = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym", "f32": "fp32", "f16": "fp16"}
 
 
 class OnnxArtefact:
@@ -58,20 +55,27 @@ class OnnxArtefact:
         self.path = folder
         self.manifest = manifest
 
-    @cached_property
+    @property
     def mode(self) -> str:
-        """By the manifest's scheme, if it is one for all, else the fewest bits in which a fifth of the parameters is stored."""
-        if self.manifest and not self.manifest.scheme.get("tensor_precision"):
-            return str(self.manifest.scheme["mode"])
-        sizes: Counter[str] = Counter()
-        for stored in find(open_graph(self._graph)):
-            sizes[_MODES.get(stored.element, stored.element)] += stored.size
-        return min((mode for mode, size in sizes.items() if size >= sizes.total() / 5), key=bits_of, default="fp32")
+        """The way of the fewest bits in which a fifth of the weights is stored, by the graph itself."""
+        return self._stored.name
 
     @property
     def bits(self) -> int:
         """Bits of a weight stored so."""
-        return bits_of(self.mode)
+        return self._stored.bits
+
+    @property
+    def tower_bits(self) -> int:
+        """Bits of most weights of the half that sees."""
+        return most(find(open_graph(self.path / f"{VISION_EMBEDDINGS}.onnx"))).bits
+
+    @cached_property
+    def _stored(self) -> Mode:
+        try:
+            return most(find(open_graph(self._graph)))
+        except ArtefactError:  # the first rung says why
+            return UNREADABLE
 
     @property
     def digest(self) -> str:

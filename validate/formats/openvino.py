@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint
-from ...core.errors import UsageError
+from ...convert.openvino.stream_ir import VISION_EMBEDDINGS
+from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from ...quantize.scheme import bits_of
-from .. import histogram, irs
+from .. import irs
 from ..report.model import Rung
 from ..rungs import structure, template, tokens
 from ..runtimes import openvino_genai_once
@@ -21,10 +21,11 @@ from ..runtimes.openvino import OpenVINORuntime
 from ..runtimes.openvino_vision import OpenVINOTower
 from ..runtimes.turns import Turn
 from ..weights import ArtefactWeights
+from ..weights.constant import find
+from ..weights.openvino_ir import read
+from ..weights.stored import UNREADABLE, Mode, most
 from .base import Messages
 from .manifest import digest_of, facts_of
-
-_MODES = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym", "f32": "fp32", "f16": "fp16"}
 
 
 class OpenVINOArtefact:
@@ -41,20 +42,27 @@ class OpenVINOArtefact:
         self.path = folder
         self.manifest = manifest
 
-    @cached_property
+    @property
     def mode(self) -> str:
-        """By the manifest's scheme, if it is one for all, else the fewest bits in which a fifth of the parameters is stored."""
-        if self.manifest and not self.manifest.scheme.get("tensor_precision"):
-            return str(self.manifest.scheme["mode"])
-        rows = histogram.of_ir(self.path / self._names[0])
-        modes = [(_MODES.get(row.precision, row.precision), row.parameters) for row in rows]
-        total = sum(parameters for _, parameters in modes)
-        return min((mode for mode, parameters in modes if parameters >= total / 5), key=bits_of)
+        """The way of the fewest bits in which a fifth of the weights is stored, by the graph itself."""
+        return self._stored.name
 
     @property
     def bits(self) -> int:
         """Bits of a weight stored so."""
-        return bits_of(self.mode)
+        return self._stored.bits
+
+    @property
+    def tower_bits(self) -> int:
+        """Bits of most weights of the half that sees."""
+        return most(find(read(self.path / f"{VISION_EMBEDDINGS}.xml"))).bits
+
+    @cached_property
+    def _stored(self) -> Mode:
+        try:
+            return most(find(read(self.path / self._names[0])))
+        except ArtefactError:  # the first rung says why
+            return UNREADABLE
 
     @property
     def digest(self) -> str:

@@ -16,7 +16,7 @@ from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.families.decoder import Decoder, NotExpressible
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
-from ...core.manifest import MANIFEST_NAME, read_manifest
+from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from ...models.glm_edge_v.facts import MODEL_TYPE
@@ -25,6 +25,7 @@ from ..report.model import Rung
 from ..weights import ArtefactWeights
 from ..weights.constant import StoredWeight
 from ..weights.fit import Fit, compare
+from ..weights.stored import untrue
 from . import weights as common
 from .weights import Findings
 
@@ -49,8 +50,9 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None,
     """
     started = time.perf_counter()
     found = Findings()
+    manifest = None
     if (folder / MANIFEST_NAME).is_file():
-        _files(folder, found, progress)
+        manifest = _files(folder, found, progress)
     else:
         found.warnings.append(f"There is no {MANIFEST_NAME}, so the files' digests cannot be checked.")
     _tokenizers(folder, found)
@@ -60,17 +62,20 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None,
         found.failures.append(error.message)
     else:
         _config(folder, checkpoint, weights, found)
+        if manifest:
+            common.untrue(untrue(manifest, weights.matched), found)
         check_weights(checkpoint, weights, found, progress)
     return found.rung(time.perf_counter() - started)
 
 
-def _files(folder: Path, found: Findings, progress: Progress) -> None:
+def _files(folder: Path, found: Findings, progress: Progress) -> Manifest | None:
     try:
         manifest = read_manifest(folder)
     except ArtefactError as error:
         found.failures.append(error.message)
-    else:
-        common.files(folder, manifest, found, progress, others=True)
+        return None
+    common.files(folder, manifest, found, progress, others=True)
+    return manifest
 
 
 def _tokenizers(folder: Path, found: Findings) -> None:

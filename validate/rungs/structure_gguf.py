@@ -57,6 +57,8 @@ def check(
         found.failures.append(weights)
     else:
         language = weights.language if isinstance(weights, BothHalves) else weights
+        if manifest:
+            common.untrue(_untrue(manifest, language.file), found)
         _keys(language.file, language.model, found)
         _constants(language, found)
         halves: list[Half] = [language]
@@ -65,6 +67,16 @@ def check(
             halves.append(weights.projector)
         _tensors(checkpoint, halves, found, progress)
     return found.rung(time.perf_counter() - started)
+
+
+def _untrue(manifest: Manifest, file: GgufFile) -> list[str]:
+    """Name the tensors that the manifest says are of another type than they are."""
+    types = {name: info.type.lower() for name, info in file.tensors.items()}
+    return [
+        f"{entry.name}: {entry.precision}, stored as {types[entry.name]}"
+        for entry in manifest.tensors
+        if entry.file is None and types.get(entry.name, entry.precision.lower()) != entry.precision.lower()
+    ]
 
 
 def _keys(file: GgufFile, model: Model, found: Findings) -> None:

@@ -20,6 +20,7 @@ from .. import onnx_models
 from ..report.model import Rung
 from ..weights.fit import compare
 from ..weights.onnx import OnnxWeights
+from ..weights.stored import untrue
 from . import weights as common
 from .structure import SIZES
 from .weights import Findings
@@ -52,6 +53,8 @@ def check(
     else:
         _config(folder, checkpoint, found)
         _graph(checkpoint, weights, found)
+        if manifest:
+            common.untrue(untrue(manifest, weights.matched), found)
         _weights(checkpoint, weights, found, progress)
     return found.rung(time.perf_counter() - started)
 

@@ -67,6 +67,12 @@ def files(folder: Path, manifest: Manifest, found: Findings, progress: Progress,
         found.warnings += [f"{name} is not in the manifest." for name in checked.extra]
 
 
+def untrue(wrong: Sequence[str], found: Findings) -> None:
+    """A manifest that says other bits than are stored is one of another artefact; `wrong` says of which weights, in words."""
+    if wrong:
+        found.failures.append(f"The manifest says other bits than are stored of {len(wrong)} weights: {some(wrong)}")
+
+
 def unmatched(checkpoint: Checkpoint, absent: Sequence[str], foreign: Sequence[str], found: Findings) -> None:
     """What has no counterpart is shown, never counted as compared.
 

@@ -2,7 +2,8 @@
 
 Integers, with a step s = |scale|: rounding to the nearest level costs s/2. A symmetric scheme clips one end: s = max|w| / 2^(b-1)
 puts the extreme on level -2^(b-1), and a value of the other sign near that extreme has only level 2^(b-1) - 1: up to s. The
-stored scale is rounded (float16: 2^-11, or 2^-25 where it is subnormal), which the level multiplies.
+stored scale is rounded (float16: 2^-11, or 2^-25 where it is subnormal), which the level multiplies; half a step is half of the
+one before that.
 
 Small floats and codebooks: half the wider gap to the neighbouring level, times the scale; at the outermost level what the
 rounding of the scale leaves outside.
@@ -87,11 +88,12 @@ def _of_integers(
         span = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
         justified = span / (2 * half_range - 1)
     step = _step(scale, justified * np.float32(reach), levels, rounding)
+    half = np.asarray(step * np.float32(0.5 * _SLACK + 0.5 * rounding) + np.float32(0.5 * _SUBNORMAL), np.float32)
     bound: Array = np.abs(levels)
     bound *= step * rounding + _SUBNORMAL
-    bound += step * (0.5 * _SLACK)
+    bound += half  # the levels were chosen with the scale that was not rounded yet
     if symmetric:
-        bound += np.where(levels == top, step * 0.5, 0)
+        bound += np.where(levels == top, half, 0)
     return bound
 
 
@@ -114,7 +116,7 @@ def _of_levels(
     justified = np.abs(source).max(axis=-1, keepdims=True) / furthest * (2.0 if powers else 1.0)
     step = _step(scale, justified * np.float32(reach), levels, rounding)
     bound: Array = half[place].astype(np.float32)
-    bound *= step * (_SLACK + rounding)  # the levels were chosen with the scale that was not rounded yet
+    bound *= step * (_SLACK + rounding) + np.float32(_SUBNORMAL)
     bound += np.abs(levels) * (step * rounding + _SUBNORMAL)
     return bound
 

@@ -3,8 +3,12 @@
 A group of weights shares a step and a range of levels. Quantisers search for step and range (`ggml-quants.c`: make_qkx2_quants,
 make_qx_quants, with an importance matrix others), but whatever they choose, each weight then goes to the level nearest to it:
 half a step, or, beyond the range, the way to its end, however far: an importance matrix may give up weights that do not count.
-q4_0 to q5_1 keep levels that were found with another scale then: `_STALE` more, or `_STALE_WEIGHTED`.
+q4_0 to q5_1 keep levels that were found with another scale if there is one: `_STALE` steps more, and `_STALE_WEIGHTED`.
 A group whose step is 0 must have weights below what its super-block's unit can tell from 0.
+
+Scales and minima are float16. K-quants choose the levels after that rounding; the others before, so that a level of n is n times
+the rounding off: 2^-11 of the scale, or 2^-25 where it is subnormal (a block of 32 weights below 0.0077 in q8_0, as real models
+have).
 
 So a scale of another block, a shifted level, or a changed minimum shows, and the importance matrix need not be known.
 What it gives up is bounded by the RMS of the tensor (`RMS`).
@@ -32,12 +36,20 @@ _ROUNDING = 2.0**-11
 """Relative, of a float16 scale."""
 _SUBNORMAL = 2.0**-25
 """Half the distance of float16's smallest numbers."""
+_FLOAT32 = 2.0**-21
+"""Relative, of sums and products in float32 in another order."""
+_FITTED = 2.0
+"""Least squares may halve a scale that they fit, not more: each level n >= 1 stands for n - 1/2 to n + 1/2."""
+_LARGEST_SCALE = 128
+"""The largest multiple of a super-block's unit that a group's scale is."""
 _FLOATS = {"f32": (0.0, 0.0), "f16": (2.0**-11, _SUBNORMAL), "bf16": (2.0**-8, 1e-38)}
 """Relative and absolute rounding."""
 RMS = {1: 0.7, 2: 0.5, 3: 0.3, 4: 0.2, 5: 0.1, 6: 0.05, 8: 0.02}
 """Relative RMS error that a tensor may have, by its type's bits: one and a half times what rounding costs the worst of them."""
 _IQ4 = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
 """`kvalues_iq4nl`."""
+_IQ4_TRIED = 149
+"""An extreme is tried at up to 7 beyond the outermost level; least squares move it by the half of the widest gap at most."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,8 @@ class Groups:
         low, high: ends of the range.
         unit: half of what scale and minimum are rounded to, times the highest level: how far outside a weight may lie where
             the step is 0.
-        stale: what a level may be off by, in steps.
+        drift: what the rounding of scale and minimum moves the outermost level by.
+        stale: what a level may be off by, in steps, if the importance of weights was looked at.
         levels: multiples of the step if they are not evenly spaced.
     """
 
@@ -59,6 +72,7 @@ class Groups:
     low: Array
     high: Array
     unit: Array
+    drift: Array
     stale: float = 0.0
     levels: Array | None = None
 
@@ -87,15 +101,17 @@ def _of_groups(groups: Groups, source: Array, weighted: bool) -> Array:
     values = source.reshape(-1, groups.size)
     inside = np.clip(values, groups.low, groups.high)
     outside = np.abs(values - inside)
-    outside = np.where(groups.step == 0, np.minimum(outside, groups.unit), outside)
+    unit = np.float32(_FITTED) * groups.unit
+    outside = np.where(groups.step == 0, np.minimum(outside, unit), outside)
+    stale = np.float32(groups.stale if weighted else 0)
     if groups.levels is None:
-        near: Array = np.float32(_HALF + groups.stale) * groups.step
+        near: Array = (np.float32(_HALF) + stale) * groups.step
     else:
-        near = np.float32(1.005) * _to_level(inside, groups.step, groups.levels) + np.float32(0.1) * np.abs(groups.step)
+        near = np.float32(1.005) * _to_level(inside, groups.step, groups.levels) + groups.drift
     if weighted and groups.stale:
         near = near + np.float32(_STALE_WEIGHTED) * (groups.high - groups.low)
-    bound = near + outside + np.float32(2 * _ROUNDING) * np.maximum(np.abs(groups.low), np.abs(groups.high))
-    return np.asarray(bound + np.float32(_SUBNORMAL), np.float32).reshape(source.shape)
+    arithmetic = np.float32(_FLOAT32) * np.maximum(np.abs(groups.low), np.abs(groups.high))
+    return np.asarray(near + outside + groups.drift + arithmetic, np.float32).reshape(source.shape)
 
 
 def _to_level(values: Array, step: Array, levels: Array) -> Array:
@@ -110,18 +126,26 @@ def _half(data: Array, at: int) -> Array:
     return np.ascontiguousarray(data[:, at : at + 2]).view(np.float16).astype(np.float32)
 
 
+def _rounding(scale: Array) -> Array:
+    """Return by how much numbers may be off that became these in float16, magnitudes."""
+    return np.float32(_ROUNDING * 1.001) * scale + np.float32(_SUBNORMAL)
+
+
 def _plain(bits: int, offset: bool) -> Callable[[Array], Groups]:
     """q4_0, q5_0, q8_0 (one scale), q4_1, q5_1 (scale and minimum)."""
 
     def groups(data: Array) -> Groups:
         scale = _half(data, 0)
-        step = np.abs(scale)
+        step, top = np.abs(scale), 2**bits - 1 if offset else 2 ** (bits - 1)
+        drift = (top + 1) * _rounding(step)
         if offset:
             low = _half(data, 2)
-            return Groups(32, step, low, low + np.float32(2**bits - 1) * step, 0 * step, _STALE)
-        ends = (-(2 ** (bits - 1)) * scale, (2 ** (bits - 1) - 1) * scale)
+            lowest = np.float32((top + 1) * _SUBNORMAL)
+            return Groups(32, step, low, low + top * step, 0 * step + lowest, drift + _rounding(np.abs(low)), _STALE)
+        ends = (-top * scale, (top - 1) * scale)
         stale = 0.0 if bits == 8 else _STALE  # q8_0 knows no importance
-        return Groups(32, step, np.minimum(*ends), np.maximum(*ends), 0 * step, stale)
+        unit = 0 * step + np.float32(top * _SUBNORMAL)
+        return Groups(32, step, np.minimum(*ends), np.maximum(*ends), unit, drift, stale)
 
     return groups
 
@@ -146,8 +170,23 @@ def _q45_k(top: int) -> Callable[[Array], Groups]:
 def _with_minimum(scale: Array, unit: Array, scales: Array, minima: Array, top: int) -> Groups:
     step = np.abs(scale * scales.astype(np.float32)).reshape(-1, 1)
     low = -(unit * minima.astype(np.float32)).reshape(-1, 1)
-    rounded = np.repeat(0.5 * (top * np.abs(scale) + np.abs(unit)), scales.shape[1], axis=1).reshape(-1, 1)
-    return Groups(256 // scales.shape[1], step, low, low + top * step, rounded)
+    of_minimum = minima.astype(np.float32) * _rounding(np.abs(unit))
+    rounded = (_untold(scale, top) + _untold(unit, 1) + of_minimum).reshape(-1, 1)
+    return Groups(256 // scales.shape[1], step, low, low + top * step, rounded, _none(step))
+
+
+def _untold(scale: Array, top: int) -> Array:
+    """Return what a group may hold whose own scale became 0: below half of the unit, or all if that itself became 0.
+
+    The search takes scales with which the extreme lies up to one level outside.
+    """
+    lost = np.where(scale == 0, np.float32(_LARGEST_SCALE * _SUBNORMAL), np.float32(0.5 * _SUBNORMAL))
+    return np.asarray((top + 1) * (np.float32(0.5) * np.abs(scale) + lost), np.float32)
+
+
+def _none(step: Array) -> Array:
+    """Drift of a type whose levels were chosen with the rounded scale; float16's smallest numbers are its grain."""
+    return np.asarray(0 * step + np.float32(_SUBNORMAL), np.float32)
 
 
 def _q3_k(data: Array) -> Groups:
@@ -166,9 +205,9 @@ def _q6_k(data: Array) -> Groups:
 def _symmetric(scale: Array, scales: Array, reach: int) -> Groups:
     signed = (scale * scales).reshape(-1, 1)
     ends = (-reach * signed, (reach - 1) * signed)
-    rounded = np.repeat(0.5 * reach * np.abs(scale), scales.shape[1], axis=1).reshape(-1, 1)
+    rounded = np.repeat(_untold(scale, reach), scales.shape[1], axis=1).reshape(-1, 1)
     step = np.abs(signed)
-    return Groups(256 // scales.shape[1], step, np.minimum(*ends), np.maximum(*ends), rounded)
+    return Groups(256 // scales.shape[1], step, np.minimum(*ends), np.maximum(*ends), rounded, _none(step))
 
 
 def _iq4_nl(data: Array) -> Groups:
@@ -184,10 +223,11 @@ def _iq4_xs(data: Array) -> Groups:
 
 def _of_codebook(scale: Array, scales: Array) -> Groups:
     signed = (scale * scales).reshape(-1, 1)
-    rounded = np.repeat(0.5 * 127 * np.abs(scale), scales.shape[1], axis=1).reshape(-1, 1)
-    rounded = rounded if scales.shape[1] > 1 else 0.0 * rounded
+    rounded = np.repeat(_untold(scale, _IQ4_TRIED), scales.shape[1], axis=1).reshape(-1, 1)
+    rounded = rounded if scales.shape[1] > 1 else np.full_like(rounded, 127 * _SUBNORMAL)
     ends = (_IQ4[0] * signed, _IQ4[-1] * signed)
-    return Groups(32, signed, np.minimum(*ends), np.maximum(*ends), rounded, levels=_IQ4)
+    drift = 127 * (_rounding(np.abs(scale)) * np.abs(scales)).reshape(-1, 1)
+    return Groups(32, signed, np.minimum(*ends), np.maximum(*ends), rounded, drift, levels=_IQ4)
 
 
 _GROUPS: dict[str, Callable[[Array], Groups]] = {

@@ -170,7 +170,7 @@ class ArtefactWeights(WeightsByName):
         Raises:
             ArtefactError: openvino cannot read one, or its .bin is missing or too short.
         """
-        self._models = [_read(folder / name) for name in irs.names(folder)]
+        self._models = [read(folder / name) for name in irs.names(folder)]
         self.model = self._models[0]
         moves = moved.find(self._models)
         found = [stored for model in self._models for stored in find(model)]
@@ -213,7 +213,12 @@ class ArtefactWeights(WeightsByName):
         self.matched[name] = (replace(first, **changes), *others)
 
 
-def _read(xml: Path) -> Any:
+def read(xml: Path) -> Any:
+    """Return the `openvino.Model` of an IR, its constants mapped.
+
+    Raises:
+        ArtefactError: openvino cannot read it, or its .bin is missing or too short.
+    """
     for path in (xml, xml.with_suffix(".bin")):
         if not path.is_file():
             raise ArtefactError(f"{path} is missing.", "Convert the checkpoint again.")
