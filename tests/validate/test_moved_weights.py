@@ -145,7 +145,11 @@ def test_a_fault_in_it_is_caught(
     assert DOWN in findings.failures[0]
 
 
-LOUDER = {"a row by 1.3": (slice(9 * 8, 10 * 8), 1.3), "all by 1.1": (slice(None), 1.1), "all by 0.9": (slice(None), 0.9)}
+LOUDER = {
+    "a row by 1.3": (slice(9 * 8, 10 * 8), 1.3),
+    "all by 1.1": (slice(None), 1.1),
+    "all by 0.9": (slice(None), 0.9),
+}
 
 
 @pytest.mark.parametrize("how", LOUDER)

@@ -48,6 +48,12 @@ class StoredWeight:
         """The values' name in the graph."""
         return str(self.values.get_friendly_name())
 
+    @property
+    def place(self) -> str:
+        """What tells one constant of values from another in the process; two weights of one place are two uses of it."""
+        unique = getattr(self.values, "get_name", self.values.get_friendly_name)
+        return str(unique())
+
     @cached_property
     def element(self) -> str:
         """The values' element type, OpenVINO's name."""
@@ -117,10 +123,11 @@ class StoredWeight:
 def find(model: Any) -> list[StoredWeight]:
     """Return every floating-point constant expression of more than one element that the graph computes with.
 
-    Each weight once, in the graph's order, however many users it has.
+    Each once, in the graph's order, however many users it has. Values that are de-quantised with other scales for another use are
+    another weight.
     """
     constant: set[str] = set()
-    found: dict[str, StoredWeight] = {}
+    found: dict[tuple[str, ...], StoredWeight] = {}
     for node in model.get_ordered_ops():
         sources = [value.get_node() for value in node.input_values()]
         fixed = [source.get_name() in constant for source in sources]
@@ -130,9 +137,16 @@ def find(model: Any) -> list[StoredWeight]:
         for source, is_fixed in zip(sources, fixed, strict=True):
             if is_fixed and _is_weight(source):
                 stored = parse(source)
-                known = found.setdefault(stored.values.get_name(), stored)
+                known = found.setdefault(_made_of(stored), stored)
                 known.names.append(node.get_friendly_name())
     return list(found.values())
+
+
+def _made_of(stored: StoredWeight) -> tuple[str, ...]:
+    """Return the names in the process of the constants that make a weight, values first."""
+    others = [part for part in (stored.zero_point, stored.codebook) if part is not None]
+    parts = [*others, *stored.scales]
+    return (stored.place, stored.unreadable or "", *sorted(str(part.get_name()) for part in parts))
 
 
 def shape_of(node: Any) -> tuple[int, ...]:

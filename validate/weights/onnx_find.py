@@ -23,7 +23,10 @@ _FLOATS = ("f32", "f16", "f64", "bf16")
 
 
 def find(graph: OnnxGraph) -> list[StoredWeight]:
-    """Return every weight of the graph, each constant once, in the order of the nodes."""
+    """Return every weight of the graph, each once, in the order of the nodes.
+
+    Values that are de-quantised with other scales for another use are another weight.
+    """
     return _Finder(graph).find()
 
 
@@ -38,7 +41,8 @@ class _Finder:
                 self._users[name].append(node)
             for name in node.output:
                 self._producer[name] = node
-        self._found: dict[str, StoredWeight] = {}
+        self._found: dict[str, dict[tuple[str, ...], StoredWeight]] = defaultdict(dict)
+        """By the name of the values, then by those of the other parts."""
         self._parts: set[str] = set()
 
     def find(self) -> list[StoredWeight]:
@@ -51,20 +55,22 @@ class _Finder:
                 if constant is None or name in self._parts or math.prod(constant.shape) < 2:
                     continue
                 if name in self._found:
-                    self._found[name].names.append(node.name)
+                    for stored in self._found[name].values():
+                        stored.names.append(node.name)
                 elif constant.element in _FLOATS:
                     users = [node.name, *(user.name for user in self._users[node.output[0]] if node.op_type == "Cast")]
-                    self._found[name] = StoredWeight(constant, constant.shape, names=[name, *users])
+                    self._found[name][()] = StoredWeight(constant, constant.shape, names=[name, *users])
         for node in nodes:
-            if _is_product(node) and (weight := self._multiplied(node.input[1])):
-                weight.turned = True
-        return list(self._found.values())
+            if _is_product(node):
+                for weight in self._multiplied(node.input[1]):
+                    weight.turned = True
+        return [stored for ways in self._found.values() for stored in ways.values()]
 
-    def _multiplied(self, value: str) -> StoredWeight | None:
+    def _multiplied(self, value: str) -> list[StoredWeight]:
         """Return the weight that is the right side of a product as it lies: [columns, rows], not [rows, columns]."""
         while value in self._producer and self._producer[value].op_type in ("Cast", "DequantizeLinear"):
             value = self._producer[value].input[0]
-        return self._found.get(value)
+        return list(self._found[value].values()) if value in self._found else []
 
     def _compressed(self, node: Any) -> None:
         """Read a node that de-quantises a constant; what is of another form is listed as unreadable."""
@@ -86,8 +92,12 @@ class _Finder:
         if stored is None:
             return
         stored.names = [values.name, node.name]
-        if values.name not in self._found or self._found[values.name].unreadable:
-            self._found[values.name] = stored
+        ways = self._found[values.name]
+        if stored.unreadable and ways:
+            return
+        for other in [key for key, way in ways.items() if way.unreadable]:
+            del ways[other]
+        ways.setdefault(_made_of(stored), stored)
 
     def _part(self, name: str) -> Constant:
         self._parts.add(name)
@@ -175,6 +185,12 @@ class _Finder:
                 raise ValueError(node.op_type)
             value = node.input[0]
         return value
+
+
+def _made_of(stored: StoredWeight) -> tuple[str, ...]:
+    """Return the names of the initializers that de-quantise a weight."""
+    zero = [stored.zero_point] if stored.zero_point is not None else []
+    return tuple(part.name for part in (*stored.scales, *zero))
 
 
 def _is_product(node: Any) -> bool:

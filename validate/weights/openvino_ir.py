@@ -133,19 +133,26 @@ class WeightsByName:
 
     def _match(self, weights: list[StoredWeight]) -> None:
         left = []
+        known: dict[
+            str, str
+        ] = {}  # the values of a weight that is used twice → the tensor that they were found to hold
         for stored in weights:
             name = None if stored.unreadable else match.by_name(stored, self._checkpoint)
             if name is None:
                 left.append(stored)
             else:
                 self._add(name, stored, "name")
+                known[stored.place] = name
         for stored in left:
             missing = sorted(self._checkpoint.names - set(self.matched))
             name = match.by_content(stored, missing, self._checkpoint)
+            if name is None and not stored.unreadable:
+                name = known.get(stored.place)
             if name is None:
                 self.unmatched_artefact.append(stored)
             else:
                 self._add(name, stored, "content")
+                known[stored.place] = name
 
     def _add(self, name: str, stored: StoredWeight, how: str) -> None:
         shape = self._checkpoint.info(name).shape

@@ -54,7 +54,7 @@ def mode_of(weight: StoredWeight) -> Mode:
 def most(weights: Iterable[StoredWeight]) -> Mode:
     """Return the way of the fewest bits in which a fifth of the weights is stored, the commonest of these; fp32 for none."""
     sizes: Counter[Mode] = Counter()
-    for weight in weights:
+    for weight in {weight.place: weight for weight in weights}.values():  # the same values may be used twice
         sizes[mode_of(weight)] += weight.size
     by_bits: Counter[int] = Counter()
     for mode, size in sizes.items():
