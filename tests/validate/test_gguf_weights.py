@@ -170,8 +170,88 @@ def test_a_tensor_by_another_name_is_unmatched_and_not_passed(checkpoint: Checkp
     file.write_bytes(raw.replace(b"blk.3.attn_q.weight", b"blk.3.attn_x.weight"))
     rung = check(file, checkpoint)
     assert any("model.layers.3.self_attn.q_proj.weight" in failure for failure in rung.failures)
-    assert any("blk.3.attn_x.weight" in warning for warning in rung.warnings)
+    assert any("blk.3.attn_x.weight" in failure for failure in rung.failures)
     assert rung.figures["weights"] == len(checkpoint.names) - 1
+
+
+def with_more(file: Path, out: Path, tensors: dict[str, np.ndarray], keys: dict[str, Any]) -> Path:
+    """A copy with further tensors and keys, written by llama.cpp's own writer."""
+    import gguf
+
+    old = gguf.GGUFReader(file)
+    arch = old.fields["general.architecture"].contents()
+    writer = gguf.GGUFWriter(out, arch)
+    for name, field in old.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture" and name not in keys:
+            sub = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], sub)
+    for name, value in keys.items():
+        kinds = {bool: gguf.GGUFValueType.BOOL, int: gguf.GGUFValueType.UINT32, str: gguf.GGUFValueType.STRING}
+        writer.add_key_value(name, value, kinds.get(type(value), gguf.GGUFValueType.FLOAT32))
+    for tensor in old.tensors:
+        if tensor.name not in tensors:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    for name, values in tensors.items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out
+
+
+@pytest.fixture(scope="module")
+def llama(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
+    checkpoint = open_checkpoint(tiny_model("llama"))
+    return write(checkpoint, tmp_path_factory.mktemp("llama") / "a.gguf", "f32"), checkpoint
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "blk.1.attn_q.bias",
+        "blk.0.attn_output.bias",
+        "blk.1.ffn_up.bias",
+        "rope_freqs.weight",
+        "blk.0.attn_q_norm.weight",
+    ],
+)
+def test_a_tensor_that_llama_cpp_computes_with_is_a_failure(
+    name: str, llama: tuple[Path, Checkpoint], tmp_path: Path
+) -> None:
+    file, checkpoint = llama
+    rows = {"ffn_up": 128, "rope_freqs": 8, "attn_q_norm": 16}
+    size = next((rows[part] for part in rows if part in name), 64)
+    noise = np.random.default_rng(0).standard_normal(size).astype(np.float32)
+    (failure,) = check(with_more(file, tmp_path / "a.gguf", {name: noise}, {}), checkpoint).failures
+    assert name in failure
+    nothing = np.zeros_like(noise) if name.endswith("bias") else np.ones_like(noise)
+    rung = check(with_more(file, tmp_path / "b.gguf", {name: nothing}, {}), checkpoint)
+    assert rung.failures == []
+    assert any(name in warning for warning in rung.warnings)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "neutral"),
+    [
+        ("llama.rope.scale_linear", 4.0, 1.0),
+        ("llama.rope.scaling.factor", 4.0, 1.0),
+        ("llama.rope.scaling.type", "linear", "none"),
+        ("llama.rope.scaling.attn_factor", 0.5, 1.0),
+        ("llama.attention.causal", False, True),
+        ("llama.pooling_type", 1, 0),
+        ("llama.expert_count", 8, 0),
+        ("llama.logit_scale", 0.5, 1.0),
+        ("llama.attention.sliding_window", 64, 0),
+    ],
+)
+def test_a_key_that_llama_cpp_obeys_is_a_failure(
+    key: str, value: Any, neutral: Any, llama: tuple[Path, Checkpoint], tmp_path: Path
+) -> None:
+    file, checkpoint = llama
+    (failure,) = check(with_more(file, tmp_path / "a.gguf", {}, {key: value}), checkpoint).failures
+    assert key in failure
+    assert check(with_more(file, tmp_path / "b.gguf", {}, {key: neutral}), checkpoint).failures == []
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "phi3", "qwen2"])

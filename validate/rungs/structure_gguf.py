@@ -28,7 +28,39 @@ _SAME = 1e-6
 """Relative difference of two numbers that are the same in float32."""
 _UNREAD = ("projection_dim", "has_text_encoder", "has_glm_projector", "has_llava_projector")
 """Keys of a mmproj that llama.cpp's graph of this projector does not read; upstream's old converter wrote them."""
-_HARMLESS = ("rope.scaling.type", "rope.scaling.finetuned", "attention.causal")
+_HARMLESS = ("rope.scaling.finetuned",)
+"""Keys that no graph of llama.cpp reads."""
+_OBEYED: dict[str, tuple[Any, ...]] = {
+    "rope.scaling.type": ("none",),
+    "rope.scaling.factor": (0.0, 1.0),
+    "rope.scale_linear": (0.0, 1.0),
+    "rope.scaling.attn_factor": (1.0,),
+    "rope.scaling.yarn_log_multiplier": (0.0,),
+    "rope.scaling.yarn_ext_factor": (0.0,),
+    "rope.scaling.yarn_attn_factor": (1.0,),
+    "rope.freq_base": (),
+    "rope.freq_base_swa": (10000.0,),
+    "rope.dimension_sections": (0.0,),
+    "attention.causal": (True,),
+    "attention.scale": (0.0,),
+    "attention.clamp_kqv": (0.0,),
+    "attention.max_alibi_bias": (0.0,),
+    "attention.sliding_window": (0.0,),
+    "attention.sliding_window_pattern": (0.0, 1.0),
+    "attention.temperature_scale": (0.0,),
+    "attention.temperature_length": (0.0,),
+    "attn_logit_softcapping": (0.0,),
+    "final_logit_softcapping": (0.0,),
+    "logit_scale": (0.0, 1.0),
+    "embedding_scale": (0.0, 1.0),
+    "residual_scale": (0.0, 1.0),
+    "pooling_type": (0.0,),
+    "expert_count": (0.0,),
+    "expert_used_count": (0.0,),
+    "swin_norm": (False,),
+    "use_parallel_residual": (),
+}
+"""Keys of an architecture that change what llama.cpp computes, and the values with which they do not (`load_hparams`)."""
 
 
 def check(
@@ -95,10 +127,21 @@ def _keys(file: GgufFile, model: Model, found: Findings) -> None:
             found.failures.append(f"{model.arch}.{key} {says} {_shown(got)}, by the config {_shown(wanted)}.")
     prefix = f"{model.arch}."
     others = {key.removeprefix(prefix) for key in file.keys if key.startswith(prefix)} - set(expected)
-    foreign = sorted(key for key in others if key not in _HARMLESS)
+    foreign = sorted(key for key in others if key not in _HARMLESS and not _neutral(key, file))
+    obeyed = [key for key in foreign if key in _OBEYED]
+    found.failures += [
+        f"{prefix}{key} is {_shown(file.own(key))}, which llama.cpp obeys; the config asks for nothing of the kind."
+        for key in obeyed
+    ]
+    foreign = [key for key in foreign if key not in obeyed]
     if foreign:
         found.warnings.append(f"{len(foreign)} keys are nothing that the config asks for: {common.some(foreign)}")
     found.figures["keys"] = len(expected)
+
+
+def _neutral(key: str, file: GgufFile) -> bool:
+    """Tell whether a key that llama.cpp obeys has a value with which it changes nothing."""
+    return any(_equal(file.own(key), value) for value in _OBEYED.get(key, ()))
 
 
 def _projector_keys(weights: ProjectorWeights, found: Findings) -> None:
@@ -164,7 +207,13 @@ def _tensors(checkpoint: Checkpoint, halves: Sequence[Half], found: Findings, pr
     matched: set[str] = set()
     for half in halves:
         found.failures += half.misshapen
-        foreign += [f"{name} {list(half.file.info(name).shape)}" for name in half.unmatched_artefact]
+        read, spare = _foreign(half)
+        if read:
+            found.failures.append(
+                f"{len(read)} tensors of the file are none of the checkpoint's, and llama.cpp computes with every tensor that it "
+                f"knows, and opens no file with others: {common.some(read)}"
+            )
+        foreign += spare
         matched |= set(half.matched)
     absent = {name for half in halves for name in half.unmatched_checkpoint} - matched
     common.unmatched(checkpoint, sorted(absent), foreign, found)
@@ -183,6 +232,31 @@ def _tensors(checkpoint: Checkpoint, halves: Sequence[Half], found: Findings, pr
     if by_rms:
         found.warnings.append(f"Weights of the types {', '.join(by_rms)} are held to their relative RMS error alone.")
     common.judge(fits, _is_wrong, lambda _: None, found)
+
+
+def _foreign(half: Half) -> tuple[list[str], list[str]]:
+    """Name the tensors that hold none of the checkpoint's: those that a graph computes with, and those that change nothing.
+
+    llama.cpp's loader of language models gives each tensor of the file a place in its graph, or refuses the file
+    (`llama_model_loader::done_getting_tensors`); that of a mmproj leaves aside what it does not know. A bias of zeros and a
+    factor of ones do nothing.
+    """
+    read, spare = [], []
+    for name in half.unmatched_artefact:
+        info = half.file.info(name)
+        does = isinstance(half, GgufWeights) and not _does_nothing(half.file, name)
+        (read if does else spare).append(f"{name} {list(info.shape)}")
+    return read, spare
+
+
+def _does_nothing(file: GgufFile, name: str) -> bool:
+    if len(file.info(name).shape) != 1:
+        return False
+    try:
+        values = file.dequantized(name)
+    except ArtefactError:
+        return False
+    return bool((values == (0.0 if name.endswith(".bias") else 1.0)).all())
 
 
 def _is_wrong(fit: Fit) -> bool:

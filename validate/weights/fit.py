@@ -179,8 +179,8 @@ class GroupSums(Sums):
     The unit is the RMS error that an even spread inside the elements' bounds would have, which is that of rounding. A column that
     is zero throughout is one that GPTQ found without any input, and drops.
 
-    An error that GPTQ left has no direction, whatever its size: what a row, or the whole, holds of its source (the slope of one on
-    the other) is one, within the standard error that an error of that size has. So a row louder by a third shows, or a tenth of all.
+    An error that GPTQ left has no direction, whatever its size: the slope of a row, or of the whole, on its source is one, within
+    the standard error that an error of that size has. So a row that is louder by a third shows, or all by a tenth.
     """
 
     def __init__(self) -> None:
