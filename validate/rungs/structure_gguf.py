@@ -241,7 +241,8 @@ def _foreign(half: Half) -> tuple[list[str], list[str]]:
     (`llama_model_loader::done_getting_tensors`); that of a mmproj leaves aside what it does not know. A bias of zeros and a
     factor of ones do nothing.
     """
-    read, spare = [], []
+    read: list[str] = []
+    spare: list[str] = []
     for name in half.unmatched_artefact:
         info = half.file.info(name)
         does = isinstance(half, GgufWeights) and not _does_nothing(half.file, name)
