@@ -131,6 +131,7 @@ class _Climb:
                 self.rungs.append(artefact.structure(checkpoint, None, self.progress))
                 raise
             self.rungs.append(artefact.structure(checkpoint, weights, self.progress))
+        self.pair.release()
         return weights
 
     def _quick(self, passes: TorchPasses) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class TorchPasses:
         name = cache.key(self._pair.weights_digest, documents, dtype)
         states = cache.get(name)
         if states is None:
-            states = model.hidden_states(documents, self._progress, f"Running the {label}")
+            states = model.hidden_states(documents, self._progress, f"Running the {label}", watch=self._released)
             about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
             cache.put(name, states, about, self._progress)
         return Made(model.head(), states)
@@ -52,7 +53,9 @@ class TorchPasses:
     ) -> Made:
         """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
-        return Made(model.head(), model.hidden_states(documents, self._progress, OWN, embeddings, firsts=firsts))
+        return Made(
+            model.head(), model.hidden_states(documents, self._progress, OWN, embeddings, self._released, firsts=firsts)
+        )
 
     def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:
         """Run the checkpoint's weights on embeddings in which pictures stand; never kept."""
@@ -85,6 +88,12 @@ class TorchPasses:
     def text(self, ids: Sequence[int]) -> str:
         """Decode ids with the reference's tokenizer."""
         return str(self.tokenizer.decode(list(ids)))
+
+    @contextlib.contextmanager
+    def _released(self, _module: Any, _prefix: str) -> Iterator[None]:
+        """Keep one layer's pages in memory, not those of all that have passed."""
+        yield
+        self._pair.release()
 
     def _own(self, name: str) -> Any:
         """Give a weight as the artefact holds it; one that it folded away, as the checkpoint does."""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.progress import Progress
-from ..head import Head
+from ..head import Ahead, Head
 from ..report.model import Alternative, DocumentScore, TokenScore
 from ..runtimes.base import Chunk, Runtime
 from ..scores import Chunk as Scored
@@ -58,6 +58,7 @@ def against(
     """
     task = progress.task(label, sum(map(len, documents)))
     scores = [[Scores() for _ in documents] for _ in references]
+    ahead = [Ahead(head, states[: len(documents)]) for head, states in references]
     for d, ids in enumerate(documents):
         start = 0
         for made in runtime.logits(ids, chunk):
@@ -65,8 +66,8 @@ def against(
             for offset in range(0, len(made), step):
                 part = made[offset : offset + step]
                 stop = start + len(part)
-                for r, (head, states) in enumerate(references):
-                    expected = head.logits(states[d][start:stop])
+                for r, reference in enumerate(ahead):
+                    expected = reference.take(len(part))
                     scored = scores[r][d].add(expected, part, np.array(ids[start + 1 : stop + 1], np.int64))
                     if watch and r == len(references) - 1:
                         watch(d, start, scored)
@@ -82,10 +83,11 @@ def heads_apart(
     """Score two torch passes against each other (the noise floor)."""
     scores = [Scores() for _ in documents]
     step = _rows(first[0].weight.shape[0])
+    sides = [Ahead(*side) for side in (first, second)]
     for d, ids in enumerate(documents):
         for start in range(0, len(ids), step):
             stop = min(start + step, len(ids))
-            expected, made = (head.logits(states[d][start:stop]) for head, states in (first, second))
+            expected, made = (side.take(stop - start) for side in sides)
             scores[d].add(expected, made, np.array(ids[start + 1 : stop + 1], np.int64))
     return scores
 
