@@ -120,14 +120,34 @@ class GenerationPair(_Model):
     runtime: str = ""
 
 
+class RuntimeDefect(_Model):
+    """What an engine does otherwise than the checkpoint says, whatever artifact it runs: no part of the verdict.
+
+    `versions` of the engine in which it was seen; `concerns` says which texts or prompts it touches, `effect` what the engine
+    does; `count` texts or prompts of this check showed it, the first of them by name in `examples`.
+    """
+
+    name: str
+    engine: str
+    versions: str
+    concerns: str
+    effect: str
+    count: int
+    examples: list[str] = []
+
+
 class Rung(_Model):
-    """One step of the ladder: what it found, in a sentence, and each failure in a sentence of its own."""
+    """One step of the ladder: what it found, in a sentence, and each failure in a sentence of its own.
+
+    `defects` are those of the engine that showed; in the verdict only if asked for (--strict).
+    """
 
     name: RungName
     status: Status
     summary: str
     failures: list[str] = []
     warnings: list[str] = []
+    defects: list[RuntimeDefect] = []
     figures: dict[str, float] = {}
     seconds: float = 0.0
 

@@ -1,4 +1,4 @@
-"""The merges and the vocabulary of a byte-level BPE, from a tokenizer IR or a GGUF, and from transformers, as bytes.
+"""The merges and the vocabulary of a byte-level BPE, from a tokenizer IR or a GGUF, and from tokenizer.json, as bytes.
 
 They are compared as tables because texts do not show every fault: openvino_tokenizers takes a token that no merge makes for one
 that needs none, so with a merge missing most words still come out right.
@@ -16,22 +16,23 @@ import numpy as np
 
 from ...core.openvino_core import openvino_core
 from ..stand_ins import from_stand_ins
+from .reference_tokenizer import ReferenceTokenizer
 
 Merge = tuple[bytes, bytes]
 
 
-def differences(folder: Path, reference: Any, artefact: Any) -> list[str]:
+def differences(folder: Path, reference: ReferenceTokenizer, artefact: Any) -> list[str]:
     """Compare merges and vocabulary of an artefact's tokenizer with the reference's; a sentence for each table that differs.
 
     Args:
         folder: the artefact.
-        reference: a tokenizer of transformers.
+        reference: the checkpoint's tokenizer.
         artefact: an `openvino_genai.Tokenizer`.
 
     Returns:
         nothing for a tokenizer that is no byte-level BPE: its texts alone are compared.
     """
-    wanted = of_transformers(reference)
+    wanted = of_reference(reference)
     if wanted is None:
         return []
     got = _merges_of_ir(folder)
@@ -46,14 +47,13 @@ class Tables:
     vocabulary: dict[bytes, int]
 
 
-def of_transformers(tokenizer: Any) -> Tables | None:
-    """Return the tables of a tokenizer of transformers; None if it is no byte-level BPE."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    description = json.loads(backend.to_str()) if backend is not None else {}
+def of_reference(tokenizer: ReferenceTokenizer) -> Tables | None:
+    """Return the tables of a tokenizer; None if it is not a byte-level BPE."""
+    description = tokenizer.description
     if description.get("model", {}).get("type") != "BPE" or '"ByteLevel"' not in json.dumps(description["decoder"]):
         return None
     added = {token["content"] for token in description["added_tokens"]}
-    vocabulary = {(t.encode() if t in added else from_stand_ins(t)): i for t, i in tokenizer.get_vocab().items()}
+    vocabulary = {(t.encode() if t in added else from_stand_ins(t)): i for t, i in tokenizer.vocabulary.items()}
     return Tables(_merges(description["model"]["merges"]), vocabulary)
 
 

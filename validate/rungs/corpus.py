@@ -1,15 +1,9 @@
-"""Texts on which tokenizers differ if they differ at all, and the list of the upstream defects that are known.
+"""Texts on which tokenizers differ if they differ at all.
 
 Lone surrogates are not in it: they are no text, and neither tokenizer takes them.
 """
 
 from __future__ import annotations
-
-import json
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 TEXTS: dict[str, str] = {
     "empty": "",
@@ -46,61 +40,3 @@ TEXTS["long"] = (
     "\n\n".join(TEXTS[name] for name in ("English", "Chinese", "code", "emoji", "other scripts", "C", "JSON")) * 20
 )
 
-
-@dataclass(frozen=True)
-class Defect:
-    """A difference of openvino_tokenizers from the tokenizer it was made from, which no conversion can mend.
-
-    A text is excused only if it has the trigger and the same text without the trigger compares equal.
-
-    Attributes:
-        concerns: tells whether a tokenizer of transformers is of the kind that suffers from it.
-        without: rewrites a text so that it lacks the trigger.
-        reason: what happens, as the end of a sentence.
-    """
-
-    concerns: Callable[[Any], bool]
-    without: Callable[[str], str]
-    reason: str
-
-
-def _splits_digits_then_bytes(tokenizer: Any) -> bool:
-    """True for Sequence[Digits, ByteLevel with its own regex], as SmolLM2 has it."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return False
-    stages = json.loads(backend.to_str()).get("pre_tokenizer") or {}
-    kinds = [stage.get("type") for stage in stages.get("pretokenizers", [])]
-    uses_regex = any(s.get("type") == "ByteLevel" and s.get("use_regex", True) for s in stages.get("pretokenizers", []))
-    return "Digits" in kinds and uses_regex
-
-
-def _one_space_before_digits(text: str) -> str:
-    return re.sub(r"\s{2,}(?=(\S))", lambda run: " " if run[1].isnumeric() else run[0], text)
-
-
-def _falls_back_to_bytes(tokenizer: Any) -> bool:
-    """True for a BPE whose unknown characters become tokens such as <0x0A>, as Llama 2 and ChatGLM have them."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return backend is not None and bool(json.loads(backend.to_str())["model"].get("byte_fallback"))
-
-
-def _no_byte_names(text: str) -> str:
-    return re.sub(r"<0x(?=[0-9A-F]{2}>)", "<0y", text)
-
-
-UPSTREAM_DEFECTS: tuple[Defect, ...] = (
-    Defect(
-        _splits_digits_then_bytes,
-        _one_space_before_digits,
-        "openvino_tokenizers 2026.4 lets the byte-level split look across the border that the split of digits has made, so "
-        "two or more white spaces before a digit become other tokens",
-    ),
-    Defect(
-        _falls_back_to_bytes,
-        _no_byte_names,
-        "openvino_tokenizers 2026.4 takes the name of a byte token in a text, such as <0x0A>, for that byte",
-    ),
-)
-"""The whole list. Found by 2,500 random texts for each of two tokenizers; byte-level BPE after GLM-4's or cl100k's own regex
-showed none."""

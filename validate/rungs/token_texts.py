@@ -1,8 +1,7 @@
-"""What rung 2 does for any format: awkward texts, the vocabulary and the special tokens, encoded and decoded by both sides."""
+"""What the tokens check does for any format: awkward texts, the vocabulary and the special tokens, encoded and decoded by both sides."""
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from typing import Any, Protocol
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import tokenizer_pair
-from .corpus import TEXTS, Defect
+from .corpus import TEXTS
+from .reference_tokenizer import ReferenceTokenizer
+from .runtime_defects import Explained, RuntimeDefect, Seen
 
 _LINES = 256
 """Tokens of the vocabulary that make one text."""
@@ -19,7 +20,7 @@ _SHOWN = 5
 
 
 class Tokenizer(Protocol):
-    """The artefact's, as its runtime runs it."""
+    """The artifact's, as its runtime runs it."""
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Return the ids; `special`: with what frames a text."""
@@ -30,15 +31,12 @@ class Tokenizer(Protocol):
 
 @dataclass
 class Findings:
-    """What was found: failures, known defects as warnings, and how much was compared.
-
-    `defects` are differences of the runtime that no conversion can mend.
-    """
+    """What was found: failures, the runtime's own defects, and how much was compared."""
 
     runtime: str
-    defects: Sequence[Defect] = ()
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    defects: Seen = field(default_factory=Seen)
     texts: int = 0
     tokens: int = 0
     known: int = 0
@@ -53,6 +51,7 @@ class Findings:
             summary=self._summary(),
             failures=shown,
             warnings=self.warnings,
+            defects=self.defects.rows(),
             figures={
                 "texts": self.texts,
                 "tokens": self.tokens,
@@ -71,92 +70,123 @@ class Findings:
         return f"{total}, and all special and stop tokens, are equal."
 
 
-def compare(reference: Any, artefact: Tokenizer, found: Findings, progress: Progress) -> None:
+@dataclass(frozen=True)
+class Text:
+    """One text; `thorough`: with and without what frames a text, decoded with and without special tokens."""
+
+    name: str
+    text: str
+    thorough: bool = True
+
+
+def compare(
+    reference: ReferenceTokenizer,
+    artefact: Tokenizer,
+    found: Findings,
+    progress: Progress,
+    defects: Sequence[RuntimeDefect] = (),
+) -> None:
     """Compare all texts.
 
     Args:
-        reference: a tokenizer of transformers.
+        reference: the checkpoint's tokenizer.
         artefact: the other side.
         found: takes what differs.
-        progress: hears of the texts.
+        progress: reporter of the texts.
+        defects: those of the runtime, by which a difference may be explained.
     """
-    texts = [*TEXTS.items(), *_special_texts(reference), *_vocabulary(reference)]
+    texts = [*(Text(*item) for item in TEXTS.items()), *_special_texts(reference), *_vocabulary(reference)]
+    bare = reference.encode_all([one.text for one in texts], special=False)
+    framed = reference.encode_all([one.text for one in texts], special=True)
+    sides = _Sides(reference, artefact, found, Explained(reference, defects))
     task = progress.task("Comparing tokens", len(texts))
-    for name, text in texts:
-        _text(name, text, reference, artefact, found)
+    for one, without, within in zip(texts, bare, framed, strict=True):
+        found.tokens += len(within)
+        sides.compare(one, without, within)
         task.advance(1)
     task.finish()
     found.texts = len(texts)
 
 
-def _special_texts(tokenizer: Any) -> Iterator[tuple[str, str]]:
+def _special_texts(tokenizer: ReferenceTokenizer) -> Iterator[Text]:
     """Special tokens alone, in text, doubled, and cut short."""
-    special = [str(token) for token in tokenizer.get_added_vocab()]
-    yield "special tokens in a row", "".join(special)
-    yield "special tokens in text", "".join(f"word {token} 字{token}\n {token}. " for token in special)
-    yield "special tokens cut short", " ".join(token[:-1] + " " + token[1:] for token in special)
+    special = [token.content for token in tokenizer.added.values()]
+    for start in range(0, len(special), _LINES):
+        part = special[start : start + _LINES]
+        mark = f" from {start}" if len(special) > _LINES else ""
+        yield Text(f"special tokens in a row{mark}", "".join(part))
+        yield Text(f"special tokens in text{mark}", "".join(f"word {token} 字{token}\n {token}. " for token in part))
+        yield Text(f"special tokens within words{mark}", "".join(f"a{token}b" for token in part))
+        yield Text(f"special tokens cut short{mark}", " ".join(token[:-1] + " " + token[1:] for token in part))
 
 
-def _vocabulary(tokenizer: Any) -> Iterator[tuple[str, str]]:
+def _vocabulary(tokenizer: ReferenceTokenizer) -> Iterator[Text]:
     """Every token that is a text by itself, one a line; one that is a part of a character (U+FFFD) is left out."""
-    decoded = (tokenizer.decode([i]) for i in range(len(tokenizer)))
+    decoded = tokenizer.decode_all([[number] for number in range(tokenizer.size)], skip=False)
     whole = [text for text in decoded if text and "\ufffd" not in text]
     for start in range(0, len(whole), _LINES):
-        yield f"vocabulary from {start}", "\n".join(whole[start : start + _LINES])
+        yield Text(f"vocabulary from {start}", "\n".join(whole[start : start + _LINES]), thorough=False)
 
 
-def _text(name: str, text: str, reference: Any, artefact: Tokenizer, found: Findings) -> None:
-    """Compare one text. A difference is a failure, unless it is a listed defect of the runtime: then a warning."""
-    found.tokens += len(_ids(reference, text, special=True))
-    sentence = _difference(name, text, reference, artefact)
-    if sentence is None:
-        return
-    for defect in found.defects:
-        mended = defect.without(text)
-        if defect.concerns(reference) and mended != text and _difference(name, mended, reference, artefact) is None:
-            found.warnings.append(f"{sentence} Known: {defect.reason}.")
-            found.known += 1
-            return
-    found.failures.append(sentence)
+@dataclass(frozen=True)
+class _Sides:
+    """The two tokenizers, and what explains a difference."""
+
+    reference: ReferenceTokenizer
+    artefact: Tokenizer
+    found: Findings
+    explained: Explained
+
+    def compare(self, one: Text, bare: list[int], framed: list[int]) -> None:
+        """Compare one text. A difference is a failure, unless listed defects of the runtime explain it."""
+        modes = [(False, bare), (True, framed)] if one.thorough else [(False, bare)]
+        known: list[RuntimeDefect] = []
+        for special, wanted in modes:
+            got = self.artefact.encode(one.text, special=special)
+            if wanted == got:
+                continue
+            reasons = self.explained.ids(one.text, self._encoder(special), special=special)
+            if not reasons:
+                self.found.failures.append(self._ids_differ(one.name, wanted, got, special))
+                return
+            known += reasons
+        for skip in (True, False) if one.thorough else (False,):
+            expected, decoded = (side.decode(modes[-1][1], skip=skip) for side in (self.reference, self.artefact))
+            if expected == decoded:
+                continue
+            reasons = self.explained.text(modes[-1][1], decoded, skip=skip)
+            if not reasons:
+                self.found.failures.append(_texts_differ(one.name, expected, decoded, skip=skip))
+                return
+            known += reasons
+        for defect in dict.fromkeys(known):
+            self.found.defects.add(defect, one.name)
+        self.found.known += bool(known)
+
+    def _encoder(self, special: bool) -> Any:
+        return lambda text: self.artefact.encode(text, special=special)
+
+    def _ids_differ(self, name: str, wanted: list[int], got: list[int], special: bool) -> str:
+        at = tokenizer_pair.first_difference(wanted, got)
+        before = self.reference.decode(wanted[:at], skip=False)[-30:]
+        mode = "" if special else ", without special tokens,"
+        return (
+            f"Text '{name}'{mode} differs from token {at} of {len(wanted)}, after "
+            f"{json.dumps(before, ensure_ascii=False)}: expected {self._pieces(wanted[at : at + 4])}, got "
+            f"{self._pieces(got[at : at + 4])}."
+        )
+
+    def _pieces(self, ids: list[int]) -> str:
+        texts = self.reference.decode_all([[number] for number in ids], skip=False)
+        return "[" + ", ".join(f"{number} {text!r}" for number, text in zip(ids, texts, strict=True)) + "]"
 
 
-def _difference(name: str, text: str, reference: Any, artefact: Tokenizer) -> str | None:
-    """Return what differs first: ids with and without the special tokens that frame a text, then the decoded text."""
-    wanted: list[int] = []
-    for special in (False, True):
-        wanted = _ids(reference, text, special=special)
-        got = artefact.encode(text, special=special)
-        if wanted != got:
-            return _ids_differ(name, wanted, got, reference, special)
-    for skip in (True, False):
-        expected = reference.decode(wanted, skip_special_tokens=skip)
-        decoded = artefact.decode(wanted, skip=skip)
-        if expected != decoded:
-            at = tokenizer_pair.first_difference(expected, decoded)
-            return (
-                f"Text '{name}' decodes{' without special tokens' if skip else ''} differently from character {at}: expected "
-                f"{tokenizer_pair.excerpt(expected, at)}, decoded {tokenizer_pair.excerpt(decoded, at)}."
-            )
-    return None
-
-
-@functools.lru_cache(maxsize=2)
-def _ids(reference: Any, text: str, *, special: bool) -> list[int]:
-    return [int(i) for i in reference(text, add_special_tokens=special, verbose=False)["input_ids"]]
-
-
-def _ids_differ(name: str, wanted: list[int], got: list[int], tokenizer: Any, special: bool) -> str:
-    at = tokenizer_pair.first_difference(wanted, got)
-    before = tokenizer.decode(wanted[:at])[-30:]
-    mode = "" if special else ", without special tokens,"
+def _texts_differ(name: str, expected: str, decoded: str, *, skip: bool) -> str:
+    at = tokenizer_pair.first_difference(expected, decoded)
     return (
-        f"Text '{name}'{mode} differs from token {at} of {len(wanted)}, after {json.dumps(before, ensure_ascii=False)}: "
-        f"expected {_pieces(tokenizer, wanted[at : at + 4])}, got {_pieces(tokenizer, got[at : at + 4])}."
+        f"Text '{name}' decodes{' without special tokens' if skip else ''} differently from character {at}: expected "
+        f"{tokenizer_pair.excerpt(expected, at)}, decoded {tokenizer_pair.excerpt(decoded, at)}."
     )
-
-
-def _pieces(tokenizer: Any, ids: list[int]) -> str:
-    return "[" + ", ".join(f"{i} {tokenizer.decode([i])!r}" for i in ids) + "]"
 
 
 def stops_of(config: dict[str, Any]) -> set[int]:
@@ -165,7 +195,6 @@ def stops_of(config: dict[str, Any]) -> set[int]:
     return set() if value is None else {value} if isinstance(value, int) else set(value)
 
 
-def named(tokenizer: Any, ids: set[int]) -> str:
+def named(tokenizer: ReferenceTokenizer, ids: set[int]) -> str:
     """Write ids with their tokens."""
-    names = [f"{i} {tokenizer.convert_ids_to_tokens(i)!r}" for i in sorted(ids)]
-    return ", ".join(names) or "no token"
+    return ", ".join(f"{i} {tokenizer.name(i)!r}" for i in sorted(ids)) or "no token"

@@ -9,6 +9,7 @@ from typing import Any
 from ...core.errors import ArtefactError
 from ...core.hf_tokenizer import open_tokenizer
 from ..runtimes.answers import require_bounded_template
+from .reference_tokenizer import ReferenceTokenizer
 
 
 def of_transformers(folder: Path) -> Any:
@@ -24,6 +25,11 @@ def of_transformers(folder: Path) -> Any:
 @functools.lru_cache(maxsize=2)
 def _opened(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Any:
     return open_tokenizer(folder)
+
+
+def reference(folder: Path) -> ReferenceTokenizer:
+    """Open the tokenizer that a folder's own file states. Raises CheckpointError."""
+    return ReferenceTokenizer(of_transformers(folder))
 
 
 def of_genai(folder: Path) -> Any:

@@ -17,7 +17,9 @@ from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import bpe_tables, tokenizer_pair
-from .corpus import UPSTREAM_DEFECTS
+from .known_defects import OPENVINO, OPENVINO_DEFECTS
+from .reference_tokenizer import ReferenceTokenizer
+from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
 
 
@@ -43,32 +45,30 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         progress: hears of the texts compared.
     """
     started = time.perf_counter()
-    found = Findings("openvino_tokenizers", UPSTREAM_DEFECTS)
+    found = Findings(OPENVINO)
     try:
-        reference = tokenizer_pair.of_transformers(checkpoint.folder)
+        reference = tokenizer_pair.reference(checkpoint.folder)
         artefact = tokenizer_pair.of_genai(folder)
         _special_ids(folder, checkpoint, reference, artefact, found)
         found.failures += bpe_tables.differences(folder, reference, artefact)
-        compare(reference, _Genai(artefact), found, progress)
+        compare(reference, _Genai(artefact), found, progress, OPENVINO_DEFECTS)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
 
 
-def _special_ids(folder: Path, checkpoint: Checkpoint, reference: Any, artefact: Any, found: Findings) -> None:
+def _special_ids(
+    folder: Path, checkpoint: Checkpoint, reference: ReferenceTokenizer, artefact: Any, found: Findings
+) -> None:
     """Compare eos, bos, pad and the stop tokens."""
     info = _rt_info(folder)
-    for kind in ("eos", "bos", "pad"):
-        wanted = getattr(reference, f"{kind}_token_id")
-        got = {"openvino_genai": getattr(artefact, f"get_{kind}_token_id")(), "the tokenizer IR": info.get(kind)}
-        for where, given in got.items():
-            value = None if given == -1 else given
-            if value == wanted or (value is None and where == "the tokenizer IR" and kind != "eos"):
-                continue
-            sentence = f"{kind}_token_id is {value} for {where}, {wanted} for the checkpoint's tokenizer."
-            # a runtime that pads needs some token for it, and nothing reads what it wrote there
-            (found.warnings if kind == "pad" and wanted is None else found.failures).append(sentence)
     wanted_stops = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
+    ids = SpecialIds(reference, tokenizer_pair.of_transformers(checkpoint.folder).chat_template, wanted_stops)
+    for kind in ("eos", "bos", "pad"):
+        given = int(getattr(artefact, f"get_{kind}_token_id")())
+        ids.judge(kind, None if given == -1 else given, "openvino_genai", found)
+        if kind in info or kind == "eos":
+            ids.judge(kind, info.get(kind), "the tokenizer IR", found)
     for where, stops in _artefact_stops(folder).items():
         if stops != wanted_stops:
             found.failures.append(

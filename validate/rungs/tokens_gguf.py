@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile
+from ...convert.gguf.vocabulary import TokenType
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
-from . import bpe_tables, tokenizer_pair
+from . import bpe_tables, known_defects, tokenizer_pair
+from .reference_tokenizer import ReferenceTokenizer
+from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
 
+_VISIBLE_SPACE = "\u2581"
 _MODEL = "tokenizer.ggml.model"
 _ENDS = ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")
 """Roles of tokens at which llama.cpp stops."""
@@ -36,40 +39,55 @@ def check(
         progress: hears of the texts compared.
     """
     started = time.perf_counter()
-    found = Findings("llama.cpp")
+    found = Findings(known_defects.LLAMA_CPP)
     try:
-        reference = tokenizer_pair.of_transformers(checkpoint.folder)
+        reference = tokenizer_pair.reference(checkpoint.folder)
         file = open_file()
         found.failures += _tables(file, reference)
         with contextlib.closing(open_tokenizer()) as artefact:
             _special_ids(file, checkpoint, reference, artefact, found)
             frame = _frame(file, reference, found)
-            compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress)
+            listed = known_defects.of_llama_cpp(str(file.keys.get("tokenizer.ggml.pre")), _markers(file, artefact))
+            compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress, listed)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
 
 
-def _tables(file: GgufFile, reference: Any) -> list[str]:
+def _markers(file: GgufFile, artefact: LlamaCppTokenizer) -> dict[int, str]:
+    """Return the tokens that llama.cpp makes markers although the file does not call them so."""
+    tokens, types = (file.keys.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "token_type"))
+    plain = {n for n, kind in enumerate(types) if kind != TokenType.CONTROL}
+    return {number: tokens[number] for number in artefact.controls & plain}
+
+
+def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
     """Compare vocabulary and merges; sentencepiece's scores are seen in the texts alone."""
     kind = file.keys.get(_MODEL)
-    wanted = bpe_tables.of_transformers(reference)
+    wanted = bpe_tables.of_reference(reference)
     if wanted is not None:
         if kind != "gpt2":
             return [f"{_MODEL} is {kind!r}; the checkpoint's tokenizer is a byte-level BPE, which is 'gpt2'."]
         got = bpe_tables.of_gguf(file.keys)
         return bpe_tables.compare(wanted, got.merges, got.vocabulary, "The GGUF")
-    tokens = {token: number for number, token in enumerate(file.keys.get("tokenizer.ggml.tokens", []))}
-    wrong = [(number, token) for token, number in reference.get_vocab().items() if tokens.get(token) != number]
+    tokens, types = (file.keys.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "token_type"))
+    wrong = []
+    for token, number in reference.vocabulary.items():
+        # llama.cpp compares the tokens that it cuts out first with plain text, where a space is a space
+        plain = number < len(types) and types[number] == TokenType.USER_DEFINED
+        text = token.replace(_VISIBLE_SPACE, " ") if plain else token
+        if number >= len(tokens) or tokens[number] != text:
+            wrong.append((number, token))
     if not wrong:
         return []
     number, token = min(wrong)
-    there = tokens.get(token, "no token")
+    places = {text: place for place, text in enumerate(tokens)}
+    there = places.get(token, "no token")
     return [f"{len(wrong)} tokens of the vocabulary differ; the first is {number} {token!r}, in the GGUF {there}."]
 
 
 def _special_ids(
-    file: GgufFile, checkpoint: Checkpoint, reference: Any, artefact: LlamaCppTokenizer, found: Findings
+    file: GgufFile, checkpoint: Checkpoint, reference: ReferenceTokenizer, artefact: LlamaCppTokenizer, found: Findings
 ) -> None:
     """Compare eos, bos and pad, the flags that frame a text, and the stop tokens."""
     wanted = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
@@ -81,26 +99,27 @@ def _special_ids(
     if extra & stated:
         found.failures.append(f"llama.cpp stops at {named(reference, extra & stated)}, where the checkpoint goes on.")
     if extra - stated:  # it knows some markers, and no file can change that
-        found.warnings.append(f"llama.cpp stops at {named(reference, extra - stated)} too, by the text alone.")
-    for role, key in (("bos", "bos"), ("pad", "padding")):
-        expected, got = getattr(reference, f"{role}_token_id"), file.keys.get(f"tokenizer.ggml.{key}_token_id")
-        if expected != got and (expected, role) != (None, "bos"):
-            sentence = (
-                f"tokenizer.ggml.{key}_token_id is {got}, {role}_token_id of the checkpoint's tokenizer {expected}."
-            )
-            # nothing reads what stands where a text was padded
-            (found.warnings if role == "pad" else found.failures).append(sentence)
+        names = named(reference, extra - stated)
+        found.defects.add(known_defects.ENDS_BY_TEXT, names, len(extra - stated))
+    ids = SpecialIds(reference, tokenizer_pair.of_transformers(checkpoint.folder).chat_template, wanted)
+    ids.judge("bos", file.keys.get("tokenizer.ggml.bos_token_id"), "tokenizer.ggml.bos_token_id", found)
+    pad, stated_pad = reference.special_id("pad"), file.keys.get("tokenizer.ggml.padding_token_id")
+    if pad != stated_pad:  # nothing reads what stands where a text was padded
+        found.warnings.append(
+            f"tokenizer.ggml.padding_token_id is {stated_pad}, pad_token_id of the checkpoint's tokenizer {pad}."
+        )
     eos = file.keys.get("tokenizer.ggml.eos_token_id")
-    if eos not in wanted | {reference.eos_token_id}:
+    if eos not in wanted | {reference.special_id("eos")}:
         found.failures.append(f"tokenizer.ggml.eos_token_id is {eos}, which ends nothing for the checkpoint.")
 
 
-def _frame(file: GgufFile, reference: Any, found: Findings) -> tuple[list[int], list[int]] | None:
+def _frame(
+    file: GgufFile, reference: ReferenceTokenizer, found: Findings
+) -> tuple[list[int], list[int]] | None:
     """Compare what stands around each text; return it if a GGUF, which knows one id before and one behind, cannot say it."""
-    bare, framed = (reference("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-    at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)
-    around = {"bos": framed[:at], "eos": framed[at + len(bare) :]}
-    known = {role: ids in ([], [getattr(reference, f"{role}_token_id")]) for role, ids in around.items()}
+    before, after = reference.around()
+    around = {"bos": before, "eos": after}
+    known = {role: ids in ([], [reference.special_id(role)]) for role, ids in around.items()}
     for role, ids in around.items():
         wanted = bool(ids) and known[role]
         key = f"tokenizer.ggml.add_{role}_token"

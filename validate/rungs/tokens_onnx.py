@@ -1,11 +1,12 @@
-"""Rung 2 for an ONNX model: its tokenizer files, opened with transformers as optimum opens them, beside the checkpoint's."""
+"""Rung 2 for an ONNX model: its tokenizer files, opened with transformers as optimum opens them, beside the checkpoint's.
+
+onnxruntime-genai reads the same tokenizer.json.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.onnx.names import GENAI
@@ -13,22 +14,9 @@ from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import bpe_tables, tokenizer_pair
+from .reference_tokenizer import ReferenceTokenizer
+from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
-
-
-class FilesTokenizer:
-    """A tokenizer of transformers, as `token_texts.Tokenizer` wants one."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-
-    def encode(self, text: str, *, special: bool) -> list[int]:
-        """Return the ids; `special`: with what frames a text."""
-        return list(self._tokenizer(text, add_special_tokens=special)["input_ids"])
-
-    def decode(self, ids: Sequence[int], *, skip: bool) -> str:
-        """Return the text; `skip`: without special tokens."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip))
 
 
 def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
@@ -42,27 +30,31 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
     started = time.perf_counter()
     found = Findings("transformers")
     try:
-        reference = tokenizer_pair.of_transformers(checkpoint.folder)
-        artefact = tokenizer_pair.of_transformers(folder)
+        reference, artefact = (tokenizer_pair.reference(place) for place in (checkpoint.folder, folder))
         _special_ids(folder, checkpoint, reference, artefact, found)
-        wanted, got = bpe_tables.of_transformers(reference), bpe_tables.of_transformers(artefact)
+        wanted, got = bpe_tables.of_reference(reference), bpe_tables.of_reference(artefact)
         if (wanted is None) != (got is None):
             found.failures.append("Only one of the two tokenizers is a byte-level BPE.")
         elif wanted and got:
             found.failures += bpe_tables.compare(wanted, got.merges, got.vocabulary, "The artefact's tokenizer.json")
-        compare(reference, FilesTokenizer(artefact), found, progress)
+        compare(reference, artefact, found, progress)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
 
 
-def _special_ids(folder: Path, checkpoint: Checkpoint, reference: Any, artefact: Any, found: Findings) -> None:
+def _special_ids(
+    folder: Path,
+    checkpoint: Checkpoint,
+    reference: ReferenceTokenizer,
+    artefact: ReferenceTokenizer,
+    found: Findings,
+) -> None:
     """Compare eos, bos, pad and the stop tokens, those of onnxruntime-genai too."""
-    for kind in ("eos", "bos", "pad"):
-        wanted, got = (getattr(side, f"{kind}_token_id") for side in (reference, artefact))
-        if wanted != got:
-            found.failures.append(f"{kind}_token_id is {got}, {wanted} for the checkpoint's tokenizer.")
     wanted_stops = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
+    ids = SpecialIds(reference, tokenizer_pair.of_transformers(checkpoint.folder).chat_template, wanted_stops)
+    for kind in ("eos", "bos", "pad"):
+        ids.judge(kind, artefact.special_id(kind), "the artefact's files", found)
     for where, stops in stops_in(folder).items():
         if stops != wanted_stops:
             found.failures.append(

@@ -54,6 +54,11 @@ class LlamaCppTokenizer:
         """The ids at which llama.cpp ends an answer."""
         return {i for i in range(self._vocabulary.n_vocab) if self._vocabulary.is_eog(i)}
 
+    @functools.cached_property
+    def controls(self) -> set[int]:
+        """The ids of the tokens that llama.cpp takes for markers."""
+        return {i for i in range(self._vocabulary.n_vocab) if self._vocabulary.is_control(i)}
+
     def close(self) -> None:
         """Give the model back."""
         self._vocabulary = None

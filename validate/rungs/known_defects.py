@@ -1,0 +1,222 @@
+"""The list of what engines are known to do otherwise than a tokenizer says. Each entry names the versions in which it was seen.
+
+Found by comparing real tokenizers on the corpus, every token of their vocabularies and random texts; what could be mended in the
+artifact is mended there and not listed.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .reference_tokenizer import Description, ReferenceTokenizer
+from .runtime_defects import RuntimeDefect
+
+OPENVINO = "openvino_tokenizers"
+OPENVINO_VERSIONS = "2026.4"
+LLAMA_CPP = "llama.cpp"
+LLAMA_CPP_VERSIONS = "b9190 (cyllama 0.2.18)"
+_SPACE = "\u2581"
+
+
+def _steps(stage: Any) -> Iterator[dict[str, Any]]:
+    """Yield the steps of a normalizer, pre-tokenizer or decoder, those of a sequence one by one."""
+    if not isinstance(stage, dict):
+        return
+    inner = next((stage[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in stage), None)
+    if inner is None:
+        yield stage
+    for step in inner or []:
+        yield from _steps(step)
+
+
+def _is_byte_level(reference: ReferenceTokenizer) -> bool:
+    description = reference.description
+    return reference.model.get("type") == "BPE" and any(s["type"] == "ByteLevel" for s in _steps(description["decoder"]))
+
+
+def _falls_back_to_bytes(reference: ReferenceTokenizer) -> bool:
+    """True for a BPE whose unknown characters become tokens such as <0x0A>, as Llama 2 and ChatGLM have them."""
+    return bool(reference.model.get("byte_fallback"))
+
+
+# openvino_tokenizers
+
+
+def _splits_digits_then_bytes(reference: ReferenceTokenizer) -> bool:
+    """True for Sequence[Digits, ByteLevel with its own regex], as SmolLM2 has it."""
+    steps = list(_steps(reference.description.get("pre_tokenizer")))
+    uses_regex = any(step["type"] == "ByteLevel" and step.get("use_regex", True) for step in steps)
+    return uses_regex and any(step["type"] == "Digits" for step in steps)
+
+
+def _one_space_before_digits(text: str) -> str:
+    return re.sub(r"\s{2,}(?=(\S))", lambda run: " " if run[1].isnumeric() else run[0], text)
+
+
+def _no_byte_names(text: str) -> str:
+    return re.sub(r"<0x(?=[0-9A-F]{2}>)", "<0y", text)
+
+
+OPENVINO_DEFECTS: tuple[RuntimeDefect, ...] = (
+    RuntimeDefect(
+        "white space before digits",
+        OPENVINO,
+        OPENVINO_VERSIONS,
+        "two or more white spaces before a digit",
+        "it lets the byte-level split look across the border that the split of digits has made, so they become other tokens",
+        applies=_splits_digits_then_bytes,
+        without=_one_space_before_digits,
+    ),
+    RuntimeDefect(
+        "names of bytes",
+        OPENVINO,
+        OPENVINO_VERSIONS,
+        "the name of a byte token as a text, such as <0x0A>",
+        "it takes the name for that byte",
+        applies=_falls_back_to_bytes,
+        without=_no_byte_names,
+    ),
+)
+
+# llama.cpp
+
+ENDS_BY_TEXT = RuntimeDefect(
+    "ends by their texts",
+    LLAMA_CPP,
+    LLAMA_CPP_VERSIONS,
+    "answers that hold these tokens",
+    "it stops at tokens whose texts it knows as ends, whatever a file says of them",
+)
+_NORMAL_FORMS = {"NFC", "NFD", "NFKC", "NFKD"}
+
+
+def _normalizes(reference: ReferenceTokenizer) -> bool:
+    steps = _steps(reference.description.get("normalizer"))
+    return _is_byte_level(reference) and any(step["type"] in _NORMAL_FORMS for step in steps)
+
+
+def _without_normal_forms(description: Description) -> Description:
+    kept = [s for s in _steps(description.get("normalizer")) if s["type"] not in _NORMAL_FORMS]
+    return {**description, "normalizer": {"type": "Sequence", "normalizers": kept} if kept else None}
+
+
+_ENDS = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?"
+_EXPRESSIONS: Mapping[str, tuple[str, ...]] = {
+    "gpt-4o": (
+        r"[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))*((?=[\p{L}])([^A-Z]))+" + _ENDS
+        + r"|[^\r\n\p{L}\p{N}]?((?=[\p{L}])([^a-z]))+((?=[\p{L}])([^A-Z]))*" + _ENDS
+        + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ),
+}  # fmt: skip
+"""llama.cpp's own expressions (src/llama-vocab.cpp, by the pre-tokenizer's name) where they are not the tokenizers' own."""
+
+
+def _splitting(pre: str) -> Callable[[Description], Description]:
+    splits = [
+        {"type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False}
+        for expression in _EXPRESSIONS[pre]
+    ]
+    last = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    return lambda description: {
+        **description,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*splits, last]},
+    }
+
+
+def _prepends_first(reference: ReferenceTokenizer) -> bool:
+    return any(s.get("prepend_scheme") == "first" for s in _steps(reference.description.get("pre_tokenizer")))
+
+
+def _prepending_always(description: Description) -> Description:
+    changed = copy.deepcopy({"pre_tokenizer": description.get("pre_tokenizer")})
+    for step in _steps(changed["pre_tokenizer"]):
+        if step.get("prepend_scheme") == "first":
+            step["prepend_scheme"] = "always"
+    return {**description, **changed}
+
+
+def _has_runs_of_spaces(reference: ReferenceTokenizer) -> bool:
+    return any(len(t.content) > 1 and not t.content.strip(_SPACE) for t in reference.added.values())
+
+
+def _no_visible_space(text: str) -> str:
+    return text.replace(_SPACE, "_")
+
+
+def _marking(tokens: Mapping[int, str]) -> Callable[[Description], Description]:
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    more = [{"id": number, "content": content, **flags} for number, content in tokens.items()]
+
+    def change(description: Description) -> Description:
+        kept = [token for token in description["added_tokens"] if token["id"] not in tokens]
+        return {**description, "added_tokens": sorted([*kept, *more], key=lambda token: int(token["id"]))}
+
+    return change
+
+
+def of_llama_cpp(pre: str, markers: Mapping[int, str]) -> list[RuntimeDefect]:
+    """Return llama.cpp's list for one file.
+
+    Args:
+        pre: the file's pre-tokenizer by llama.cpp's name.
+        markers: tokens that the file does not call markers, and that llama.cpp makes markers because of their texts.
+    """
+    engine, versions = LLAMA_CPP, LLAMA_CPP_VERSIONS
+    found = [
+        RuntimeDefect(
+            "no normal form",
+            engine,
+            versions,
+            "letters whose marks are characters of their own (e and U+0301 for é), compatibility forms",
+            "it has no Unicode normalization for byte-level vocabularies, so they become other tokens",
+            applies=_normalizes,
+            as_run=_without_normal_forms,
+        ),
+        RuntimeDefect(
+            "space behind markers",
+            engine,
+            versions,
+            "text that follows a special token within a prompt",
+            "it puts SentencePiece's space in front of each piece between special tokens, or of none; the tokenizer in front of the "
+            "first alone",
+            applies=_prepends_first,
+            as_run=_prepending_always,
+        ),
+        RuntimeDefect(
+            "visible space",
+            engine,
+            versions,
+            "a literal U+2581 (▁) in a text",
+            "it takes the character for a space, and finds runs of it that are tokens by spaces alone",
+            applies=_has_runs_of_spaces,
+            without=_no_visible_space,
+        ),
+    ]
+    if pre in _EXPRESSIONS:
+        found.append(
+            RuntimeDefect(
+                "splitting into words",
+                engine,
+                versions,
+                "combining marks, and capitals that are not ASCII",
+                f"its expression for the splitting {pre!r} knows no marks (\\p{{M}}) and no case but that of ASCII, so words are "
+                "cut at other places",
+                as_run=_splitting(pre),
+            )
+        )
+    if markers:
+        named = ", ".join(repr(text) for text in list(markers.values())[:3])
+        found.append(
+            RuntimeDefect(
+                "markers by their texts",
+                engine,
+                versions,
+                f"the texts {named}",
+                "it makes these tokens markers, and ends of an answer, by their texts, whatever a file says of them",
+                as_run=_marking(markers),
+            )
+        )
+    return found
