@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import copy
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from ...convert.gguf.special_tokens import ENDS_BY_TEXT as ENDS_TEXTS
 from .reference_tokenizer import Description, ReferenceTokenizer
 from .runtime_defects import RuntimeDefect
 
@@ -79,10 +82,32 @@ OPENVINO_DEFECTS: tuple[RuntimeDefect, ...] = (
         applies=_falls_back_to_bytes,
         without=_no_byte_names,
     ),
+    RuntimeDefect(
+        "normal form in parts",
+        OPENVINO,
+        OPENVINO_VERSIONS,
+        "a letter that is composed with further marks (ê and U+0301 for ế), marks in another order than the canonical one",
+        "its NFC replaces sequences that it knows, and neither composes what is composed nor sorts marks",
+        applies=lambda reference: any(s["type"] == "NFC" for s in _steps(reference.description.get("normalizer"))),
+        without=lambda text: unicodedata.normalize("NFC", text),
+    ),
 )
 
 # llama.cpp
 
+KNOWN_TEXTS = ENDS_TEXTS | {
+    f"{left}{name}{right}"
+    for left, right, names in (
+        ("<|", "|>", ("fim_prefix", "fim_suffix", "fim_middle", "fim_pad", "fim_repo", "repo_name", "file_sep")),
+        ("<fim-", ">", ("prefix", "suffix", "middle", "pad", "repo")),
+        ("<fim_", ">", ("prefix", "suffix", "middle", "pad")),
+        ("<｜fim▁", "｜>", ("begin", "hole", "end")),
+        ("<", ">", ("PRE", "SUF", "MID", "PAD", "REPO", "reponame")),
+        ("▁<", ">", ("PRE", "SUF", "MID")),
+    )
+    for name in names
+} | {"[PAD]", "<|channel|>", "<|constrain|>", "<|message|>", "<|start|>"}
+"""Texts of tokens whose kind llama.cpp knows better than the file (src/llama-vocab.cpp)."""
 ENDS_BY_TEXT = RuntimeDefect(
     "ends by their texts",
     LLAMA_CPP,
@@ -146,23 +171,35 @@ def _no_visible_space(text: str) -> str:
     return text.replace(_SPACE, "_")
 
 
-def _marking(tokens: Mapping[int, str]) -> Callable[[Description], Description]:
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    more = [{"id": number, "content": content, **flags} for number, content in tokens.items()]
+@dataclass(frozen=True)
+class Markers:
+    """Tokens that llama.cpp makes markers, or no markers, because of their texts: id → text."""
 
-    def change(description: Description) -> Description:
-        kept = [token for token in description["added_tokens"] if token["id"] not in tokens]
+    made: Mapping[int, str] = field(default_factory=dict)
+    unmade: Mapping[int, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.made or self.unmade)
+
+    def change(self, description: Description) -> Description:
+        """Return a tokenizer that takes them so."""
+        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+        more = [
+            {"id": number, "content": content, **flags, "special": special}
+            for special, tokens in ((True, self.made), (False, self.unmade))
+            for number, content in tokens.items()
+        ]
+        kept = [t for t in description["added_tokens"] if t["id"] not in self.made and t["id"] not in self.unmade]
         return {**description, "added_tokens": sorted([*kept, *more], key=lambda token: int(token["id"]))}
 
-    return change
 
-
-def of_llama_cpp(pre: str, markers: Mapping[int, str]) -> list[RuntimeDefect]:
+def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefect]:
     """Return llama.cpp's list for one file.
 
     Args:
         pre: the file's pre-tokenizer by llama.cpp's name.
-        markers: tokens that the file does not call markers, and that llama.cpp makes markers because of their texts.
+        markers: the tokens that it takes otherwise than the checkpoint because it knows their texts.
+        looks: those that GGUFs call markers because they look so.
     """
     engine, versions = LLAMA_CPP, LLAMA_CPP_VERSIONS
     found = [
@@ -207,16 +244,28 @@ def of_llama_cpp(pre: str, markers: Mapping[int, str]) -> list[RuntimeDefect]:
                 as_run=_splitting(pre),
             )
         )
+    if looks:
+        found.append(
+            RuntimeDefect(
+                "markers by their looks",
+                engine,
+                versions,
+                f"added tokens that are not special, such as {next(iter(looks.made.values()))!r}",
+                "GGUFs call added tokens that look like markers control tokens, as llama.cpp's own converter does, so answers are "
+                "shown without them",
+                as_run=looks.change,
+            )
+        )
     if markers:
-        named = ", ".join(repr(text) for text in list(markers.values())[:3])
+        named = ", ".join(repr(text) for text in [*markers.made.values(), *markers.unmade.values()][:4])
         found.append(
             RuntimeDefect(
                 "markers by their texts",
                 engine,
                 versions,
                 f"the texts {named}",
-                "it makes these tokens markers, and ends of an answer, by their texts, whatever a file says of them",
-                as_run=_marking(markers),
+                "it takes these tokens for markers, or for none, by their texts, whatever a file says of them",
+                as_run=markers.change,
             )
         )
     return found

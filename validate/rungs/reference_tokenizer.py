@@ -7,11 +7,14 @@ is ever decoded with `clean_up_tokenization_spaces`: that is a step behind the t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+_OPENVINO_CLEAN_UP = re.compile(r" ([\\.?!,])| ('[ms])| (') | ('[rv]e)| (n't)")
+"""`RegexDecodingStep.clean_up_tokenization_spaces`; a backslash is among the punctuation by its spelling there."""
 Description = dict[str, Any]
 """The content of a tokenizer.json."""
 
@@ -100,6 +103,16 @@ class ReferenceTokenizer:
         """Return the id of "bos", "eos" or "pad"; None if the checkpoint names none."""
         number = getattr(self._tokenizer, f"{role}_token_id")
         return None if number is None else int(number)
+
+    @property
+    def cleans_up(self) -> bool:
+        """True if tokenizer_config.json asks transformers to take spaces before punctuation out of decoded texts."""
+        return bool(getattr(self._tokenizer, "clean_up_tokenization_spaces", False))
+
+    def cleaned(self, text: str) -> tuple[str, str]:
+        """Return a decoded text without these spaces, as transformers and as openvino_tokenizers take them out."""
+        by_openvino = _OPENVINO_CLEAN_UP.sub(lambda found: found[found.lastindex or 0], text)
+        return str(self._tokenizer.clean_up_tokenization(text)), by_openvino
 
     def around(self) -> tuple[list[int], list[int]]:
         """Return the ids that stand before and behind each text."""

@@ -86,16 +86,20 @@ class Explained:
         changes = [defect.as_run for defect in self._defects if defect.as_run]
         return self._reference.changed(*changes) if changes else self._reference
 
-    def ids(self, text: str, encode: Callable[[str], list[int]], *, special: bool) -> list[RuntimeDefect]:
+    def ids(
+        self, text: str, got: list[int], encode: Callable[[str], list[int]], *, special: bool
+    ) -> list[RuntimeDefect]:
         """Return the defects by which an engine's ids of a text differ from the tokenizer's; none: they do not explain it.
 
         Args:
             text: on which the two differ.
+            got: the engine's ids of it.
             encode: the engine.
             special: with what stands around a text.
         """
         cleared = self._cleared(text)
-        if not self._defects or encode(cleared) != self._as_run.encode(cleared, special=special):
+        given = got if cleared == text else encode(cleared)
+        if not self._defects or given != self._as_run.encode(cleared, special=special):
             return []
         wanted = self._reference.encode(cleared, special=special)
         return self._named(text, lambda one: one.encode(cleared, special=special) != wanted)

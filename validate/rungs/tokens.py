@@ -16,7 +16,7 @@ from ...core.errors import EdgeconvError
 from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from ..report.model import Rung
-from . import bpe_tables, tokenizer_pair
+from . import added_tokens, bpe_tables, tokenizer_pair
 from .known_defects import OPENVINO, OPENVINO_DEFECTS
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
@@ -51,6 +51,9 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         artefact = tokenizer_pair.of_genai(folder)
         _special_ids(folder, checkpoint, reference, artefact, found)
         found.failures += bpe_tables.differences(folder, reference, artefact)
+        if (folder / "tokenizer.json").is_file():  # what optimum-intel and transformers read of the folder
+            own, rows = tokenizer_pair.reference(folder), int(checkpoint.config.get("vocab_size") or 0)
+            found.failures += added_tokens.differences(reference.added, own.added, "the artefact's tokenizer.json", rows)
         compare(reference, _Genai(artefact), found, progress, OPENVINO_DEFECTS)
     except EdgeconvError as error:
         found.failures.append(error.message)

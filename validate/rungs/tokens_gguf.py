@@ -13,7 +13,7 @@ from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
-from . import bpe_tables, known_defects, tokenizer_pair
+from . import added_tokens, bpe_tables, known_defects, tokenizer_pair
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
@@ -44,21 +44,25 @@ def check(
         reference = tokenizer_pair.reference(checkpoint.folder)
         file = open_file()
         found.failures += _tables(file, reference)
+        found.failures += added_tokens.types_differ(reference, file.keys.get("tokenizer.ggml.token_type", []))
         with contextlib.closing(open_tokenizer()) as artefact:
             _special_ids(file, checkpoint, reference, artefact, found)
             frame = _frame(file, reference, found)
-            listed = known_defects.of_llama_cpp(str(file.keys.get("tokenizer.ggml.pre")), _markers(file, artefact))
+            listed = known_defects.of_llama_cpp(str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artefact))
             compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress, listed)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
 
 
-def _markers(file: GgufFile, artefact: LlamaCppTokenizer) -> dict[int, str]:
-    """Return the tokens that llama.cpp makes markers although the file does not call them so."""
-    tokens, types = (file.keys.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "token_type"))
-    plain = {n for n, kind in enumerate(types) if kind != TokenType.CONTROL}
-    return {number: tokens[number] for number in artefact.controls & plain}
+def _markers(reference: ReferenceTokenizer, artefact: LlamaCppTokenizer) -> list[known_defects.Markers]:
+    """Return the tokens that llama.cpp takes for markers, or for none, by their texts and against the checkpoint, and by their looks."""
+    special = {number for number, token in reference.added.items() if token.special}
+    names = {number: text for text, number in reference.vocabulary.items() if text in known_defects.KNOWN_TEXTS}
+    made, unmade = artefact.controls - special, special - artefact.controls
+    looks = {n: t.content for n, t in reference.added.items() if n in made and n not in names and added_tokens.looks_special(t)}
+    known = known_defects.Markers(*({n: names[n] for n in sorted(ids & names.keys())} for ids in (made, unmade)))
+    return [known, known_defects.Markers(looks)]
 
 
 def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:

@@ -13,7 +13,7 @@ from ...convert.onnx.names import GENAI
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
-from . import bpe_tables, tokenizer_pair
+from . import added_tokens, bpe_tables, tokenizer_pair
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
@@ -37,6 +37,8 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
             found.failures.append("Only one of the two tokenizers is a byte-level BPE.")
         elif wanted and got:
             found.failures += bpe_tables.compare(wanted, got.merges, got.vocabulary, "The artefact's tokenizer.json")
+        rows = int(checkpoint.config.get("vocab_size") or 0)
+        found.failures += added_tokens.differences(reference.added, artefact.added, "the artefact's tokenizer", rows)
         compare(reference, artefact, found, progress)
     except EdgeconvError as error:
         found.failures.append(error.message)

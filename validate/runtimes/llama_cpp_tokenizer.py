@@ -46,8 +46,11 @@ class LlamaCppTokenizer:
 
     def _piece(self, token: int, strip: int, skip: bool) -> bytes:
         text = str(self._vocabulary.token_to_piece(token, strip, not skip))
-        # the binding gives no bytes; a token that is a part of a character comes from the vocabulary then
-        return _bytes(self._vocabulary.get_text(token)) if "\ufffd" in text else text.encode()
+        if "\ufffd" not in text:
+            return text.encode()
+        # the binding gives no bytes: a token that is a part of a character comes from the vocabulary, one that has U+FFFD does not
+        whole = str(self._vocabulary.get_text(token))
+        return text.encode() if "\ufffd" in whole else _bytes(whole)
 
     @functools.cached_property
     def stops(self) -> set[int]:
