@@ -61,9 +61,10 @@ def types_differ(reference: ReferenceTokenizer, types: Sequence[int]) -> list[st
         allowed |= {TokenType.UNKNOWN} if token.content == unknown else set()
         if given is not None and given not in allowed:
             wrong.append((number, token.content, _named(given), " or ".join(sorted(_named(kind) for kind in allowed))))
-    for token_text, number in reference.vocabulary.items():
-        if number not in reference.added and number < len(types) and types[number] == TokenType.CONTROL:
-            wrong.append((number, token_text, _named(types[number]), _named(TokenType.NORMAL)))
+    control = int(TokenType.CONTROL)
+    markers = {number for number, kind in enumerate(types) if kind == control} - reference.added.keys()
+    for number in markers & set(reference.vocabulary.values()):  # what only fills the table up is not in it
+        wrong.append((number, reference.name(number), _named(control), _named(TokenType.NORMAL)))
     if not wrong:
         return []
     number, text, given_name, wanted = min(wrong)

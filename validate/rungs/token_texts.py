@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,12 +98,13 @@ def compare(
     """
     texts = [*(Text(*item) for item in TEXTS.items()), *_special_texts(reference), *_vocabulary(reference)]
     bare = reference.encode_all([one.text for one in texts], special=False)
-    framed = reference.encode_all([one.text for one in texts], special=True)
+    framed = iter(reference.encode_all([one.text for one in texts if one.thorough], special=True))
     sides = _Sides(reference, artefact, found, Explained(reference, defects))
     task = progress.task("Comparing tokens", len(texts))
-    for one, without, within in zip(texts, bare, framed, strict=True):
-        found.tokens += len(within)
-        sides.compare(one, without, within)
+    for one, ids in zip(texts, bare, strict=True):
+        modes = {False: ids, True: next(framed)} if one.thorough else {False: ids}
+        found.tokens += len(modes[one.thorough])
+        sides.compare(one, modes)
         task.advance(1)
     task.finish()
     found.texts = len(texts)
@@ -143,11 +144,16 @@ class _Sides:
     found: Findings
     explained: Explained
 
-    def compare(self, one: Text, bare: list[int], framed: list[int]) -> None:
-        """Compare one text. A difference is a failure, unless listed defects of the runtime explain it."""
-        modes = [(False, bare), (True, framed)] if one.thorough else [(False, bare)]
+    def compare(self, one: Text, modes: Mapping[bool, list[int]]) -> None:
+        """Compare one text. A difference is a failure, unless listed defects of the runtime explain it.
+
+        Args:
+            one: the text.
+            modes: the ids of it, without and with (True) what frames a text.
+        """
         known: list[RuntimeDefect] = []
-        for special, wanted in modes:
+        ids = modes[one.thorough]
+        for special, wanted in modes.items():
             got = self.artefact.encode(one.text, special=special)
             if wanted == got:
                 continue
@@ -157,13 +163,13 @@ class _Sides:
                 return
             known += reasons
         for skip in (True, False) if one.thorough else (False,):
-            expected, decoded = (side.decode(modes[-1][1], skip=skip) for side in (self.reference, self.artefact))
+            expected, decoded = (side.decode(ids, skip=skip) for side in (self.reference, self.artefact))
             if expected == decoded:
                 continue
             if self.reference.cleans_up and decoded in self.reference.cleaned(expected):
                 self.found.cleaned += 1
                 continue
-            reasons = self.explained.text(modes[-1][1], decoded, skip=skip)
+            reasons = self.explained.text(ids, decoded, skip=skip)
             if not reasons:
                 self.found.failures.append(_texts_differ(one.name, expected, decoded, skip=skip))
                 return

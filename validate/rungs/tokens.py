@@ -16,7 +16,7 @@ from ...core.errors import EdgeconvError
 from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from ..report.model import Rung
-from . import added_tokens, bpe_tables, tokenizer_pair
+from . import added_tokens, bpe_tables, tokenizer_pair, transformers_tokenizer
 from .known_defects import OPENVINO, OPENVINO_DEFECTS
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
@@ -55,6 +55,7 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
             own, rows = tokenizer_pair.reference(folder), int(checkpoint.config.get("vocab_size") or 0)
             found.failures += added_tokens.differences(reference.added, own.added, "the artefact's tokenizer.json", rows)
         compare(reference, _Genai(artefact), found, progress, OPENVINO_DEFECTS)
+        transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)

@@ -13,7 +13,7 @@ from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
-from . import added_tokens, bpe_tables, known_defects, tokenizer_pair
+from . import added_tokens, bpe_tables, known_defects, tokenizer_pair, transformers_tokenizer
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
@@ -50,6 +50,7 @@ def check(
             frame = _frame(file, reference, found)
             listed = known_defects.of_llama_cpp(str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artefact))
             compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress, listed)
+        transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
@@ -75,11 +76,11 @@ def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
         got = bpe_tables.of_gguf(file.keys)
         return bpe_tables.compare(wanted, got.merges, got.vocabulary, "The GGUF")
     tokens, types = (file.keys.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "token_type"))
+    # llama.cpp compares the tokens that it cuts out first with plain text, where a space is a space
+    plain = {number for number, kind in enumerate(types) if kind == int(TokenType.USER_DEFINED)}
     wrong = []
     for token, number in reference.vocabulary.items():
-        # llama.cpp compares the tokens that it cuts out first with plain text, where a space is a space
-        plain = number < len(types) and types[number] == TokenType.USER_DEFINED
-        text = token.replace(_VISIBLE_SPACE, " ") if plain else token
+        text = token.replace(_VISIBLE_SPACE, " ") if number in plain else token
         if number >= len(tokens) or tokens[number] != text:
             wrong.append((number, token))
     if not wrong:

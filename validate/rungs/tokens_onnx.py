@@ -13,7 +13,7 @@ from ...convert.onnx.names import GENAI
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
-from . import added_tokens, bpe_tables, tokenizer_pair
+from . import added_tokens, bpe_tables, tokenizer_pair, transformers_tokenizer
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
@@ -40,6 +40,7 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         rows = int(checkpoint.config.get("vocab_size") or 0)
         found.failures += added_tokens.differences(reference.added, artefact.added, "the artefact's tokenizer", rows)
         compare(reference, artefact, found, progress)
+        transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
