@@ -55,6 +55,9 @@ def validate(
         bool,
         typer.Option("--quick", help="Reference and artefact once, teacher-forced; no generation, no error split."),
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail by the engine's own listed defects too, which no artefact can mend.")
+    ] = False,
     reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
     device: Annotated[str, typer.Option(help="OpenVINO device of the artefact; a GGUF runs on the CPU.")] = "CPU",
     report: Annotated[
@@ -86,6 +89,7 @@ def validate(
         reference_dtype=reference_dtype,
         device=device,
         quick=quick,
+        strict=strict,
     )
     found = measure(out, ask, report, junit)
     if out.json:
@@ -152,11 +156,12 @@ def limits(given: list[str] | None) -> dict[str, float]:
 
 def show(out: Output, found: Report, report: Path | None, stream: TextIO | None = None) -> None:
     """Print the ladder, the budgets and the verdict."""
-    from ..validate.report.words import deviation, reason
+    from ..validate.report.words import defects, deviation, reason, sentence
 
     rows: list[tuple[str, str]] = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
     for rung in found.rungs:
         rows += [("", f"✗ {failure}") for failure in rung.failures[:5]]
+    rows += [("runtime defect", f"{sentence(one)}.") for _, one in defects(found)]
     rows += [(f"llama.cpp, {one.name}", f"{one.summary} Rows: {deviation(one)[0]}.") for one in found.deviations]
     for line in found.budgets:
         sign = "≥" if line.higher_is_better else "≤"

@@ -77,6 +77,7 @@ class _Target(_Model):
     suite: str | None = Field(None, description="Texts to measure on, beside the recipe: YAML, .txt, .md or .jsonl.")
     max_tokens: int | None = Field(None, ge=1, description="Measure on about so many tokens of the suite.")
     quick: bool = Field(False, description="Measure once, teacher-forced; no generation, no error split.")
+    strict: bool = Field(False, description="Fail by the listed defects of the engine too, which no artefact can mend.")
     reference_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="In which type the reference computes."
     )

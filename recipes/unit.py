@@ -65,10 +65,11 @@ class Unit:
             reference_dtype=target.reference_dtype,
             device=target.device,
             quick=target.quick,
+            strict=target.strict,
         )
 
 
-MEASURED = ("budget", "suite", "max_tokens", "quick", "reference_dtype", "device")
+MEASURED = ("budget", "suite", "max_tokens", "quick", "strict", "reference_dtype", "device")
 """Fields of a target that say how it is measured, and against what."""
 _BEHIND = {"output", "parity", "junit", "publish", *MEASURED}
 """Fields of a target that do not change the artefact."""

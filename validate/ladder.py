@@ -22,6 +22,7 @@ from .passes import Made, TorchPasses
 from .probes import LONG, Probes
 from .report.model import BudgetLine, Comparison, Deviation, DocumentScore, GenerationPair, Report, Rung
 from .rungs import batched, decode, deep, generation, logits
+from .rungs.runtime_defects import as_failures
 from .runtimes.base import Runtime
 from .runtimes.turns import Turn
 from .scores import Scores
@@ -43,7 +44,8 @@ PIPELINE_PROMPTS = 2
 class Ask:
     """What a user asks of a validation.
 
-    `quick` runs the reference and the artefact once, teacher-forced, and nothing else of rungs 3 to 5.
+    `quick` runs the reference and the artefact once, teacher-forced, and nothing else of rungs 3 to 5. `strict` makes every
+    listed defect of the engine a failure.
     """
 
     artefact: Path
@@ -54,6 +56,7 @@ class Ask:
     reference_dtype: str = "float32"
     device: str = "CPU"
     quick: bool = False
+    strict: bool = False
 
 
 def validate(ask: Ask, progress: Progress | None = None) -> Report:
@@ -74,7 +77,7 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
     climb = _Climb(ask, pair, suite, budgets, progress)
     climb.run()
     found = verdict.Found(
-        climb.rungs,
+        [as_failures(rung) for rung in climb.rungs] if ask.strict else climb.rungs,
         climb.comparisons,
         climb.coloured,
         climb.generations,

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as Tree
 import pytest
 
 from edgeconv.core.errors import ArtefactError, OutputError
-from edgeconv.validate.report import junit, markdown, words
-from edgeconv.validate.report.model import BudgetLine, Estimate, Report, Rung
+from edgeconv.validate.report import html, junit, markdown, words
+from edgeconv.validate.report.model import BudgetLine, Estimate, Report, Rung, RuntimeDefect
 from edgeconv.validate.report.write import dump, read, write
 
 from . import report_samples as samples
@@ -24,6 +24,23 @@ def _no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_failure(report: Report, text: str) -> Report:
     rung = Rung(name="structure", status="failed", summary=text, failures=[text], warnings=[text])
     return report.model_copy(update={"rungs": [rung, *report.rungs[1:]], "first_failed": "structure", "notes": [text]})
+
+
+def test_an_engines_defects_stand_in_every_rendering_and_are_not_the_verdict() -> None:
+    defect = RuntimeDefect(
+        name="no <b>normal</b> form", engine="llama.cpp", versions="b9190", concerns="decomposed letters", effect="has no NFC",
+        count=1234, examples=["combining marks"],
+    )  # fmt: skip
+    report = samples.report("passed", tokens=20)
+    rungs = [r.model_copy(update={"defects": [defect]}) if r.name == "tokens" else r for r in report.rungs]
+    report = report.model_copy(update={"rungs": rungs})
+    assert json.loads(dump(report))["rungs"][2]["defects"][0]["count"] == 1234
+    for text in (markdown.render(report), html.render(report), junit.render(report)):
+        assert all(part in text for part in ("llama.cpp b9190", "decomposed letters", "has no NFC", "1,234"))
+        assert "<b>normal</b>" not in text
+    assert "combining marks" in words.sentence(defect)
+    assert "<failure" not in junit.render(report)
+    assert words.reason(report) == words.reason(samples.report("passed", tokens=20))
 
 
 @pytest.mark.parametrize("kind", ["passed", "failed", "crashed"])

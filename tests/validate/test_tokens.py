@@ -10,6 +10,7 @@ from edgeconv.convert.openvino import tokenizer as tokenizer_ir
 from edgeconv.core.progress import Silent
 from edgeconv.validate.report.model import Rung
 from edgeconv.validate.rungs import tokens
+from edgeconv.validate.rungs.runtime_defects import as_failures
 
 from .planted import copy_of, replace
 
@@ -129,7 +130,7 @@ def test_a_detokenizer_of_another_model_is_found(
     assert any("decodes" in f and "expected" in f for f in rung.failures)
 
 
-def test_the_known_defect_is_a_warning_and_only_where_it_applies(
+def test_the_known_defect_is_listed_and_only_where_it_applies(
     copy: Path, checkpoint: Checkpoint, builtin_model: Path, tmp_path: Path
 ) -> None:
     """Sequence[Digits, ByteLevel]: openvino_tokenizers splits white space before digits otherwise than tokenizers does."""
@@ -145,9 +146,13 @@ def test_the_known_defect_is_a_warning_and_only_where_it_applies(
     tokenizer_ir.export(source, copy, trust_remote_code=False)
     rung = check(copy, open_checkpoint(source))
     assert (rung.status, rung.failures) == ("passed", [])
-    assert rung.figures["known_defects"] == len(rung.warnings) > 0
+    (defect,) = rung.defects
+    assert (defect.name, defect.engine) == ("white space before digits", "openvino_tokenizers")
+    assert rung.figures["known_defects"] == defect.count > 0
     assert "known defect" in rung.summary
-    assert all("Known: openvino_tokenizers" in w for w in rung.warnings)
+    strict = as_failures(rung)
+    assert (strict.status, len(strict.failures)) == ("failed", 1)
+    assert strict.failures[0].startswith("openvino_tokenizers 2026.4, white space before digits (two or more")
     # the same artefact for a checkpoint that splits otherwise is simply wrong
     assert check(copy, checkpoint).status == "failed"
 

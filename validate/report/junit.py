@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as Tree
 
 from .model import BudgetLine, Report, Rung, RungName
-from .words import RUNG_TITLES, bound, metric, quantity, reason, rungs, visible
+from .words import RUNG_TITLES, bound, metric, quantity, reason, rungs, sentence, visible
 
 
 def render(report: Report) -> str:
@@ -35,6 +35,7 @@ def _rung(suite: Tree.Element, name: RungName, rung: Rung | None) -> None:
         Tree.SubElement(case, "skipped", message=_clean(rung.summary))
     if rung:
         lines = [rung.summary, *(f"warning: {text}" for text in rung.warnings)]
+        lines += [f"runtime defect: {sentence(defect)}." for defect in rung.defects]
         Tree.SubElement(case, "system-out").text = _clean("\n".join(lines))
 
 

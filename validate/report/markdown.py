@@ -12,6 +12,7 @@ from .words import (
     RUNG_TITLES,
     bound,
     comparison,
+    defects,
     deviation,
     interval,
     metric,
@@ -39,8 +40,9 @@ _MAX_FAILURES, _MAX_LENGTH, _MAX_NOTES = 3, 300, 10
 
 
 def render(report: Report) -> str:
-    """Return the summary: verdict, budget, ladder, errors, deviations, generations, notes."""
-    parts = [_head(report), _budget(report), _ladder(report), _errors(report), _deviations(report)]
+    """Return the summary: verdict, budget, ladder, errors, defects, deviations, generations, notes."""
+    parts = [_head(report), _budget(report), _ladder(report), _errors(report)]
+    parts += [_defects(report), _deviations(report)]
     parts.append(_generations(report.generations))
     notes = [f"- {escape(note)}" for note in report.notes[:_MAX_NOTES]]
     if len(report.notes) > _MAX_NOTES:
@@ -111,6 +113,28 @@ def _errors(report: Report) -> str:
         return ""
     header = ("error", *(metric(key).title for key in _FIGURES))
     return "### Three errors apart\n\n" + _table(header, rows, right=range(1, len(header)))
+
+
+def _defects(report: Report) -> str:
+    found = defects(report)
+    if not found:
+        return ""
+    rows = [
+        (
+            title,
+            escape(f"{one.engine} {one.versions}"),
+            escape(one.name),
+            escape(one.concerns),
+            escape(one.effect),
+            f"{one.count:,}",
+        )
+        for title, one in found
+    ]
+    return (
+        "### Runtime defects\n\nWhat the engine does otherwise than the checkpoint says, whatever artifact it runs: no part of "
+        "the verdict without --strict.\n\n"
+        + _table(("check", "engine", "defect", "concerns", "effect", "count"), rows, right=(5,))
+    )
 
 
 def _deviations(report: Report) -> str:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
-from .model import BudgetLine, Comparison, ComparisonName, Deviation, Estimate, Report, Rung, RungName
+from .model import BudgetLine, Comparison, ComparisonName, Deviation, Estimate, Report, Rung, RungName, RuntimeDefect
 
 Unit = Literal["nats", "share", "points", "number", "count"]
 
@@ -194,6 +194,25 @@ def deviation(found: Deviation) -> tuple[str, str]:
     if "same_captions" in figures:
         parts.append(f"{percent(figures['same_captions'])} of the captions are the same")
     return rows or "–", "; ".join(parts) or "–"
+
+
+def defects(report: Report) -> list[tuple[str, RuntimeDefect]]:
+    """Return the engines' defects that showed, each with the title of its check."""
+    found = ((RUNG_TITLES[name], rung) for name, rung in rungs(report) if rung)
+    return [(title, defect) for title, rung in found for defect in rung.defects]
+
+
+def sentence(defect: RuntimeDefect) -> str:
+    """Say what an engine does otherwise, without a full stop at the end."""
+    return (
+        f"{defect.engine} {defect.versions}, {defect.name} ({defect.concerns}): {defect.effect}; seen {times(defect)}"
+    )
+
+
+def times(defect: RuntimeDefect) -> str:
+    """Say how often a defect showed, and where first."""
+    where = f", first in {', '.join(defect.examples)}" if defect.examples else ""
+    return ("once" if defect.count == 1 else f"{defect.count:,} times") + where
 
 
 def reason(report: Report) -> str:

@@ -39,4 +39,3 @@ TEXTS: dict[str, str] = {
 TEXTS["long"] = (
     "\n\n".join(TEXTS[name] for name in ("English", "Chinese", "code", "emoji", "other scripts", "C", "JSON")) * 20
 )
-

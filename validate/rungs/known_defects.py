@@ -28,7 +28,9 @@ def _steps(stage: Any) -> Iterator[dict[str, Any]]:
     """Yield the steps of a normalizer, pre-tokenizer or decoder, those of a sequence one by one."""
     if not isinstance(stage, dict):
         return
-    inner = next((stage[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in stage), None)
+    inner = next(
+        (stage[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in stage), None
+    )
     if inner is None:
         yield stage
     for step in inner or []:
@@ -37,7 +39,9 @@ def _steps(stage: Any) -> Iterator[dict[str, Any]]:
 
 def _is_byte_level(reference: ReferenceTokenizer) -> bool:
     description = reference.description
-    return reference.model.get("type") == "BPE" and any(s["type"] == "ByteLevel" for s in _steps(description["decoder"]))
+    return reference.model.get("type") == "BPE" and any(
+        s["type"] == "ByteLevel" for s in _steps(description["decoder"])
+    )
 
 
 def _falls_back_to_bytes(reference: ReferenceTokenizer) -> bool:
@@ -95,18 +99,22 @@ OPENVINO_DEFECTS: tuple[RuntimeDefect, ...] = (
 
 # llama.cpp
 
-KNOWN_TEXTS = ENDS_TEXTS | {
-    f"{left}{name}{right}"
-    for left, right, names in (
-        ("<|", "|>", ("fim_prefix", "fim_suffix", "fim_middle", "fim_pad", "fim_repo", "repo_name", "file_sep")),
-        ("<fim-", ">", ("prefix", "suffix", "middle", "pad", "repo")),
-        ("<fim_", ">", ("prefix", "suffix", "middle", "pad")),
-        ("<｜fim▁", "｜>", ("begin", "hole", "end")),
-        ("<", ">", ("PRE", "SUF", "MID", "PAD", "REPO", "reponame")),
-        ("▁<", ">", ("PRE", "SUF", "MID")),
-    )
-    for name in names
-} | {"[PAD]", "<|channel|>", "<|constrain|>", "<|message|>", "<|start|>"}
+KNOWN_TEXTS = (
+    ENDS_TEXTS
+    | {
+        f"{left}{name}{right}"
+        for left, right, names in (
+            ("<|", "|>", ("fim_prefix", "fim_suffix", "fim_middle", "fim_pad", "fim_repo", "repo_name", "file_sep")),
+            ("<fim-", ">", ("prefix", "suffix", "middle", "pad", "repo")),
+            ("<fim_", ">", ("prefix", "suffix", "middle", "pad")),
+            ("<｜fim▁", "｜>", ("begin", "hole", "end")),
+            ("<", ">", ("PRE", "SUF", "MID", "PAD", "REPO", "reponame")),
+            ("▁<", ">", ("PRE", "SUF", "MID")),
+        )
+        for name in names
+    }
+    | {"[PAD]", "<|channel|>", "<|constrain|>", "<|message|>", "<|start|>"}
+)
 """Texts of tokens whose kind llama.cpp knows better than the file (src/llama-vocab.cpp)."""
 ENDS_BY_TEXT = RuntimeDefect(
     "ends by their texts",
@@ -217,8 +225,8 @@ def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefe
             engine,
             versions,
             "text that follows a special token within a prompt",
-            "it puts SentencePiece's space in front of each piece between special tokens, or of none; the tokenizer in front of the "
-            "first alone",
+            "it puts SentencePiece's space in front of each piece between special tokens; the tokenizer in front of the first "
+            "alone",
             applies=_prepends_first,
             as_run=_prepending_always,
         ),
@@ -251,8 +259,8 @@ def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefe
                 engine,
                 versions,
                 f"added tokens that are not special, such as {next(iter(looks.made.values()))!r}",
-                "GGUFs call added tokens that look like markers control tokens, as llama.cpp's own converter does, so answers are "
-                "shown without them",
+                "GGUFs call added tokens that look like markers control tokens, as llama.cpp's own converter does, so answers "
+                "are shown without them",
                 as_run=looks.change,
             )
         )

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..report.model import Rung
 from ..report.model import RuntimeDefect as Row
+from ..report.words import sentence
 from .reference_tokenizer import Description, ReferenceTokenizer
 
 _EXAMPLES = 3
@@ -39,6 +41,14 @@ class RuntimeDefect:
     applies: Callable[[ReferenceTokenizer], bool] = lambda _: True
     as_run: Callable[[Description], Description] | None = None
     without: Callable[[str], str] | None = None
+
+
+def as_failures(rung: Rung) -> Rung:
+    """Return a check in which each defect of the engine is a failure, as --strict asks."""
+    if not rung.defects:
+        return rung
+    failures = [*rung.failures, *(f"{sentence(defect)}." for defect in rung.defects)]
+    return rung.model_copy(update={"status": "failed", "failures": failures})
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the tokens check does for any format: awkward texts, the vocabulary and the special tokens, encoded and decoded by both sides."""
+"""What the tokens check does for any format: texts, vocabulary and special tokens, encoded and decoded by both sides."""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         found.failures += bpe_tables.differences(folder, reference, artefact)
         if (folder / "tokenizer.json").is_file():  # what optimum-intel and transformers read of the folder
             own, rows = tokenizer_pair.reference(folder), int(checkpoint.config.get("vocab_size") or 0)
-            found.failures += added_tokens.differences(reference.added, own.added, "the artefact's tokenizer.json", rows)
+            found.failures += added_tokens.differences(
+                reference.added, own.added, "the artefact's tokenizer.json", rows
+            )
         compare(reference, _Genai(artefact), found, progress, OPENVINO_DEFECTS)
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:

@@ -48,7 +48,9 @@ def check(
         with contextlib.closing(open_tokenizer()) as artefact:
             _special_ids(file, checkpoint, reference, artefact, found)
             frame = _frame(file, reference, found)
-            listed = known_defects.of_llama_cpp(str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artefact))
+            listed = known_defects.of_llama_cpp(
+                str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artefact)
+            )
             compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress, listed)
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
@@ -57,11 +59,15 @@ def check(
 
 
 def _markers(reference: ReferenceTokenizer, artefact: LlamaCppTokenizer) -> list[known_defects.Markers]:
-    """Return the tokens that llama.cpp takes for markers, or for none, by their texts and against the checkpoint, and by their looks."""
+    """Return the tokens that llama.cpp takes for markers, or for none, by their texts; and those taken so by their looks."""
     special = {number for number, token in reference.added.items() if token.special}
     names = {number: text for text, number in reference.vocabulary.items() if text in known_defects.KNOWN_TEXTS}
     made, unmade = artefact.controls - special, special - artefact.controls
-    looks = {n: t.content for n, t in reference.added.items() if n in made and n not in names and added_tokens.looks_special(t)}
+    looks = {
+        n: t.content
+        for n, t in reference.added.items()
+        if n in made and n not in names and added_tokens.looks_special(t)
+    }
     known = known_defects.Markers(*({n: names[n] for n in sorted(ids & names.keys())} for ids in (made, unmade)))
     return [known, known_defects.Markers(looks)]
 
@@ -118,9 +124,7 @@ def _special_ids(
         found.failures.append(f"tokenizer.ggml.eos_token_id is {eos}, which ends nothing for the checkpoint.")
 
 
-def _frame(
-    file: GgufFile, reference: ReferenceTokenizer, found: Findings
-) -> tuple[list[int], list[int]] | None:
+def _frame(file: GgufFile, reference: ReferenceTokenizer, found: Findings) -> tuple[list[int], list[int]] | None:
     """Compare what stands around each text; return it if a GGUF, which knows one id before and one behind, cannot say it."""
     before, after = reference.around()
     around = {"bos": before, "eos": after}

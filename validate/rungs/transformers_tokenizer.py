@@ -38,8 +38,8 @@ def differences(folder: Path, reference: ReferenceTokenizer, seen: Seen) -> None
         "transformers",
         version("transformers"),
         "texts read through AutoTokenizer",
-        f"it opens the tokenizer as {type(rebuilt).__name__} and gives other ids than tokenizer.json; the artefact is held against "
-        "the file",
+        f"it opens the tokenizer as {type(rebuilt).__name__} and gives other ids than tokenizer.json, against which the artefact "
+        "is held",
     )
     for (name, _), mine, other in zip(texts, wanted, got, strict=True):
         if mine != other:

@@ -48,7 +48,7 @@ class LlamaCppTokenizer:
         text = str(self._vocabulary.token_to_piece(token, strip, not skip))
         if "\ufffd" not in text:
             return text.encode()
-        # the binding gives no bytes: a token that is a part of a character comes from the vocabulary, one that has U+FFFD does not
+        # the binding gives no bytes: a token that is a part of a character comes from the vocabulary then
         whole = str(self._vocabulary.get_text(token))
         return text.encode() if "\ufffd" in whole else _bytes(whole)
 

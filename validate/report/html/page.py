@@ -20,6 +20,7 @@ from ..words import (
     RUNG_TITLES,
     bound,
     comparison,
+    defects,
     deviation,
     interval,
     metric,
@@ -29,6 +30,7 @@ from ..words import (
     rungs,
     seconds,
     significant,
+    times,
     used,
     visible,
 )  # fmt: skip
@@ -111,6 +113,7 @@ def _context(report: Report) -> dict[str, Any]:
         "script": Markup(script), "script_hash": _digest(script),
         "reason": reason(report), "budgets": [_budget(report, line) for line in report.budgets],
         "ladder": [(name, RUNG_TITLES[name], rung) for name, rung in rungs(report)],
+        "defects": [(title, one, times(one)) for title, one in defects(report)],
         "deviations": [(one, *deviation(one)) for one in report.deviations],
         "main": main, "floor": floor, "long": long, "comparisons": found,
         "titles": COMPARISON_TITLES, "questions": COMPARISON_QUESTIONS,
