@@ -91,6 +91,7 @@ MEASURING = {
     "suite": "words.txt",
     "max_tokens": 100,
     "quick": True,
+    "strict": True,
     "reference_dtype": "bfloat16",
     "device": "GPU",
 }
