@@ -84,14 +84,15 @@ class Ahead:
         self._states = states
         self._document = self._position = 0
         self._rows = max(1, min(AHEAD_ROWS, AHEAD // (4 * head.weight.shape[0])))
-        self._made: Array = np.empty((0, head.weight.shape[0]), np.float32)
+        self._made: Array | None = None
 
     def take(self, count: int) -> Array:
-        """Return the logits of the next `count` positions, float32 [count, vocab]."""
-        if len(self._made) < count:
-            parts = self._next(max(self._rows, count - len(self._made)))
-            made = self._head.logits(np.concatenate(parts)) if parts else self._made[:0]
-            self._made = np.concatenate([self._made, made]) if len(self._made) else made
+        """Return logits of the next positions, float32 [n, vocab]: n is `count` or less, and 0 only behind the last one."""
+        if self._made is None or not len(self._made):
+            self._made = None  # its memory goes before the next is computed
+            parts = self._next(self._rows)
+            width = self._head.weight.shape[0]
+            self._made = self._head.logits(np.concatenate(parts)) if parts else np.empty((0, width), np.float32)
         taken, self._made = self._made[:count], self._made[count:]
         return taken
 

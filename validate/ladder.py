@@ -295,6 +295,7 @@ class _Climb:
     @contextlib.contextmanager
     def _runtime(self, *, accurate: bool) -> Iterator[Runtime]:
         runtime = self.pair.artefact.runtime(self.ask.device, self.progress, accurate=accurate)
+        self.pair.release()  # most runtimes have copied the weights into an order of their own
         try:
             yield runtime
         finally:

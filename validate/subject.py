@@ -12,7 +12,7 @@ from ..convert import claims
 from ..convert.checkpoint import Checkpoint, open_checkpoint, read_json
 from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import Manifest, log_path, manifest_path
-from ..core.mapped_pages import release_pages
+from ..core.mapped_pages import release_pages, trim_heap
 from ..core.progress import Progress
 from ..models.glm_edge_v.facts import MODEL_TYPE, is_glm_edge_v
 from . import cache
@@ -63,9 +63,10 @@ class Pair:
         return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
     def release(self) -> None:
-        """Drop the pages of both sides' files from memory; what is needed again is read again from the kernel's cache."""
+        """Give memory back: the pages of both sides' files, which are read again if they are needed, and what is free."""
         sides = (self.artefact.path, self.checkpoint.folder)
         release_pages(file for side in sides for file in (side.iterdir() if side.is_dir() else [side]))
+        trim_heap()
 
 
 def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:

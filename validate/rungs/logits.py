@@ -62,16 +62,16 @@ def against(
     for d, ids in enumerate(documents):
         start = 0
         for made in runtime.logits(ids, chunk):
-            step = _rows(made.shape[1])
-            for offset in range(0, len(made), step):
-                part = made[offset : offset + step]
+            offset = 0
+            while offset < len(made):
+                sides = [reference.take(min(_rows(made.shape[1]), len(made) - offset)) for reference in ahead]
+                part = made[offset : offset + len(sides[0])]
                 stop = start + len(part)
-                for r, reference in enumerate(ahead):
-                    expected = reference.take(len(part))
+                for r, expected in enumerate(sides):
                     scored = scores[r][d].add(expected, part, np.array(ids[start + 1 : stop + 1], np.int64))
                     if watch and r == len(references) - 1:
                         watch(d, start, scored)
-                start = stop
+                start, offset = stop, offset + len(part)
                 task.advance(len(part))
     task.finish()
     return scores
@@ -85,10 +85,12 @@ def heads_apart(
     step = _rows(first[0].weight.shape[0])
     sides = [Ahead(*side) for side in (first, second)]
     for d, ids in enumerate(documents):
-        for start in range(0, len(ids), step):
-            stop = min(start + step, len(ids))
-            expected, made = (side.take(stop - start) for side in sides)
+        start = 0
+        while start < len(ids):
+            expected, made = (side.take(min(step, len(ids) - start)) for side in sides)
+            stop = start + len(expected)
             scores[d].add(expected, made, np.array(ids[start + 1 : stop + 1], np.int64))
+            start = stop
     return scores
 
 
