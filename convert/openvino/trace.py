@@ -24,7 +24,7 @@ from ...quantize.scheme import Scheme
 from ...quantize.tensor_precision import require_found
 from ..checkpoint import Checkpoint
 from ..mapped_file import MappedFile
-from . import compress_find, compress_graph, rt_info, trace_names, trace_write
+from . import compress_find, compress_graph, rt_info, trace_fold, trace_names, trace_write
 from .data_aware import Calibration
 from .engine import Exported
 from .stream_nncf import entries
@@ -146,6 +146,7 @@ def write(
     stand_ins = None
     used = "nncf" if scheme.compresses and (compressor == "nncf" or not scheme.exact) else "edgeconv"
     if used == "edgeconv":
+        trace_names.normalise(model)  # what is to be written is found by name, and by the same in every process
         try:
             stand_ins = _stand_in(model, scheme, contents, progress, strict=generates)
         except compress_find.NotOurs as layout:
@@ -160,7 +161,7 @@ def write(
     if used == "nncf":
         check()
         model = _compress_with_nncf(model, scheme, name, calibration, progress)
-    trace_names.normalise(model)
+    trace_names.normalise(model, contents.stand_ins)
     digest = trace_write.write(model, contents, out, progress, name=name)
     del stand_ins  # its memory had to outlive the model's last use
     return Exported(entries(model, named, scheme), used, notes, {f"{name}.bin": digest})
@@ -182,6 +183,7 @@ def _trace(
     model = model.clone()  # leaves behind the nodes that nothing but the converter's memory still holds
     named = trace_names.adopt(model, checkpoint, torch_model)
     trace_names.check_used(trace_names.reached(model), torch_model)
+    trace_fold.fold(model)
     task.finish()
     return model, named
 

@@ -12,6 +12,7 @@ import numpy as np
 from ...core.errors import CheckpointError
 from ..checkpoint import Checkpoint
 from ..claims import purpose
+from .trace_exact import widen_buffers
 from .trace_support import sees
 
 UNUSED = (
@@ -43,6 +44,7 @@ def load(checkpoint: Checkpoint) -> Any:
         options["attn_implementation"] = FORCE_ATTN_MODEL_CLASSES[checkpoint.model_type]
     tensors = {name: _tensor(checkpoint, name) for name in weights_of(checkpoint)}
     model = build(checkpoint, tensors, dtype="auto", **options)
+    widen_buffers(model)
     _check_ties(checkpoint, model)
     return model
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ...core.errors import ConversionError
+from .trace_exact import without_rounding
 from .trace_support import LIFTED, VISION_LIFTED
 
 TEXT_TASK = "text-generation-with-past"
@@ -107,7 +108,7 @@ def trace(part: Part) -> Any:
     from optimum.exporters.openvino import convert
     from optimum.utils import DEFAULT_DUMMY_SHAPES
 
-    with _captured(convert) as models:
+    with _captured(convert) as models, without_rounding():
         convert.export_pytorch(
             part.module,
             part.config,

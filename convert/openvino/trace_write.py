@@ -49,6 +49,11 @@ class Weights:
     release: Callable[[Array], None]
     table: dict[str, tuple[Stored, Array]] = field(default_factory=dict)
 
+    @property
+    def stand_ins(self) -> set[str]:
+        """Names of the constants that stand for something: they must keep them."""
+        return {part.name for stored, _ in self.table.values() for part in stored.parts}
+
 
 def int8_errors(
     weights: list[tuple[str, Array]], release: Callable[[Array], None], progress: Progress
@@ -128,6 +133,8 @@ def _pieces(nodes: list[Any], weights: Weights) -> Iterator[Iterator[Array]]:
     values = {stored.values.name: stored for stored, _ in weights.table.values()}
     tails: dict[str, Array] = {}
     wanted = [values[name] for node in nodes if (name := node.get_friendly_name()) in values]
+    if lost := values.keys() - {node.get_friendly_name() for node in nodes}:
+        raise AssertionError(f"weights without a place in the graph, which would hold zeros: {sorted(lost)[:3]}")
     encoded = _encoded(wanted, weights)
     for node in nodes:
         name = node.get_friendly_name()
