@@ -19,7 +19,7 @@ from .formats import Weights
 from .formats.gguf import GgufArtefact
 from .metrics import compare
 from .passes import Made, TorchPasses
-from .probes import LONG, Probes
+from .probes import LONG, Probes, switch_of
 from .report.model import BudgetLine, Comparison, Deviation, DocumentScore, GenerationPair, Report, Rung
 from .rungs import batched, decode, deep, generation, logits
 from .rungs.runtime_defects import as_failures
@@ -147,7 +147,8 @@ class _Climb:
 
     def _full(self, passes: TorchPasses) -> None:
         ends = [self.pair.checkpoint.config.get("max_position_embeddings"), self.pair.artefact.context]
-        probes = Probes.of(self.ids, min((end for end in ends if end), default=None), LONG)
+        end = min((end for end in ends if end), default=None)
+        probes = Probes.of(self.ids, end, LONG, switch_of(self.pair.checkpoint.config))
         self.notes += probes.notes
         with self._timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
@@ -187,7 +188,7 @@ class _Climb:
         parts = [
             decode.cached(runtime, pieces, self.progress, limit=limit["decode"]),
             *batched.check(runtime, probes.row, limit["decode"], self.progress),
-            *deep.steps(long, limit["long_context"]),
+            *deep.steps(long, probes.chunk, limit["long_context"]),
             *deep.far(runtime, probes, own.head, own.states[-2:], limit["long_context"]),
         ]
         self.rungs.append(decode.rung(parts, time.perf_counter() - started))
@@ -245,7 +246,7 @@ class _Climb:
     def _long_context(self, runtime: Runtime, own: Made, probes: Probes) -> Scores:
         ((scores,),) = logits.against(
             runtime, [probes.long], [(own.head, own.states[len(self.ids) :])], self.progress,
-            label="Long context", chunk=deep.CHUNK,
+            label="Long context", chunk=probes.chunk,
         )  # fmt: skip
         self._add("long_context", "torch float32 on the artefact's weights", runtime.name, [scores])
         return scores

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.progress import Progress
-from . import cache, vision_reference
+from . import cache, self_check, vision_reference
 from .formats import Weights
 from .head import Head
 from .reference import LayeredReference, checkpoint_tensors
@@ -20,10 +20,14 @@ OWN = "Running torch on the artefact's own weights"
 
 @dataclass(frozen=True)
 class Made:
-    """One torch pass: the head and the final hidden states, float32 [n, hidden], of each document."""
+    """One torch pass: the head and the final hidden states, float32 [n, hidden], of each document.
+
+    `peaks` are the largest activations of each layer (`peaks.watched`).
+    """
 
     head: Head
     states: list[Any]
+    peaks: list[float] = field(default_factory=list)
 
 
 class TorchPasses:
@@ -33,17 +37,19 @@ class TorchPasses:
         self._pair, self._weights, self._progress = pair, weights, progress
         self.tokenizer = tokenizer
         self._source = checkpoint_tensors(pair.checkpoint)
+        self_check.require(pair.checkpoint.folder, progress)
 
     def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> Made:
         """Run the checkpoint's weights; the result is kept, and taken from the cache if it is there."""
         model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
-        name = cache.key(self._pair.weights_digest, documents, dtype)
-        states = cache.get(name)
-        if states is None:
+        name = cache.key(self._pair.weights_digest, documents, dtype, model.attention)
+        kept = cache.get(name)
+        if kept is None:
             states = model.hidden_states(documents, self._progress, f"Running the {label}", watch=self._released)
+            kept = states, model.peaks
             about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
-            cache.put(name, states, about, self._progress)
-        return Made(model.head(), states)
+            cache.put(name, *kept, about, self._progress)
+        return Made(model.head(), *kept)
 
     def own(
         self,
@@ -53,9 +59,8 @@ class TorchPasses:
     ) -> Made:
         """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
-        return Made(
-            model.head(), model.hidden_states(documents, self._progress, OWN, embeddings, self._released, firsts=firsts)
-        )
+        states = model.hidden_states(documents, self._progress, OWN, embeddings, self._released, firsts=firsts)
+        return Made(model.head(), states, model.peaks)
 
     def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:
         """Run the checkpoint's weights on embeddings in which pictures stand; never kept."""

@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from ..core.errors import ConversionError
 from ..core.progress import Progress
+from . import peaks
 from .head import Head
+from .reference_shell import read_config, require_layers, shell
 
 Array = npt.NDArray[Any]
 Tensors = Callable[[str], Any]
@@ -54,36 +56,32 @@ class _Recorder:
 class LayeredReference:
     """A model of transformers whose weights are never all in memory."""
 
-    def __init__(self, folder: Path, tensors: Tensors, dtype: str = "float32") -> None:
+    def __init__(
+        self, source: Path | Any, tensors: Tensors, dtype: str = "float32", attention: str | None = None
+    ) -> None:
         """Build the shell.
 
         Args:
-            folder: of the checkpoint: config.json.
-            tensors: the source of the weights.
+            source: the checkpoint's folder, with config.json; or transformers' config itself.
+            tensors: the source of the weights, by the names of transformers' modules (`loaded_names.as_loaded`).
             dtype: torch's name of the type in which everything is computed.
+            attention: transformers' name of its implementation; None: the fastest that computes all that the model's does.
 
         Raises:
             ConversionError: transformers has no decoder of that kind with `model.layers` and `lm_head`.
         """
-        import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
-
         self._tensors = tensors
         self._dtype = dtype
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
-            self._shell = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+        config = read_config(source) if isinstance(source, Path) else source
+        self._shell = shell(config, attention)
+        self._body: Any = require_layers(self._shell)
+        self.attention = str(self._shell.config.get_text_config()._attn_implementation)
+        self.peaks: list[float] = []
+        """The largest activation of each layer in the last `hidden_states`."""
         self._softcap = getattr(config, "final_logit_softcapping", None)
         self._scale = float(getattr(config, "logit_scale", None) or 1) / float(
             getattr(config, "logits_scaling", None) or 1
         )
-        self._body: Any = getattr(self._shell, "model", None)
-        parts = ("embed_tokens", "layers", "norm")
-        if not all(hasattr(self._body, part) for part in parts) or not hasattr(self._shell, "lm_head"):
-            raise ConversionError(
-                f"The reference of model_type {config.model_type} cannot be run layer by layer.",
-                f"Decoders whose parts transformers calls {', '.join(parts)} and lm_head can be validated.",
-            )
 
     def hidden_states(
         self,
@@ -108,13 +106,19 @@ class LayeredReference:
         import torch
 
         task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
+        self.peaks = []
         with torch.no_grad():
             states, calls = self.enter(documents, embeddings, firsts=firsts)
             for i in range(self.depth):
-                with self.layer(i, calls) as layer, watch(layer.module, layer.prefix) if watch else _UNWATCHED:
+                with (
+                    self.layer(i, calls) as layer,
+                    peaks.watched(layer.module) as peak,
+                    watch(layer.module, layer.prefix) if watch else _UNWATCHED,
+                ):
                     for d, made in enumerate(states):
                         states[d] = layer.run(d, made)
                         task.advance(len(documents[d]))
+                self.peaks.append(peak.value)
             finals = self.leave(states)
         task.finish()
         return finals
@@ -222,14 +226,14 @@ class LayeredReference:
 
     @contextlib.contextmanager
     def _loaded(self, module: Any, prefix: str, tensors: Tensors | None = None) -> Iterator[None]:
-        """Give a module its weights, and the one buffer that follows from the config (Gemma's scale), for a while."""
+        """Give a module its weights, and its buffers: those that a checkpoint holds, and Gemma's scale, for a while."""
         import torch
 
         kind = getattr(torch, self._dtype)
-        buffers = [name for name, buffer in module.named_buffers() if buffer.is_meta]
-        if set(buffers) - {"embed_scale"}:
-            raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(buffers)}.")
-        for name in buffers:
+        derived = {name for name, buffer in module.named_buffers() if buffer.is_meta} - set(module.state_dict())
+        if derived - {"embed_scale"}:
+            raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(sorted(derived))}.")
+        for name in derived:
             scale = torch.tensor(self._shell.config.get_text_config().hidden_size ** 0.5, dtype=kind)
             assign(module, name, scale)
         with loaded(module, prefix, tensors or self._tensors, kind):
@@ -238,18 +242,42 @@ class LayeredReference:
 
 @contextlib.contextmanager
 def loaded(module: Any, prefix: str, tensors: Tensors, kind: Any) -> Iterator[None]:
-    """Give a module on torch's "meta" device its weights, in a type of torch, and take them away again."""
+    """Give a module on torch's "meta" device its weights, in a type of torch, and take them away again.
+
+    Buffers that a checkpoint holds (an expert's bias, constants of an activation) are weights too.
+    """
     import torch
 
-    names = [name for name, _ in module.named_parameters()]
+    parameters = {name for name, _ in module.named_parameters()}
+    names = list(module.state_dict())
+
+    def hold(name: str, value: Any) -> None:
+        assign(module, name, torch.nn.Parameter(value, requires_grad=False) if name in parameters else value)
+
     for name in names:
-        assign(module, name, torch.nn.Parameter(tensors(prefix + name).to(kind), requires_grad=False))
+        hold(name, tensors(prefix + name).to(kind))
     try:
         yield
     finally:
         for name in names:
-            parameter = module.get_parameter(name)
-            assign(module, name, torch.nn.Parameter(parameter.to("meta"), requires_grad=False))
+            hold(name, held(module, name).to("meta"))
+
+
+def held(module: Any, name: str) -> Any:
+    """Return a parameter or buffer by its dotted name."""
+    for part in name.split("."):
+        module = getattr(module, part)
+    return module
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warning that a read-only array could be written to."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        yield
 
 
 def _like(recorder: Any, layer: Any) -> Any:
@@ -289,13 +317,3 @@ def checkpoint_tensors(checkpoint: Any) -> Tensors:
             )
 
     return get
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch's warning that a read-only array could be written to."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        yield

@@ -17,6 +17,7 @@ from ..core.progress import Progress
 from ..models.glm_edge_v.facts import MODEL_TYPE, is_glm_edge_v
 from . import cache
 from .formats import Artefact, open_artefact
+from .loaded_names import as_loaded
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Pair:
 
     Attributes:
         artefact: of any format.
-        checkpoint: the reference, opened.
+        checkpoint: the reference, opened; its tensors by the names that transformers gives them when it loads them.
         reference_name: what it is called.
         weights_digest: SHA-256 over config and shards of the reference.
     """
@@ -95,7 +96,7 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()
     whole = hashlib.sha256(json.dumps([config, digests]).encode()).hexdigest()
-    return Pair(artefact, checkpoint, fetched.repo_id or checkpoint.name, whole)
+    return Pair(artefact, as_loaded(checkpoint), fetched.repo_id or checkpoint.name, whole)
 
 
 def _known(checkpoint: Checkpoint) -> bool:

@@ -142,7 +142,7 @@ def test_a_cache_that_cannot_be_written_to_costs_time_only(tmp_path: Path, monke
         def note(self, message: str) -> None:
             told.append(message)
 
-    cache.put("key", [np.zeros(3)], "states", Told())
+    cache.put("key", [np.zeros(3)], [], "states", Told())
     assert len(cache.file_digest(tmp_path / "file", Told())) == 64
     assert len(told) == 2
     assert all("not kept for the next run" in sentence for sentence in told), json.dumps(told)

@@ -236,6 +236,6 @@ def test_other_families_pass_with_everything_matched(family: str, tiny_model: An
     assert (rung.status, rung.failures) == ("passed", [])
     assert rung.figures["unmatched_checkpoint"] == 0
     weights = ArtefactWeights(out, checkpoint)
-    assert {m.offset for ms in weights.matched.values() for m in ms} == (
-        {0.0, 1.0} if family == "gemma3_text" else {0.0}
+    assert {m.form.function for ms in weights.matched.values() for m in ms} == (
+        {"", "1 + w"} if family == "gemma3_text" else {""}
     )

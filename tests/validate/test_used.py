@@ -74,14 +74,14 @@ def parts(runtime: Runtime, expected: dict[str, Any]) -> dict[str, Part]:
     probes = Probes.of([ROW], MAXIMUM, len(ROW))
     scores = Scores()
     at = 0
-    for made in runtime.logits(probes.long, deep.CHUNK):
+    for made in runtime.logits(probes.long, probes.chunk):
         scores.add(expected["long"][at : at + len(made)], made, np.array(probes.long[at + 1 : at + 1 + len(made)]))
         at += len(made)
     states = [expected["far"], expected["near"]]
     found = [
         decode.cached(runtime, [ROW[:96]], Silent()),
         *batched.check(runtime, probes.row, LIMIT, Silent()),
-        *deep.steps(scores, LIMIT),
+        *deep.steps(scores, probes.chunk, LIMIT),
         *deep.far(runtime, probes, Alike(), states, LIMIT),  # type: ignore[arg-type]
     ]
     return {part.name: part for part in found}

@@ -19,21 +19,18 @@ from ..scores import Scores
 from .decode import Part, Worst
 
 Array = npt.NDArray[Any]
-CHUNK = (254, 1, 1)
-"""Positions of the steps of the long probe: a prefill of more positions makes logits that do not fit, and between two of them
-come single steps, as an answer has them."""
 _ROUNDING = 4.0
 """What a graph may err far out, in multiples of what the rounding of the angles to float32 does to torch itself there."""
 
 
-def steps(scores: Scores, limit: float) -> list[Part]:
-    """Judge the single steps among the long probe's positions; none, if it has none.
+def steps(scores: Scores, chunk: Sequence[int], limit: float) -> list[Part]:
+    """Judge the single steps among the long probe's positions, read in steps of `chunk`; none, if it has none.
 
     Where a prefill's position is beyond the limit before any single step is, decoding is not at fault, and the logits' rung
     says so.
     """
     errors = scores.joined()["max_abs"]
-    single = [start for start, stop in cut(len(errors), CHUNK) if stop - start == 1]
+    single = [start for start, stop in cut(len(errors), chunk) if stop - start == 1]
     beyond = next((at for at, error in enumerate(errors) if not error <= limit), None)
     if not single or (beyond is not None and beyond not in single):
         return []
@@ -50,8 +47,8 @@ def far(runtime: Runtime, probes: Probes, head: Head, states: Sequence[Array], l
         runtime: the artefact.
         probes: with the text and its place; none, if the long row goes as far.
         head: torch's, on the artefact's own weights.
-        states: torch's final hidden states of the text at `first`, and at 0. Rotation is relative, so that the two differ by
-            the rounding of large angles alone; where a model's positions mean more, they say nothing of a graph's error.
+        states: torch's final hidden states of the text at `first`, and near the start. Rotation is relative, so that the two
+            differ by the rounding of large angles alone; where positions mean more, they say nothing of a graph's error.
         limit: on a graph's error near position 0.
     """
     ids, first = probes.far, probes.first

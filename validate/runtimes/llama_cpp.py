@@ -135,12 +135,13 @@ class LlamaCppRuntime:
         self._vocabulary = int(self._model.n_vocab)
         self._context: Any = None
         self._room, self._rows = 0, 1
+        self._switch = _switch(self._model)
         self._read: list[int] = []
         """What the cache holds since the last `generate`."""
 
     def logits(self, ids: Sequence[int], chunk: Chunk = None, first: int = 0) -> Iterator[Array]:
         """Give the logits from an empty cache; `first`: position of the first token."""
-        self._start(len(ids))
+        self._start(len(ids), end=first + len(ids))
         for start, stop in steps(len(ids), chunk):
             part = ids[start:stop]
             made = np.empty((len(part), self._vocabulary), np.float32)
@@ -204,17 +205,26 @@ class LlamaCppRuntime:
                 part.close()
         self._context = self._model = None
 
-    def _start(self, room: int, rows: int = 1) -> None:
-        """Empty the cache, of at least `room` positions for each of so many sequences."""
+    def _start(self, room: int, rows: int = 1, end: int = 0) -> None:
+        """Empty the cache, of at least `room` positions for each of so many sequences.
+
+        llama.cpp chooses between the two tables of a long rope by the size of the context, the model by the length of the text
+        (`end`: its last position, if it does not begin at 0): a context is as large as the text needs, not larger.
+        """
         self._read = []
-        if self._context is not None and room <= self._room and rows == self._rows:
+        size = max(BATCH, -(-room // 256) * 256)
+        if self._switch:
+            long = max(room, end) > self._switch
+            size = max(size, -(-(self._switch + 1) // 256) * 256) if long else min(size, self._switch)
+        kept = self._context is not None and rows == self._rows
+        if kept and (size == self._room if self._switch else size <= self._room):
             self._context.kv_cache_clear()
             return
         if self._context is not None:
             self._context.close()
         parameters = binding().LlamaContextParams()
         self._rows = parameters.n_seq_max = rows
-        self._room = max(BATCH, -(-room // 256) * 256)
+        self._room = size
         parameters.n_ctx = rows * self._room
         parameters.n_batch = parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = threads()
@@ -248,6 +258,14 @@ class LlamaCppRuntime:
             raise ArtefactError(f"llama.cpp fails at position {past}: {_reason() or error}.") from error
         finally:
             batch.close()
+
+
+def _switch(model: Any) -> int | None:
+    """Return the positions beyond which a model with a long rope has other frequencies; None: it has one table, or none."""
+    facts: dict[str, str] = model.metadata()
+    scaling = f"{facts.get('general.architecture')}.rope.scaling"
+    original = facts.get(f"{scaling}.original_context_length", "")
+    return int(original) if original.isdecimal() and facts.get(f"{scaling}.type") != "yarn" else None
 
 
 def threads() -> int:

@@ -53,8 +53,8 @@ def error_bound(
         exact: the element type is the checkpoint's own, so nothing may differ.
         reach: how many times the range of its groups justifies a scale may be.
     """
-    if scale is None:
-        if exact:
+    if scale is None or stored.element in elements.FLOATS:  # floats that are but multiplied by a number have no levels
+        if exact and scale is None:
             return np.zeros(1, np.float32)
         spread: Array = np.abs(source) * np.float32(2 * _HALF_ULP.get(stored.element, 2.0**-4))
         bound: Array = spread + np.float32(_SUBNORMAL if stored.element == "f16" else 1e-38)

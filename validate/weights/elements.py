@@ -23,11 +23,13 @@ _NF4 = (
 INTEGERS = {"u2": 2, "u3": 3, "i4": 4, "u4": 4, "u6": 6, "i8": 8, "u8": 8}
 TABLES = {"nf4": 4, "f4e2m1": 4, "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8}
 FLOATS = ("bf16", "f16", "f32", "f64")
+COUNTS = ("i32", "i64")
+"""Types of numbers that scripts write as integers (a minus one); those of 2^24 and more are rounded."""
 
 
 def readable(element: str) -> bool:
     """Tell whether `decode` knows an element type."""
-    return element in INTEGERS or element in TABLES or element in FLOATS
+    return element in INTEGERS or element in TABLES or element in FLOATS or element in COUNTS
 
 
 def decode(data: Array, element: str, start: int, stop: int) -> Array:
@@ -42,7 +44,7 @@ def decode(data: Array, element: str, start: int, stop: int) -> Array:
     flat = data.reshape(-1)
     if element == "bf16":
         return (flat.view(np.uint16)[start:stop].astype(np.uint32) << 16).view(np.float32)
-    if element in FLOATS:
+    if element in FLOATS or element in COUNTS:
         return flat[start:stop].astype(np.float32)
     bits = INTEGERS.get(element) or TABLES[element]
     codes = _codes(flat.view(np.uint8), bits, start, stop)

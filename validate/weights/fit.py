@@ -66,7 +66,7 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
     """
     stored, info = match.stored, checkpoint.info(name)
     tensor = checkpoint.tensor(name)
-    exact = stored.element == _OWN_ELEMENT.get(info.dtype) and not match.offset
+    exact = stored.element == _OWN_ELEMENT.get(info.dtype) and not match.form.function
     free = bool(stored.scales) and stored.element not in ("u8", "i8")
     spread = "gptq" in methods and free
     chosen = "scale_estimation" in methods and free and not spread
@@ -76,10 +76,10 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
         levels, scale = stored.levels(start, stop), stored.scale(start, stop)
         reach = LARGER if chosen else 1 + match.slack
         bound = error_bound(stored, levels, scale, source, exact=exact, reach=reach)
-        if match.offset:
+        if match.form.function:
             bound = bound + np.float32(2.0**-8) * np.abs(
                 source
-            )  # 1 + w was rounded to the checkpoint's type by some exports
+            )  # what was computed of it was rounded to the checkpoint's type by some exports
         if match.slack:
             bound = bound + np.float32(match.slack) * np.abs(source)
         plain = levels.copy() if chosen else levels

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...convert import derived
 from ...convert.checkpoint import Checkpoint
+from ...convert.derived import AS_IS, Form, forms
 from ...quantize.integer import to_float32
 from .constant import StoredWeight
 
@@ -22,19 +23,33 @@ _PREFIX = re.compile(r"^(?:self|__module|model\.model)\.")
 _SUFFIX = re.compile(r"\._openvino_orig_(weight|bias)")
 
 
-def by_name(stored: StoredWeight, checkpoint: Checkpoint) -> str | None:
+Held = tuple[str, Form]
+"""A tensor's name, and what a weight makes of it."""
+
+
+def by_name(stored: StoredWeight, checkpoint: Checkpoint) -> Held | None:
     """Return the tensor that the names of the weight's nodes and of its users tell, if its size fits.
 
     Understood: the checkpoint's own names (edgeconv), `self.NAME` and `self.MODULE._openvino_orig_weight` (optimum-intel), and
-    `__module.MODULE/operation` of the users.
+    `__module.MODULE/operation` of the users. Where a module has several tensors that fit (a norm's weight and bias, experts of
+    which one constant holds a part), the values tell.
     """
     for name in stored.names:
         plain = _SUFFIX.sub(r".\1", _PREFIX.sub("", name))
         stem = re.split(r"[/#]", plain, maxsplit=1)[0]
-        for candidate in (stem, f"{stem}.weight", f"{stem}.bias"):
-            for own in (candidate, f"model.{candidate}"):
-                if own in checkpoint.names and checkpoint.info(own).size == stored.size:
-                    return own
+        for own in (stem, f"model.{stem}"):
+            if own in checkpoint.names and checkpoint.info(own).size == stored.size:
+                return own, _form(stored, checkpoint, own)
+            inside = [one for one in (own, f"{own}.weight", f"{own}.bias") if one in checkpoint.names]
+            fitting = [one for one in inside if checkpoint.info(one).size == stored.size]
+            if len(fitting) == 1:
+                return fitting[0], _form(stored, checkpoint, fitting[0])
+            below = fitting or [
+                one for one in checkpoint.names if one.startswith(f"{own}.") and one.count(".", len(own) + 1) <= 1
+            ]
+            found = nearest(stored, sorted({*inside, *below}), checkpoint)
+            if found or fitting:
+                return found or (fitting[0], AS_IS)
     return None
 
 
@@ -43,20 +58,53 @@ def by_content(stored: StoredWeight, names: Iterable[str], checkpoint: Checkpoin
 
     A sample of the elements decides. Two tensors that are equal in it cannot be told apart: the first is returned.
     """
+    found = nearest(stored, names, checkpoint, lambda form: form.axis is None)
+    return found[0] if found else None
+
+
+def nearest(
+    stored: StoredWeight, names: Iterable[str], checkpoint: Checkpoint, wanted: Callable[[Form], bool] = lambda _: True
+) -> Held | None:
+    """Return the tensor, in the form, that the weight's values come nearest to, if they come near."""
     if stored.unreadable:
         return None
-    best: tuple[float, str] = (_ALIKE, "")
+    best, found = _ALIKE, None
     sample: Array | None = None
     for name in names:
-        if checkpoint.info(name).size != stored.size or not frames(stored, checkpoint.info(name).shape):
+        info = checkpoint.info(name)
+        possible = [
+            form for form in forms(info.shape, stored.size) if wanted(form) and frames(stored, form, info.shape)
+        ]
+        if not possible:
             continue
         sample = sample_of(stored) if sample is None else sample
-        best = min(best, (distance(stored, sample, checkpoint.tensor(name)), name))
-    return best[1] or None
+        tensor = checkpoint.tensor(name)
+        for form in possible:
+            apart = distance(stored, sample, form.cut(tensor), form)
+            if apart < best:
+                best, found = apart, (name, form)
+    return found
 
 
-def frames(stored: StoredWeight, shape: tuple[int, ...]) -> bool:
-    """Tell whether a weight can hold a tensor of that shape, as it is, transposed, or with dimensions of 1."""
+def _form(stored: StoredWeight, checkpoint: Checkpoint, name: str) -> Form:
+    """Return what a weight, known to hold a whole tensor, makes of it: a function of a vector's values, if they are nearer."""
+    if stored.unreadable or len(checkpoint.info(name).shape) not in (1, 3):
+        return AS_IS
+    if len(checkpoint.info(name).shape) == 3:
+        found = nearest(stored, [name], checkpoint)
+        return found[1] if found else AS_IS
+    tensor, held = checkpoint.tensor(name), stored.whole().reshape(-1)
+    apart = {form: float(np.abs(held - form.of(tensor)).max()) for form in forms(tensor.shape, held.size)}
+    best = min(apart, key=lambda form: apart[form])
+    return best if apart[best] <= 2**-7 * (1 + float(np.abs(best.of(tensor)).max())) else AS_IS
+
+
+def frames(stored: StoredWeight, form: Form, shape: tuple[int, ...]) -> bool:
+    """Tell whether a weight can hold (a part of) a tensor of that shape, as it is, transposed, or with dimensions of 1."""
+    if form.turned:
+        shape = (*shape[:-2], shape[-1], shape[-2])
+    if form.axis is not None:
+        shape = tuple(n // form.parts if axis == form.axis else n for axis, n in enumerate(shape))
     plain = tuple(n for n in stored.shape if n != 1)
     wanted = tuple(n for n in shape if n != 1)
     return plain in (wanted, wanted[::-1])
@@ -76,18 +124,13 @@ def sample_of(stored: StoredWeight) -> Array:
     return np.concatenate([stored.weights(r, r + 1).reshape(-1)[:width] for r in rows])
 
 
-def distance(stored: StoredWeight, sample: Array, tensor: Array) -> float:
-    """Return the RMS difference of a weight's sample and a tensor's, relative to the tensor's own RMS."""
+def distance(stored: StoredWeight, sample: Array, tensor: Array, form: Form = AS_IS) -> float:
+    """Return the RMS difference of a weight's sample and a tensor's (the part in question), relative to the tensor's own RMS."""
     source = tensor.T if is_transposed(stored, tensor.shape) else tensor
     source = source.reshape(stored.rows, -1) if source.size == stored.size else source
     rows = _sampled_rows(stored.rows)
     width = max(1, _SAMPLE // len(rows))
-    other = np.concatenate([to_float32(source[r])[:width] for r in rows])
-    norm = float(np.sqrt(np.mean(np.square(other, dtype=np.float64))))
-    error = float(np.sqrt(np.mean(np.square(sample.astype(np.float64) - other))))
-    if not math.isfinite(error):
-        return math.inf
-    return error / norm if norm else (0.0 if error == 0 else math.inf)
+    return derived.distance(sample, form.apply(np.concatenate([to_float32(source[r])[:width] for r in rows])))
 
 
 def _sampled_rows(rows: int) -> list[int]:

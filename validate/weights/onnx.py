@@ -8,6 +8,7 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.onnx.trace_source import is_conv1d
 from .. import onnx_models
 from .constant import StoredWeight
+from .match import Held
 from .onnx_find import find
 from .onnx_graph import OnnxGraph, open_graph
 from .openvino_ir import WeightsByName
@@ -26,8 +27,8 @@ class OnnxWeights(WeightsByName):
         self.graph: OnnxGraph = graphs[0]
         super().__init__(folder, checkpoint, [stored for graph in graphs for stored in find(graph)], {})
 
-    def _add(self, name: str, stored: StoredWeight, how: str) -> None:
+    def _add(self, held: Held, stored: StoredWeight, how: str) -> None:
         """A square weight's shape does not tell how it lies, and GPT-2's checkpoints have theirs the other way round."""
-        if is_conv1d(self._checkpoint, name):
+        if is_conv1d(self._checkpoint, held[0]):
             stored.turned = not stored.turned
-        super()._add(name, stored, how)
+        super()._add(held, stored, how)

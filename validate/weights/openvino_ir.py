@@ -7,6 +7,7 @@ stands, would round the product to float16: what the artefact *means* is measure
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
+from ...convert.derived import AS_IS, Form
 from ...convert.families import glm_edge_v
 from ...convert.families.decoder import NotExpressible
 from ...convert.openvino import stream
@@ -39,7 +41,7 @@ class Match:
         how: "name" or "content".
         transposed: it is [columns, rows].
         row_order: int64 [rows]; row i of the artefact is row `row_order[i]` of the checkpoint. None: the same order.
-        offset: what the export folded into it: 1 for norms that multiply by 1 + w (Gemma).
+        form: what the export made of the tensor: a function of its values, or a part of it.
         columns: float32 [cols] by which its columns were multiplied before they were rounded; None: by nothing.
         rows: float32 [rows], likewise.
         divided: the graph divides the input by `columns` again; without it, the weight before has the division.
@@ -51,7 +53,7 @@ class Match:
     how: str
     transposed: bool = False
     row_order: Array | None = None
-    offset: float = 0.0
+    form: Form = AS_IS
     columns: Array | None = None
     rows: Array | None = None
     divided: bool = False
@@ -64,6 +66,7 @@ class Match:
         They are multiplied as those were that the artefact holds.
         """
         shape = (stop - start, *self.stored.stored_shape[1:])
+        tensor = self.form.cut(tensor)
         if self.transposed:
             rows = tensor[:, start:stop].T
         elif self.row_order is not None:
@@ -75,11 +78,13 @@ class Match:
             values = values * self.columns
         if self.rows is not None:
             values = values * self.rows[start:stop, None]
-        values = values.reshape(shape)
-        return values + np.float32(self.offset) if self.offset else values
+        return self.form.apply(values.reshape(shape))
 
     def tensor(self, shape: tuple[int, ...]) -> Array:
-        """Return the whole weight as the graph computes with it, float32, in the checkpoint's shape and row order."""
+        """Return the weight as the graph computes with it, float32, in the row order of the checkpoint.
+
+        `shape` is the tensor's in the checkpoint, or that of the part of it that the weight holds.
+        """
         values = self.stored.whole()
         if self.beside is not None:
             values = values + self.beside
@@ -90,7 +95,7 @@ class Match:
             ordered = np.empty_like(values)
             ordered[self.row_order] = values
             values = ordered
-        return values - np.float32(self.offset) if self.offset else values
+        return self.form.undo(values)
 
 
 class WeightsByName:
@@ -124,7 +129,15 @@ class WeightsByName:
         Raises:
             KeyError: the artefact does not hold it (`unmatched_checkpoint`).
         """
-        return self.matched[name][0].tensor(self._checkpoint.info(name).shape)
+        shape = self._checkpoint.info(name).shape
+        first = self.matched[name][0]
+        if first.form.axis is None and not first.form.turned:
+            return first.tensor(shape)
+        whole = np.empty(shape, np.float32)
+        for part in self.matched[name] if first.form.axis is not None else (first,):
+            place = part.form.cut(whole)
+            place[...] = part.tensor(place.shape)
+        return whole
 
     def lookalike(self, name: str) -> str | None:
         """Return the name of another tensor whose values the artefact holds in the place of this one, if there is one."""
@@ -133,31 +146,32 @@ class WeightsByName:
 
     def _match(self, weights: list[StoredWeight]) -> None:
         left = []
-        known: dict[
-            str, str
-        ] = {}  # the values of a weight that is used twice → the tensor that they were found to hold
+        # the values of a weight that is used twice → the tensor that they were found to hold
+        known: dict[str, match.Held] = {}
         for stored in weights:
-            name = None if stored.unreadable else match.by_name(stored, self._checkpoint)
-            if name is None:
+            held = None if stored.unreadable else match.by_name(stored, self._checkpoint)
+            if held is None:
                 left.append(stored)
             else:
-                self._add(name, stored, "name")
-                known[stored.place] = name
+                self._add(held, stored, "name")
+                known[stored.place] = held
         for stored in left:
             missing = sorted(self._checkpoint.names - set(self.matched))
-            name = match.by_content(stored, missing, self._checkpoint)
-            if name is None and not stored.unreadable:
-                name = known.get(stored.place)
-            if name is None:
+            held = match.nearest(stored, missing, self._checkpoint)
+            if held is None and not stored.unreadable:
+                held = known.get(stored.place)
+            if held is None:
                 self.unmatched_artefact.append(stored)
             else:
-                self._add(name, stored, "content")
-                known[stored.place] = name
+                self._add(held, stored, "content")
+                known[stored.place] = held
+        for name in [name for name, matches in self.matched.items() if not _is_whole(matches)]:
+            self.unmatched_artefact += [one.stored for one in self.matched.pop(name)]
 
-    def _add(self, name: str, stored: StoredWeight, how: str) -> None:
-        shape = self._checkpoint.info(name).shape
-        offset = _folded_offset(stored, self._checkpoint.tensor(name)) if len(shape) == 1 else 0.0
-        made = Match(stored, how, match.is_transposed(stored, shape), self._orders.get(name), offset)
+    def _add(self, held: match.Held, stored: StoredWeight, how: str) -> None:
+        name, form = held
+        shape = form.cut(np.broadcast_to(np.float32(0), self._checkpoint.info(name).shape)).shape
+        made = Match(stored, how, match.is_transposed(stored, shape), self._orders.get(name), form)
         self.matched[name] = (*self.matched.get(name, ()), made)
 
     def _left_over(self) -> list[str]:
@@ -248,8 +262,10 @@ def _row_orders(folder: Path, checkpoint: Checkpoint) -> dict[str, npt.NDArray[n
         ) from error
 
 
-def _folded_offset(stored: StoredWeight, tensor: Array) -> float:
-    """Return 1 if the artefact holds 1 + w, as it does for norms of the Gemma kind."""
-    held, source = stored.whole().reshape(-1), to_float32(tensor).reshape(-1)
-    plain, folded = np.abs(held - source).max(), np.abs(held - 1 - source).max()
-    return 1.0 if folded < plain and folded <= 2**-7 * (1 + np.abs(source).max()) else 0.0
+def _is_whole(matches: Sequence[Match]) -> bool:
+    """True if the weights hold all of a tensor: it is whole in the first, or all its parts are there."""
+    first = matches[0].form
+    if first.axis is None:
+        return True
+    alike = {one.form.part for one in matches if (one.form.axis, one.form.parts) == (first.axis, first.parts)}
+    return len(alike) == first.parts and len(matches) == sum(one.form.axis is not None for one in matches)

@@ -1,0 +1,61 @@
+"""The model of transformers around a layered reference, without a weight, and how it computes attention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ConversionError
+
+FAST, PLAIN = "sdpa", "eager"
+"""transformers' names of two ways to compute attention; the first needs no matrix of all scores."""
+_NEEDS_PLAIN = ("attn_logit_softcapping", "attention_sinks", "sinks")
+"""What torch's fast attention leaves out without a word: fields of a config, or parameters of a module."""
+
+
+def read_config(folder: Path) -> Any:
+    """Read config.json as transformers does; code of the checkpoint's own is never run."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def shell(config: Any, attention: str | None = None) -> Any:
+    """Build the causal language model on torch's "meta" device, in evaluation mode.
+
+    `attention` is transformers' name of an implementation; None: the one that `attention_of` says.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention or PLAIN).eval()
+    chosen = attention_of(model)
+    if attention is None and chosen != PLAIN:
+        model.set_attn_implementation(chosen)
+    return model
+
+
+def attention_of(model: Any) -> str:
+    """Return "sdpa" where torch's fast attention computes all that a model's attention does, else "eager"."""
+    config = model.config.get_text_config()
+    if not getattr(model, "_supports_sdpa", False) or any(getattr(config, name, None) for name in _NEEDS_PLAIN):
+        return PLAIN
+    parameters = {name.rpartition(".")[2] for name, _ in model.named_parameters()}
+    return PLAIN if parameters & set(_NEEDS_PLAIN) else FAST
+
+
+def require_layers(model: Any) -> Any:
+    """Return the decoder inside a model.
+
+    Raises:
+        ConversionError: its parts are not where a layered reference looks for them.
+    """
+    body = getattr(model, "model", None)
+    parts = ("embed_tokens", "layers", "norm")
+    if not all(hasattr(body, part) for part in parts) or not hasattr(model, "lm_head"):
+        raise ConversionError(
+            f"The reference of model_type {model.config.model_type} cannot be run layer by layer.",
+            f"Decoders whose parts transformers calls {', '.join(parts)} and lm_head can be validated.",
+        )
+    return body
