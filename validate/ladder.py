@@ -21,7 +21,7 @@ from .metrics import compare
 from .passes import Made, TorchPasses
 from .probes import LONG, Probes, switch_of
 from .report.model import BudgetLine, Comparison, Deviation, DocumentScore, GenerationPair, Report, Rung
-from .rungs import batched, decode, deep, generation, logits
+from .rungs import batched, decode, deep, generation, logits, tokenizer_pair
 from .rungs.runtime_defects import as_failures
 from .runtimes.base import Runtime
 from .runtimes.turns import Turn
@@ -134,6 +134,7 @@ class _Climb:
                 self.rungs.append(artefact.structure(checkpoint, None, self.progress))
                 raise
             self.rungs.append(artefact.structure(checkpoint, weights, self.progress))
+        tokenizer_pair.forget()
         self.pair.release()
         return weights
 
@@ -237,7 +238,10 @@ class _Climb:
         names = [(document.name, document.kind) for document in self.documents]
         colours = logits.Colours(names, self.ids, lambda token: str(self.tokenizer.decode([token])))
         sides = [(made.head, made.states) for made in (own, reference) if made]
-        scores = logits.against(runtime, self.ids, sides, self.progress, label="Comparing logits", watch=colours.watch)
+        scores = logits.against(
+            runtime, self.ids, sides, self.progress,
+            label="Comparing logits", watch=colours.watch, settled=self.pair.release,
+        )  # fmt: skip
         self.coloured = colours.scores()
         if own:
             self._add("conversion", "torch float32 on the artefact's weights", runtime.name, scores[0])

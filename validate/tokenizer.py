@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..core import hf_tokenizer
+from .rungs import tokenizer_pair
 
 
 def open_tokenizer(folder: Path, *, parts: bool = False) -> Any:
     """Open it with transformers; `parts`: its chat template wants content as a list of parts, as GLM-Edge-V's does."""
-    tokenizer = hf_tokenizer.open_tokenizer(folder)
+    tokenizer = tokenizer_pair.of_transformers(folder)
     return _InParts(tokenizer) if parts else tokenizer
 
 

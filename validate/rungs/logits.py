@@ -41,6 +41,7 @@ def against(
     label: str,
     chunk: Chunk = None,
     watch: Callable[[int, int, Scored], None] | None = None,
+    settled: Callable[[], None] | None = None,
 ) -> list[list[Scores]]:
     """Run the artefact once and score it against several references.
 
@@ -52,6 +53,7 @@ def against(
         label: what the step is called.
         chunk: positions of the runtime's steps; None: the whole document at once.
         watch: called with (document, start, chunk) of the last reference.
+        settled: called once the runtime has run: most copy the weights into an order of their own when they first need them.
 
     Returns:
         For each reference the scores of each document.
@@ -62,6 +64,8 @@ def against(
     for d, ids in enumerate(documents):
         start = 0
         for made in runtime.logits(ids, chunk):
+            if settled and d == start == 0:
+                settled()
             offset = 0
             while offset < len(made):
                 sides = [reference.take(min(_rows(made.shape[1]), len(made) - offset)) for reference in ahead]

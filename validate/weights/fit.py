@@ -94,6 +94,7 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
             sums.add_beside(source, levels, match.beside[start:stop].reshape(source.shape))
         sums.add(source, levels, bound)
         task.advance((info.end - info.start) * (stop - start) // max(stored.rows, 1))
+    checkpoint.shard_of(name).release(info.start, info.end)  # all of the checkpoint would stay in memory else
     return sums.fit(name, describe(match), stored.rows)
 
 
