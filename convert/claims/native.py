@@ -39,12 +39,37 @@ def fields(model_type: str) -> frozenset[str] | None:
     return frozenset(names)
 
 
+@functools.cache
+def _generators() -> frozenset[str]:
+    """Return the types that transformers has a causal language model for, by its own table."""
+    models = _models()
+    if models is None:
+        return frozenset()
+    tree = ast.parse((models / "auto" / "modeling_auto.py").read_text("utf-8"))
+    table = next(
+        line.value
+        for line in tree.body
+        if isinstance(line, ast.Assign) and "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES" in _targets(line)
+    )
+    pairs = [part for part in ast.walk(table) if isinstance(part, ast.Tuple) and len(part.elts) == 2]
+    return frozenset(name for pair in pairs for name in _texts(pair.elts[:1]))
+
+
+def generates(model_type: str) -> bool:
+    """Tell whether transformers has a causal language model of a type, without importing it."""
+    return model_type in _generators()
+
+
+def _models() -> Path | None:
+    spec = importlib.util.find_spec("transformers")
+    return Path(spec.origin).parent / "models" if spec and spec.origin else None
+
+
 def _module(model_type: str) -> tuple[Path, ast.Module] | None:
     """Return the file in which the class is defined, the likely ones first."""
-    spec = importlib.util.find_spec("transformers")
-    if spec is None or spec.origin is None:
+    models = _models()
+    if models is None:
         return None
-    models = Path(spec.origin).parent / "models"
     stem = model_type.replace("-", "_")
     likely = [models / name / f"configuration_{name}.py" for name in (stem, stem.removesuffix("_text"))]
     for path in [*likely, *sorted(models.glob("*/configuration_*.py"))]:

@@ -21,11 +21,11 @@ from ...core.errors import CheckpointError, UsageError
 from ...core.manifest import FileDigest, TensorEntry
 from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
-from .. import claims
+from .. import alternatives
 from ..checkpoint import Checkpoint
 from ..coverage import check_coverage
 from . import tokenizer
-from .families import Model, describe, fields
+from .families import Model, describe_as_claimed
 from .header import Keys, string
 from .layout import STORED, Layout, lay_out
 from .metadata import Origin, general
@@ -100,9 +100,8 @@ def prepare(
         raise UsageError(
             f"{file_name} does not end in .gguf.", "llama.cpp finds the parts of a split file by that ending."
         )
-    said = claims.require(checkpoint.config, checkpoint.names)
-    model = describe(checkpoint.config)
-    said += claims.unread(checkpoint.config, f"the reader of {checkpoint.model_type}", fields(checkpoint.model_type))
+    with alternatives.named("gguf", checkpoint.config, checkpoint.names):
+        model, said = describe_as_claimed(checkpoint.config, checkpoint.names)
     check(checkpoint, model)
     if importance is not None:
         _check_importance(model, importance)

@@ -18,6 +18,7 @@ from ...core.manifest import FileDigest
 from ...core.progress import Progress
 from ...models.glm_edge_v.pixels import Preprocess
 from ...quantize.ggml.types import TYPES, Type
+from .. import alternatives
 from ..checkpoint import Checkpoint, read_json
 from ..families.glm_edge_v import ADAPTER, PROJECTION, TOWER, Vision
 from .families import Tensor
@@ -107,7 +108,7 @@ def _check(checkpoint: Checkpoint, vision: Vision) -> None:
     if vision.activation != "gelu_pytorch_tanh":
         raise CheckpointError(
             f"llama.cpp's tower has the tanh form of GELU; this one uses {vision.activation}.",
-            "Convert to another format (edgeconv openvino).",
+            alternatives.hint("gguf", checkpoint.config, checkpoint.names),
         )
     for name, shape in vision.tensors().items():
         if name not in checkpoint.names or checkpoint.info(name).shape != shape:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...core.errors import CheckpointError, UsageError
-from .. import claims, families
+from ...core.errors import UsageError
+from .. import alternatives, claims, families
+from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
 from ..families.decoder import Decoder, NotExpressible
 from ..families.glm_edge_v import Vision
@@ -35,6 +37,12 @@ class Choice:
 
 
 def choose(checkpoint: Checkpoint, engine: str = "auto") -> Choice:
+    """Choose as `chosen` does, and name in a refusal the commands that would take the checkpoint. Raises as `chosen` does."""
+    with alternatives.named("onnx", checkpoint.config, checkpoint.names):
+        return chosen(checkpoint.config, checkpoint.names, engine)
+
+
+def chosen(config: dict[str, Any], names: Collection[str], engine: str = "auto") -> Choice:
     """Choose by what config.json states and by the names of the checkpoint's tensors.
 
     Raises:
@@ -43,28 +51,26 @@ def choose(checkpoint: Checkpoint, engine: str = "auto") -> Choice:
     """
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
-    notes = claims.require(checkpoint.config, checkpoint.names)
-    choice = _choose(checkpoint, engine)
-    left = (
-        claims.unread(checkpoint.config, "transformers' class for it")
-        if choice.decoder is None
-        else claims.unread(
-            checkpoint.config, f"the reader of {choice.decoder.family}", families.fields(choice.decoder.family)
-        )
-    )
+    notes = claims.require(config, names)
+    choice = _choose(config, names, engine)
+    if choice.decoder is None:
+        left = claims.unread(config, "transformers' class for it")
+    else:
+        family = choice.decoder.family
+        left = claims.unread(config, f"the reader of {family}", families.fields(family))
     return replace(choice, notes=(*choice.notes, *notes, *left))
 
 
-def _choose(checkpoint: Checkpoint, engine: str) -> Choice:
+def _choose(config: dict[str, Any], names: Collection[str], engine: str) -> Choice:
     try:
-        decoder = families.decoder(checkpoint.config)
-        vision = families.vision(checkpoint.config, checkpoint.names, decoder)
+        decoder = families.decoder(config)
+        vision = families.vision(config, names, decoder)
     except NotExpressible as reason:
         if engine == "stream":
             raise UsageError(
                 f"The stream engine cannot take this checkpoint: {reason}.", "Use --engine auto."
             ) from reason
-        return _trace(checkpoint.config, str(reason), asked=engine == "trace")
+        return _trace(config, str(reason), asked=engine == "trace")
     if engine != "trace":
         return Choice("stream", f"the block of {vision.family if vision else decoder.family} is known", decoder, vision)
     if vision:
@@ -72,7 +78,7 @@ def _choose(checkpoint: Checkpoint, engine: str) -> Choice:
             "The trace engine cannot take GLM-Edge-V: transformers, which calls it glm, would leave out its vision tensors.",
             "Leave out --engine.",
         )
-    return _trace(checkpoint.config, "asked for by --engine", asked=True)
+    return _trace(config, "asked for by --engine", asked=True)
 
 
 def _trace(config: dict[str, Any], reason: str, *, asked: bool) -> Choice:
@@ -80,7 +86,7 @@ def _trace(config: dict[str, Any], reason: str, *, asked: bool) -> Choice:
     found = refusal(config, asked=asked)
     if found:
         why, hint = found
-        raise CheckpointError(f"This checkpoint cannot be written as ONNX: {why}.", f"{hint} {_known()}")
+        raise InexpressibleError(f"This checkpoint cannot be written as ONNX: {why}.", f"{hint} {_known()}".strip())
     notes = []
     if kind not in TRACED:
         notes.append(f"the trace of {kind} has not been seen to agree with torch before: measure it with --validate")

@@ -16,6 +16,7 @@ from typing import Any
 from ...core.errors import CheckpointError, ConversionError
 from ...quantize.assign import Weight
 from ...quantize.scheme import Scheme
+from .. import alternatives
 from ..checkpoint import Checkpoint
 from .decoder import LOGITS
 from .models import Model, Shapes
@@ -67,7 +68,8 @@ def plan(traced: Traced, checkpoint: Checkpoint) -> Plan:
     graph = traced.proto.graph
     if traced.proto.functions or any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
         raise ConversionError(
-            "torch's ONNX graph has functions or branches.", "`edgeconv openvino` may know this model."
+            "torch's ONNX graph has functions or branches.",
+            alternatives.hint("onnx", checkpoint.config, checkpoint.names),
         )
     reader = _Reader(traced)
     uses: dict[str, _Uses] = defaultdict(_Uses)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CheckpointError, ConversionError
+from .. import alternatives
 from ..checkpoint import Checkpoint
 from ..openvino.trace_load import build, weights_of
 from .ops import OPSET
@@ -111,7 +112,7 @@ def _tensors(checkpoint: Checkpoint, model: Any, zeros: _Zeros) -> dict[str, str
         if name is None or checkpoint.info(name).size != parameter.numel():
             raise CheckpointError(
                 f"transformers makes {path} of several tensors of the checkpoint, which the trace engine for ONNX does not.",
-                "`edgeconv openvino` converts mixtures of experts.",
+                alternatives.hint("onnx", checkpoint.config, checkpoint.names),
             )
         found[path] = name
     for path, buffer in model.named_buffers():
@@ -139,7 +140,7 @@ def _sizes(checkpoint: Checkpoint, model: Any) -> tuple[Caches, int]:
         if key is None or value is None:
             raise CheckpointError(
                 f"{checkpoint.model_type} keeps more than keys and values, for which ONNX runtimes have no form.",
-                "`edgeconv openvino` may know it.",
+                alternatives.hint("onnx", checkpoint.config, checkpoint.names),
             )
         caches.append((key, value))
     if not caches:
@@ -225,7 +226,7 @@ def _refusals(checkpoint: Checkpoint) -> Iterator[None]:
     except Exception as error:  # classes of every library involved, and all mean that it cannot be done
         raise ConversionError(
             f"torch cannot export {checkpoint.model_type} to ONNX: {_first_line(error)}.",
-            "`edgeconv openvino` may know it; -v shows what torch says.",
+            f"{alternatives.hint('onnx', checkpoint.config, checkpoint.names)} -v shows what torch says.",
         ) from error
 
 

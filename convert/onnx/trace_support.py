@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..claims import native
+
 TRACED = frozenset(
     [
         "apertus", "arcee", "biogpt", "bloom", "codegen", "cohere", "cohere2", "diffllama", "ernie4_5", "exaone4",
@@ -37,9 +39,9 @@ def refusal(config: dict[str, Any], *, asked: bool) -> tuple[str, str] | None:
     """
     kind = config["model_type"]
     wrong = _impossible(config)
-    if wrong or kind in TRACED or (asked and _in_transformers(kind)):
+    if wrong or kind in TRACED or (asked and native.generates(kind)):
         return wrong
-    if asked:
+    if not native.generates(kind):
         return f"transformers has no causal language model for model_type {kind!r}", "Its own code is never run."
     return (
         f"the graph of {kind} has not been seen to agree with torch",
@@ -49,7 +51,6 @@ def refusal(config: dict[str, Any], *, asked: bool) -> tuple[str, str] | None:
 
 def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     kind = config["model_type"]
-    openvino = f"`edgeconv openvino` may know {kind}."
     found = None
     if config.get("is_encoder_decoder"):
         found = f"{kind} is an encoder-decoder, and only decoders can be traced"
@@ -60,10 +61,8 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     elif any(_is_many(config.get(key)) for key in _EXPERTS):
         found = f"{kind} is a mixture of experts, and ONNX has no operator that picks some of many matrices"
     elif kinds := _ropes(config) & _VARYING:
-        found = (
-            f"its rotary embedding ({min(kinds)}) depends on how long the text is, for which torch exports no branch"
-        )
-    return (found, openvino) if found else None
+        found = f"transformers asks how long the text is for its rotary embedding ({min(kinds)}), and torch exports no such branch"
+    return (found, "") if found else None
 
 
 def _ropes(config: dict[str, Any]) -> set[Any]:
@@ -77,9 +76,3 @@ def _ropes(config: dict[str, Any]) -> set[Any]:
 
 def _is_many(value: Any) -> bool:
     return isinstance(value, dict) or (type(value) is int and value > 1)
-
-
-def _in_transformers(kind: str) -> bool:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...core.errors import CheckpointError, UsageError
+from ...core.errors import UsageError
 from ...models.glm_edge_v.facts import VISION, is_glm_edge_v
-from .. import claims, families
+from .. import alternatives, claims, families
+from ..alternatives import InexpressibleError
 from ..families.decoder import Decoder, NotExpressible
 from ..families.glm_edge_v import Vision
 
@@ -37,6 +38,12 @@ class Choice:
 
 
 def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source", *, names: Collection[str]) -> Choice:
+    """Choose as `chosen` does, and name in a refusal the commands that would take the checkpoint. Raises as `chosen` does."""
+    with alternatives.named("openvino", config, names):
+        return chosen(config, engine, rope, names=names)
+
+
+def chosen(config: dict[str, Any], engine: str = "auto", rope: str = "source", *, names: Collection[str]) -> Choice:
     """Choose by what config.json states and by the names of the checkpoint's tensors.
 
     Raises:
@@ -86,7 +93,7 @@ def _glm_edge_v(config: dict[str, Any], engine: str, names: Collection[str]) -> 
     try:
         decoder = families.decoder(config)
     except NotExpressible as reason:
-        raise CheckpointError(f"No engine can convert this GLM-Edge-V: {reason}.") from reason
+        raise InexpressibleError(f"No engine can convert this GLM-Edge-V: {reason}.") from reason
     vision = families.vision(config, names, decoder)
     return Choice("stream", "by its tensors it is a GLM-Edge-V, whose blocks are known", decoder, vision)
 
@@ -109,7 +116,7 @@ def _trace(config: dict[str, Any], reason: str) -> Choice:
 
     refusal = supported(config)
     if refusal:
-        raise CheckpointError(
+        raise InexpressibleError(
             f"No engine can convert model_type {config['model_type']!r}: {refusal.rstrip('.')}.",
             f"Streamed: {', '.join(families.STREAMED)}; traced: what optimum-intel 2.2 exports for text generation; "
             f"of images and text: {', '.join(sorted(VISION | set(VISION_LIFTED)))}.",

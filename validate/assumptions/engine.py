@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...convert import families, remote_code
+from ...convert import base_names, families, remote_code
 from ...convert.families.decoder import Decoder
 from ...quantize.assign import check_groups
 from ...quantize.scheme import Request, resolve, resolve_vision
@@ -52,7 +52,8 @@ def config(subject: Subject) -> list[Row]:
         rows.insert(0, _rotary(decoder, subject.config))
     if POSITIONS not in named:
         rows.insert(0, _positions(subject.config))
-    notes = () if isinstance(subject.choice, Refused) else subject.choice.notes
+    notes = [note for note in subject.checkpoint.notes if note == base_names.NOTE]
+    notes += [] if isinstance(subject.choice, Refused) else subject.choice.notes
     return [*rows, *(Row("config", "fields", "each one is read, or harmless", note, "assumed") for note in notes)]
 
 

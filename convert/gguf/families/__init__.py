@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
 from ....core.errors import CheckpointError
+from ... import claims
+from ...alternatives import InexpressibleError
 from ...families.decoder import NotExpressible
 from . import gemma3, glm, glm4, llama, phi3, qwen
 from .model import Model, Tensor, refuse
 
-__all__ = ["SUPPORTED", "Model", "Tensor", "describe", "fields"]
+__all__ = ["SUPPORTED", "Model", "Tensor", "describe", "describe_as_claimed", "fields"]
 
 _BY_TYPE: dict[str, ModuleType] = {
     kind: module for module in (gemma3, glm, glm4, llama, phi3, qwen) for kind in module.MODEL_TYPES
@@ -29,6 +32,24 @@ def fields(model_type: str) -> frozenset[str]:
     return read
 
 
+def describe_as_claimed(config: dict[str, Any], names: Collection[str]) -> tuple[Model, tuple[str, ...]]:
+    """Describe a checkpoint of which every field is read, harmless or named in a note.
+
+    Args:
+        config: config.json.
+        names: of its tensors.
+
+    Returns:
+        The description, and sentences for the plan.
+
+    Raises:
+        CheckpointError: as `describe`, or config.json states what nobody reads.
+    """
+    notes = claims.require(config, names)
+    model, kind = describe(config), config["model_type"]
+    return model, notes + claims.unread(config, f"the reader of {kind}", fields(kind))
+
+
 def describe(config: dict[str, Any]) -> Model:
     """Describe a checkpoint in llama.cpp's terms.
 
@@ -37,9 +58,8 @@ def describe(config: dict[str, Any]) -> Model:
     """
     kind = config["model_type"]
     if kind not in _BY_TYPE:
-        raise CheckpointError(
-            f"GGUF files cannot be written for model_type {kind}.",
-            f"Supported: {', '.join(SUPPORTED)}. `edgeconv openvino` takes more architectures.",
+        raise InexpressibleError(
+            f"GGUF files cannot be written for model_type {kind}.", f"Supported: {', '.join(SUPPORTED)}."
         )
     try:
         described: Model = _BY_TYPE[kind].describe(config)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ....core.errors import CheckpointError
+from ...alternatives import InexpressibleError
 from ...families.decoder import Decoder
 from ..header import Value, f32, u32
 
@@ -152,9 +153,9 @@ def gguf_name(source: str, block: Mapping[str, str] = BLOCK) -> str:
     return f"{_OUTER[module]}.{kind}"
 
 
-def refuse(reason: str, hint: str = "Convert to another format (edgeconv openvino).") -> CheckpointError:
+def refuse(reason: str, hint: str | None = None) -> CheckpointError:
     """Return the error for a config that llama.cpp cannot run."""
-    return CheckpointError(f"llama.cpp cannot run this model: {reason}.", hint)
+    return InexpressibleError(f"llama.cpp cannot run this model: {reason}.", hint)
 
 
 def require_square(decoder: Decoder, arch: str) -> None:

@@ -1,0 +1,67 @@
+"""Which other command would take a checkpoint that one format cannot express: asked, not guessed, before a hint names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..core.errors import CheckpointError, EdgeconvError
+
+
+class InexpressibleError(CheckpointError):
+    """A format, or its runtime, cannot express the model; another may."""
+
+    usual_hint = "Another format may take it."
+
+
+def takes(command: str, config: dict[str, Any], names: Collection[str]) -> bool:
+    """Tell whether a command would take a checkpoint, by its config.json and the names of its tensors."""
+    try:
+        _ASK[command](config, names)
+    except EdgeconvError:
+        return False
+    return True
+
+
+def hint(command: str, config: dict[str, Any], names: Collection[str]) -> str:
+    """Return a sentence that names the commands beside `command` that take the checkpoint."""
+    others = [f"`edgeconv {other}`" for other in _ASK if other != command and takes(other, config, names)]
+    if not others:
+        return "No other format that is written here takes it."
+    return f"{' and '.join(others)} {'take' if len(others) > 1 else 'takes'} it."
+
+
+@contextmanager
+def named(command: str, config: dict[str, Any], names: Collection[str]) -> Iterator[None]:
+    """Put behind the hint of what the body cannot express which commands can."""
+    try:
+        yield
+    except InexpressibleError as error:
+        own = "" if error.hint == InexpressibleError.usual_hint else f"{error.hint} "
+        raise CheckpointError(error.message, own + hint(command, config, names)) from error
+
+
+def _openvino(config: dict[str, Any], names: Collection[str]) -> None:
+    from .openvino.choose import chosen
+
+    chosen(config, names=names)
+
+
+def _gguf(config: dict[str, Any], names: Collection[str]) -> None:
+    from .gguf.families import describe_as_claimed
+
+    describe_as_claimed(config, names)
+
+
+def _onnx(config: dict[str, Any], names: Collection[str]) -> None:
+    from .onnx.choose import chosen
+
+    chosen(config, names)
+
+
+_ASK: dict[str, Callable[[dict[str, Any], Collection[str]], None]] = {
+    "openvino": _openvino,
+    "gguf": _gguf,
+    "onnx": _onnx,
+}
