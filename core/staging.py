@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,9 @@ from .paths import is_text
 from .scratch import scratch, sweep
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a file system answers when it takes no more, for three reasons that have nothing in common but that."""
+_FAT_LIMIT = (1 << 32) - 1
+"""Bytes of the largest file that FAT32 holds."""
 _NEARLY_FULL = 1 << 16
 """Bytes free, below which an error that is no OSError (C++ has its own) is put down to the disk."""
 
@@ -34,7 +38,10 @@ def check_output(target: Path, *, force: bool) -> None:
         OutputError: the target exists, or its parent cannot be written to.
     """
     _require_text(target)
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
+    target = _real(target)
+    if target.is_symlink():
+        raise OutputError(f"{target} is a link to nothing that is a folder.", "Choose another --output.")
+    if target.exists() and not target.is_dir():
         raise OutputError(f"{target} exists and is not a folder.", "Choose another --output.")
     if target.is_mount():
         raise OutputError(f"{target} is where a disk is mounted; it cannot be replaced.", "Name a folder inside it.")
@@ -102,7 +109,7 @@ def staged_files(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _staged(target: Path, publish: Callable[[Path, Path, bool], None]) -> Iterator[Path]:
-    target = target.absolute()
+    target = _real(target.absolute())
     parent = target.parent
     with ExitStack() as stack:
         try:
@@ -121,8 +128,9 @@ def _staged(target: Path, publish: Callable[[Path, Path, bool], None]) -> Iterat
         except OutputError:
             raise
         except Exception as error:
-            if _is_full(parent):
-                raise _explain(OSError(errno.ENOSPC, str(error)), parent) from error
+            reason = _silent_reason(parent, folder)
+            if reason:
+                raise _explain(OSError(reason, str(error)), parent) from error
             raise
 
 
@@ -140,6 +148,11 @@ def _begin(target: Path, stack: ExitStack) -> tuple[bool, Path]:
 def _is_taken(target: Path) -> bool:
     """Whether an artefact lies there: a folder with something in it, or single files with their manifest."""
     return sidecar(target).exists() or (target.is_dir() and any(target.iterdir()))
+
+
+def _real(target: Path) -> Path:
+    """Return the folder that a link means: another disk, often."""
+    return Path(os.path.realpath(target)) if target.is_symlink() and target.is_dir() else target
 
 
 def _require_text(target: Path) -> None:
@@ -164,14 +177,29 @@ def _existing_parent(target: Path) -> Path:
     return parent
 
 
-def _is_full(folder: Path) -> bool:
+def _silent_reason(parent: Path, folder: Path) -> int | None:
+    """Tell from what is on the disk why a library that has no errno to say may have failed; None: for no reason of the disk's."""
     try:
-        return shutil.disk_usage(folder).free < _NEARLY_FULL
+        largest = max((path.stat().st_size for path in folder.rglob("*") if path.is_file()), default=0)
+        if shutil.disk_usage(parent).free < _NEARLY_FULL:
+            return errno.ENOSPC
     except OSError:
-        return False
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return errno.EFBIG if largest == _FAT_LIMIT or 0 <= limit <= largest else None
 
 
 def _explain(error: OSError, folder: Path) -> OutputError:
+    if error.errno == errno.EFBIG:
+        return OutputError(
+            f"A file grew larger than the file system of {folder}, or `ulimit -f`, lets one be.",
+            "Choose an --output on another disk (FAT32 ends at 4 GiB), or raise the limit.",
+        )
+    if error.errno == errno.EDQUOT:
+        return OutputError(
+            f"Your quota on the file system of {folder} is used up.",
+            "Free some space of yours, or choose an --output on another disk.",
+        )
     if error.errno in _FULL:
         mount = folder
         while not mount.is_mount() and mount != mount.parent:

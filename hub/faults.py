@@ -5,6 +5,7 @@ in full) or a signed address.
 """
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,9 @@ _CANNOT_WRITE = {
     errno.EROFS: "it is on a read-only file system",
     errno.ENOTDIR: "it is not a folder",
 }
+
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def endpoint() -> str:
@@ -46,7 +50,7 @@ def translated(repo_id: str, revision: str | None) -> Iterator[None]:
 
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError, ImportError) as error:
         raise explain(error, repo_id, revision) from _without_secrets(error)
 
 
@@ -77,8 +81,10 @@ def explain(error: Exception, repo_id: str, revision: str | None) -> EdgeconvErr
 
     if isinstance(error, hf.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         return explain(error.__cause__, repo_id, revision)
+    if isinstance(error, ImportError):
+        return _no_socks(error)
     if isinstance(error, OSError) and error.errno is not None:
-        return _disk(error)
+        return _no_certificates(error) or _disk(error)
     cases: list[tuple[tuple[type[Exception], ...], Callable[[], EdgeconvError]]] = [
         ((hf.HfHubHTTPError,), lambda: _http(error, repo_id, revision)),
         (
@@ -168,6 +174,30 @@ def _disk(error: OSError) -> EdgeconvError:
         f"The Hub's cache {constants.HF_HUB_CACHE} cannot be used: {reason}.",
         "Free some space, or point HF_HOME at another folder." if error.errno in _CANNOT_WRITE else _SETTINGS,
     )
+
+
+def _no_socks(error: ImportError) -> EdgeconvError:
+    """Return what to say of a proxy that httpx has no package for. Raises the error itself if it is about something else."""
+    if "socks" not in str(error).lower():
+        raise error
+    names = [name for name in _PROXIES if os.environ.get(name, os.environ.get(name.lower(), "")).startswith("socks")]
+    return HubUnreachableError(
+        f"The proxy of {' and '.join(names) or 'the environment'} is a SOCKS proxy, for which the package socksio is missing.",
+        "pip install 'httpx[socks]', or name a proxy that speaks HTTP.",
+    )
+
+
+def _no_certificates(error: OSError) -> EdgeconvError | None:
+    """Return what to say of certificates that a variable promises and that are not there; ssl's error names no file."""
+    if error.filename is not None:
+        return None
+    for name in _CERTIFICATES:
+        path = os.environ.get(name)
+        if path and not os.path.exists(path):  # noqa: PTH110 - what the variable holds, as ssl takes it
+            return HubUnreachableError(
+                f"{name} names {path}, which is not there.", "Correct or unset the variable: it says whom to trust."
+            )
+    return None
 
 
 def _without_secrets(error: Exception) -> Exception | None:

@@ -19,6 +19,8 @@ _BPE = "gpt2"
 """tokenizer.ggml.model of a byte-level BPE, the kind whose splitting needs a name."""
 _ROPE_BASE = 10_000
 """What llama.cpp takes for a base of rotary embeddings that is not stated."""
+_SHORT = "chatglm"
+"""The architecture of which llama.cpp's converter states the width as the length of the context."""
 _SHOWN = 16
 """Values of an array that are shown."""
 
@@ -133,7 +135,9 @@ def _has_template(file: GgufFile) -> bool:
 
 
 def warnings(file: GgufFile) -> list[str]:
-    """Return what looks wrong about a language model, each with what llama.cpp does about it."""
+    """Return what looks wrong, of a model that makes text each with what llama.cpp does about it."""
+    if not _makes_text(file):
+        return _type_wrong(file)
     found = [*_context(file), *_ends_wrong(file), *_pre_wrong(file), *_type_wrong(file)]
     if not _has_template(file):
         found.append("There is no chat template: llama.cpp guesses one.")
@@ -142,14 +146,24 @@ def warnings(file: GgufFile) -> list[str]:
     return found
 
 
+def _makes_text(file: GgufFile) -> bool:
+    """False for an encoder, a model that makes vectors of texts, and one without a tokenizer: of pictures or sounds."""
+    return (
+        bool(_tokens(file))
+        and file.own("attention.causal") is not False
+        and file.own("pooling_type") in (None, 0, -1)
+        and not file.arch.endswith(("bert", "encoder"))
+    )
+
+
 def _context(file: GgufFile) -> list[str]:
     context, width = file.own("context_length"), file.own("embedding_length")
     if type(context) is not int or context < 1:
         return ["The context length is not stated."]
-    if context == width:
+    if context == width and file.arch == _SHORT:
         return [
-            f"The context length of {context:,} is the width of the model: some converters write that where the config states "
-            "no length by the name that they look for."
+            f"The context length of {context:,} is the width of the model: llama.cpp's converter writes that where the config "
+            "states no length by the name that it looks for."
         ]
     return []
 

@@ -173,6 +173,12 @@ def parts(path: Path) -> list[Path]:
     return [path.with_name(f"{found['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
 
 
+def _joined(head: Head) -> bool:
+    """Tell whether another file begins behind the last tensor's data, within the padding that is there."""
+    end = max((info.offset + info.bytes for info in head.tensors.values()), default=head.size)
+    return head.map.find(b"GGUF", end, end + 4096) >= 0
+
+
 def _split_count(head: Head) -> int:
     count = head.keys.get("split.count", 1)
     return count if type(count) is int and count > 1 else 1
@@ -183,7 +189,12 @@ def _part_paths(head: Head, count: int) -> list[Path]:
     if found is None or int(found["count"]) != count or count > 99_999:
         raise ArtefactError(
             f"{head.path} is one of {count:,} parts, but is not named as one.",
-            f"The parts of a model are named NAME-00001-of-{count:05d}.gguf, and lie in one folder.",
+            f"The parts of a model are named NAME-00001-of-{count:05d}.gguf, and lie in one folder."
+            + (
+                " This file seems to be several of them joined, which does not make one of them."
+                if _joined(head)
+                else ""
+            ),
         )
     paths = parts(head.path)
     missing = [path.name for path in paths if not path.is_file()]

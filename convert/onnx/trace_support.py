@@ -61,7 +61,7 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     elif any(_is_many(config.get(key)) for key in _EXPERTS):
         found = f"{kind} is a mixture of experts, and ONNX has no operator that picks some of many matrices"
     elif kinds := _ropes(config) & _VARYING:
-        found = f"transformers asks how long the text is for its rotary embedding ({min(kinds)}), and torch exports no such branch"
+        found = f"transformers asks how long the text is for its rotary embedding ({min(kinds)}), and torch exports no branch"
     return (found, "") if found else None
 
 

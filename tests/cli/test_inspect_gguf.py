@@ -84,7 +84,7 @@ def test_a_manifest_of_a_later_version(edgeconv: Command, made: Path, tmp_path: 
     assert "rotation hadamard" in facts(edgeconv("inspect", out).out)["scheme"]
 
 
-def write(path: Path, changes: dict[str, Any]) -> Path:
+def write(path: Path, changes: dict[str, Any], arch: str = "llama") -> Path:
     """A small GGUF as another tool would write it; a change to None leaves a key out."""
     stated: dict[str, Any] = {
         "llama.context_length": 512,
@@ -98,10 +98,13 @@ def write(path: Path, changes: dict[str, Any]) -> Path:
         "tokenizer.ggml.eos_token_id": 1,
         "tokenizer.chat_template": "{{ messages }}",
     }
-    writer = gguf.GGUFWriter(path, "llama")
-    for key, value in (stated | changes).items():
+    writer = gguf.GGUFWriter(path, arch)
+    for name, value in (stated | changes).items():
+        key = name.replace("llama.", f"{arch}.")
         if isinstance(value, list):
             writer.add_array(key, value)
+        elif isinstance(value, bool):
+            writer.add_bool(key, value)
         elif isinstance(value, str):
             writer.add_string(key, value)
         elif isinstance(value, float):
@@ -131,7 +134,6 @@ def test_a_sound_file_of_another_tool(edgeconv: Command, tmp_path: Path) -> None
     ("changes", "said"),
     [
         ({"llama.context_length": None}, "context length is not stated"),
-        ({"llama.context_length": 64}, "The context length of 64 is the width of the model"),
         ({"tokenizer.ggml.eos_token_id": None}, "No end token"),
         ({"tokenizer.ggml.eos_token_id": 2}, "The end token 2 is none of the 2 tokens"),
         ({"tokenizer.chat_template": None}, "no chat template"),
@@ -148,6 +150,32 @@ def test_what_looks_wrong(changes: dict[str, Any], said: str, edgeconv: Command,
     assert len(warnings) == 1
     assert said in warnings[0]
     assert f"warning: {warnings[0]}" in edgeconv("inspect", path).out
+
+
+def test_a_context_as_long_as_the_model_is_wide(edgeconv: Command, tmp_path: Path) -> None:
+    """Llama 2 7B has 4,096 of both; of a ChatGLM it is what a converter takes where it finds no length."""
+    for arch, count in (("llama", 0), ("chatglm", 1)):
+        path = write(tmp_path / f"{arch}.gguf", {"llama.context_length": 64}, arch)
+        warnings = edgeconv("inspect", path, "--json").data["models"][0]["warnings"]
+        assert len([said for said in warnings if "The context length of 64 is the width" in said]) == count
+
+
+NO_TEXT: dict[str, tuple[str, dict[str, Any]]] = {
+    "an encoder": ("bert", {"tokenizer.ggml.model": "bert"}),
+    "a causal encoder": ("llama", {"llama.attention.causal": False}),
+    "an embedding model": ("qwen3", {"llama.pooling_type": 3}),
+    "an encoder of T5": ("t5encoder", {"tokenizer.ggml.model": "t5"}),
+    "a model of pictures": ("flux", {"tokenizer.ggml.tokens": None, "llama.context_length": None}),
+}
+
+
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_a_model_that_makes_no_text_is_not_judged_as_one(name: str, edgeconv: Command, tmp_path: Path) -> None:
+    arch, changes = NO_TEXT[name]
+    path = write(
+        tmp_path / "a.gguf", {"tokenizer.chat_template": None, "tokenizer.ggml.eos_token_id": None, **changes}, arch
+    )
+    assert edgeconv("inspect", path, "--json").data["models"][0]["warnings"] == []
 
 
 def test_values_of_other_kinds_do_no_harm(edgeconv: Command, tmp_path: Path) -> None:

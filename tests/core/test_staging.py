@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import signal
@@ -180,12 +181,28 @@ def test_force_replaces_converted_models_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_file_or_a_link_is_never_replaced(tmp_path: Path, force: bool) -> None:
-    make(tmp_path / "model")
     (tmp_path / "file").write_text("x")
-    (tmp_path / "link").symlink_to(tmp_path / "model")
-    for name in ("file", "link"):
-        with pytest.raises(OutputError, match="not a folder"):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    for name in ("file", "link", "dangling"):
+        with pytest.raises(OutputError, match=r"not a folder|nothing that is a folder"):
             check_output(tmp_path / name, force=force)
+
+
+def test_a_link_to_a_folder_stands_for_it(tmp_path: Path) -> None:
+    for part in ("disk", "home"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "disk" / "model").mkdir()
+    (tmp_path / "home" / "out").symlink_to(tmp_path / "disk" / "model")
+    check_output(tmp_path / "home" / "out", force=False)  # empty
+    write(tmp_path / "home" / "out", "old")
+    with pytest.raises(OutputError, match="not empty"):
+        check_output(tmp_path / "home" / "out", force=False)
+    check_output(tmp_path / "home" / "out", force=True)
+    write(tmp_path / "home" / "out", "new")
+    assert (tmp_path / "home" / "out").is_symlink()
+    assert (names(tmp_path / "home"), names(tmp_path / "disk")) == (["out"], ["model"])
+    assert (tmp_path / "disk" / "model" / "edgeconv.json").read_text() == "new"
 
 
 def test_an_absent_or_empty_folder_is_free(tmp_path: Path) -> None:
@@ -242,6 +259,36 @@ def test_a_full_disk_is_told_when_a_library_has_an_error_of_its_own(small_disk: 
         with suppress(OSError):
             (folder / "model.bin").write_bytes(bytes(2 << 20))
         raise RuntimeError("basic_ios::clear")
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_limit_on_files_is_no_full_disk(tmp_path: Path, said: bool) -> None:
+    """The limit holds in a process of its own; a library of C++ says nothing of the reason (`said`: the system's own error)."""
+    program = f"""
+        import resource
+        from pathlib import Path
+        from edgeconv.core.errors import OutputError
+        from edgeconv.core.staging import staged
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+        try:
+            with staged(Path("out")) as folder:
+                try:
+                    (folder / "model.bin").write_bytes(bytes(1 << 20))
+                except OSError as error:
+                    raise error if {said} else RuntimeError("basic_ios::clear")
+        except OutputError as error:
+            print(error.message)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "ulimit -f" in done.stdout
+    assert names(tmp_path) == []
+
+
+def test_a_quota_is_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="quota"), staged(tmp_path / "out"):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
 
 def test_where_a_disk_is_mounted(small_disk: Path) -> None:

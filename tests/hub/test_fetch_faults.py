@@ -1,6 +1,8 @@
 """Transfers that go wrong, one thing at a time."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,35 @@ def test_a_foreign_file_in_the_snapshot(repo: Repo, fetch: Callable[..., Fetched
     (folder / "adapter_config.json").write_bytes(b"{}")
     with pytest.raises(CheckpointError, match=r"adapter_config\.json is in the cache, but not in org/name"):
         fetch()
+
+
+@pytest.mark.fault("hub: ALL_PROXY is a SOCKS proxy", says="Named; exit 5, with what to install.")
+def test_a_socks_proxy_without_its_package(
+    hub: HubServer, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(HubUnreachableError, match="ALL_PROXY is a SOCKS proxy") as caught, fresh_session():
+        monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+        fetch()
+    assert "httpx[socks]" in str(caught.value.hint)
+
+
+@pytest.mark.fault("hub: SSL_CERT_FILE names no file", says="Named; it is not the cache that is at fault.")
+def test_certificates_that_are_not_there(
+    hub: HubServer, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HubUnreachableError, match="SSL_CERT_FILE names /nowhere, which is not there"), fresh_session():
+        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+        fetch()
+
+
+@contextmanager
+def fresh_session() -> Iterator[None]:
+    """Have huggingface_hub make its client anew, by the environment as it is then, and again afterwards."""
+    from huggingface_hub.utils import close_session
+
+    close_session()
+    try:
+        yield
+    finally:
+        close_session()

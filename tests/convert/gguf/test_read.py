@@ -186,7 +186,11 @@ HOSTILE = {
     "an offset of 2^64 - 32": (head(infos=info("a", (4,), offset=(1 << 64) - 32)) + bytes(32), "is truncated"),
     "an offset that is not aligned": (head(infos=info("a", (4,), offset=4)) + bytes(64), "no multiple of 32"),
     "rows that are no blocks": (head(infos=info("a", (2, 33), kind=8)) + bytes(256), "blocks of 32"),
-    "an unknown type": (head(infos=info("a", (4,), kind=4)) + bytes(32), "unknown type 4"),
+    "an unknown type": (head(infos=info("a", (4,), kind=4096)) + bytes(32), "unknown type 4096"),
+    "a type of the beginnings": (head(infos=info("a", (4,), kind=4)) + bytes(32), "stored as Q4_2 .*removed"),
+    "a type that was removed": (head(infos=info("a", (4,), kind=31)) + bytes(32), "stored as Q4_0_4_4 .*removed"),
+    "a fork's type": (head(infos=info("a", (4,), kind=137)) + bytes(32), "ik_llama.cpp"),
+    "a type to come": (head(infos=info("a", (4,), kind=95)) + bytes(32), "newer llama.cpp"),
     "two tensors of a name": (head(infos=info("a", (4,)) * 2, table=2) + bytes(64), "two tensors a"),
     "tensors that overlap": (
         head(infos=info("a", (32,)) + info("b", (4,), offset=32), table=2) + bytes(256), "a and b overlap"),
@@ -226,6 +230,28 @@ def open_gguf_types_once():
     from edgeconv.convert.gguf.storage import storage
 
     assert storage(0)  # imports gguf, which is not what is measured
+
+
+@pytest.mark.parametrize("name", ["x.gguf.part1of2", "x.gguf-split-aa", "x.gguf.001", "x.gguf.part-b", "X.GGUF.part02"])
+def test_a_piece_of_a_file_is_told_by_its_name(name, tmp_path):
+    for data in (head(infos=info("a", (1 << 20, 1 << 20))) + bytes(32), bytes(64)):  # the first piece, another
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ArtefactError) as caught:
+            open_gguf(tmp_path / name)
+        assert "join all pieces" in caught.value.hint
+
+
+def test_parts_that_were_joined_are_no_model(tmp_path):
+    part = head(pair("split.count", 2, struct.pack("<H", 2)), info("a", (32,), kind=0))
+    part += bytes(-len(part) % 32) + bytes(128)
+    (tmp_path / "x.gguf").write_bytes(part * 2)
+    with pytest.raises(ArtefactError, match="not named as one") as caught:
+        open_gguf(tmp_path / "x.gguf")
+    assert "several of them joined" in caught.value.hint
+    (tmp_path / "x.gguf").write_bytes(part)
+    with pytest.raises(ArtefactError) as caught:
+        open_gguf(tmp_path / "x.gguf")
+    assert "joined" not in caught.value.hint
 
 
 def test_the_same_bytes_without_a_fault_are_read(tmp_path):
