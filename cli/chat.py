@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..core.errors import UsageError
+from ..core.errors import ArtefactError, UsageError
 from .options import Device, Json, Verbose
 from .output import Output, paint, printable
 
@@ -67,6 +67,7 @@ def chat(
     )
     images = image or []
     _require_text("system message", system or "")
+    _refuse_gguf(folder)
     _check_images(folder, images)
     out = Output(json=as_json, quiet=not sys.stderr.isatty(), verbose=verbose)
     with out.working() as progress:
@@ -202,6 +203,18 @@ def _check_images(folder: Path, images: list[Path]) -> None:
         raise _blind(str(folder))
     for path in images:
         open_picture(path)
+
+
+def _refuse_gguf(path: Path) -> None:
+    """A GGUF is a converted model too, but of another runtime."""
+    found = path if path.is_file() and path.suffix == ".gguf" else None
+    if path.is_dir() and not any(path.glob("*.xml")) and not any(path.glob("*.onnx")):
+        found = next((file for file in sorted(path.glob("*.gguf")) if not file.name.startswith("mmproj")), None)
+    if found:
+        raise ArtefactError(
+            f"{found} is a GGUF, which llama.cpp runs; `edgeconv chat` runs OpenVINO IRs and ONNX models.",
+            f"llama-cli -m {found} talks to it; `edgeconv validate` measures it.",
+        )
 
 
 def _blind(who: str) -> UsageError:

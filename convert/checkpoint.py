@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..core import adapter_folder
 from ..core.errors import CheckpointError
-from ..core.paths import is_text
+from ..core.paths import is_text, model_name
 from .json_file import read_json
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
@@ -69,7 +69,7 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """Name of the folder, or of the GGUF without what says how it is stored and how many parts it has."""
-        return _GGUF_NAME.sub("", self.place.name) if self.is_file else self.place.resolve().name
+        return _GGUF_NAME.sub("", self.place.name) if self.is_file else model_name(self.place)
 
     @cached_property
     def _home(self) -> dict[str, tuple[str, TensorInfo]]:

@@ -1,9 +1,13 @@
-"""Names of files that are no text: the libraries underneath take paths as UTF-8 only, and fail on others in odd places."""
+"""What a path's name says: whether it is text, as the libraries underneath need it, and what the model in a folder is called."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_CACHED = re.compile(r"models--(?:.+--)?(?P<name>.+)")
 
 
 def is_text(path: Path) -> bool:
@@ -13,3 +17,12 @@ def is_text(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def model_name(folder: Path) -> str:
+    """Return a folder's name; of a snapshot in the Hub's cache, whose name is a commit, that of the repository."""
+    folder = folder.resolve()
+    cached = _CACHED.fullmatch(folder.parent.parent.name)
+    if cached and folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name):
+        return cached["name"]
+    return folder.name

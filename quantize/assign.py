@@ -121,6 +121,7 @@ def check_groups(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
     undivided = [w for w in candidates if not _divides(w, scheme.group_size)]
     if scheme.group_size_fallback == "error":
         _refuse_undivided(undivided, scheme)
+    _refuse_undivided_backup(weights, candidates, scheme)
     notes = ruled
     for columns in sorted({w.shape[-1] for w in undivided}):
         count = sum(w.shape[-1] == columns for w in undivided)
@@ -207,10 +208,35 @@ def _refuse_undivided(weights: Sequence[Weight], scheme: Scheme) -> None:
     if not weights:
         return
     rows = sorted({w.shape[-1] for w in weights})
-    common = math.gcd(*rows)
-    sizes = ", ".join(str(g) for g in [*range(16, min(common, 1024) + 1, 16), -1] if common % g == 0)
-    raise UsageError(
+    said = (
         f"Group size {scheme.group_size} does not divide rows of {', '.join(map(str, rows))} "
         f"({len(weights)} weights, for example {weights[0].name}).",
-        f"Sizes that divide every row: {sizes}. Or use --group-size-fallback adjust, or leave --group-size out.",
     )
+    if scheme.target == "npu":
+        raise UsageError(*said, "--target npu takes no others: --group-size -1, or --group-size-fallback ignore.")
+    raise UsageError(
+        *said,
+        f"Sizes that divide every row: {_sizes(rows)}. Or use --group-size-fallback adjust, or leave --group-size out.",
+    )
+
+
+def _refuse_undivided_backup(weights: Sequence[Weight], candidates: Sequence[Weight], scheme: Scheme) -> None:
+    """NNCF lets the groups of the main mode give way, never those of a backup precision that has some."""
+    backup, main = _backup(scheme), {w.name for w in candidates}
+    group = backup.group_size
+    wrong = [w for w in weights if w.role != "convolution" and w.name not in main and not _divides(w, group)]
+    if backup.mode is None or not wrong:
+        return
+    rows = sorted({w.shape[-1] for w in weights if w.role != "convolution"})
+    raise UsageError(
+        f"Embeddings and last layer get {backup.mode} in groups of {group}, which do not divide their rows of "
+        f"{', '.join(str(n) for n in sorted({w.shape[-1] for w in wrong}))}.",
+        f"Take --backup-precision int8_asym, or a --group-size that divides every row: {_sizes(rows)}."
+        if backup.mode == "fp8_e4m3"
+        else "Take --backup-precision int8_asym.",
+    )
+
+
+def _sizes(rows: Sequence[int]) -> str:
+    common = math.gcd(*rows)
+    return ", ".join(str(g) for g in [*range(16, min(common, 1024) + 1, 16), -1] if common % g == 0)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ...core.errors import CheckpointError, UsageError
 from ...core.manifest import FileDigest, TensorEntry
+from ...core.paths import model_name
 from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
 from .. import alternatives
@@ -111,7 +112,7 @@ def prepare(
     all_keys = {
         "general.architecture": string(model.arch),
         **general(
-            origin or Origin(checkpoint.origin.resolve().name),
+            origin or Origin(model_name(checkpoint.origin)),
             checkpoint.folder,
             checkpoint.generation_config,
             strips=vocabulary.strips and _is_phi3(vocabulary),

@@ -4,6 +4,7 @@ import pytest
 
 from edgeconv.core.errors import UsageError
 from edgeconv.quantize.assign import Assignment, Weight, adjusted_group, assign, check_groups, ratio_defining
+from edgeconv.quantize.device import complete
 from edgeconv.quantize.scheme import Request, resolve
 
 TABLE = Weight("table", (100, 64), "embedding")
@@ -69,3 +70,28 @@ def test_backup_none_leaves_the_rest_uncompressed() -> None:
 def test_all_layers() -> None:
     table = assign(UNTIED, resolve(Request("int4", group_size=32, all_layers=True)))
     assert set(table.values()) == {Assignment("int4_asym", 32)}
+
+
+ROWS_OF_96 = [
+    Weight("table", (100, 96), "embedding"),
+    Weight("a", (8, 96), "matmul"),
+    Weight("head", (100, 96), "matmul", is_last=True),
+]
+
+
+@pytest.mark.parametrize("precision", ["fp8_e4m3", "fp4"])
+def test_a_backup_in_groups_that_do_not_divide_is_refused_before_nncf_does(precision: str) -> None:
+    with pytest.raises(UsageError, match="do not divide their rows of 96") as caught:
+        check_groups(ROWS_OF_96, resolve(Request(precision)))
+    assert "16, 32, 48, 96, -1" in (caught.value.hint or "")
+    for way_out in ({"group_size": 32}, {"backup_precision": "int8_asym"}):
+        check_groups(ROWS_OF_96, resolve(Request(precision, **way_out)))
+
+
+def test_the_npu_is_offered_no_groups_that_it_does_not_take() -> None:
+    scheme = resolve(complete(Request("int4", target="npu"), 1))
+    with pytest.raises(UsageError) as caught:
+        check_groups(ROWS_OF_96, scheme)
+    assert caught.value.hint == "--target npu takes no others: --group-size -1, or --group-size-fallback ignore."
+    for way_out in ({"group_size": -1}, {"group_size_fallback": "ignore"}):
+        check_groups(ROWS_OF_96, resolve(complete(Request("int4", target="npu", **way_out), 1)))
