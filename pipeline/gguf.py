@@ -149,7 +149,12 @@ def _prepare(job: GgufJob, opened: Opened, progress: Progress | None, collector:
         output=output,
         files=files,
         assumed=prepared.assumed,
-        notes=[*checkpoint.notes, *prepared.notes, *(mmproj.DEVIATIONS if projector else _left_out(opened, prepared))],
+        notes=[
+            *checkpoint.notes,
+            *prepared.notes,
+            *_uncovered(prepared, importance),
+            *(mmproj.DEVIATIONS if projector else _left_out(opened, prepared)),
+        ],
         vision=f"{projector.precision}, in {projector.file.name}" if projector else None,
         cost=told,
         conflicts=collector.conflicts(),
@@ -190,6 +195,26 @@ def _compressor(prepared: Prepared, importance: ImportanceFile | None) -> str:
     quantised = [placed for placed in prepared.layout.tensors if placed.type.quantised]
     engines = {engine_for(placed.type, placed.tensor.name in weighted).name for placed in quantised}
     return ", ".join(sorted(engines)) or "none"
+
+
+_NEVER_COVERED = ("token_embd.weight", "output.weight")
+"""Matrices whose inputs llama-imatrix does not collect unless it is told to."""
+
+
+def _uncovered(prepared: Prepared, importance: ImportanceFile | None) -> list[str]:
+    """Say which quantised matrices an importance matrix leaves out: they are rounded as if there were none."""
+    if importance is None:
+        return []
+    quantised = [placed.tensor.name for placed in prepared.layout.tensors if placed.type.quantised]
+    names = [name for name in quantised if name not in _NEVER_COVERED]
+    left = [name for name in names if name not in importance.importance]
+    if not left:
+        return []
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    return [
+        f"The importance matrix knows {len(names) - len(left)} of {len(names)} matrices; not {', '.join(left[:3])}{more}, which "
+        "are rounded without it."
+    ]
 
 
 def _left_out(opened: Opened, prepared: Prepared) -> list[str]:

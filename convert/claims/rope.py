@@ -56,9 +56,15 @@ def refuse_varying(table: dict[str, Any], prefix: str) -> None:
         raise CheckpointError(
             f"config.json states a rotary embedding of the kind 'dynamic' ({prefix}{where}), whose frequencies depend on how "
             f"long a text is beyond {length}. No graph that is written here can do that.",
-            f"Up to {length} it changes nothing: to convert the model for texts no longer than that, take {where} out of "
-            "config.json.",
+            f"Up to {length} it changes nothing: to convert the model for texts no longer than that, {_without(where)}.",
         )
+
+
+def _without(where: str) -> str:
+    """Say how to take a scaling out; transformers 5 keeps the base of the frequencies in the same table."""
+    if where == "rope_scaling":
+        return "take rope_scaling out of config.json"
+    return f'set "rope_type": "default" in {where} of config.json, and take factor out'
 
 
 def unread(table: dict[str, Any], prefix: str, reader: str, reads: Collection[str] | None) -> list[str]:

@@ -40,6 +40,20 @@ class _Pre:
 _LLAMA3 = _Pre((known.LLAMA3,), whole=True, bos=True)
 _GPT2 = _Pre((known.GPT2,))
 _QWEN2 = _Pre((known.QWEN2,))
+_DIGITS = _Pre((known.DIGITS, known.GPT2))
+_CONTRACTED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_DEEPSEEK = _Pre(
+    (
+        r"\p{N}{1,3}",
+        "[一-龥\u3040-ゟ゠-ヿ]+",
+        r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+    )
+)
+_DEEPSEEK_CODER = _Pre((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥\u0800-一가-\ud7ff]+", r"\p{N}"))
+_SEED_CODER = _Pre(
+    (rf"{_CONTRACTED}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+",)
+)
 _BY_NAME = {
     "llama-bpe": _LLAMA3,
     "llama-v3": _LLAMA3,
@@ -54,7 +68,28 @@ _BY_NAME = {
     "qwen35": _Pre((known.QWEN35,), nfc=True),
     "gpt-2": _GPT2,
     "phi-2": _GPT2,
-    "smollm": _Pre((known.DIGITS, known.GPT2)),
+    "smollm": _DIGITS,
+    "starcoder": _DIGITS,
+    "refact": _DIGITS,
+    "command-r": _DIGITS,
+    "codeshell": _DIGITS,
+    "exaone": _DIGITS,
+    "minerva-7b": _DIGITS,
+    "mpt": _GPT2,
+    "olmo": _GPT2,
+    "exaone4": _GPT2,
+    "trillion": _GPT2,
+    "gigachat": _GPT2,
+    "a.x-4.0": _GPT2,
+    "mellum": _GPT2,
+    "stablelm2": _QWEN2,
+    "megrez": _QWEN2,
+    "hunyuan": _QWEN2,
+    "grok-2": _QWEN2,
+    "deepseek-v3": _DEEPSEEK,
+    "hunyuan-dense": _DEEPSEEK,
+    "deepseek-coder": _DEEPSEEK_CODER,
+    "seed-coder": _SEED_CODER,
     "gpt-4o": _Pre((known.GPT4O,)),
     "llama4": _Pre((known.GPT4O,)),
     "tekken": _Pre((known.TEKKEN,), whole=True, bos=True),

@@ -139,6 +139,7 @@ def test_an_importance_matrix_weighs_and_is_recorded(job: GgufJob, folder: Path,
     changed = [name for name in plain.tensors if not np.array_equal(opened.data(name), plain.data(name))]
     assert changed == ["blk.0.attn_q.weight"]
     assert dict(plan(replace(job, output=None, imatrix=matrix)).rows())["importance"].startswith("m.gguf (1 tensors")
+    assert any("knows 1 of" in note and "rounded without it" in note for note in made.manifest.notes)
     other = write_imatrix(tmp_path / "o.gguf", {"other.weight": heavy}, {"other.weight": [2]})
     with pytest.raises(UsageError, match="knows no tensor of this model"):
         plan(replace(job, output=None, imatrix=other))

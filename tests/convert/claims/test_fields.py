@@ -132,6 +132,10 @@ def test_dynamic_scaling_names_the_length_up_to_which_it_changes_nothing() -> No
     with pytest.raises(CheckpointError, match="32,768 positions") as found:
         _openvino(config)
     assert "take rope_scaling out" in (found.value.hint or "")
+    table = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e6}
+    with pytest.raises(CheckpointError) as found:
+        _openvino(whole(STREAMED["Mistral-7B-Instruct-v0.3"]) | {"rope_theta": None, "rope_parameters": table})
+    assert '"rope_type": "default" in rope_parameters' in (found.value.hint or "")
 
 
 WITHOUT_EFFECT = {

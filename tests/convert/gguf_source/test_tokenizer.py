@@ -15,6 +15,7 @@ from edgeconv.convert.gguf_source import tokenizer
 from edgeconv.validate.rungs.corpus import TEXTS
 
 from ...models import tiny_chatglm
+from ..gguf import llama_cpp
 from ..gguf.samples import config, keys, write_checkpoint, write_gguf
 from .files import rewritten
 
@@ -119,6 +120,32 @@ def test_what_a_pre_tokenizer_s_name_stands_for(name: str, builtin: Path, tmp_pa
 
 def rewritten_pre(source: Path, out: Path, name: str) -> Path:
     return rewritten(source, out, {"tokenizer.ggml.pre": name})
+
+
+AS_LLAMA_CPP = (
+    "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "gpt-2", "mpt", "olmo",
+    "exaone4", "trillion", "gigachat", "a.x-4.0", "mellum", "stablelm2", "megrez", "hunyuan", "grok-2", "deepseek-v3",
+    "hunyuan-dense", "deepseek-coder", "seed-coder", "deepseek-r1-qwen", "dbrx", "smaug-bpe",
+)  # fmt: skip
+"""Names whose splitting llama.cpp has without an approximation."""
+LATER = {"exaone4", "a.x-4.0", "mellum", "grok-2"}
+"""Names that a build of llama.cpp may not have."""
+
+
+@pytest.mark.parametrize("name", AS_LLAMA_CPP)
+def test_a_name_s_tokenizer_gives_the_ids_of_llama_cpp(name: str, builtin: Path, tmp_path: Path) -> None:
+    file = rewritten(builtin, tmp_path / "a.gguf", {"tokenizer.ggml.pre": name})
+    made = loaded(open_checkpoint(file).folder)
+    try:
+        model = llama_cpp.load(file)
+    except ValueError:
+        assert name in LATER
+        pytest.skip("this build of llama.cpp does not know the name")
+    vocabulary = model.get_vocab()
+    for key, text in TEXTS.items():
+        if text and key != "looks like markup":
+            wanted = list(vocabulary.tokenize(text, False, False))
+            assert made(text, add_special_tokens=False)["input_ids"] == wanted, key
 
 
 def test_every_name_is_one_of_llama_cpp_s() -> None:

@@ -226,9 +226,10 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"model_type": "gemma3_text", "rope_parameters": {"full": {"rope_type": "dynamic"}}},
         "auto",
-        "how long the text is",
+        "how long a text is",
     ),
-    ({"model_type": "invented"}, "auto", "--engine trace"),
+    ({"model_type": "bart"}, "auto", "--engine trace"),
+    ({"model_type": "invented"}, "auto", "transformers has no causal language model"),
     ({"model_type": "invented"}, "trace", "transformers has no causal language model"),
 ]
 
