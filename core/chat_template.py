@@ -39,7 +39,7 @@ class ChatTemplate:
             TemplateFault: it is no template.
         """
         try:
-            self._template = _environment().from_string(text)
+            self._template = environment().from_string(text)
         except Exception as error:  # Jinja's, and those of Python's compiler, which it calls
             raise TemplateFault(_sentence(error)) from error
 
@@ -126,8 +126,8 @@ def _resident() -> int:
         return 0
 
 
-def _environment() -> Any:
-    """Source of settings and helpers: `transformers.utils.chat_template_utils._cached_compile_jinja_template`."""
+def environment() -> Any:
+    """Return a sandbox, set up as `transformers.utils.chat_template_utils._cached_compile_jinja_template` does it."""
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment

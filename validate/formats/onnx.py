@@ -16,9 +16,8 @@ from ...core.manifest import Manifest
 from ...core.progress import Progress
 from .. import onnx_models
 from ..report.model import Rung
-from ..rungs import structure_onnx, template, tokenizer_pair, tokens_onnx
+from ..rungs import structure_onnx, template, tokens_onnx
 from ..rungs.generation import prompt_ids
-from ..rungs.template import Render, one_sided
 from ..runtimes import onnxruntime
 from ..runtimes.onnx_chat import CachedOnnx
 from ..runtimes.onnxruntime import OnnxRuntime, OnnxTower
@@ -118,15 +117,7 @@ class OnnxArtefact:
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 1: the template of the tokenizer files."""
-        conversations = template.with_pictures() if self.sees else template.CONVERSATIONS
-
-        def side(reference: Any) -> tuple[dict[str, Render], list[str]]:
-            own = tokenizer_pair.of_transformers(self.path)
-            where = "the artefact's files"
-            failures = one_sided(bool(reference.chat_template), {where: bool(own.chat_template)})
-            return ({} if failures or not own.chat_template else {where: template.of_transformers(own)}), failures
-
-        return template.judge(checkpoint, conversations, side, progress)
+        return template.judge(checkpoint, lambda: [template.of_files(self.path)], progress, parts=self.sees)
 
     def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 2."""

@@ -1,13 +1,15 @@
 """Rung 1: the prompt that the artefact's chat template renders is the checkpoint's, character by character.
 
 Two templates of the artefact count: the one in its tokenizer files, which transformers and optimum-intel render, and the one in
-its tokenizer IR, which openvino_genai prefers to the files and renders with a Jinja of its own.
+its tokenizer IR, which openvino_genai prefers to the files and renders with a Jinja of its own. The texts are compared by name as
+well: a branch that no conversation reaches is a part of the template too.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +17,44 @@ from ...convert.checkpoint import Checkpoint
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
-from ..tokenizer import in_parts
-from . import tokenizer_pair
+from . import template_texts, tokenizer_pair
+from .runtime_defects import RuntimeDefect, Seen
+from .template_conversations import CONVERSATIONS, Conversation, Dialogue, dialogues, with_pictures
+from .template_defects import GENAI_DEFECTS, GENAI_OTHERWISE, GENAI_REFUSES, TemplateDefect
+from .template_texts import DEFAULT, Render
 
-Conversation = list[dict[str, Any]]
-Render = Callable[[Conversation, bool], str]
-Side = Callable[[Any], tuple[dict[str, Render], list[str]]]
-
-
-def _turns(*turns: tuple[str, str]) -> Conversation:
-    return [{"role": role, "content": content} for role, content in turns]
+__all__ = ["CONVERSATIONS", "Conversation", "Place", "Render", "check", "judge", "of_files", "with_pictures"]
 
 
-CONVERSATIONS: dict[str, Conversation] = {
-    "one question": _turns(("user", "What is the capital of Italy?")),
-    "system": _turns(("system", "Answer briefly."), ("user", "Why is the sky blue?")),
-    "multi-turn": _turns(
-        ("system", "You are a teacher."),
-        ("user", "Name a prime."),
-        ("assistant", "7"),
-        ("user", "Another one?"),
-        ("assistant", "11, for example."),
-        ("user", "And the next?"),
-    ),
-    "ends with an answer": _turns(("user", "Hello"), ("assistant", "Hello! How can I help?")),
-    "empty system": _turns(("system", ""), ("user", "Hello")),
-    "empty question": _turns(("user", "")),
-    "empty answer": _turns(("user", "Go on"), ("assistant", ""), ("user", "Please")),
-    "non-ASCII": _turns(
-        ("system", "你是助手。"), ("user", "日本的首都是哪里？ Çà va? 👩‍🚀 e\u0301"), ("assistant", "东京")
-    ),
-    "white space": _turns(
-        ("user", "  two before, two after  \n"), ("assistant", "\n\tindented\n\n"), ("user", "\u3000全角")
-    ),
-    "markup": _turns(("user", "{{ 1 + 1 }} {% raw %} <|user|> </s> [INST] \"quotes\" 'and' \\n & <b>")),
-}
+@dataclass(frozen=True)
+class Place:
+    """A place of the artefact that holds templates.
+
+    Attributes:
+        where: its name in sentences.
+        templates: by name.
+        render: makes a renderer of a template's name.
+        one: it holds the default template and no others.
+        defects: of the engine that renders here.
+        otherwise: what it is called if it renders the checkpoint's own template otherwise, beyond plain conversations.
+        refuses: what it is called if it refuses the checkpoint's own template where transformers does not.
+    """
+
+    where: str
+    templates: Mapping[str, str]
+    render: Callable[[str], Render]
+    one: bool = False
+    defects: Sequence[TemplateDefect] = ()
+    otherwise: RuntimeDefect | None = None
+    refuses: RuntimeDefect | None = None
+
+
+@dataclass
+class _Compared:
+    failures: list[str] = field(default_factory=list)
+    defects: Seen = field(default_factory=Seen)
+    prompts: int = 0
+    conversations: int = 0
 
 
 def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bool = False) -> Rung:
@@ -61,105 +66,178 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bo
         progress: hears of the conversations.
         parts: the template wants content as a list of parts, among them pictures.
     """
-    conversations = with_pictures() if parts else CONVERSATIONS
-    return judge(checkpoint, conversations, lambda tokenizer: _renderers(folder, tokenizer, parts=parts), progress)
+
+    def places() -> list[Place]:
+        # openvino_genai, which does not run an artefact of parts, cannot render `range` either
+        return [of_files(folder), *([] if parts else [_of_genai(folder)])]
+
+    return judge(checkpoint, places, progress, parts=parts)
 
 
-def judge(checkpoint: Checkpoint, conversations: dict[str, Conversation], side: Side, progress: Progress) -> Rung:
-    """Compare what the checkpoint's template renders with what the artefact's do, whatever its format.
+def judge(
+    checkpoint: Checkpoint, places: Callable[[], list[Place]], progress: Progress, *, parts: bool = False
+) -> Rung:
+    """Compare what the checkpoint's templates render with what the artefact's do, whatever its format.
 
     Args:
         checkpoint: the reference.
-        conversations: by their names.
-        side: given the checkpoint's tokenizer, returns what renders on the artefact's side, by name, and the failures of
-            templates that are there on one side only.
+        places: opens the artefact's templates.
         progress: hears of the conversations.
+        parts: the templates want content as a list of parts.
     """
     started = time.perf_counter()
-    status, summary, compared = "failed", "", 0
-    failures: list[str] = []
+    found = _Compared()
+    wanted: dict[str, str] = {}
+    held = False
     try:
-        reference = tokenizer_pair.of_transformers(checkpoint.folder)
-        renderers, failures = side(reference)
-        if not (reference.chat_template or renderers or failures):
-            status, summary = "skipped", "Neither the checkpoint nor the artefact has a chat template."
-        elif not failures:
-            failures, compared = _compare(of_transformers(reference), renderers, conversations, progress)
+        reference = of_files(checkpoint.folder)
+        wanted = dict(reference.templates)
+        opened = places()
+        held = any(place.templates for place in opened)
+        one_sided = _one_sided(wanted, opened)
+        found.failures += one_sided
+        if wanted and not one_sided:
+            for place in opened:
+                mine = {DEFAULT: wanted[DEFAULT]} if place.one and DEFAULT in wanted else wanted
+                found.failures += template_texts.differences(mine, place.templates, place.where)
+            _compare(reference, opened, found, progress, parts=parts)
     except EdgeconvError as error:
-        failures = [error.message]
-    if not summary:
-        status = "failed" if failures else "passed"
-        summary = f"{compared} prompts of {len(conversations)} conversations are equal."
-        if failures:
-            summary = f"{len(failures)} differences in {compared} rendered prompts." if compared else failures[0]
+        found.failures.append(error.message)
+    skipped = not (wanted or held or found.failures)
     return Rung(
         name="template",
-        status=status,  # type: ignore[arg-type]
-        summary=summary,
-        failures=failures,
-        figures={"prompts": compared, "different": len(failures)},
+        status="skipped" if skipped else "failed" if found.failures else "passed",
+        summary="Neither the checkpoint nor the artefact has a chat template." if skipped else _summary(found),
+        failures=found.failures,
+        defects=found.defects.rows(),
+        figures={"prompts": found.prompts, "different": len(found.failures)},
         seconds=time.perf_counter() - started,
     )
 
 
-def _renderers(folder: Path, reference: Any, *, parts: bool) -> tuple[dict[str, Render], list[str]]:
-    expected = bool(reference.chat_template)
-    files = tokenizer_pair.of_transformers(folder)
-    # openvino_genai, which does not run such an artefact, cannot render `range` either
-    genai = None if parts else tokenizer_pair.of_genai(folder)
-    present = {"the artefact's files": bool(files.chat_template)}
-    if genai:
-        present["openvino_genai"] = bool(genai.chat_template)
-    failures = one_sided(expected, present)
-    if failures or not expected:
-        return {}, failures
-    renderers = {"the artefact's files": of_transformers(files)}
-    return renderers | ({"openvino_genai": _of_genai(genai)} if genai else {}), []
+def _summary(found: _Compared) -> str:
+    if not found.failures:
+        known = sum(found.defects.counts.values())
+        but = f", {known} but for known defects of the engine" if known else ""
+        return f"{found.prompts} prompts of {found.conversations} conversations are equal{but}."
+    return (
+        f"{len(found.failures)} differences in {found.prompts} rendered prompts."
+        if found.prompts
+        else found.failures[0]
+    )
 
 
-def one_sided(expected: bool, present: dict[str, bool]) -> list[str]:
+def _one_sided(wanted: Mapping[str, str], places: Sequence[Place]) -> list[str]:
     """Return a sentence for each place that has a template and the checkpoint none, or the other way round."""
     failures = []
-    for where, has in present.items():
-        if expected and not has:
-            failures.append(f"The checkpoint has a chat template, {where} has none.")
-        if has and not expected:
-            failures.append(f"{where[0].upper() + where[1:]} has a chat template, the checkpoint has none.")
+    for place in places:
+        if wanted and not place.templates:
+            failures.append(f"The checkpoint has a chat template, {place.where} has none.")
+        if place.templates and not wanted:
+            failures.append(f"{place.where[0].upper() + place.where[1:]} has a chat template, the checkpoint has none.")
     return failures
 
 
-def with_pictures() -> dict[str, Conversation]:
-    """Return the same conversations in parts, and some with pictures."""
-    found = {name: [in_parts(turn) for turn in turns] for name, turns in CONVERSATIONS.items()}
-    picture, text = {"type": "image"}, {"type": "text", "text": "What is it?"}
-    found["a picture"] = [{"role": "user", "content": [picture, text]}]
-    found["a picture after the words"] = [{"role": "user", "content": [text, picture]}]
-    found["two pictures"] = [{"role": "user", "content": [picture, picture, text]}]
-    return found
+def of_files(folder: Path) -> Place:
+    """Return the templates of a folder's files. Raises CheckpointError, ArtefactError."""
+    templates = template_texts.of_folder(folder)
+    markers = tokenizer_pair.of_transformers(folder).special_tokens_map if templates else {}
+    what = f"The chat template of {folder.name}"
+    return Place(
+        "the artefact's files", templates, lambda name: template_texts.renderer(templates[name], markers, what)
+    )
 
 
-def _compare(
-    reference: Render, renderers: dict[str, Render], conversations: dict[str, Conversation], progress: Progress
-) -> tuple[list[str], int]:
-    task = progress.task("Rendering prompts", len(conversations))
-    failures, compared = [], 0
-    for name, conversation in conversations.items():
+def _of_genai(folder: Path) -> Place:
+    """Return the template of the tokenizer IR, which openvino_genai renders."""
+    tokenizer = tokenizer_pair.of_genai(folder)
+    text = str(tokenizer.get_original_chat_template() or "")
+
+    def render(messages: Conversation, prompted: bool, **options: Any) -> str:
+        tools = options.pop("tools", None)
+        return str(
+            tokenizer.apply_chat_template(
+                messages, add_generation_prompt=prompted, tools=tools, extra_context=options or None
+            )
+        )
+
+    held = {DEFAULT: text} if text else {}
+    return Place("openvino_genai", held, lambda _: render, True, GENAI_DEFECTS, GENAI_OTHERWISE, GENAI_REFUSES)
+
+
+def _compare(reference: Place, places: Sequence[Place], found: _Compared, progress: Progress, *, parts: bool) -> None:
+    """Render every conversation that each template's text calls for, in every place that has one of its name."""
+    asked = [
+        (name, said, dialogue)
+        for name, text in reference.templates.items()
+        for said, dialogue in dialogues(text, parts=parts).items()
+    ]
+    renders = {name: reference.render(name) for name in reference.templates}
+    sides = [(place, {name: place.render(name) for name in place.templates}) for place in places]
+    task = progress.task("Rendering prompts", len(asked))
+    found.conversations = len(asked)
+    for name, said, dialogue in asked:
+        called = said if name == DEFAULT else f"{said}, template {name}"
         for prompted in (True, False):
-            wanted = _rendered(reference, conversation, prompted)
-            for where, render in renderers.items():
-                compared += 1
-                got = _rendered(render, conversation, prompted)
-                if got != wanted:
-                    failures.append(_difference(name, prompted, where, wanted, got))
+            wanted = _rendered(renders[name], dialogue, prompted)
+            for place, known in sides:
+                if name in known:
+                    same = template_texts.same(reference.templates[name], place.templates[name])
+                    one = _Prompt(called, dialogue, prompted, renders[name], known[name], place, same)
+                    one.judge(wanted, found)
         task.advance(1)
     task.finish()
-    return failures, compared
 
 
-def _rendered(render: Render, conversation: Conversation, prompted: bool) -> str | None:
+@dataclass(frozen=True)
+class _Prompt:
+    """One conversation in one place; `same`: the place holds the checkpoint's own program, so it differs by its engine alone."""
+
+    called: str
+    dialogue: Dialogue
+    prompted: bool
+    reference: Render
+    render: Render
+    place: Place
+    same: bool
+
+    def judge(self, wanted: str | None, found: _Compared) -> None:
+        """Compare; a difference is a failure unless a defect of the engine explains it."""
+        found.prompts += 1
+        got = _rendered(self.render, self.dialogue, self.prompted)
+        if got == wanted:
+            return
+        defect = self._explained(got) or self._otherwise(got)
+        if defect:
+            found.defects.add(defect, self.called)
+        else:
+            found.failures.append(_difference(self.called, self.prompted, self.place.where, wanted, got))
+
+    def _explained(self, got: str | None) -> RuntimeDefect | None:
+        """Return the listed defect that explains the difference exactly."""
+        for defect in self.place.defects:
+            changed = defect.change(self.dialogue)
+            if changed == self.dialogue:
+                continue
+            other = got if defect.as_run else _rendered(self.render, changed, self.prompted)
+            expected = _rendered(self.reference, changed, self.prompted)
+            if other == expected and expected is not None:
+                return defect.defect
+        return None
+
+    def _otherwise(self, got: str | None) -> RuntimeDefect | None:
+        """Return what the engine makes of the checkpoint's own template."""
+        if not self.same:
+            return None
+        if got is None:
+            return self.place.refuses
+        return None if self.dialogue.plain else self.place.otherwise
+
+
+def _rendered(render: Render, dialogue: Dialogue, prompted: bool) -> str | None:
     """Return the prompt; None if the template refuses the conversation (no system role, for one), which both must do."""
     try:
-        return render(conversation, prompted)
+        return render(dialogue.messages, prompted, **dialogue.options)
     except Exception:  # noqa: BLE001 - Jinja's errors in two languages; that there is one is what is compared
         return None
 
@@ -175,14 +253,3 @@ def _difference(name: str, prompted: bool, where: str, wanted: str | None, got: 
     return head + (
         f"differs from character {at}: expected {tokenizer_pair.excerpt(wanted, at)}, rendered {tokenizer_pair.excerpt(got, at)}."
     )
-
-
-def of_transformers(tokenizer: Any) -> Render:
-    """Return what renders with the template of a tokenizer of transformers."""
-    return lambda messages, prompted: str(
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompted)
-    )
-
-
-def _of_genai(tokenizer: Any) -> Render:
-    return lambda messages, prompted: str(tokenizer.apply_chat_template(messages, add_generation_prompt=prompted))

@@ -1,4 +1,4 @@
-"""Rung 1 for a GGUF: its tokenizer.chat_template, rendered with its own bos and eos, beside the checkpoint's template.
+"""Rung 1 for a GGUF: its chat templates, rendered with its own bos and eos, beside the checkpoint's.
 
 transformers renders both. llama.cpp has a Jinja of its own, which the package that runs it here does not offer.
 """
@@ -6,63 +6,54 @@ transformers renders both. llama.cpp has a Jinja of its own, which the package t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile
-from ...core.chat_template import TemplateFault, limited, require_bounded
-from ...core.errors import ArtefactError
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..tokenizer import in_parts
-from .template import CONVERSATIONS, Conversation, Render, judge, one_sided, with_pictures
+from . import template_texts
+from .template import Place, judge
+from .template_conversations import Conversation
+from .template_texts import DEFAULT, Render
 
 WHERE = "the GGUF"
+_KEY = "tokenizer.chat_template"
 
 
 def check(open_file: Callable[[], GgufFile], checkpoint: Checkpoint, progress: Progress) -> Rung:
     """Compare the rendered prompts; a file that cannot be opened fails the rung."""
 
-    def side(reference: Any) -> tuple[dict[str, Render], list[str]]:
-        render = renderer(open_file())
-        failures = one_sided(bool(reference.chat_template), {WHERE: render is not None})
-        return ({} if failures or render is None else {WHERE: render}), failures
+    def places() -> list[Place]:
+        file = open_file()
+        found = templates(file)
+        return [Place(WHERE, found, lambda name: _renderer(file, found[name]))]
 
-    conversations = with_pictures() if "vision_config" in checkpoint.config else CONVERSATIONS
-    return judge(checkpoint, conversations, side, progress)
+    return judge(checkpoint, places, progress, parts="vision_config" in checkpoint.config)
+
+
+def templates(file: GgufFile) -> dict[str, str]:
+    """Return the file's templates by name."""
+    texts = {key: value for key, value in file.keys.items() if isinstance(value, str)}
+    found = {DEFAULT: texts[_KEY]} if _KEY in texts else {}
+    prefix = f"{_KEY}."
+    return found | {key.removeprefix(prefix): text for key, text in texts.items() if key.startswith(prefix)}
 
 
 def renderer(file: GgufFile) -> Render | None:
-    """Return what renders the file's template with its own markers; None if it has none."""
-    template = file.keys.get("tokenizer.chat_template")
-    if not isinstance(template, str):
-        return None
+    """Return what renders the file's default template with its own markers; None if it has none."""
+    text = templates(file).get(DEFAULT)
+    return None if text is None else _renderer(file, text)
+
+
+def _renderer(file: GgufFile, text: str) -> Render:
     tokens = file.keys.get("tokenizer.ggml.tokens", [])
     markers = {}
     for role, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")):
         number = file.keys.get(f"tokenizer.ggml.{key}_token_id")
         if isinstance(number, int) and number < len(tokens):
             markers[f"{role}_token"] = tokens[number]
-
-    _require_bounded(template)
-
-    def render(messages: Conversation, prompted: bool) -> str:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        with limited():
-            (text,), _ = render_jinja_template(
-                [messages], chat_template=template, add_generation_prompt=prompted, **markers
-            )
-        return str(text)
-
-    return render
-
-
-def _require_bounded(template: str) -> None:
-    try:
-        require_bounded(template)
-    except TemplateFault as fault:
-        raise ArtefactError(f"The GGUF's chat template cannot be used: {fault}.", "Do not use the file.") from fault
+    return template_texts.renderer(text, markers, "The GGUF's chat template")
 
 
 def prompt(render: Render, messages: Conversation) -> str:
