@@ -93,7 +93,9 @@ def explain(error: Exception, repo_id: str, revision: str | None) -> EdgeconvErr
         ),
         (
             (httpx.InvalidURL, httpx.UnsupportedProtocol),
-            lambda: HubUnreachableError(f"{endpoint()} is not an address of a Hub.", "Correct or unset HF_ENDPOINT."),
+            lambda: HubUnreachableError(
+                f"{endpoint() or 'An empty text'} is not an address of a Hub.", "Correct or unset HF_ENDPOINT."
+            ),
         ),
         (
             (httpx.LocalProtocolError, UnicodeError),

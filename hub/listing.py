@@ -79,6 +79,13 @@ class Listing:
             wanted |= {name for name in names if fnmatchcase(name, "*.py")}
         label = self.repo_id or "The folder"
         adapter_folder.refuse(label, names)
+        files = [name for name in names if name.endswith(".gguf")]
+        if "config.json" not in wanted and files:
+            raise CheckpointError(
+                f"{label} has no config.json; it holds GGUF files.",
+                f"A GGUF is given by its own path: --model {'FOLDER/' if self.repo_id is None else './'}{files[0]}"
+                + ("." if self.repo_id is None else ", once it is downloaded."),
+            )
         if "config.json" not in wanted:
             raise CheckpointError(f"{label} has no config.json.", "Choose a checkpoint in the transformers format.")
         if not any(map(is_weight, wanted)):

@@ -115,7 +115,7 @@ def check_groups(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
         UsageError: the user's group size does not divide a row, with the sizes that do.
     """
     ruled = _giving_way(weights, scheme)
-    if not scheme.compresses or scheme.group_size == _PER_CHANNEL:
+    if not scheme.compresses or scheme.group_size == _PER_CHANNEL or not scheme.ratio:
         return ruled
     candidates = ratio_defining(weights, scheme)
     undivided = [w for w in candidates if not _divides(w, scheme.group_size)]

@@ -51,7 +51,7 @@ def refuse_varying(table: dict[str, Any], prefix: str) -> None:
     for where, rope in _ropes(table):
         if _kind(rope) != "dynamic" or rope.get("alpha"):
             continue
-        longest = rope.get("original_max_position_embeddings") or table.get("max_position_embeddings")
+        longest = table.get("max_position_embeddings")
         length = f"{longest:,} positions" if isinstance(longest, int) else "the length that it was trained for"
         raise CheckpointError(
             f"config.json states a rotary embedding of the kind 'dynamic' ({prefix}{where}), whose frequencies depend on how "

@@ -103,3 +103,22 @@ def test_malformed_entries(change: dict[str, Any]) -> None:
 def test_malformed_lists(entries: Any) -> None:
     with pytest.raises(HubUnreachableError):
         from_tree("org/name", "0" * 40, entries)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("adapter_config.json", "adapter_model.safetensors"), "an adapter .*not a model"),
+        (("config.json", "model.safetensors", "adapter_config.json", "adapter_model.bin"), "beside the model"),
+        (("a.gguf", "README.md"), "it holds GGUF files"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(names: tuple[str, ...], said: str) -> None:
+    with pytest.raises(CheckpointError, match=said) as caught:
+        needed(*names)
+    assert "Download the checkpoint again" not in (caught.value.hint or "")
+
+
+def test_an_adapters_config_alone_is_left_over() -> None:
+    names = ("config.json", "model.safetensors", "adapter_config.json")
+    assert needed(*names) == {"config.json", "model.safetensors"}

@@ -95,3 +95,7 @@ def test_the_npu_is_offered_no_groups_that_it_does_not_take() -> None:
     assert caught.value.hint == "--target npu takes no others: --group-size -1, or --group-size-fallback ignore."
     for way_out in ({"group_size": -1}, {"group_size_fallback": "ignore"}):
         check_groups(ROWS_OF_96, resolve(complete(Request("int4", target="npu", **way_out), 1)))
+
+
+def test_groups_of_weights_that_a_ratio_of_0_leaves_out_are_not_spoken_of() -> None:
+    assert check_groups(ROWS_OF_96, resolve(Request("int4", ratio=0.0))) == []
