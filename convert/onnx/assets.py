@@ -22,6 +22,8 @@ _GENAI_TYPE = "llama"
 """What onnxruntime-genai calls a decoder of these inputs; it knows the families by name, and not all of ours are on its list."""
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 """What the families call the most positions."""
+SEARCHED = ("temperature", "top_k", "top_p", "repetition_penalty")
+"""Fields of generation_config.json that onnxruntime-genai has too."""
 _LENGTH = 2048
 """Tokens of a conversation, where config.json does not limit them."""
 
@@ -59,6 +61,28 @@ def _documents(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision 
     return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in made.items()}
 
 
+def context_length(config: dict[str, Any]) -> int:
+    """Return the most positions that a model has, by its config."""
+    return next((config[key] for key in _LENGTHS if config.get(key)), _LENGTH)
+
+
+def searched(key: str, stated: dict[str, Any]) -> Any:
+    """Return a checkpoint's own choice of how tokens are picked, as onnxruntime-genai puts it; None if it states none.
+
+    Args:
+        key: of `SEARCHED`, or another of the file's section "search".
+        stated: config.json and generation_config.json in one.
+    """
+    value = stated.get(key)
+    if key == "top_k" and isinstance(value, int) and value < 0:
+        return 0  # both mean that all tokens may be picked; onnxruntime-genai opens no file with a negative number
+    return value
+
+
+def _ids(value: Any) -> list[int]:
+    return [token for token in (value if isinstance(value, list) else [value]) if isinstance(token, int)]
+
+
 def genai_config(config: dict[str, Any], generation: dict[str, Any], decoder: HasSizes) -> dict[str, Any]:
     """Describe the model as onnxruntime-genai (0.18) wants it.
 
@@ -68,15 +92,16 @@ def genai_config(config: dict[str, Any], generation: dict[str, Any], decoder: Ha
         decoder: the sizes of the model.
     """
     stated = {**config, **{k: v for k, v in generation.items() if v is not None}}
-    ends = stated.get("eos_token_id")
-    first = ends[0] if isinstance(ends, list) and ends else ends
-    length = next((config[key] for key in _LENGTHS if config.get(key)), _LENGTH)
-    tokens = {
-        "bos_token_id": stated.get("bos_token_id", first),
-        "eos_token_id": ends,
-        "pad_token_id": stated.get("pad_token_id", first),
+    ends = [token for token in _ids(stated.get("eos_token_id")) if token >= 0]
+    first = [token for token in (*_ids(stated.get("pad_token_id")), *ends) if token >= 0]
+    begins = [token for token in (*_ids(stated.get("bos_token_id")), *ends) if token >= 0]
+    length = context_length(config)
+    tokens = {  # of these it takes one number, and of ends a list too
+        "bos_token_id": begins[0] if begins else None,
+        "eos_token_id": ends if len(ends) > 1 else ends[0] if ends else None,
+        "pad_token_id": first[0] if first else None,
     }
-    search = {key: stated[key] for key in ("temperature", "top_k", "top_p", "repetition_penalty") if key in stated}
+    search = {key: value for key in SEARCHED if (value := searched(key, stated)) is not None}
     return {
         "model": {
             "type": _GENAI_TYPE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,17 @@ def test_a_key_that_llama_cpp_obeys_is_a_failure(
     (failure,) = check(with_more(file, tmp_path / "a.gguf", {}, {key: value}), checkpoint).failures
     assert key in failure
     assert check(with_more(file, tmp_path / "b.gguf", {}, {key: neutral}), checkpoint).failures == []
+
+
+def test_what_a_file_proposes_for_sampling_is_the_checkpoints(llama: tuple[Path, Checkpoint], tmp_path: Path) -> None:
+    file, checkpoint = llama
+    stated = replace(checkpoint, generation_config={"temperature": 0.6, "top_k": 20})
+    keys = {"general.sampling.temp": 0.6, "general.sampling.top_k": 20}
+    assert check(with_more(file, tmp_path / "a.gguf", {}, keys), stated).failures == []
+    for key, value in {"temp": 3.0, "top_k": 1, "top_p": 0.5, "mirostat": 2}.items():
+        name = f"general.sampling.{key}"
+        (failure,) = check(with_more(file, tmp_path / f"{key}.gguf", {}, keys | {name: value}), stated).failures
+        assert name in failure
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "phi3", "qwen2"])

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 
 from ...convert import families
-from ...convert.checkpoint import Checkpoint, read_json
+from ...convert.checkpoint import Checkpoint
 from ...convert.families.decoder import Decoder, NotExpressible
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
-from ...models.glm_edge_v.facts import MODEL_TYPE
 from .. import irs
 from ..report.model import Rung
 from ..weights import ArtefactWeights
 from ..weights.constant import StoredWeight
 from ..weights.fit import Fit, compare
 from ..weights.stored import untrue
+from . import fields
 from . import weights as common
 from .weights import Findings
 
@@ -33,10 +33,6 @@ TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
 _ROUNDED, _WRONG = 1e-6, 1e-3
-SIZES = (
-    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-    "num_key_value_heads", "head_dim",
-)  # fmt: skip
 
 
 def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None, progress: Progress) -> Rung:
@@ -92,21 +88,10 @@ def _tokenizers(folder: Path, found: Findings) -> None:
 
 
 def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings) -> None:
-    """Counts and shapes: the artefact's config, its vocabulary, its states, its rotary frequencies."""
-    if (folder / "config.json").is_file():
-        try:
-            own = read_json(folder / "config.json")
-        except CheckpointError as error:
-            found.failures.append(error.message)
-        else:
-            for key in SIZES:
-                expected = checkpoint.config.get(key)
-                if key == "model_type" and irs.sees(folder):
-                    expected = MODEL_TYPE  # the checkpoint calls itself glm, as the text models do
-                if own.get(key) != expected:
-                    found.failures.append(f"config.json: {key} is {own.get(key)}, in the checkpoint {expected}.")
-    else:
-        found.failures.append("config.json is missing.")
+    """Configs, counts and shapes: what a runtime obeys, its vocabulary, its states, its rotary frequencies."""
+    fields.config(folder, checkpoint, found, sees=irs.sees(folder))
+    fields.generation(folder, checkpoint, found)
+    fields.runtime_options(weights.model, found)
     try:
         decoder = families.decoder(checkpoint.config)
     except (NotExpressible, CheckpointError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.families import Model
+from ...convert.gguf.metadata import SAMPLING
 from ...convert.gguf.read import GgufFile
 from ...core.errors import ArtefactError
 from ...core.manifest import Manifest
@@ -92,6 +93,7 @@ def check(
         if manifest:
             common.untrue(_untrue(manifest, language.file), found)
         _keys(language.file, language.model, found)
+        _sampling(language.file, checkpoint, found)
         _constants(language, found)
         halves: list[Half] = [language]
         if isinstance(weights, BothHalves):
@@ -142,6 +144,16 @@ def _keys(file: GgufFile, model: Model, found: Findings) -> None:
 def _neutral(key: str, file: GgufFile) -> bool:
     """Tell whether a key that llama.cpp obeys has a value with which it changes nothing."""
     return any(_equal(file.own(key), value) for value in _OBEYED.get(key, ()))
+
+
+def _sampling(file: GgufFile, checkpoint: Checkpoint, found: Findings) -> None:
+    """Compare what the file proposes for sampling, which llama.cpp's tools take where a user says nothing."""
+    prefix = "general.sampling."
+    of_field = {name: field for field, (name, _) in SAMPLING.items()}
+    for key in sorted(key for key in file.keys if key.startswith(prefix)):
+        wanted = checkpoint.generation_config.get(of_field.get(key.removeprefix(prefix), ""))
+        if not _equal(file.keys[key], wanted):
+            found.failures.append(f"{key} is {_shown(file.keys[key])}, by generation_config.json {_shown(wanted)}.")
 
 
 def _projector_keys(weights: ProjectorWeights, found: Findings) -> None:

@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from ...convert import families
-from ...convert.checkpoint import Checkpoint, read_json
+from ...convert.checkpoint import Checkpoint
 from ...convert.families.decoder import Decoder, NotExpressible
 from ...convert.onnx import sizes
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from ...models.glm_edge_v.facts import MODEL_TYPE
 from .. import onnx_models
 from ..report.model import Rung
 from ..weights.fit import compare
 from ..weights.onnx import OnnxWeights
 from ..weights.stored import untrue
+from . import fields, fields_genai
 from . import weights as common
-from .structure import SIZES
 from .weights import Findings
 
 _ROUNDED, _WRONG = 1e-6, 1e-3
@@ -51,29 +50,14 @@ def check(
     except ArtefactError as error:
         found.failures.append(error.message)
     else:
-        _config(folder, checkpoint, found)
+        fields.config(folder, checkpoint, found, sees=onnx_models.sees(folder))
+        fields.generation(folder, checkpoint, found)
+        fields_genai.check(folder, checkpoint, weights.graph, found)
         _graph(checkpoint, weights, found)
         if manifest:
             common.untrue(untrue(manifest, weights.matched), found)
         _weights(checkpoint, weights, found, progress)
     return found.rung(time.perf_counter() - started)
-
-
-def _config(folder: Path, checkpoint: Checkpoint, found: Findings) -> None:
-    if not (folder / "config.json").is_file():
-        found.failures.append("config.json is missing.")
-        return
-    try:
-        own = read_json(folder / "config.json")
-    except CheckpointError as error:
-        found.failures.append(error.message)
-        return
-    for key in SIZES:
-        expected = checkpoint.config.get(key)
-        if key == "model_type" and onnx_models.sees(folder):
-            expected = MODEL_TYPE  # the checkpoint calls itself glm, as the text models do
-        if own.get(key) != expected:
-            found.failures.append(f"config.json: {key} is {own.get(key)}, in the checkpoint {expected}.")
 
 
 def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:

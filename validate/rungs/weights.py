@@ -120,7 +120,7 @@ def judge(
     if largest:
         found.largest = f"largest relative RMS error {largest.rms:.4f} ({largest.name}, {largest.stored})"
     found.figures |= {
-        "weights": len(fits),
+        "weights": len({fit.name for fit in fits}),
         "wrong": len(wrong),
         "worst_error": max((fit.worst for fit in fits if math.isfinite(fit.worst)), default=0.0),
         "worst_rms": max((fit.rms for fit in fits), default=0.0),

@@ -61,6 +61,19 @@ class OnnxGraph:
         """Names of the inputs."""
         return [value.name for value in self.proto.graph.input]
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return [value.name for value in self.proto.graph.output]
+
+    @property
+    def shapes(self) -> dict[str, list[int]]:
+        """Dimensions of the inputs; 0 for one that may have any size."""
+        return {
+            value.name: [int(dim.dim_value) for dim in value.type.tensor_type.shape.dim]
+            for value in self.proto.graph.input
+        }
+
     def dimension(self, output: str, axis: int) -> int | None:
         """Return a dimension of an output; None if it may have any size, or there is no such output."""
         for value in self.proto.graph.output:
