@@ -70,6 +70,15 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a converted model 
 LocalFilesOnly = Annotated[
     bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
 ]
+SmokeTest = Annotated[
+    bool | None,
+    typer.Option(
+        "--smoke-test/--no-smoke-test",
+        help="Let the runtime that the result is for load it and make one token before it gets its name; by default, unless "
+        "EDGECONV_SMOKE_TEST is 0. Left out where the runtime is not installed, or the result too large for the free memory.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")]
 
 
@@ -157,6 +166,7 @@ def summary(artefact: Artefact) -> dict[str, Any]:
         "engine": manifest.engine,
         "compressor": manifest.compressor,
         "seconds": round(artefact.seconds, 3),
+        "smoke_test": artefact.smoke.as_dict() if artefact.smoke else None,
         "plan": artefact.plan.as_dict(),
     }
 
@@ -185,4 +195,5 @@ def _rows(artefact: Artefact, middle: list[tuple[str, str]]) -> list[tuple[str, 
         ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
         *middle,
         ("time", duration(artefact.seconds)),
+        *([("smoke test", artefact.smoke.describe())] if artefact.smoke else []),
     ]

@@ -35,7 +35,11 @@ def demo(
     out = Output(verbose=verbose)
     model = builtin.model_path()
     job = pipeline.Job(
-        model=str(model), request=Request("int4"), output=output, force=force or _is_earlier_demo(output, model)
+        model=str(model),
+        request=Request("int4"),
+        output=output,
+        force=force or _is_earlier_demo(output, model),
+        smoke_test=False,  # it answers questions next
     )
     with out.working() as progress:
         artefact = pipeline.run(job, progress)

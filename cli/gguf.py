@@ -108,6 +108,7 @@ def gguf(
         ),
     ] = False,
     budget: Budgets = None,
+    smoke_test: conversion.SmokeTest = None,
     dry_run: conversion.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -144,6 +145,7 @@ def gguf(
         split_max_size=options.byte_count(split_max_size),
         pre=pre,
         local_files_only=local_files_only,
+        smoke_test=smoke_test,
     )
     limits = conversion.limits(budget, validate=validate)  # before the conversion: a wrong one must not cost an hour
     out = Output(json=json, quiet=quiet, verbose=verbose)

@@ -70,6 +70,7 @@ def onnx(
         ),
     ] = False,
     budget: Budgets = None,
+    smoke_test: conversion.SmokeTest = None,
     dry_run: conversion.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -106,6 +107,7 @@ def onnx(
         accuracy_level=int(accuracy_level),
         vision_precision=vision_precision,
         local_files_only=local_files_only,
+        smoke_test=smoke_test,
     )
     limits = conversion.limits(budget, validate=validate)
     out = Output(json=json, quiet=quiet, verbose=verbose)

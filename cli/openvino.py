@@ -124,6 +124,7 @@ def openvino(
         ),
     ] = False,
     budget: Budgets = None,
+    smoke_test: conversion.SmokeTest = None,
     dry_run: conversion.DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -168,6 +169,7 @@ def openvino(
         vision_precision=vision_precision,
         layout=layout,
         local_files_only=local_files_only,
+        smoke_test=smoke_test,
     )
     if validate and layout != "optimum":
         raise UsageError(

@@ -15,6 +15,7 @@ from ..convert import card
 from ..convert.checkpoint import Checkpoint
 from ..core.digest import sha256_file
 from ..core.manifest import FileDigest, Manifest, Source, TensorEntry
+from .smoke import Smoke
 
 
 class Planned(Protocol):
@@ -31,12 +32,16 @@ class Planned(Protocol):
 
 @dataclass(frozen=True)
 class Artefact:
-    """A finished conversion: the folder or file, its manifest, the plan that led to it, and the seconds it took."""
+    """A finished conversion: the folder or file, its manifest, the plan that led to it, the seconds it took, and the smoke test.
+
+    The seconds of that are its own.
+    """
 
     path: Path
     manifest: Manifest
     plan: Planned
     seconds: float
+    smoke: Smoke | None = None
 
 
 def source_of(checkpoint: Checkpoint, repo_id: str | None, commit: str | None, files: dict[str, FileDigest]) -> Source:
@@ -75,7 +80,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def write_log(path: Path, model: str, source: Path, started: float, seconds: float) -> None:
+def write_log(path: Path, model: str, source: Path, *, started: float, seconds: float, smoke: Smoke | None) -> None:
     """Write what differs between two runs: beside the manifest and outside its digests.
 
     Args:
@@ -83,11 +88,13 @@ def write_log(path: Path, model: str, source: Path, started: float, seconds: flo
         model: what the user asked for.
         source: the checkpoint's folder on this machine.
         started: seconds since the epoch.
-        seconds: that the run took.
+        seconds: that the conversion took.
+        smoke: what became of the smoke test: another machine has other memory and other runtimes.
     """
     log = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(seconds, 3),
+        "smoke_test": smoke.as_dict() if smoke else None,
         "model": model,
         "source": str(source.absolute()),
         "machine": platform.platform(),

@@ -22,7 +22,7 @@ from ..core.progress import Progress, Silent
 from ..core.staging import check_files, check_output, staged, staged_files
 from ..quantize.ggml.choose import engine_for
 from ..validate.importance import CHUNK, TEXTS
-from . import gguf_importance, memory, source
+from . import gguf_importance, memory, smoke, source
 from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
 from .conflicts import Collector
 from .cost import cost, require
@@ -93,9 +93,10 @@ def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
         manifest = _convert(ready, opened, folder, progress)
         manifest.write(folder, name)
         seconds = time.time() - started
-        write_log(log_path(folder / name), job.model, opened.folder, started, seconds)
+        tried = smoke.run(planned.smoke_test, manifest, folder, progress)
+        write_log(log_path(folder / name), job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
     path = planned.output.with_name(planned.files[0]) if planned.single else planned.output
-    return Artefact(path, manifest, planned, seconds)
+    return Artefact(path, manifest, planned, seconds, tried)
 
 
 def _headers(job: GgufJob, progress: Progress) -> Opened:
@@ -157,6 +158,7 @@ def _prepare(job: GgufJob, opened: Opened, progress: Progress | None, collector:
         ],
         vision=f"{projector.precision}, in {projector.file.name}" if projector else None,
         cost=told,
+        smoke_test=smoke.planned(job.smoke_test, "gguf", size),
         conflicts=collector.conflicts(),
     )
     return _Ready(planned, prepared, importance, projector)

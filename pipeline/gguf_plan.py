@@ -10,6 +10,7 @@ from ..convert.gguf.recipe import Recipe
 from .artefact import size
 from .conflicts import Conflict
 from .cost import Cost
+from .smoke import Smoke
 
 SUFFIX = ".gguf"
 
@@ -30,6 +31,7 @@ class GgufJob:
         pre: name of the pre-tokenizer in llama.cpp; None: find out.
         local_files_only: ask the Hub nothing.
         keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.
+        smoke_test: let the runtime make a token of the result (`pipeline.smoke`); None: as the environment says, else yes.
     """
 
     model: str
@@ -43,6 +45,7 @@ class GgufJob:
     pre: str | None = None
     local_files_only: bool = False
     keeps_digests: bool = False
+    smoke_test: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class GgufPlan:
     notes: list[str] = field(default_factory=list)
     vision: str | None = None
     cost: Cost | None = None
+    smoke_test: Smoke | None = None
     conflicts: list[Conflict] = field(default_factory=list)
 
     @property
@@ -84,6 +88,7 @@ class GgufPlan:
             "recipe": self.recipe.as_dict(),
             "output": str(self.output),
             "cost": self.cost.as_dict() if self.cost else None,
+            "smoke_test": self.smoke_test.as_dict() if self.smoke_test else None,
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
         }
 
@@ -101,6 +106,7 @@ class GgufPlan:
             ("quantiser", self.compressor),
             ("output", f"{self.output}, {self.output_bytes:,} bytes{parts}"),
             *(self.cost.rows() if self.cost else []),
+            *([("smoke test", self.smoke_test.describe())] if self.smoke_test else []),
         ]
         rows += [("assumed", sentence) for sentence in self.assumed]
         rows += [("note", sentence) for sentence in self.notes]

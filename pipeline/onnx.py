@@ -25,7 +25,7 @@ from ..core.staging import check_output, staged
 from ..quantize.assign import check_groups
 from ..quantize.scheme import Scheme, resolve, resolve_vision
 from ..quantize.tensor_precision import require_found
-from . import memory, seeing, source
+from . import memory, seeing, smoke, source
 from .artefact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
 from .conflicts import Collector
 from .cost import cost, require
@@ -83,8 +83,9 @@ def run(job: OnnxJob, progress: Progress | None = None) -> Artefact:
         manifest = _convert(ready, opened, folder, progress)
         manifest.write(folder)
         seconds = time.time() - started
-        write_log(folder / LOG_NAME, job.model, opened.folder, started, seconds)
-    return Artefact(ready.plan.output, manifest, ready.plan, seconds)
+        tried = smoke.run(ready.plan.smoke_test, manifest, folder, progress)
+        write_log(folder / LOG_NAME, job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
+    return Artefact(ready.plan.output, manifest, ready.plan, seconds, tried)
 
 
 def _headers(job: OnnxJob, progress: Progress) -> Opened:
@@ -139,6 +140,7 @@ def _prepare(job: OnnxJob, opened: Opened, collector: Collector) -> _Ready:
         vision_scheme=vision_scheme,
         image_tokens=vision.image_tokens if vision else None,
         cost=told,
+        smoke_test=smoke.planned(job.smoke_test, "onnx", size),
         conflicts=collector.conflicts(),
     )
     return _Ready(planned, choice)

@@ -11,6 +11,7 @@ from . import seeing
 from .artefact import size
 from .conflicts import Conflict
 from .cost import Cost
+from .smoke import Smoke
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class OnnxJob:
         vision_precision: of the tower of a model that sees; None: float16 if it fits, beside a compressed model.
         local_files_only: ask the Hub nothing.
         keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.
+        smoke_test: let the runtime make a token of the result (`pipeline.smoke`); None: as the environment says, else yes.
     """
 
     model: str
@@ -40,6 +42,7 @@ class OnnxJob:
     vision_precision: str | None = None
     local_files_only: bool = False
     keeps_digests: bool = False
+    smoke_test: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class OnnxPlan:
     vision_scheme: Scheme | None = None
     image_tokens: int | None = None
     cost: Cost | None = None
+    smoke_test: Smoke | None = None
     conflicts: list[Conflict] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class OnnxPlan:
             "vision_scheme": self.vision_scheme.as_dict() if self.vision_scheme else None,
             "output": str(self.output),
             "cost": self.cost.as_dict() if self.cost else None,
+            "smoke_test": self.smoke_test.as_dict() if self.smoke_test else None,
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
         }
 
@@ -91,6 +96,7 @@ class OnnxPlan:
             ("engine", f"{self.engine}: {self.engine_reason}"),
             ("output", f"{self.output}, about {size(self.output_bytes)}"),
             *(self.cost.rows() if self.cost else []),
+            *([("smoke test", self.smoke_test.describe())] if self.smoke_test else []),
         ]
         rows += [("assumed", sentence) for sentence in self.assumed]
         rows += [("note", sentence) for sentence in self.notes]

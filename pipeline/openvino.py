@@ -17,7 +17,7 @@ from ..core.progress import Progress, Silent
 from ..core.staging import check_output, staged
 from ..quantize.device import complete
 from ..quantize.scheme import Request, Scheme, resolve, resolve_vision
-from . import calibration, source
+from . import calibration, smoke, source
 from .artefact import Artefact, write_log
 from .conflicts import Collector
 from .cost import cost, require
@@ -70,8 +70,9 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
         )
         manifest.write(folder)
         seconds = time.time() - started
-        write_log(folder / LOG_NAME, job.model, opened.folder, started, seconds)
-    return Artefact(planned.output, manifest, planned, seconds)
+        tried = smoke.run(planned.smoke_test, manifest, folder, progress)
+        write_log(folder / LOG_NAME, job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
+    return Artefact(planned.output, manifest, planned, seconds, tried)
 
 
 def _headers(job: Job, progress: Progress) -> Opened:
@@ -120,6 +121,7 @@ def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice,
         image_tokens=vision.image_tokens if vision else None,
         calibration=calibration.facts(text),
         cost=told,
+        smoke_test=smoke.planned(job.smoke_test, "openvino", predicted.output_bytes),
         conflicts=collector.conflicts(),
     )
     return planned, choice, text

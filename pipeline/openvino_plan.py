@@ -11,13 +11,15 @@ from ..quantize.scheme import Request, Scheme
 from .artefact import size
 from .conflicts import Conflict
 from .cost import Cost
+from .smoke import Smoke
 
 
 @dataclass(frozen=True)
 class Job:
     """What a user asks for.
 
-    With `keeps_digests` a folder's files that were hashed before, and have not changed since, are not hashed again.
+    With `keeps_digests` a folder's files that were hashed before, and have not changed since, are not hashed again. `smoke_test`:
+    let the runtime make a token of the result (`pipeline.smoke`); None: as the environment says, else yes.
     """
 
     model: str
@@ -33,6 +35,7 @@ class Job:
     layout: str = "optimum"
     local_files_only: bool = False
     keeps_digests: bool = False
+    smoke_test: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Plan:
     image_tokens: int | None = None
     calibration: CalibrationFacts | None = None
     cost: Cost | None = None
+    smoke_test: Smoke | None = None
     conflicts: list[Conflict] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,6 +77,7 @@ class Plan:
             "calibration": self.calibration.model_dump() if self.calibration else None,
             "output": str(self.output),
             "cost": self.cost.as_dict() if self.cost else None,
+            "smoke_test": self.smoke_test.as_dict() if self.smoke_test else None,
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
         }
 
@@ -87,6 +92,7 @@ class Plan:
             ("engine", f"{self.engine}: {self.engine_reason}"),
             ("output", f"{self.output}, about {size(self.output_bytes)}"),
             *(self.cost.rows() if self.cost else []),
+            *([("smoke test", self.smoke_test.describe())] if self.smoke_test else []),
         ]
         rows += [("assumed", sentence) for sentence in self.assumed]
         rows += [("note", sentence) for sentence in self.notes]

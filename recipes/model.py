@@ -72,6 +72,11 @@ class _Target(_Model):
     output: str | None = Field(
         None, description="Folder of the result; by default recipe and target, below the run's folder."
     )
+    smoke_test: bool | None = Field(
+        None,
+        description="Let the runtime load the result and make one token before it gets its name; null: unless the environment's "
+        "EDGECONV_SMOKE_TEST is 0.",
+    )
     parity: bool = Field(True, description="Measure whether the result is still its checkpoint.")
     budget: dict[str, float] = Field({}, description="Replaces budgets, e.g. {mean_kl: 0.05, top1: 0.92}.")
     suite: str | None = Field(None, description="Texts to measure on, beside the recipe: YAML, .txt, .md or .jsonl.")

@@ -71,7 +71,7 @@ class Unit:
 
 MEASURED = ("budget", "suite", "max_tokens", "quick", "strict", "reference_dtype", "device")
 """Fields of a target that say how it is measured, and against what."""
-_BEHIND = {"output", "parity", "junit", "publish", *MEASURED}
+_BEHIND = {"output", "smoke_test", "parity", "junit", "publish", *MEASURED}
 """Fields of a target that do not change the artefact."""
 
 
@@ -102,7 +102,13 @@ def units(
             raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(recipe.targets)}.")
     chosen = [name for name in recipe.targets if not only or name in only]
     made = [_unit(recipe, name, path.parent, out, model) for name in chosen]
-    found = [replace(u, job=replace(u.job, local_files_only=local_files_only, keeps_digests=True)) for u in made]
+    found = [
+        replace(
+            u,
+            job=replace(u.job, local_files_only=local_files_only, keeps_digests=True, smoke_test=u.target.smoke_test),
+        )
+        for u in made
+    ]
     outputs = [unit.output.resolve() for unit in found]
     for unit, output in zip(found, outputs, strict=True):
         if outputs.count(output) > 1:

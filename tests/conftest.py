@@ -14,6 +14,7 @@ from .models import qwen25 as qwen25_model
 from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
 
+os.environ.setdefault("EDGECONV_SMOKE_TEST", "0")  # thousands of conversions; tests/pipeline/test_smoke.py asks for it
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime themselves
 # a shell's background job ignores SIGINT, nohup SIGHUP; so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)

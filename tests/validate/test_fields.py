@@ -65,7 +65,8 @@ def failures(folder: Path, source: Path) -> list[str]:
 
 GENERATION = {
     "temperature": 3.0, "repetition_penalty": 2.0, "max_new_tokens": 5, "max_length": 30, "num_beams": 4, "top_k": 1,
-    "top_p": None, "do_sample": False, "stop_strings": ["a"], "no_repeat_ngram_size": 2, "min_new_tokens": 9, "presence_penalty": 1.0,
+    "top_p": None, "do_sample": False, "stop_strings": ["a"],
+    "no_repeat_ngram_size": 2, "min_new_tokens": 9, "presence_penalty": 1.0,
 }  # fmt: skip
 
 
@@ -81,7 +82,8 @@ def test_generation_config(field: str, target: str, made: Artefacts, source: Pat
 
 CONFIG = {
     "num_hidden_layers": 3, "rms_norm_eps": 1e-3, "max_position_embeddings": 128, "hidden_act": "gelu",
-    "tie_word_embeddings": True, "num_key_value_heads": 4, "head_dim": 32, "vocab_size": 99, "model_type": "mistral", "attention_bias": True,
+    "tie_word_embeddings": True, "num_key_value_heads": 4,
+    "head_dim": 32, "vocab_size": 99, "model_type": "mistral", "attention_bias": True,
 }  # fmt: skip
 
 
