@@ -95,13 +95,19 @@ MEASURING = {
     "reference_dtype": "bfloat16",
     "device": "GPU",
 }
-NOT_THE_ARTEFACT = {"format", "output", "parity", "junit", "publish", *MEASURED}
+NOT_THE_ARTEFACT = {"format", "output", "smoke_test", "parity", "junit", "publish", *MEASURED}
 
 
 def unit(folder: Path, target: dict[str, Any]) -> Any:
     recipe = Recipe.model_validate({"name": "r", "source": {"model": "org/name"}, "targets": {"t": target}})
     (folder / "words.txt").write_text("words")
     return units(recipe, folder / "r.yaml", folder / "out")[0]
+
+
+@pytest.mark.parametrize("kind", ["openvino", "gguf", "onnx"])
+def test_the_smoke_test_reaches_the_job(kind: str, tmp_path: Path) -> None:
+    for asked in (None, False, True):
+        assert unit(tmp_path, {"format": kind, "smoke_test": asked}).job.smoke_test is asked
 
 
 @pytest.mark.parametrize(
