@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from ..core import adapter_folder
 from ..core.errors import CheckpointError
+from ..core.json_file import read_json
 from ..core.paths import is_text, model_name
-from .json_file import read_json
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
 from .shards import check_against_index, open_shards, stale_index

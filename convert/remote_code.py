@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CheckpointError
-from .json_file import read_json
+from ..core.json_file import read_json
 
 _FILES = ("config.json", "tokenizer_config.json")
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..core.errors import CheckpointError
+from ..core.json_file import read_json
 from ..core.paths import is_text
-from .json_file import read_json
 from .mapped_file import MappedFile
 from .pickle_file import PickleFile
 from .safetensors_file import Header, SafetensorsFile

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import CheckpointError
-from ..json_file import read_json
+from ...core.json_file import read_json
 from ..native_files import write_json
 from . import configuration, small_files, template, tensors, tokenizer
 from .version import VOCABULARY, Version, find

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..json_file import read_json
+from ...core.json_file import read_json
 from .version import Version
 
 CHATGLM2 = """\

@@ -16,20 +16,18 @@ import base64
 import binascii
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...core import sentencepiece_file, sentencepiece_tokenizer
 from ...core.errors import CheckpointError
-from ..gguf import sentencepiece_file
+from ...core.json_file import read_json
+from ...core.sentencepiece_file import PieceType
 from ..gguf.pretokenizer import LLAMA3
-from ..gguf.sentencepiece_file import SentencePiece
-from ..gguf.vocabulary import TokenType
-from ..json_file import read_json
 from .version import VOCABULARY, Version
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-SPACE = "\u2581"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 BEHIND_PIECES = ("[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>")
 PREFIX = ("[gMASK]", "<sop>")
@@ -62,50 +60,15 @@ def make(folder: Path, version: Version) -> Made:
 
 
 def _of_pieces(folder: Path, version: Version) -> Made:
-    from tokenizers import AddedToken, Tokenizer, models
-    from transformers.convert_slow_tokenizer import generate_merges
-
     model = sentencepiece_file.read(folder / VOCABULARY)
-    if not model.is_bpe:
-        raise CheckpointError(f"{VOCABULARY} is not a BPE of sentencepiece.", "Take the checkpoint's own tokenizer.")
-    vocabulary = {piece.text: number for number, piece in enumerate(model.pieces)}
-    behind = [*BEHIND_PIECES, *(ROLES if version is Version.CHATGLM3 else ())]
-    if len(vocabulary) != len(model.pieces) or vocabulary.keys() & set(behind):
-        raise CheckpointError(f"{VOCABULARY} has a piece twice.", "Download the file again.")
-    scores = {piece.text: piece.score for piece in model.pieces}
-    others = [piece.text for piece in model.pieces if piece.type is not TokenType.NORMAL]
-    merges = generate_merges(vocabulary, scores, others)
-    vocabulary |= {token: len(model.pieces) + i for i, token in enumerate(behind)}
-    unknown = next((piece.text for piece in model.pieces if piece.type is TokenType.UNKNOWN), None)
-    tokenizer = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=model.byte_fallback)
-    )
-    tokenizer.normalizer, tokenizer.decoder = _around_pieces(model)
-    special = (TokenType.CONTROL, TokenType.UNKNOWN)
-    for piece in model.pieces:
-        if piece.type in (*special, TokenType.USER_DEFINED):
-            tokenizer.add_tokens([AddedToken(piece.text, special=piece.type in special, normalized=False)])
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in behind])
+    behind = (*BEHIND_PIECES, *(ROLES if version is Version.CHATGLM3 else ()))
+    tokenizer = sentencepiece_tokenizer.make(model, folder / VOCABULARY, behind=behind)
     _put_prefix(tokenizer)
+    vocabulary = tokenizer.get_vocab()
+    unknown = next((piece.text for piece in model.pieces if piece.type is PieceType.UNKNOWN), None)
     end = _required(vocabulary, "</s>")
     stops = [vocabulary[role] for role in ("<|user|>", "<|observation|>") if role in vocabulary]
     return Made(tokenizer, "</s>", unknown or "</s>", unknown, [end, *stops])
-
-
-def _around_pieces(model: SentencePiece) -> tuple[Any, Any]:
-    """Return what sentencepiece does to a text before it looks for pieces, and to pieces when they become a text again."""
-    from tokenizers import Regex, decoders, normalizers
-
-    steps: list[Any] = [normalizers.Precompiled(model.charsmap)] if model.charsmap else []
-    if model.trims:
-        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
-    if model.prefix_space:
-        steps.append(normalizers.Prepend(SPACE))
-    steps.append(normalizers.Replace(" ", SPACE))
-    decoding: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if model.prefix_space:
-        decoding.append(decoders.Strip(" ", 1, 0))
-    return normalizers.Sequence(steps), decoders.Sequence(decoding)
 
 
 def _of_ranks(folder: Path) -> Made:

@@ -128,7 +128,7 @@ def _keeps_all(step: dict[str, Any]) -> bool:
 
 def require_plain(normalizer: dict[str, Any] | None) -> None:
     """Raise Unlike for a normaliser that changes ordinary text."""
-    if normalizer is not None and not is_nfc(normalizer):
+    if normalizer is not None and not is_nfc(normalizer) and normalizer.get("normalizers") != []:
         raise Unlike(f"its normaliser {normalizer.get('type')} has no counterpart in llama.cpp")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .tokenizer_files import ROLES, Files
+from ...core.tokenizer_files import ROLES, Files
 
 Encode = Callable[[str, bool], list[int]]
 """(text, with what the post-processor adds) → ids."""
@@ -24,6 +24,11 @@ ENDS_BY_TEXT = frozenset(
     }
 )  # fmt: skip
 """Texts at which the current llama.cpp stops. A key is spent on those too that older versions did not know, if one is free."""
+_ENDS_OF_TURN = (
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<EOT>", "_<EOT>", "<end_of_utterance>",
+    "<｜end▁of▁sentence｜>",
+)  # fmt: skip
+_ENDS_OF_MESSAGE = ("<|eom_id|>",)
 
 
 def ends(config: Mapping[str, Any], generation_config: Mapping[str, Any]) -> list[int]:
@@ -59,13 +64,28 @@ def special_ids(
     if listed and found.get("eos") not in listed:
         found["eos"] = listed[0]
     rest = [number for number in listed if number != found["eos"]]
-    rest.sort(key=lambda number: tokens[number] in ENDS_BY_TEXT)  # a stable sort: those that need a key come first
-    found.update(zip(("eot", "eom"), rest, strict=False))
-    lost = [tokens[number] for number in rest[2:] if tokens[number] not in ENDS_BY_TEXT]
-    notes = (
-        [f"GGUF has no key for a fourth end of generation: {', '.join(lost)} will not stop llama.cpp."] if lost else []
-    )
+    unknown = [number for number in rest if tokens[number] not in ENDS_BY_TEXT]
+    found.update(zip(("eot", "eom"), unknown, strict=False))  # those that need a key come first
+    if "eos" in found:
+        # Llama 3.1's three ends have a role each; an end of turn may be the end of generation too
+        found |= _by_text(tokens, rest, found["eos"]) | {role: found[role] for role in ("eot", "eom") if role in found}
+    lost = [tokens[number] for number in unknown[2:]]
+    quoted = ", ".join(map(repr, lost))
+    notes = [f"GGUF has no key for a fourth end of generation: {quoted} will not stop llama.cpp."] if lost else []
     return found, notes
+
+
+def _by_text(tokens: Sequence[str], rest: Sequence[int], eos: int) -> dict[str, int]:
+    """Return the ends whose texts say what they end; one that llama.cpp knows by its text gets a key that is free else."""
+    left = [number for number in rest if tokens[number] in ENDS_BY_TEXT]
+    message = next((number for number in left if tokens[number] in _ENDS_OF_MESSAGE), None)
+    left = [number for number in left if number != message]
+    turn = next((number for number in left if tokens[number] in _ENDS_OF_TURN), None)
+    if turn is None and left:
+        turn = eos if tokens[eos] in _ENDS_OF_TURN else left[0]
+    if message is None:
+        message = next((number for number in left if turn not in (number, eos)), None)
+    return {role: number for role, number in {"eot": turn, "eom": message}.items() if number is not None}
 
 
 @dataclass(frozen=True)
@@ -90,9 +110,8 @@ def frame(files: Files, encode: Encode, ids: Mapping[str, int]) -> Frame:
         encode: runs tokenizer.json.
         ids: role → id.
     """
-    stated = {role: files.config.get(f"add_{role}_token") for role in ("bos", "eos")}
-    if any(f"add_{role}_token" in files.config for role in stated):
-        # transformers then makes a post-processor of its own from the two
+    stated = files.frame_flags()
+    if stated is not None:
         before, after = ([ids[role]] if stated[role] and role in ids else [] for role in ("bos", "eos"))
     else:
         bare, whole = encode("a", False), encode("a", True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...core import tokenizer_files
 from ...core.errors import CheckpointError
-from . import tokenizer_bpe, tokenizer_files, tokenizer_spm
+from . import tokenizer_bpe, tokenizer_spm
 from .vocabulary import Vocabulary
 
 
@@ -33,6 +35,7 @@ def read(
         UsageError: `pre` is no name of llama.cpp's.
     """
     files = tokenizer_files.read(folder)
+    files.model_config = {**config, "vocab_size": size}
     if tokenizer_bpe.is_byte_level(files):
         vocabulary = tokenizer_bpe.read(files, size, config, generation_config, pre=pre)
     elif tokenizer_spm.is_sentencepiece(files):
@@ -50,4 +53,5 @@ def read(
             f"{folder.name} has neither tokenizer.json nor tokenizer.model.",
             "Load the tokenizer with transformers and save it again: that writes tokenizer.json.",
         )
-    return vocabulary
+    notes = [f"{note[0].upper()}{note[1:]}." for note in files.notes()]
+    return replace(vocabulary, notes=(*vocabulary.notes, *notes))

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ...core.tokenizer_files import Added, Files
 from . import pretokenizer
 from .special_tokens import Encode, frame, special_ids
-from .tokenizer_files import Added, Files
 from .vocabulary import TokenType, Vocabulary, padded
 
 _LOOKS_SPECIAL = re.compile(r"<\|.*\|>|<｜.*｜>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\]", re.DOTALL)

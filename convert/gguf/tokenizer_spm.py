@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...core import sentencepiece_file
+from ...core.chat_template import ChatTemplate, TemplateFault
 from ...core.errors import CheckpointError
-from . import sentencepiece_file
-from .sentencepiece_file import SentencePiece
+from ...core.sentencepiece_file import SentencePiece
+from ...core.tokenizer_files import ROLES, Files
 from .special_tokens import frame, special_ids
 from .tokenizer_bpe import encoder, kind_of
-from .tokenizer_files import Files
 from .vocabulary import TokenType, Vocabulary, padded
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -38,9 +39,9 @@ def read(files: Files, size: int, config: Mapping[str, Any], generation_config: 
     """Read the vocabulary; arguments and errors are those of `tokenizer_bpe.read`."""
     model = _sentencepiece(files)
     if files.tokenizer:
-        tokens, types, scores, prefix = _from_json(files, model)
+        (tokens, types, scores), (prefix, said) = _from_json(files, model), _prefix_space(files)
     elif model:
-        tokens, types, scores, prefix = _from_model(model)
+        (tokens, types, scores), (prefix, said) = _from_model(model), (model.prefix_space, [])
     else:
         raise CheckpointError("tokenizer.model is not a BPE of sentencepiece.", "Add the checkpoint's tokenizer.json.")
     for number, added in files.added.items():
@@ -61,7 +62,7 @@ def read(files: Files, size: int, config: Mapping[str, Any], generation_config: 
         flags={**flags, "add_space_prefix": prefix},
         templates=files.sound_templates(),
         strips=files.strips(),
-        notes=(*notes, *more),
+        notes=(*notes, *more, *said),
     )
 
 
@@ -78,15 +79,15 @@ def _sentencepiece(files: Files) -> SentencePiece | None:
     return model if model.is_bpe else None
 
 
-def _from_model(model: SentencePiece) -> tuple[dict[int, str], dict[int, TokenType], dict[int, float], bool]:
+def _from_model(model: SentencePiece) -> tuple[dict[int, str], dict[int, TokenType], dict[int, float]]:
     tokens = {number: piece.text for number, piece in enumerate(model.pieces)}
     types = {number: piece.type for number, piece in enumerate(model.pieces)}
-    return tokens, types, {number: piece.score for number, piece in enumerate(model.pieces)}, model.prefix_space
+    return tokens, types, {number: piece.score for number, piece in enumerate(model.pieces)}
 
 
 def _from_json(
     files: Files, model: SentencePiece | None
-) -> tuple[dict[int, str], dict[int, TokenType], dict[int, float], bool]:
+) -> tuple[dict[int, str], dict[int, TokenType], dict[int, float]]:
     vocab = files.model.get("vocab")
     if not isinstance(vocab, dict) or not all(type(number) is int for number in vocab.values()):
         raise CheckpointError("tokenizer.json has no vocabulary.", "Download the file again.")
@@ -100,7 +101,7 @@ def _from_json(
         types |= {n: piece.type for n, piece in enumerate(model.pieces) if n in tokens}
     else:
         scores = _scores(files.model, tokens)
-    return tokens, types, scores, _prefix_space(files)
+    return tokens, types, scores
 
 
 def _scores(model: Mapping[str, Any], tokens: Mapping[int, str]) -> dict[int, float]:
@@ -118,26 +119,56 @@ def _scores(model: Mapping[str, Any], tokens: Mapping[int, str]) -> dict[int, fl
     return {number: -float(ranks.get(text, len(merges))) for number, text in tokens.items()}
 
 
-def _prefix_space(files: Files) -> bool:
-    """True if tokenizer.json puts a space in front of a text, by its normaliser or by its pre-tokenizer."""
+def _prefix_space(files: Files) -> tuple[bool, list[str]]:
+    """Return whether a space goes in front of a text, by the normalizer or the pre-tokenizer, and notes.
 
-    def puts(step: Any) -> bool:
-        if not isinstance(step, dict):
-            return False
-        if any(puts(inner) for inner in (step.get("normalizers") or step.get("pretokenizers") or [])):
-            return True
-        if step.get("type") == "Prepend":
-            return bool(step.get("prepend") == _SPACE)
-        old = step.get("add_prefix_space", True)
-        return step.get("type") == "Metaspace" and step.get("prepend_scheme", "always" if old else "never") != "never"
+    llama.cpp puts one in front of each part between markers, or in front of none.
+    """
+    scheme = _prepends(files.tokenizer.get("normalizer")) or _prepends(files.tokenizer.get("pre_tokenizer")) or "never"
+    if scheme != "first":
+        return scheme == "always", []
+    put = not _begins_with_marker(files)
+    where = "behind every marker too" if put else "in front of no text"
+    return put, [
+        f"The checkpoint's tokenizer puts a space in front of the first word alone; llama.cpp puts one {where}."
+    ]
 
-    return puts(files.tokenizer.get("normalizer")) or puts(files.tokenizer.get("pre_tokenizer"))
+
+def _prepends(step: Any) -> str | None:
+    """Return "always", "first" or "never"; None for a step that says nothing of it."""
+    if not isinstance(step, dict):
+        return None
+    inner = step.get("normalizers") or step.get("pretokenizers") or []
+    if inner:
+        return next((found for found in map(_prepends, inner) if found), None)
+    if step.get("type") == "Prepend" and step.get("prepend") == _SPACE:
+        return "always"
+    if step.get("type") != "Metaspace":
+        return None
+    old = "always" if step.get("add_prefix_space", True) else "never"
+    return str(step.get("prepend_scheme", old))
+
+
+def _begins_with_marker(files: Files) -> bool:
+    """True if the chat template writes a special token first: then a chat has no first word."""
+    template = files.templates().get("default")
+    if template is None:
+        return False
+    roles = {f"{role}_token": files.special(role) or "" for role in ROLES}
+    messages = [{"role": "user", "content": "a"}]
+    try:
+        text = ChatTemplate(template).render(messages=messages, add_generation_prompt=True, **roles)
+    except TemplateFault:
+        return False
+    return text.startswith(tuple(token.content for token in files.added.values() if token.special))
 
 
 def _frame(files: Files, special: Mapping[str, int]) -> tuple[dict[str, bool], list[str]]:
-    """As the checkpoint's tokenizer does; a tokenizer.model alone is run by classes that put a begin token in front."""
-    if files.tokenizer:
-        around = frame(files, encoder(files), special)
-        return around.flags, around.notes
-    stated = {role: files.config.get(f"add_{role}_token", role == "bos") for role in ("bos", "eos")}
-    return {f"add_{role}_token": bool(value) and role in special for role, value in stated.items()}, []
+    """As the checkpoint's tokenizer does."""
+    around = frame(files, encoder(files) if files.tokenizer else _nothing, special)
+    return around.flags, around.notes
+
+
+def _nothing(text: str, special: bool) -> list[int]:
+    """Stand for an encoder where no post-processor has a say."""
+    raise AssertionError(f"a tokenizer.model has no post-processor: {text}, {special}")

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from ...core.errors import CheckpointError
+from ...core.sentencepiece_file import PieceType
 from .header import Kind, Value, array, boolean, string, u32
 
-
-class TokenType(IntEnum):
-    """`enum llama_token_type`; sentencepiece's own numbers."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
+TokenType = PieceType
+"""`enum llama_token_type` has sentencepiece's own numbers."""
 
 ID_KEYS = {
     "bos": "bos_token_id", "eos": "eos_token_id", "eot": "eot_token_id", "eom": "eom_token_id",

@@ -11,11 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 from ...core.errors import ArtefactError, CheckpointError
+from ...core.json_file import read_json
 from .. import native_files
 from ..checkpoint import Checkpoint
 from ..gguf.families import describe
 from ..gguf.read import GgufFile, open_gguf
-from ..json_file import read_json
 from . import claimed, configuration, small_files, tensors
 
 _FORM = 1

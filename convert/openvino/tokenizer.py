@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
+from ...core import tokenizer_files
 from ...core.errors import CheckpointError, ConversionError
 from ...core.hf_tokenizer import open_tokenizer, require_own_files
 from ...core.lifetime import end_with
 from ...core.telemetry import silence_telemetry
 from ..checkpoint import read_json
-from ..gguf import tokenizer_files
 
 
 class TokenizerExport:
@@ -74,11 +74,13 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     from openvino_tokenizers import convert_tokenizer
 
     from .ir_file import name_nodes
+    from .tokenizer_graph import mend
 
     tokenizer: Any = open_tokenizer(source, trust_remote_code=trust_remote_code)
-    _require_room(tokenizer, source)
     tokenizer.padding_side = tokenizer.truncation_side = "left"  # as optimum-intel does for text generation
-    models = convert_tokenizer(tokenizer, with_detokenizer=True)
+    models: Any = convert_tokenizer(tokenizer, with_detokenizer=True)
+    if getattr(tokenizer, "backend_tokenizer", None) is not None:
+        mend(models[0], models[1], tokenizer.backend_tokenizer)
     for model, name in zip(models, ("openvino_tokenizer", "openvino_detokenizer"), strict=True):
         name_nodes(model)
         save_model(model, out / f"{name}.xml", compress_to_fp16=False)
@@ -103,14 +105,6 @@ def require_files(source: Path) -> None:
         if not isinstance(model.get("vocab"), (dict, list)):
             raise CheckpointError("tokenizer.json has no vocabulary.", "Download the file again.")
     tokenizer_files.read(source).sound_templates()
-
-
-def _require_room(tokenizer: Any, source: Path) -> None:
-    """A token without a row in the embedding would crash the runtime, or read another's."""
-    config = read_json(source / "config.json")
-    rows = config.get("vocab_size", config.get("text_config", {}).get("vocab_size"))
-    if isinstance(rows, int) and len(tokenizer) > rows:
-        raise ValueError(f"it has {len(tokenizer)} tokens, the model {rows}")
 
 
 def _main() -> int:

@@ -1,7 +1,7 @@
 import pytest
 
 from edgeconv.convert.gguf.special_tokens import ends, special_ids
-from edgeconv.convert.gguf.tokenizer_files import Files
+from edgeconv.core.tokenizer_files import Files
 
 TOKENS = ["a", "<|endoftext|>", "<|user|>", "<|observation|>", "<|im_end|>", "<x>", "<y>"]
 
@@ -30,7 +30,19 @@ def test_ends_that_llama_cpp_knows_by_text_come_last(tmp_path):
     assert (ids["eos"], ids["eot"], ids["eom"]) == (1, 5, 6)
     assert notes == []
     ids, notes = found([1, 2, 3, 5], tmp_path, eos_token="<|endoftext|>")
-    assert "<x> will not stop llama.cpp" in notes[0]
+    assert "'<x>' will not stop llama.cpp" in notes[0]
+
+
+LLAMA = ["<|end_of_text|>", "<|eom_id|>", "<|eot_id|>", "a"]
+
+
+@pytest.mark.parametrize("eos", ["<|eot_id|>", "<|end_of_text|>"])
+def test_ends_of_turn_and_message_have_the_keys_of_their_names(eos, tmp_path):
+    """Llama 3.1."""
+    files = Files(tmp_path, config={"eos_token": eos})
+    ids, notes = special_ids(files, {"eos_token_id": [0, 1, 2]}, {}, LLAMA)
+    assert ids == {"eos": LLAMA.index(eos), "eot": 2, "eom": 1}
+    assert notes == []
 
 
 def test_the_tokenizers_eos_is_taken_if_generation_ends_there(tmp_path):

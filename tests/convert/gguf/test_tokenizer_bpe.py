@@ -93,8 +93,17 @@ def test_what_stands_around_a_text_is_what_the_tokenizer_does(folder):
     made = read(folder)
     assert made.flags == {"add_bos_token": True, "add_eos_token": True}
     assert made.special["bos"] == 4088
-    change(folder, "tokenizer_config.json", add_bos_token=False)  # transformers then makes its own post-processor
-    assert read(folder).flags == {"add_bos_token": False, "add_eos_token": False}
+    change(folder, "tokenizer_config.json", add_bos_token=False)  # the post-processor is what runs
+    assert read(folder).flags == {"add_bos_token": True, "add_eos_token": True}
+
+
+@pytest.mark.parametrize("processor", [None, {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}])
+def test_without_a_post_processor_that_puts_tokens_the_flags_say_it(processor, folder):
+    change(folder, post_processor=processor)
+    change(folder, "tokenizer_config.json", bos_token="<sop>", add_bos_token=True)
+    assert read(folder).flags == {"add_bos_token": True, "add_eos_token": False}
+    change(folder, "tokenizer_config.json", add_bos_token=None, add_eos_token=True)
+    assert read(folder).flags == {"add_bos_token": False, "add_eos_token": True}
 
 
 def test_a_prefix_that_llama_cpp_cannot_put_is_noted(folder):
@@ -126,7 +135,9 @@ def test_template_files_come_before_tokenizer_config(folder):
 
 
 def test_more_tokens_than_rows(folder):
-    with pytest.raises(CheckpointError, match=r"a token 4095 .* only 4090 rows"):
+    with pytest.raises(CheckpointError, match=r"has a token \d+, but .* only 4000 rows"):
+        read(folder, size=4000)
+    with pytest.raises(CheckpointError, match=r"token 4090 .* only 4090 rows, and the chat template writes it"):
         read(folder, size=4090)
 
 

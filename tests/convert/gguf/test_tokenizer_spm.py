@@ -5,8 +5,9 @@ import struct
 
 import pytest
 
-from edgeconv.convert.gguf import sentencepiece_file, tokenizer
+from edgeconv.convert.gguf import tokenizer
 from edgeconv.convert.gguf.vocabulary import TokenType
+from edgeconv.core import sentencepiece_file
 from edgeconv.core.errors import CheckpointError
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]

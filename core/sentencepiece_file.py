@@ -9,15 +9,26 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
-from ...core.errors import CheckpointError
-from .vocabulary import TokenType
+from .errors import CheckpointError
 
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
 _MODEL_TYPE, _BPE = 3, 2
 _BYTE_FALLBACK = 35
 _CHARSMAP, _ADD_DUMMY_PREFIX, _REMOVE_EXTRA_WHITESPACES = 2, 3, 4
+
+
+class PieceType(IntEnum):
+    """`ModelProto.SentencePiece.Type`."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,7 @@ class Piece:
 
     text: str
     score: float
-    type: TokenType
+    type: PieceType
 
 
 @dataclass(frozen=True)
@@ -79,14 +90,14 @@ def read(path: Path) -> SentencePiece:
 
 
 def _piece(data: memoryview) -> Piece:
-    text, score, kind = "", 0.0, TokenType.NORMAL
+    text, score, kind = "", 0.0, PieceType.NORMAL
     for number, value in _fields(data):
         if number == 1:
             text = str(_message(value), "utf-8")
         elif number == 2 and isinstance(value, memoryview):
             (score,) = struct.unpack("<f", value)
         elif number == 3 and isinstance(value, int):
-            kind = TokenType(value)
+            kind = PieceType(value)
     return Piece(text, score, kind)
 
 

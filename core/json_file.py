@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CheckpointError
+from .errors import CheckpointError
 
 _MAX_JSON = 200_000_000
 
