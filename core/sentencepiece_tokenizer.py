@@ -61,12 +61,16 @@ def make(model: SentencePiece, path: Path, *, behind: tuple[str, ...] = (), lega
 
 def _merges(model: SentencePiece, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
     """Return the pairs of pieces whose union is a piece: the best union first, as sentencepiece joins them."""
-    from transformers.convert_slow_tokenizer import generate_merges
-
-    scores = {piece.text: piece.score for piece in model.pieces}
-    others = [piece.text for piece in model.pieces if piece.type is not PieceType.NORMAL]
-    found: list[tuple[str, str]] = generate_merges(vocabulary, scores, others)
-    return found
+    plain = {piece.text for piece in model.pieces if piece.type is PieceType.NORMAL}
+    found: list[tuple[float, int, int, str, str]] = []
+    for piece in model.pieces:
+        if piece.type is PieceType.NORMAL:
+            cuts = ((piece.text[:at], piece.text[at:]) for at in range(1, len(piece.text)))
+            pairs = [(left, right) for left, right in cuts if left in plain and right in plain]
+            pairs.sort(key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
+            found += [(piece.score, len(left), len(right), left, right) for left, right in pairs]
+    found.sort(key=lambda entry: entry[:3], reverse=True)
+    return [(left, right) for *_, left, right in found]
 
 
 def _around_pieces(model: SentencePiece, *, legacy: bool) -> tuple[Any, Any]:

@@ -77,6 +77,8 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     from .tokenizer_graph import mend
 
     tokenizer: Any = open_tokenizer(source, trust_remote_code=trust_remote_code)
+    if isinstance(tokenizer.chat_template, dict):  # the graph's runtime information holds one
+        tokenizer.chat_template = tokenizer.chat_template.get("default")
     tokenizer.padding_side = tokenizer.truncation_side = "left"  # as optimum-intel does for text generation
     models: Any = convert_tokenizer(tokenizer, with_detokenizer=True)
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
