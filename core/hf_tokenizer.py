@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import sentencepiece_file, sentencepiece_tokenizer, tokenizer_files
+from . import sentencepiece_tokenizer, tokenizer_files
 from .chat_template import TemplateFault, limited, require_bounded
 from .errors import CheckpointError
 from .sentencepiece_file import SentencePiece
@@ -38,7 +38,7 @@ def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """
     require_own_files(folder)
     files = tokenizer_files.read(folder)
-    pieces = None if files.tokenizer else pieces_of(files)
+    pieces = None if files.tokenizer else files.pieces
     try:
         if files.tokenizer or pieces:
             tokenizer = _opened(files, pieces)
@@ -62,17 +62,6 @@ def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         tokenizer.chat_template = templates["default"] if templates.keys() == {"default"} else templates
     _limit_templates(tokenizer, folder)
     return tokenizer
-
-
-def pieces_of(files: Files) -> SentencePiece | None:
-    """Return what tokenizer.model holds; None if there is none, or it is no BPE of sentencepiece, as some families have it."""
-    if files.sentencepiece is None:
-        return None
-    try:
-        model = sentencepiece_file.read(files.sentencepiece)
-    except CheckpointError:
-        return None
-    return model if model.is_bpe else None
 
 
 def without_left_out(files: Files) -> dict[str, Any]:
@@ -103,15 +92,18 @@ def _backend(files: Files, pieces: SentencePiece | None) -> dict[str, Any]:
     """Return the argument that gives transformers the backend."""
     path = files.folder / "tokenizer.json"
     if pieces:
-        legacy = files.config.get("legacy") is not False
-        return {
-            "tokenizer_object": sentencepiece_tokenizer.make(pieces, files.folder / "tokenizer.model", legacy=legacy)
-        }
+        return {"tokenizer_object": backend_of_pieces(files, pieces)}
     if not files.left_out:
         return {"tokenizer_file": str(path)}
     from tokenizers import Tokenizer
 
     return {"tokenizer_object": Tokenizer.from_str(json.dumps(without_left_out(files)))}
+
+
+def backend_of_pieces(files: Files, pieces: SentencePiece) -> Any:
+    """Return the `tokenizers.Tokenizer` of a tokenizer.model, without what stands around a text."""
+    legacy = files.config.get("legacy") is not False
+    return sentencepiece_tokenizer.make(pieces, files.folder / "tokenizer.model", legacy=legacy)
 
 
 def _texts(files: Files, pieces: SentencePiece | None) -> set[str]:

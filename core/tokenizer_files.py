@@ -12,9 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from . import sentencepiece_file
 from .chat_template import TemplateFault, require_bounded
 from .errors import CheckpointError
 from .json_file import read_json
+from .sentencepiece_file import SentencePiece
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "mask")
 _STALE = "Tokenizer and config.json are of different models or revisions; download all files again."
@@ -170,6 +172,29 @@ class Files:
             if isinstance(text, str):
                 return text
         return None
+
+    def id_of(self, role: str) -> int | None:
+        """Return the id of a special token such as "bos"; None: there is none, or its text is no token."""
+        text, vocab = self.special(role), self.model.get("vocab")
+        if text is None:
+            return None
+        listed = [token.id for token in self.added.values() if token.content == text]
+        known = vocab.get(text) if isinstance(vocab, dict) else None
+        number = listed[0] if listed else known
+        if number is None and not self.tokenizer and self.pieces:
+            number = next((at for at, piece in enumerate(self.pieces.pieces) if piece.text == text), None)
+        return number if type(number) is int else None
+
+    @cached_property
+    def pieces(self) -> SentencePiece | None:
+        """What tokenizer.model holds; None if there is none, or it is no BPE of sentencepiece, as some families have it."""
+        if self.sentencepiece is None:
+            return None
+        try:
+            model = sentencepiece_file.read(self.sentencepiece)
+        except CheckpointError:
+            return None
+        return model if model.is_bpe else None
 
     def strips(self) -> bool:
         """True if most markers swallow the white space behind them."""

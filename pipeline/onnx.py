@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..convert import card, families
+from ..convert import card, families, tokenizer_copy
 from ..convert.checkpoint import Checkpoint
 from ..convert.families.glm_edge_v import Vision
 from ..convert.onnx import assets, export, models, tokenizer, trace
@@ -17,6 +17,7 @@ from ..convert.onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..convert.openvino import stream, vision_files
 from ..convert.openvino.engine import Exported
 from ..convert.openvino.tokenizer import require_files
+from ..core import tokenizer_rebuilt
 from ..core.errors import UsageError
 from ..core.inputs import InputDigests
 from ..core.manifest import LOG_NAME, Manifest
@@ -201,9 +202,15 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
 
     checkpoint, planned = opened.checkpoint, ready.plan
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    small = [] if checkpoint.is_file else [p.name for p in sources(checkpoint.origin)] + cards
+    small = (
+        []
+        if checkpoint.is_file
+        else [str(p.relative_to(checkpoint.origin)) for p in sources(checkpoint.origin)] + cards
+    )
     digests = InputDigests(checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress)
     exported = _write(ready, checkpoint, folder, progress)
+    rebuilt = tokenizer_rebuilt.may_be(checkpoint.folder) and tokenizer_rebuilt.asked(checkpoint.folder)["rebuilt"]
+    kept = tokenizer_copy.keep_pipeline(folder) if rebuilt else []
     vision = ready.choice.vision
     return Manifest(
         target="onnx",
@@ -214,7 +221,7 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
         vision=seeing.facts(vision, exported.vision_scheme),
         row_order="source",
         assumed=planned.assumed,
-        notes=planned.notes + exported.notes,
+        notes=planned.notes + exported.notes + kept,
         bits_per_weight=bits_per_weight(exported.tensors),
         tensors=exported.tensors,
         versions=versions(VERSIONS + (TRACE_VERSIONS if planned.engine == "trace" else ())),

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from ..convert import tokenizer_copy
 from ..convert.checkpoint import Checkpoint
 from ..convert.families import int4_default
 from ..convert.families.glm_edge_v import Vision
@@ -91,7 +92,7 @@ def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice,
     checkpoint = opened.checkpoint
     require_files(checkpoint.folder)
     choice, scheme, vision_scheme = _chosen(job, checkpoint, collector)
-    notes = _notes(job, checkpoint, choice, scheme, collector)
+    notes = _notes(job, checkpoint, choice, scheme, collector) + tokenizer_copy.notes(checkpoint.folder)
     text = collector.check(lambda: calibration.read(job.request.calibration, scheme, checkpoint, choice))
     collector.stop()
     vision = choice.vision

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..convert import card
+from ..convert import card, tokenizer_copy
 from ..convert.openvino.choose import Choice
 from ..convert.openvino.data_aware import Calibration
 from ..core.inputs import InputDigests
@@ -40,7 +40,11 @@ def convert(
 
     checkpoint = opened.checkpoint
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    small = [] if checkpoint.is_file else [p.name for p in assets.sources(checkpoint.origin)] + cards
+    small = (
+        []
+        if checkpoint.is_file
+        else [str(p.relative_to(checkpoint.origin)) for p in assets.sources(checkpoint.origin)] + cards
+    )
     names = small + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.origin, names, opened.known, progress)
     if calibration:
@@ -81,7 +85,8 @@ def convert(
 
             for name in genai_layout.write(folder, choice.vision, tokenizer_source):
                 exported.digests.pop(name, None)
-        tokenizer.wait()
+        rebuilt = tokenizer.wait()
+    kept = tokenizer_copy.keep_pipeline(folder) if rebuilt else []
     return Manifest(
         target="openvino",
         source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
@@ -92,7 +97,7 @@ def convert(
         calibration=planned.calibration,
         row_order="rotate_half" if job.rope == "fused" else "source",
         assumed=planned.assumed,
-        notes=planned.notes + exported.notes,
+        notes=planned.notes + exported.notes + kept,
         bits_per_weight=bits_per_weight(exported.tensors),
         tensors=exported.tensors,
         versions=versions(VERSIONS + (TRACE_VERSIONS if planned.engine == "trace" else ())),

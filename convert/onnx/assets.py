@@ -6,11 +6,12 @@ written in C++, and GLM-Edge-V is not among them.
 
 from __future__ import annotations
 
-import json
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...core import tokenizer_files
+from .. import tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
 from ..openvino import vision_files
@@ -32,8 +33,7 @@ def write(checkpoint: Checkpoint, decoder: HasSizes | None, out: Path, vision: V
     """Write all of them into the staging folder; without sizes no genai_config.json, which has no words for such a model."""
     made = _documents(checkpoint, decoder, vision)
     for path in sources(checkpoint.folder):
-        if path.name not in made:
-            shutil.copyfile(path, out / path.name)
+        tokenizer_copy.copy(path, out / path.relative_to(checkpoint.folder), made)
     for name, text in made.items():
         (out / name).write_text(text, "utf-8")
 
@@ -53,12 +53,12 @@ def _documents(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision 
     made = {"config.json": config, "generation_config.json": generation}
     if vision is None:
         if decoder:
-            made[GENAI] = genai_config(config, generation, decoder)
+            made[GENAI] = genai_config(config, generation, decoder, tokenizer_ends(checkpoint.folder))
     else:
         made["config.json"] = config | {"model_type": vision.family, "architectures": [ARCHITECTURE]}
         made[vision_files.PREPROCESSOR] = vision_files.preprocessor(checkpoint.folder)
         made[vision_files.PROCESSOR] = vision_files.processor(checkpoint.folder, vision)
-    return {name: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for name, content in made.items()}
+    return tokenizer_copy.written(checkpoint.folder) | {name: tokenizer_copy.dump(text) for name, text in made.items()}
 
 
 def context_length(config: dict[str, Any]) -> int:
@@ -83,16 +83,25 @@ def _ids(value: Any) -> list[int]:
     return [token for token in (value if isinstance(value, list) else [value]) if isinstance(token, int)]
 
 
-def genai_config(config: dict[str, Any], generation: dict[str, Any], decoder: HasSizes) -> dict[str, Any]:
+def tokenizer_ends(folder: Path) -> list[int]:
+    """Return the id of the tokenizer's end, which transformers and openvino_genai take where no config states one."""
+    end = tokenizer_files.read(folder).id_of("eos")
+    return [] if end is None else [end]
+
+
+def genai_config(
+    config: dict[str, Any], generation: dict[str, Any], decoder: HasSizes, ends: Sequence[int] = ()
+) -> dict[str, Any]:
     """Describe the model as onnxruntime-genai (0.18) wants it.
 
     Args:
         config: config.json.
         generation: generation_config.json.
         decoder: the sizes of the model.
+        ends: what ends a text where neither states it.
     """
     stated = {**config, **{k: v for k, v in generation.items() if v is not None}}
-    ends = [token for token in _ids(stated.get("eos_token_id")) if token >= 0]
+    ends = [token for token in _ids(stated.get("eos_token_id")) if token >= 0] or list(ends)
     first = [token for token in (*_ids(stated.get("pad_token_id")), *ends) if token >= 0]
     begins = [token for token in (*_ids(stated.get("bos_token_id")), *ends) if token >= 0]
     length = context_length(config)

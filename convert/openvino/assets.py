@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ...quantize.scheme import INT8_MODES, Scheme
+from .. import tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
 from . import vision_files
@@ -27,7 +27,8 @@ def sources(folder: Path) -> list[Path]:
     """Return the small files that an artefact takes over, in a fixed order."""
     named = [folder / name for name in ("config.json", "generation_config.json", *COPIED)]
     licences = sorted(p for pattern in LICENCES for p in folder.glob(pattern) if p.is_file())
-    return [p for p in named if p.is_file()] + licences
+    templates = sorted((folder / "additional_chat_templates").glob("*.jinja"))
+    return [p for p in named if p.is_file()] + templates + licences
 
 
 def write(
@@ -40,9 +41,12 @@ def write(
     added: dict[str, Any] | None = None,
 ) -> None:
     """Write all of them into the staging folder; config.json gets the `added` fields."""
+    made = tokenizer_copy.written(checkpoint.folder)
     for path in sources(checkpoint.folder):
         if path.name not in ("config.json", "generation_config.json"):
-            shutil.copyfile(path, out / path.name)
+            tokenizer_copy.copy(path, out / path.relative_to(checkpoint.folder), made)
+    for name, text in made.items():
+        (out / name).write_text(text, "utf-8")
     # the artefact needs no code of the checkpoint's, so it does not point to any
     config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
     if vision:

@@ -26,6 +26,7 @@ from ...core.openvino_core import openvino_core
 from ...core.scratch import scratch
 from ...models.glm_edge_v.facts import PLACEHOLDER
 from ...models.glm_edge_v.pixels import Preprocess
+from .. import tokenizer_copy
 from ..checkpoint import read_json
 from ..families.glm_edge_v import Vision
 from . import vision_files
@@ -95,6 +96,8 @@ def tokenizer_folder(source: Path) -> Iterator[Path]:
         stated = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
         template = adapted_template(vision_files.read_template(source) or "")
         _write(folder / "tokenizer_config.json", stated | {"chat_template": template})
+        for file, text in tokenizer_copy.written(folder).items():
+            (folder / file).write_text(text, "utf-8")
         yield folder
 
 

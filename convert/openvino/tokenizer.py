@@ -6,6 +6,7 @@ torch out; it runs beside the weights. A tokenizer that cannot be converted is a
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -16,11 +17,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core import tokenizer_files
-from ...core.errors import CheckpointError, ConversionError
+from ...core.errors import CheckpointError, ConversionError, OutputError
 from ...core.hf_tokenizer import open_tokenizer, require_own_files
 from ...core.lifetime import end_with
 from ...core.telemetry import silence_telemetry
+from ...core.tokenizer_rebuilt import is_rebuilt, may_be
 from ..checkpoint import read_json
+
+_NO_ROOM = 28
+"""Exit code of the process when a disk is full."""
 
 
 class TokenizerExport:
@@ -45,17 +50,27 @@ class TokenizerExport:
             self._process.stdout.close()
         self._log.close()
 
-    def wait(self) -> None:
-        """Wait for the end.
+    def wait(self) -> bool:
+        """Wait for the end, and say whether transformers builds another tokenizer of these files than tokenizer.json describes.
 
         Raises:
-            ConversionError: the tokenizer is missing or cannot be converted.
+            CheckpointError: the tokenizer is damaged, or does not fit the model.
+            ConversionError: it cannot be converted.
+            OutputError: a disk is full.
         """
         answer, _ = self._process.communicate()
         if self._process.returncode == 0:
-            return
+            return bool(json.loads(answer)["rebuilt"])
+        if self._process.returncode == _NO_ROOM:
+            raise OutputError(
+                f"The disk of {tempfile.gettempdir()}, where temporary files go, or that of the output is full.",
+                "Free some space, or set TMPDIR to a folder on another disk.",
+            )
         try:
-            reason = json.loads(answer)["error"]
+            failed = json.loads(answer)
+            if "hint" in failed:
+                raise CheckpointError(failed["error"], failed["hint"])
+            reason = failed["error"]
         except (ValueError, KeyError):
             self._log.seek(0)
             lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
@@ -118,10 +133,20 @@ def _main() -> int:
         sys.modules["torch"] = None  # type: ignore[assignment]
     try:
         export(Path(source), Path(out), trust_remote_code=trust)
+        rebuilt = may_be(Path(source)) and is_rebuilt(Path(source))
+    except CheckpointError as error:
+        print(json.dumps({"error": error.message, "hint": error.hint}))
+        return 1
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _NO_ROOM
+        print(json.dumps({"error": str(error)}))
+        return 1
     except Exception as error:  # noqa: BLE001 - whatever a library raises goes to the parent as one sentence
         first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         print(json.dumps({"error": first}))
         return 1
+    print(json.dumps({"rebuilt": rebuilt}))
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...core import tokenizer_files
 from ...core.chat_template import ChatTemplate, TemplateFault
 from ...core.errors import CheckpointError
 from ...models.glm_edge_v.facts import PLACEHOLDER
@@ -68,28 +69,17 @@ def processor(source: Path, vision: Vision) -> dict[str, Any]:
 
 
 def read_template(folder: Path) -> str | None:
-    """Return a folder's chat template: from the file of its own, as transformers prefers it, or from tokenizer_config.json.
+    """Return a folder's default chat template, by the rule for all formats (`tokenizer_files.Files.templates`).
 
     Raises:
-        CheckpointError: it is not a text.
+        CheckpointError: it is not a text, or its file is damaged.
     """
-    alone = folder / "chat_template.jinja"
-    if alone.is_file():
-        try:
-            return alone.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"{alone.name} is not UTF-8 text.", "Download the file again.") from error
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        path = folder / name
-        template: Any = read_json(path).get("chat_template") if path.is_file() else None
-        if isinstance(template, list):  # several, by name
-            named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-            template = named.get("default")
-        if template is not None:
-            if not isinstance(template, str):
-                raise CheckpointError(f"The chat template in {name} is not a text.", "Download the file again.")
-            return template
-    return None
+    config = folder / "tokenizer_config.json"
+    stated: Any = read_json(config).get("chat_template") if config.is_file() else None
+    if stated is not None and not isinstance(stated, (str, list)):
+        raise CheckpointError(f"The chat template in {config.name} is not a text.", "Download the file again.")
+    files = tokenizer_files.Files(folder, config={"chat_template": stated})
+    return files.templates().get("default")
 
 
 def render(template: str, messages: list[dict[str, Any]]) -> str:

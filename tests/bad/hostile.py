@@ -98,7 +98,8 @@ PATHS: dict[str, Any] = {
 
 
 def tokenizer_of_its_own(folder: Path) -> Path:
-    """Make its tokenizer's class one that only its own code knows."""
+    """Make its tokenizer one that only its own code can open: a tokenizer.json is read without it."""
+    (folder / "tokenizer.json").rename(folder / "evil.tiktoken")
     edit(folder / "tokenizer_config.json", lambda c: c.update(tokenizer_class="Evil"))
     return folder
 

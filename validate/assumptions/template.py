@@ -65,7 +65,12 @@ def _plain(subject: Subject, template: str) -> Row:
     except ValueError as error:
         return Row("template", "plain conversation", expected, str(error), "wrong", "Download the template again.")
     lost = [text for _, text in TURNS if text not in prompt]
-    faults = [f"{text!r} is left out" for text in lost] + ([] if opening else ["no answer is opened"])
+    opens = "add_generation_prompt" in template
+    faults = [f"{text!r} is left out" for text in lost] + (["no answer is opened"] if opens and not opening else [])
+    if not faults and not opens:  # Mistral's and Llama 2's: the model itself begins its answer behind [/INST]
+        found = f"{len(prompt)} characters; no opening of an answer, of which the template knows nothing"
+        note = "the model begins its answer by itself, as Mistral's and Llama 2's do"
+        return Row("template", "plain conversation", expected, found, "assumed", note)
     return judged(
         "template", "plain conversation", expected, "; ".join(faults) or f"{len(prompt)} characters",
         right=not faults, note="It is another model's template, or a damaged one.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...convert.openvino.tokenizer import require_files
+from ...core import tokenizer_files, tokenizer_rebuilt
 from ...core.errors import CheckpointError
 from .glm_edge import ENDS, MARKERS, VOCABULARY, is_glm_edge
-from .row import Row, judged
+from .row import Row, judged, some
 from .subject import Refused, Subject
 from .tokenizer import FILE, Tokenizer
 
@@ -21,17 +22,40 @@ def rows(subject: Subject) -> list[Row]:
     tokenizer = subject.tokenizer
     if isinstance(tokenizer, Refused):
         return [_absent(subject, tokenizer)]
-    highest = max(tokenizer.ids.values(), default=-1)
-    found = [Row("tokens", "tokenizer", f"a {FILE} that opens", f"{len(tokenizer.ids):,} tokens")]
+    found = [Row("tokens", "tokenizer", f"a {FILE} that opens", f"{len(tokenizer.ids):,} tokens"), *_rebuilt(subject)]
     if subject.vocab_size is not None:
-        right = highest < subject.vocab_size
-        expected = f"ids below vocab_size {subject.vocab_size}"
-        found.append(judged("tokens", "vocabulary", expected, f"up to {highest}", right=right, note=_STALE))
+        found.append(_rows(subject, tokenizer, subject.vocab_size))
     if is_glm_edge(subject.config):
         found += [_markers(subject, tokenizer), *_ends_of_glm_edge(subject, tokenizer)]
     else:
         found += _ends(subject, tokenizer)
     return found + _others(subject, tokenizer)
+
+
+def _rebuilt(subject: Subject) -> list[Row]:
+    """What is converted is what tokenizer.json describes; whoever loads the checkpoint with transformers may have another."""
+    folder = subject.checkpoint.folder
+    if not tokenizer_rebuilt.may_be(folder):
+        return []
+    expected = f"what {FILE} describes is what transformers runs"
+    difference = tokenizer_rebuilt.asked(folder, texts=True)["difference"]
+    if difference is None:
+        return [Row("tokens", "pipeline", expected, "equal ids")]
+    note = f"transformers rebuilds it otherwise; {FILE} is what is converted and measured"
+    return [Row("tokens", "pipeline", expected, difference, "assumed", note)]
+
+
+def _rows(subject: Subject, tokenizer: Tokenizer, size: int) -> Row:
+    highest, expected = max(tokenizer.ids.values(), default=-1), f"ids below vocab_size {size}"
+    try:
+        left_out = tokenizer_files.read(subject.checkpoint.folder).left_out
+    except CheckpointError as error:
+        return Row("tokens", "vocabulary", expected, error.message, "wrong", _STALE)
+    if left_out:
+        shown = some([f"{token.id} {token.content}" for token in left_out])
+        note = "such tokens are left out of every format: the model has no row for them"
+        return Row("tokens", "vocabulary", expected, f"added tokens beyond: {shown}", "assumed", note)
+    return judged("tokens", "vocabulary", expected, f"up to {highest}", right=highest < size, note=_STALE)
 
 
 def _absent(subject: Subject, why: Refused) -> Row:
@@ -43,6 +67,8 @@ def _absent(subject: Subject, why: Refused) -> Row:
         except CheckpointError:
             found = "there are no tokenizer files"
             return Row("tokens", "tokenizer", expected, found, "wrong", "Add the checkpoint's.")
+        if tokenizer_files.read(folder).pieces:
+            return Row("tokens", "tokenizer", expected, "none; made of tokenizer.model as sentencepiece encodes")
         note = "transformers makes the tokenizer of the other files, and the conversion says if it cannot"
         return Row("tokens", "tokenizer", expected, why.message, "assumed", note)
     return Row("tokens", "tokenizer", expected, why.message, "wrong", why.hint)
