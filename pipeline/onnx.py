@@ -202,11 +202,8 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
 
     checkpoint, planned = opened.checkpoint, ready.plan
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    small = (
-        []
-        if checkpoint.is_file
-        else [str(p.relative_to(checkpoint.origin)) for p in sources(checkpoint.origin)] + cards
-    )
+    taken = [str(path.relative_to(checkpoint.origin)) for path in sources(checkpoint.origin)]
+    small = [] if checkpoint.is_file else taken + cards
     digests = InputDigests(checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress)
     exported = _write(ready, checkpoint, folder, progress)
     rebuilt = tokenizer_rebuilt.may_be(checkpoint.folder) and tokenizer_rebuilt.asked(checkpoint.folder)["rebuilt"]

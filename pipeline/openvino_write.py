@@ -40,11 +40,8 @@ def convert(
 
     checkpoint = opened.checkpoint
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    small = (
-        []
-        if checkpoint.is_file
-        else [str(p.relative_to(checkpoint.origin)) for p in assets.sources(checkpoint.origin)] + cards
-    )
+    taken = [str(path.relative_to(checkpoint.origin)) for path in assets.sources(checkpoint.origin)]
+    small = [] if checkpoint.is_file else taken + cards
     names = small + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.origin, names, opened.known, progress)
     if calibration:

@@ -52,8 +52,9 @@ def _normalize(model: Any) -> None:
         first, then = _FORMS[form]
         plain = {key: value for key, value in attributes.items() if key != "normalization_form"}
         last = _made("CharsMapNormalization", _inputs(node), plain | {"normalization_form": first})
-        ordering, joining = ([*_text(expression), *_text(becomes)] for expression, becomes in (out_of_order(), apart()))
-        for texts in [ordering] * PASSES + ([joining] if then else []):
+        rules = out_of_order(), apart(0), apart(1)
+        ordering, *joining = ([*_text(expression), *_text(becomes)] for expression, becomes in rules)
+        for texts in [ordering] * PASSES + (joining if then else []):
             last = _made("RegexNormalization", [*last.outputs(), *texts], {"global_replace": True})
         if then:
             last = _made("CharsMapNormalization", last.outputs(), plain | {"normalization_form": then})
