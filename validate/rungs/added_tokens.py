@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from ...convert.gguf.tokenizer_bpe import kind_of
-from ...convert.gguf.tokenizer_files import Added
 from ...convert.gguf.vocabulary import TokenType
+from ...core.tokenizer_files import Added
 from .reference_tokenizer import AddedToken, ReferenceTokenizer
 
 
