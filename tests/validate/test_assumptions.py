@@ -116,6 +116,30 @@ def test_another_template_is_used_as_it_is(tiny_model: Maker, copy: Callable[[Pa
     assert "the checkpoint's own template is used" in said
 
 
+MISTRAL = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% else %}{{ message['content'] + eos_token}}{% endif %}{% endfor %}"
+)
+
+
+def test_a_template_that_knows_of_no_opening(tiny_model: Maker, copy: Callable[[Path], Path]) -> None:
+    """Mistral's and Llama 2's official ones."""
+    folder = copy(tiny_model("llama"))
+    (folder / "chat_template.jinja").write_text(MISTRAL)
+    (row,) = [row for row in rows(folder).values() if row.name == "plain conversation"]
+    assert row.status == "assumed"
+
+
+def test_a_class_of_which_transformers_makes_another_tokenizer(tiny_model: Maker, copy: Callable[[Path], Path]) -> None:
+    folder = copy(tiny_model("llama"))
+    path = folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text())
+    assert "tokens: pipeline" not in rows(folder)
+    path.write_text(json.dumps(stated | {"tokenizer_class": "LlamaTokenizerFast"}))
+    row = rows(folder)["tokens: pipeline"]
+    assert (row.status, "transformers rebuilds it otherwise" in row.note) == ("assumed", True)
+
+
 def test_a_final_newline_is_no_other_template(builtin_model: Path, copy: Callable[[Path], Path]) -> None:
     folder = copy(builtin_model)
     write("chat_template.jinja", (folder / "chat_template.jinja").read_text("utf-8") + "\n")(folder)

@@ -152,6 +152,13 @@ def test_nfc_is_noted(folder):
     assert "NFC" in read(folder).notes[0]
 
 
+def test_an_empty_normalizer_is_none(folder):
+    """DeepSeek's; with another splitting than any that llama.cpp's converter knows by its digest."""
+    change(folder, normalizer={"type": "Sequence", "normalizers": []})
+    made = read(folder)
+    assert (made.pre, made.notes) == ("chatglm-bpe", ())
+
+
 def test_forced_pre_tokenizer(folder):
     assert read(folder, pre="qwen2").pre == "qwen2"
     with pytest.raises(UsageError, match="no pre-tokenizer 'qwen9'"):

@@ -139,6 +139,19 @@ def test_space_in_front(fields, prefix, tmp_path):
     assert read(write(tmp_path, fast=tokenizer_json(**fields))).flags["add_space_prefix"] is prefix
 
 
+def test_a_prefix_of_the_first_word_alone(tmp_path):
+    """llama.cpp puts one behind every marker or nowhere: nowhere, if a chat begins with a marker."""
+    first = tokenizer_json(normalizer=None, pre_tokenizer=METASPACE | {"prepend_scheme": "first"})
+    made = read(write(tmp_path, fast=first))
+    assert made.flags["add_space_prefix"] is True
+    assert "behind every marker too" in made.notes[-1]
+    chat = "{{ bos_token }}{% for m in messages %}[INST] {{ m.content }}{% endfor %}"
+    made = read(write(tmp_path, fast=first, chat_template=chat))
+    assert made.flags["add_space_prefix"] is False
+    assert "in front of no text" in made.notes[-1]
+    assert read(write(tmp_path, fast=first, chat_template=chat[15:])).flags["add_space_prefix"] is True
+
+
 def test_added_text_is_stored_as_plain_text(tmp_path):
     fast = tokenizer_json()
     fast["added_tokens"].append(fast["added_tokens"][0] | {"id": 269, "content": "▁▁", "special": False})
