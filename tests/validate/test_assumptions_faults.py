@@ -97,7 +97,7 @@ TEXT: dict[str, Fault] = {
         replace("chat_template.jinja", "'assistant'", "'model'"), "template: plain conversation", "'Rome.' is left out",
     ),
     "a template that opens no answer": (
-        replace("chat_template.jinja", "if add_generation_prompt", "if false"),
+        replace("chat_template.jinja", "if add_generation_prompt", "if add_generation_prompt and false"),
         "template: plain conversation", "no answer is opened",
     ),
     "a type that nobody knows": (
