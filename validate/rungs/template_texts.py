@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...convert.gguf import tokenizer_files
+from ...core import tokenizer_files
 from ...core.chat_template import TemplateFault, environment, limited, require_bounded
 from ...core.errors import ArtefactError
 from . import tokenizer_pair
