@@ -13,7 +13,7 @@ from typing import Any
 
 from ...core.errors import CheckpointError
 from . import native, purpose, quantised, rope
-from .fields import ALWAYS_SO, CHANGING, HARMLESS
+from .fields import ALWAYS_SO, CHANGING, is_harmless
 
 __all__ = ["native", "require", "unread"]
 
@@ -70,7 +70,7 @@ def unread(config: dict[str, Any], reader: str, reads: Collection[str] | None = 
         known = reads if reads is not None else native.fields(kind)
         always = ALWAYS_SO.get(kind, frozenset())
         for field, value in table.items():
-            if value is None or field in HARMLESS or field in PARTS or field in always or field in (known or ()):
+            if value is None or is_harmless(field) or field in PARTS or field in always or field in (known or ()):
                 continue
             change = CHANGING.get(field)
             if change is None:

@@ -51,6 +51,11 @@ with it."""
 HARMLESS = frozenset((*_NAMES, *_TRAINING, *_GENERATION, *_TOLD_BY_TENSORS))
 
 
+def is_harmless(field: str) -> bool:
+    """Tell whether a field never touches the mathematics: one of `HARMLESS`, or the id of a token."""
+    return field in HARMLESS or field.endswith(("_token_id", "_token_ids", "_token_index"))
+
+
 def _neutral(*values: Any) -> Callable[[Any], bool]:
     return lambda value: value is None or any(value == known for known in values)
 
@@ -125,6 +130,10 @@ CHANGING: dict[str, Change] = {
     "use_dynamic_ntk": Change("stretches positions with the length of a text"),
     "use_logn_attn": Change("scales scores with the length of a text"),
     "attn_temperature_tuning": Change("scales queries with their position"),
+    "use_mrope": Change("gives a token positions in three dimensions"),
+    "interpolate_factor": Change("stretches positions", _ONE),
+    "full_attn_mod": Change("gives its layers different kinds of attention", _ONE),
+    "add_classification_head": Change("adds a head that gives scores"),
     "alibi": Change("biases scores by distance"),
     "use_alibi": Change("biases scores by distance"),
     "max_alibi_bias": Change("biases scores by distance"),

@@ -131,7 +131,9 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "num_experts": 1, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "use_cla": False, "use_qk_norm": True,
         "rope_scaling": {"alpha": 1000.0, "beta_fast": 32, "beta_slow": 1, "factor": 1.0, "mscale": 1.0, "mscale_all_dim": 0.0,
                          "type": "dynamic"},
-        "sep_token_id": 4, "tie_word_embeddings": True, "use_rotary_pos_emb": True,
+        "sep_token_id": 4, "tie_word_embeddings": True, "use_rotary_pos_emb": True, "add_classification_head": False,
+        "attention_head_dim": 16, "class_num": 0, "dense_list": [64, 0], "org_vocab_size": 512, "pad_id": 2, "pool_type": "last",
+        "im_start_id": 4,
     }),
     "Qwen3-30B-A3B": (("openvino",), {
         "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "attention_bias": False, "decoder_sparse_step": 1,
