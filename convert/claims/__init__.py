@@ -19,6 +19,8 @@ __all__ = ["native", "require", "unread"]
 
 PARTS = ("text_config", "vision_config", "audio_config")
 """Tables of config.json that are the config of a model of their own."""
+_SHARES = ("rotary_pct", "rope_pct", "rope_percent")
+"""Other names of partial_rotary_factor."""
 _SHOWN = 8
 _LOOKS_AHEAD = {"is_causal": (None, True), "use_bidirectional_attention": (None, False, "vision")}
 """Fields that let a token see those behind it, and the values with which none does ("vision": only those of a picture)."""
@@ -97,7 +99,9 @@ def _tables(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _is_idle(table: dict[str, Any], field: str) -> bool:
-    """True for the width of a window that is switched off, or that no text exceeds."""
+    """True for the width of a window that is switched off, or that no text exceeds, and for a share that is stated twice."""
+    if field in _SHARES:
+        return bool(table[field] == table.get("partial_rotary_factor"))
     if field != "sliding_window":
         return False
     width, longest = table[field], table.get("max_position_embeddings")

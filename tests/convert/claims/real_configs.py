@@ -124,6 +124,24 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "layer_norm_eps": 1e-5, "max_position_embeddings": 4096, "partial_rotary_factor": 0.25, "qk_layernorm": False,
         "rope_theta": 10000, "tie_word_embeddings": False, "use_parallel_residual": False, "use_qkv_bias": True,
     }),
+    "c4ai-command-r7b": (("openvino", "onnx"), {
+        "architectures": ["Cohere2ForCausalLM"], "model_type": "cohere2", "attention_bias": False, "hidden_act": "silu",
+        "head_dim": 16, "layer_norm_eps": 1e-5, "layer_switch": 4, "logit_scale": 0.25, "max_position_embeddings": 132096,
+        "order_of_interleaved_layers": "local_attn_first", "position_embedding_type": "rope_gptj", "rope_scaling": None,
+        "rope_theta": 50000, "rotary_pct": 1.0, "sliding_window": 4096, "sliding_window_pattern": 4,
+        "use_embedding_sharing": True,
+        "use_gated_activation": True, "use_parallel_block": True, "use_parallel_embedding": True,
+    }),
+    "Minitron-4B": (("onnx",), {
+        "architectures": ["NemotronForCausalLM"], "model_type": "nemotron", "hidden_act": "relu2", "head_dim": 16,
+        "max_position_embeddings": 4096, "mlp_bias": False, "norm_eps": 1e-5, "partial_rotary_factor": 0.5, "rope_percent": 0.5,
+        "rope_scaling": None, "rope_theta": 10000.0, "tie_word_embeddings": False, "attention_bias": False,
+    }),
+    "Apertus-8B": (("onnx",), {
+        "architectures": ["ApertusForCausalLM"], "model_type": "apertus", "attention_bias": False, "hidden_act": "xielu",
+        "max_position_embeddings": 65536, "mlp_bias": False, "post_norm": False, "qk_norm": True, "rms_norm_eps": 1e-5,
+        "rope_scaling": LLAMA3, "rope_theta": 12000000, "tie_word_embeddings": False,
+    }),
     "Hunyuan-0.5B-Instruct": (("openvino",), {
         "architectures": ["HunYuanDenseV1ForCausalLM"], "model_type": "hunyuan_v1_dense", "attention_bias": False,
         "cla_share_factor": 2,

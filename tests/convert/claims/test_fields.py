@@ -42,7 +42,9 @@ def _gguf(config: dict[str, Any]) -> tuple[str, ...]:
 
 TAKE: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {"openvino": _openvino, "onnx": _onnx, "gguf": _gguf}
 REAL = {name: (FORMATS, config) for name, config in STREAMED.items()} | OTHERS
-UNKNOWN = {"cla_share_factor", "norm_type", "use_rotary_pos_emb", "dense_list", "org_vocab_size", "pool_type", "class_num",
+UNKNOWN = {"layer_switch", "order_of_interleaved_layers", "use_embedding_sharing", "use_gated_activation", "use_parallel_block",
+           "use_parallel_embedding",
+           "cla_share_factor", "norm_type", "use_rotary_pos_emb", "dense_list", "org_vocab_size", "pool_type", "class_num",
            "attention_head_dim", "pad_id", "vision_config.in_chans", "vision_config.spatial_patch_size"}  # fmt: skip
 """Fields of the real configs of which nothing is known; a plan names them."""
 
