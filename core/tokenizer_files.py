@@ -111,7 +111,8 @@ class Files:
         if rows is None:
             return []
         vocab = self.model.get("vocab")
-        highest = len(vocab) - 1 if isinstance(vocab, list) else max((vocab or {"": -1}).values(), default=-1)
+        numbers = range(len(vocab)) if isinstance(vocab, list) else vocab.values() if isinstance(vocab, dict) else ()
+        highest = max((number for number in numbers if type(number) is int), default=-1)
         if highest >= rows:
             raise CheckpointError(
                 f"tokenizer.json has a token {highest}, but the model's table of embeddings has only {rows} rows.",
