@@ -40,6 +40,7 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
         CheckpointError: what config.json states is no causal language model of plain weights.
     """
     quantised.refuse(config, names)
+    notes: list[str] = []
     for prefix, table in _tables(config):
         for field, neutral in _LOOKS_AHEAD.items():
             if table.get(field) not in neutral:
@@ -48,8 +49,8 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
                     "embedding models. What is written here makes text from left to right, and would be another model.",
                     "Take a causal model.",
                 )
-        rope.refuse_varying(table, prefix)
-    return purpose.require(config, names)
+        notes += rope.refuse_varying(table, prefix)
+    return (*notes, *purpose.require(config, names))
 
 
 def unread(config: dict[str, Any], reader: str, reads: Collection[str] | None = None) -> tuple[str, ...]:

@@ -46,18 +46,30 @@ _SCALES_QUERIES = ("ministral3", "mistral4")
 """Families that read llama_4_scaling_beta."""
 
 
-def refuse_varying(table: dict[str, Any], prefix: str) -> None:
-    """Raise CheckpointError for frequencies that follow the length of a text; those of a constant `alpha` (Hunyuan) do not."""
+def refuse_varying(table: dict[str, Any], prefix: str) -> tuple[str, ...]:
+    """Refuse frequencies that follow the length of a text.
+
+    Those of a constant `alpha` (Hunyuan) follow it only where no text should be: a sentence for the plan says so.
+
+    Raises:
+        CheckpointError: with the length up to which the scaling changes nothing.
+    """
     for where, rope in _ropes(table):
-        if _kind(rope) != "dynamic" or rope.get("alpha"):
+        if _kind(rope) != "dynamic":
             continue
         longest = table.get("max_position_embeddings")
         length = f"{longest:,} positions" if isinstance(longest, int) else "the length that it was trained for"
+        if rope.get("alpha"):
+            return (
+                f"Right up to {length}: beyond, where the model was not trained, transformers' rotary embedding becomes another, "
+                "and the graph's does not.",
+            )
         raise CheckpointError(
             f"config.json states a rotary embedding of the kind 'dynamic' ({prefix}{where}), whose frequencies depend on how "
             f"long a text is beyond {length}. No graph that is written here can do that.",
             f"Up to {length} it changes nothing: to convert the model for texts no longer than that, {_without(where)}.",
         )
+    return ()
 
 
 def _without(where: str) -> str:

