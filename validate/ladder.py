@@ -168,12 +168,12 @@ class _Climb:
                 again = generation.of_turns(turns, self.pair.artefact.pipeline, runtime)
             kept = logits.Kept(runtime, self.share)
         with contextlib.closing(kept), self._timed("defaults"), self._runtime(accurate=False) as runtime:
-            prefilled, stepped = logits.apart_from(kept, runtime, self.share, self.progress)
-        for name, scores in (("runtime", prefilled), ("runtime_decode", stepped)):
+            defaults = logits.apart_from(kept, runtime, self.share, self.progress)
+        for name, scores in (("runtime", defaults.prefilled), ("runtime_decode", defaults.stepped)):
             self._add(name, "approximations off", f"defaults of {self.ask.device}", scores)
         if failed:
             raise failed
-        self._generation(answers, again, passes)
+        self._generation(answers, again, passes, 2 * defaults.regret)
         if self.pair.sees:
             self._see(passes)
         elif self.pair.parts:
@@ -274,7 +274,7 @@ class _Climb:
         return answers
 
     def _generation(
-        self, answers: list[generation.Answer], again: list[generation.Answer], passes: TorchPasses
+        self, answers: list[generation.Answer], again: list[generation.Answer], passes: TorchPasses, of_defaults: float
     ) -> None:
         started = time.perf_counter()
         everything = [*answers, *again]
@@ -283,14 +283,8 @@ class _Climb:
         noise = self._noise_of_bfloat16()
         self.generations = generation.pairs(everything, reference.head, reference.states, passes.text, noise)
         seconds = time.perf_counter() - started
-        noise = max(noise, self._noise_of_defaults())
+        noise = max(noise, of_defaults)
         self.rungs.append(generation.judge(self.generations, answers, again, seconds, noise=noise, decode=passes.text))
-
-    def _noise_of_defaults(self) -> float:
-        """How far below the best logit the device's defaults may choose: both logits err by as much as any did."""
-        return 2 * max(
-            c.figures["max_abs_logit"].value for c in self.comparisons if c.name in ("runtime", "runtime_decode")
-        )
 
     def _add(self, name: Any, reference: str, artefact: str, scores: list[Scores]) -> None:
         texts = [document.document for document in self.documents]

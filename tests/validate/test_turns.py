@@ -1,0 +1,99 @@
+"""The user's own pipeline, a second turn too, beside the artefact itself in one prefill."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeconv.core.progress import Silent
+from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.report.model import GenerationPair, Rung
+from edgeconv.validate.rungs import generation
+from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.validate.runtimes.onnx_chat import CachedOnnx
+from edgeconv.validate.runtimes.turns import FOLLOW_UP
+from edgeconv.validate.suite import load
+
+from . import planted_graphs as plants
+from .gguf_files import write
+from .test_used import convert
+
+COUNT, NOISE = 24, 0.02
+PROMPTS = [[message.model_dump() for message in prompt] for prompt in load().prompts[:2]]
+PAIR = GenerationPair(prompt="", artefact_text="", reference_text="", tokens=1)
+
+
+@pytest.fixture(scope="module")
+def artefacts(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Read-only, one of each format."""
+    folder = tmp_path_factory.mktemp("turns")
+    made = {kind: convert(builtin_model, folder / kind, kind) for kind in ("openvino", "onnx")}
+    return made | {"gguf": write(builtin_model, folder / "a.gguf", "f32")}
+
+
+def climb(path: Path) -> tuple[list[generation.Answer], Rung]:
+    artefact = open_artefact(path)
+    turns = artefact.answers("CPU", PROMPTS, COUNT)
+    with contextlib.closing(artefact.runtime("CPU", Silent(), accurate=True)) as runtime:
+        answers = generation.of_turns(turns, artefact.pipeline, runtime)
+    return answers, generation.judge([PAIR], [], answers, 0.0, noise=NOISE)
+
+
+@pytest.mark.parametrize("kind", ["openvino", "onnx", "gguf"])
+def test_a_pipeline_chooses_as_the_artefact_does(kind: str, artefacts: dict[str, Path]) -> None:
+    answers, rung = climb(artefacts[kind])
+    assert [answer.turn for answer in answers] == [1, 1, 2]
+    assert answers[2].messages[-1]["content"] == FOLLOW_UP
+    assert len(answers[2].ids) > len(answers[1].ids)
+    assert all(len(answer.regrets) == len(answer.made) > 0 for answer in answers)
+    assert rung.status == "passed", rung.failures
+
+
+def of_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a second turn finds in the cache is another text's."""
+    keep = CachedOnnx._keep
+
+    def other(self: CachedOnnx, count: int) -> None:
+        keep(self, count)
+        if count:
+            self._cache = self._decoder.read(self._embed(np.full(count, 7)), 0, self._decoder.empty())[1]
+
+    monkeypatch.setattr(CachedOnnx, "_keep", other)
+
+
+def of_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same."""
+
+    def known(self: LlamaCppRuntime, ids: list[int], count: int) -> int:
+        length = min(len(self._read), len(ids) - 1)
+        self._context.kv_cache_clear()
+        self._decode([7] * length, 0, every=False)
+        return length
+
+    monkeypatch.setattr(LlamaCppRuntime, "_known", known)
+
+
+@pytest.mark.parametrize(("kind", "fault"), [("onnx", of_onnx), ("gguf", of_llama_cpp)])
+def test_a_second_turn_that_reads_on_from_the_wrong_cache_fails(
+    kind: str, fault: Callable[[pytest.MonkeyPatch], None], artefacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault(monkeypatch)
+    answers, rung = climb(artefacts[kind])
+    assert max(max(answer.regrets) for answer in answers[:2]) <= NOISE
+    assert rung.status == "failed"
+    assert "turn 2" in rung.failures[0]
+
+
+def test_a_pipeline_that_decodes_otherwise_than_the_prefill_fails(
+    artefacts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plants, "LATE", 40)
+    folder = plants.plant(shutil.copytree(artefacts["openvino"], tmp_path / "out"), plants.late_positions)
+    _, rung = climb(folder)
+    assert rung.status == "failed"
+    assert all("openvino_genai" in failure for failure in rung.failures)
