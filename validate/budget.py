@@ -10,12 +10,13 @@ numbers are not moved to let a release pass: SmolLM2-135M at int4 fails them, as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..core.errors import UsageError
 from ..quantize.scheme import bits_of
-from .metrics import METRICS
+from .metrics import MEANS, METRICS
 from .report.model import BudgetLine, Comparison
 
 
@@ -208,7 +209,11 @@ def judge_figures(budgets: list[Budget], figures: Mapping[str, float]) -> list[B
 
 
 def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLine]:
-    """Hold each budget against the bad end of its figure's interval; a figure that is missing fails, and so does a NaN."""
+    """Hold each budget against its figure's interval.
+
+    It passes by the interval's bad end, and fails by its good one; where the limit lies between them, or a mean over texts has no
+    interval, the texts are too few to judge. A figure that is missing fails, and so does a NaN.
+    """
     by_name = {c.name: c for c in comparisons}
     lines = []
     for budget in budgets:
@@ -216,11 +221,17 @@ def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLi
         if comparison is None and budget.comparison not in ("quantisation",):
             continue  # those rungs say themselves that they were skipped
         figure = comparison.figures.get(budget.metric) if comparison else None
-        value = float("nan")
-        if figure is not None:
-            end = figure.low if budget.higher_is_better else figure.high
-            value = figure.value if end is None else end
-        lines.append(_line(budget, value))
+        if figure is None:
+            lines.append(_line(budget, float("nan")))
+            continue
+        bad, good = (figure.low, figure.high) if budget.higher_is_better else (figure.high, figure.low)
+        line = _line(budget, figure.value if bad is None else bad)
+        if bad is None or good is None:
+            decided = budget.metric not in MEANS or not math.isfinite(figure.value)
+            line = line.model_copy(update={"decided": decided, "passed": line.passed and decided})
+        elif not line.passed:
+            line = line.model_copy(update={"decided": not _line(budget, good).passed})
+        lines.append(line)
     return lines
 
 

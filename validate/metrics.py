@@ -1,25 +1,27 @@
 """A comparison: the figures of a whole suite from the scores of its tokens, with their intervals.
 
-As in llama-perplexity's --kl-divergence, with three differences: every position counts (it scores the second half of each
+As in llama-perplexity's --kl-divergence, with four differences: every position counts (it scores the second half of each
 context only), probabilities are exact (its base file rounds log-probabilities to 16 bits, which leaves a floor of about
-1e-6), and intervals come from a bootstrap over documents (it treats tokens as independent).
+1e-6), and intervals count texts (it treats tokens as independent). A fourth: it leaves out tokens to which the reference gives less
+than e^-16, and clips the reference there, so that on text that a model does not know its perplexity of the reference is lower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import intervals
 from .report.model import Comparison, ComparisonName, Estimate, Histogram, PositionBlock
 from .scores import TOPS, Scores
 
 Array = npt.NDArray[Any]
 KL_EDGES = [1e-12, *np.logspace(-9, 1, 41).tolist()]
 """Bin edges of the KL histogram in nats; the first bin takes everything below 1e-9."""
-RESAMPLES = 1000
 BLOCK = 512
 """Positions in one block of the figures by position."""
 METRICS = frozenset(
@@ -44,7 +46,7 @@ def compare(
         reference: what the reference is, in words.
         artefact: what is compared with it, in words.
         documents: the scores of at least one document with at least one token.
-        groups: which text each of them is cut from; the windows of one text are not independent, so the bootstrap draws
+        groups: which text each of them is cut from; the windows of one text are not independent, so that intervals count
             whole texts. None: each is a text of its own.
 
     Raises:
@@ -58,7 +60,7 @@ def compare(
     whole = {key: np.concatenate([arrays[key] for arrays in joined]) for key in joined[0]}
     not_finite = sum(scores.not_finite for scores in documents)
     figures = {key: Estimate(value=float(value)) for key, value in _plain(whole).items()}
-    figures |= _bootstrapped(joined, texts)
+    figures |= _with_intervals(joined, texts)
     figures["not_finite"] = Estimate(value=float(not_finite))
     return Comparison(
         name=name,
@@ -66,6 +68,7 @@ def compare(
         artefact=artefact,
         tokens=len(whole["kl"]),
         documents=len(joined),
+        texts=len(set(texts)),
         figures=figures,
         histogram=_histogram(whole["kl"]),
         positions=_by_position(joined),
@@ -87,43 +90,46 @@ def _plain(whole: dict[str, Array]) -> dict[str, float]:
     }
 
 
-def _ratios(sums: Array) -> dict[str, Array]:
-    """Figures from sums over documents, [..., len(_SUMS)]; vectorised over resamples."""
-    of = {key: sums[..., i] for i, key in enumerate(_SUMS)}
-    n, m = of["n"], np.maximum(of["m"], 1)
-    return {
-        "mean_kl": of["kl"] / n,
-        **{f"top{k}": of[f"top{k}"] / n for k in TOPS},
-        "mean_dp": of["dp"] / m,
-        "rms_dp": np.sqrt(of["dp2"] / m),
-        "ppl_reference": np.exp(of["nll_reference"] / m),
-        "ppl_artefact": np.exp(of["nll_artefact"] / m),
-        "ln_ppl_ratio": (of["nll_artefact"] - of["nll_reference"]) / m,
-    }
-
-
 _SUMS = ("n", "m", "kl", "top1", "top5", "top10", "dp", "dp2", "nll_reference", "nll_artefact")
+MEANS = frozenset(["mean_kl", *(f"top{k}" for k in TOPS), "mean_dp", "rms_dp", "ppl_reference", "ppl_artefact", "ln_ppl_ratio"])
+"""The figures that have an interval, where there are texts enough for one."""
 
 
-def _bootstrapped(joined: list[dict[str, Array]], texts: list[str]) -> dict[str, Estimate]:
-    """Means with the 95 % interval of a bootstrap that draws whole documents, seeded."""
-    sums = np.array(
+def _with_intervals(joined: list[dict[str, Array]], texts: list[str]) -> dict[str, Estimate]:
+    """Means over tokens with the 95 % interval over texts (`intervals`)."""
+    rows = np.array(
         [
             [len(a["kl"]), len(a["dp"]), a["kl"].sum(), *(a[f"top{k}"].sum() for k in TOPS), a["dp"].sum(),
              np.square(a["dp"]).sum(), a["nll_reference"].sum(), a["nll_artefact"].sum()]
             for a in joined
         ]
     )  # fmt: skip
-    names = sorted(set(texts))
-    sums = np.array([sums[[text == name for text in texts]].sum(0) for name in names])
-    values = _ratios(sums.sum(0))
-    if len(names) < 2:
-        return {key: Estimate(value=float(value)) for key, value in values.items()}
-    draws = np.random.default_rng(0).integers(0, len(names), (RESAMPLES, len(names)))
-    spread = _ratios(sums[draws].sum(1))
-    ends = {key: np.percentile(spread[key], [2.5, 97.5]) for key in values}
+    rows = np.array([rows[[text == name for text in texts]].sum(0) for name in sorted(set(texts))])
+    of = dict(zip(_SUMS, rows.T, strict=True))
+    n, m = of["n"], np.maximum(of["m"], 1e-9)  # a text of one position has no token that follows
+
+    def mean(sums: Array, counts: Array) -> float:
+        return float(sums.sum() / max(counts.sum(), 1))
+
+    def estimate(value: float, ends: tuple[float, float] | None, bend: Callable[[Any], Any] = float) -> Estimate:
+        return Estimate(
+            value=float(bend(value)), **({} if ends is None else {"low": float(bend(ends[0])), "high": float(bend(ends[1]))})
+        )
+
+    def safe_exp(value: float) -> float:
+        return math.exp(min(value, 700.0))
+
+    ratio = of["nll_artefact"] - of["nll_reference"]
     return {
-        key: Estimate(value=float(v), low=float(ends[key][0]), high=float(ends[key][1])) for key, v in values.items()
+        "mean_kl": estimate(mean(of["kl"], n), intervals.of_positive(of["kl"], n)),
+        **{f"top{k}": estimate(mean(of[f"top{k}"], n), intervals.of_share(of[f"top{k}"], n)) for k in TOPS},
+        "mean_dp": estimate(mean(of["dp"], m), intervals.of_mean(of["dp"], m)),
+        "rms_dp": estimate(mean(of["dp2"], m), intervals.of_positive(of["dp2"], m), math.sqrt),
+        "ln_ppl_ratio": estimate(mean(ratio, m), intervals.of_mean(ratio, m)),
+        **{
+            f"ppl_{side}": estimate(mean(of[f"nll_{side}"], m), intervals.of_mean(of[f"nll_{side}"], m), safe_exp)
+            for side in ("reference", "artefact")
+        },
     }
 
 

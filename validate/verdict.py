@@ -61,7 +61,7 @@ def report(
     first = _first_failed(rungs, lines, expected)
     tokens = sum(len(document.ids) for document in documents)
     return Report(
-        verdict="passed" if first is None else "failed",
+        verdict="failed" if first else "passed" if all(line.passed for line in lines) else "undecided",
         first_failed=first,
         artefact=_artefact(pair),
         reference=Subject(
@@ -113,7 +113,7 @@ def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine], expected: 
     missing = [name for name in expected if name not in {rung.name for rung in rungs}]
     if failed or missing:
         return min([*failed, *missing], key=expected.index)
-    return None if all(line.passed for line in lines) else "budget"
+    return None if all(line.passed or not line.decided for line in lines) else "budget"
 
 
 def _artefact(pair: Pair) -> Subject:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Verdict = Literal["passed", "failed", "undecided"]
 Status = Literal["passed", "failed", "skipped"]
 RungName = Literal[
     "structure", "template", "tokens", "logits", "decode", "generation", "pixels", "vision", "merged", "captions"
@@ -31,7 +32,7 @@ class _Model(BaseModel):
 
 
 class Estimate(_Model):
-    """A figure with the 95 % confidence interval of a bootstrap over documents (None where it has none)."""
+    """A figure with its 95 % confidence interval over texts (None where it has none, or the texts are too few for one)."""
 
     value: float
     low: float | None = None
@@ -57,7 +58,7 @@ class PositionBlock(_Model):
 
 
 class Comparison(_Model):
-    """Two sets of logits over the same tokens, the reference's first.
+    """Two sets of logits over the same tokens, the reference's first; `documents` are windows of `texts`.
 
     `figures` holds, by name: mean_kl, median_kl, kl_90, kl_95, kl_99, kl_99_9, max_kl (nats); top1, top5, top10
     (shares of 1); mean_dp, rms_dp, dp_1, dp_5, dp_95, dp_99 (change of the probability of the token that follows, in
@@ -69,6 +70,7 @@ class Comparison(_Model):
     artefact: str
     tokens: int
     documents: int
+    texts: int = 0
     figures: dict[str, Estimate]
     histogram: Histogram
     positions: list[PositionBlock]
@@ -166,13 +168,18 @@ class Deviation(_Model):
 
 
 class BudgetLine(_Model):
-    """One budget: `value` is the bad end of the figure's confidence interval, `limit` what it must not pass."""
+    """One budget: `value` is the bad end of the figure's confidence interval, `limit` what it must not pass.
+
+    `decided` is false where the texts are too few to judge: there is no interval, or `limit` lies within it. Then it has not
+    `passed`, and has not failed either.
+    """
 
     metric: str
     limit: float
     value: float
     higher_is_better: bool
     passed: bool
+    decided: bool = True
     reason: str
 
 
@@ -185,10 +192,14 @@ class Subject(_Model):
 
 
 class Report(_Model):
-    """The whole of parity.json. `first_failed` names the first rung that failed, or "budget"; `sees`: it takes pictures."""
+    """The whole of parity.json.
+
+    `first_failed` names the first rung that failed, or "budget"; `sees`: it takes pictures. The verdict is "undecided" if nothing
+    failed, and the texts are too few to tell whether a budget is kept.
+    """
 
     report: Literal[1] = 1
-    verdict: Literal["passed", "failed"]
+    verdict: Verdict
     first_failed: str | None
     artefact: Subject
     reference: Subject
