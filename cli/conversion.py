@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from ..core.errors import ExitCode, UsageError
+from ..core.errors import UsageError
 from ..quantize import scheme
 from . import validate as parity
 from .options import choice
@@ -150,8 +150,8 @@ def carry_out(
             if found:
                 parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
         out.result(str(artefact.path))
-    if found and found.verdict == "failed":
-        raise typer.Exit(ExitCode.PARITY)
+    if found and found.verdict != "passed":
+        raise typer.Exit(parity.exit_code(found))
 
 
 def summary(artefact: Artefact) -> dict[str, Any]:

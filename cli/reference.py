@@ -22,6 +22,7 @@ EXIT_CODES = {
     ExitCode.PARITY: "The artefact is not the same model within its budget.",
     ExitCode.ACCESS: "The Hub says no: an absent or gated repository, a bad token, an absent revision.",
     ExitCode.UNREACHABLE: "The Hub does not answer, or not with what it promised.",
+    ExitCode.UNDECIDED: "Nothing failed, but the texts are too few to judge whether the artifact is within its budget.",
     ExitCode.INTERRUPTED: "Ctrl-C.",
     ExitCode.TERMINATED: "SIGTERM or SIGHUP.",
 }

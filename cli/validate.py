@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from ..core.errors import ExitCode, UsageError
+from ..core.errors import ExitCode, OutputError, UsageError
 from .options import Json, Quiet, Verbose
 from .output import Output
 
@@ -62,8 +62,13 @@ def validate(
     device: Annotated[str, typer.Option(help="OpenVINO device of the artefact; a GGUF runs on the CPU.")] = "CPU",
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write parity.json, parity.md and parity.html there.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Write parity.json, parity.md and parity.html there; by default to OUT/parity, or NAME.parity beside a file.",
+            show_default=False,
+        ),
     ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML file.", show_default=False)
     ] = None,
@@ -73,7 +78,8 @@ def validate(
 ) -> None:
     """Measure, token by token, whether a converted model is still its checkpoint.
 
-    Exits with 3 if it is not within its budget, and names the first rung of the ladder that failed.
+    Exits with 3 if it is not within its budget, and names the first rung of the ladder that failed; with 6 if the texts are too
+    few to judge.
     """
     from ..validate.ladder import Ask
 
@@ -91,26 +97,40 @@ def validate(
         quick=quick,
         strict=strict,
     )
-    found = measure(out, ask, report, junit)
+    if report and no_report:
+        raise UsageError("--report and --no-report were both given.", "Leave one of them out.")
+    place = None if no_report else report or report_of(artefact)
+    found = measure(out, ask, place, junit, must=report is not None)
     if out.json:
         out.data(found.model_dump(mode="json"))
     else:
-        show(out, found, report)
-    if found.verdict == "failed":
-        raise typer.Exit(ExitCode.PARITY)
+        show(out, found, place)
+    if found.verdict != "passed":
+        raise typer.Exit(exit_code(found))
 
 
-def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = None) -> Report:
-    """Climb the ladder and write what was asked for."""
+def exit_code(found: Report) -> ExitCode:
+    """Return what a verdict answers."""
+    codes = {"passed": ExitCode.OK, "failed": ExitCode.PARITY, "undecided": ExitCode.UNDECIDED}
+    return codes[found.verdict]
+
+
+def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = None, *, must: bool = True) -> Report:
+    """Climb the ladder and write what was asked for; a report that need not be, in a place that cannot be written, is told."""
     from ..validate.ladder import validate as climb
-    from ..validate.report.write import write
+    from ..validate.report.write import write, write_junit
 
     with out.working() as progress:
         found = climb(ask, progress)
         if report:
-            write(found, report, junit=junit)
-        elif junit:
-            _only_junit(found, junit)
+            try:
+                write(found, report)
+            except OutputError as error:
+                if must:
+                    raise
+                progress.note(f"There is no report: {error.message} --report DIR writes it elsewhere.")
+        if junit:
+            write_junit(found, junit)
     return found
 
 
@@ -130,13 +150,6 @@ def brief(found: Report, artefact: Path) -> dict[str, Any]:
     """What `--json` says of a validation behind a conversion."""
     parts = {"verdict", "first_failed", "budgets", "rungs"}
     return {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report_of(artefact))}}
-
-
-def _only_junit(found: Report, junit: Path) -> None:
-    from ..validate.report.junit import render
-
-    junit.parent.mkdir(parents=True, exist_ok=True)
-    junit.write_text(render(found), "utf-8")
 
 
 def limits(given: list[str] | None) -> dict[str, float]:
@@ -165,8 +178,9 @@ def show(out: Output, found: Report, report: Path | None, stream: TextIO | None 
     rows += [(f"llama.cpp, {one.name}", f"{one.summary} Rows: {deviation(one)[0]}.") for one in found.deviations]
     for line in found.budgets:
         sign = "≥" if line.higher_is_better else "≤"
-        rows.append((line.metric, f"{line.value:.4g} {sign} {line.limit:g}: {'passed' if line.passed else 'FAILED'}"))
+        word = "passed" if line.passed else "FAILED" if line.decided else "too few texts to judge"
+        rows.append((line.metric, f"{line.value:.4g} {sign} {line.limit:g}: {word}"))
     rows.append(("verdict", f"{found.verdict.upper()}. {reason(found)}"))
-    if report:
+    if report and (report / "parity.html").is_file():
         rows.append(("report", str(report / "parity.html")))
     out.pairs(rows, stream)

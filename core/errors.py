@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     PARITY = 3
     ACCESS = 4
     UNREACHABLE = 5
+    UNDECIDED = 6
     INTERRUPTED = 130
     TERMINATED = 143
 

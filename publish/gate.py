@@ -61,6 +61,8 @@ def _objection(folder: Path, manifest: Manifest) -> tuple[str, Report | None]:
     report = read(folder / PARITY)
     if report.artefact.digest != digest_of(manifest):
         return "its parity report is about other files", report
+    if report.verdict == "undecided":
+        return "its parity report had too few texts to judge", report
     if report.verdict != "passed":
         return f"its parity report failed ({report.first_failed})", report
     return "", report

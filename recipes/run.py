@@ -158,8 +158,9 @@ def _measured(unit: Unit, manifest: Manifest, stages: dict[str, str], progress: 
         write(report, place, junit=place if unit.target.junit else None)
         record.write(unit.measurement())
     if report.verdict != "passed":
+        why = "cannot be shown to be" if report.verdict == "undecided" else "is not"
         raise ParityError(
-            f"{unit.name} is not the same model within its budget ({report.first_failed}).",
+            f"{unit.name} {why} the same model within its budget ({report.first_failed or 'too few texts to judge'}).",
             f"The report is {place / 'parity.html'}.",
         )
     stages["parity"] = word

@@ -47,19 +47,19 @@ def of_positive(sums: Array, counts: Array) -> tuple[float, float] | None:
 
 
 def of_share(agreed: Array, counts: Array) -> tuple[float, float] | None:
-    """Interval of a share of agreement, on the scale of what disagrees, of which half a position is always taken to be there."""
-    missed = counts - agreed
-    left_out = ((missed.sum() - missed) + 0.5) / (counts.sum() - counts)
-    width = _width(np.log(left_out), counts)
+    """Interval of a share of agreement, on the scale of what disagrees, of which half a position more is taken to be there."""
+    missed = counts - agreed + 0.5 * counts / counts.sum()
+    width = _width(np.log(np.maximum(_left_out(missed, counts), _TINY)), counts)
     if width is None:
         return None
-    centre, factor = (missed.sum() + 0.5) / counts.sum(), np.exp(min(width, _WIDEST))
+    centre, factor = missed.sum() / counts.sum(), np.exp(min(width, _WIDEST))
     value = agreed.sum() / counts.sum()
     return float(max(0.0, min(value, 1 - centre * factor))), float(max(value, 1 - centre / factor))
 
 
 def _left_out(sums: Array, counts: Array) -> Array:
-    return (sums.sum() - sums) / np.maximum(counts.sum() - counts, 1)
+    left_out: Array = (sums.sum() - sums) / np.maximum(counts.sum() - counts, 1)
+    return left_out
 
 
 def _width(left_out: Array, counts: Array) -> float | None:
@@ -69,7 +69,8 @@ def _width(left_out: Array, counts: Array) -> float | None:
         return None
     error = np.sqrt((texts - 1) / texts * np.square(left_out - left_out.mean()).sum())
     equal = counts.sum() ** 2 / np.square(counts).sum()
-    return float(quantile(max(1.0, (equal - 3) / 2)) * error)
+    freedom = max(1.0, (equal - 3) / 2)
+    return float(quantile(int(freedom * 4) / 4) * error)
 
 
 @functools.lru_cache(maxsize=64)

@@ -95,7 +95,7 @@ class _Climb:
         self.tokenizer = open_tokenizer(pair.checkpoint.folder, parts=pair.parts)
         self.documents: list[EncodedDocument] = encode(suite, self.tokenizer, ask.max_tokens)
         if ask.max_tokens:
-            require(self.documents, ask.max_tokens * 9 // 10)  # shares of texts are rounded down
+            require(self.documents, ask.max_tokens)
         self.ids = [document.ids for document in self.documents]
         each = max(16, SHARE // max(1, len(self.ids)))
         self.share = [ids[:each] for ids in self.ids]

@@ -2,8 +2,8 @@
 
 As in llama-perplexity's --kl-divergence, with four differences: every position counts (it scores the second half of each
 context only), probabilities are exact (its base file rounds log-probabilities to 16 bits, which leaves a floor of about
-1e-6), and intervals count texts (it treats tokens as independent). A fourth: it leaves out tokens to which the reference gives less
-than e^-16, and clips the reference there, so that on text that a model does not know its perplexity of the reference is lower.
+1e-6), intervals count texts (it treats tokens as independent), and every token counts (it leaves out those to which the
+reference gives less than e^-16, and clips the reference there: on text that a model does not know its perplexity is lower).
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def _plain(whole: dict[str, Array]) -> dict[str, float]:
 
 
 _SUMS = ("n", "m", "kl", "top1", "top5", "top10", "dp", "dp2", "nll_reference", "nll_artefact")
-MEANS = frozenset(["mean_kl", *(f"top{k}" for k in TOPS), "mean_dp", "rms_dp", "ppl_reference", "ppl_artefact", "ln_ppl_ratio"])
+MEANS = frozenset(
+    ["mean_kl", *(f"top{k}" for k in TOPS), "mean_dp", "rms_dp", "ppl_reference", "ppl_artefact", "ln_ppl_ratio"]
+)
 """The figures that have an interval, where there are texts enough for one."""
 
 
@@ -113,7 +115,8 @@ def _with_intervals(joined: list[dict[str, Array]], texts: list[str]) -> dict[st
 
     def estimate(value: float, ends: tuple[float, float] | None, bend: Callable[[Any], Any] = float) -> Estimate:
         return Estimate(
-            value=float(bend(value)), **({} if ends is None else {"low": float(bend(ends[0])), "high": float(bend(ends[1]))})
+            value=float(bend(value)),
+            **({} if ends is None else {"low": float(bend(ends[0])), "high": float(bend(ends[1]))}),
         )
 
     def safe_exp(value: float) -> float:

@@ -17,7 +17,7 @@ def render(report: Report) -> str:
     budget = Tree.SubElement(root, "testsuite", name="budget")
     for line in report.budgets:
         _budget(budget, line)
-    if report.verdict == "failed" and root.find(".//failure") is None:
+    if report.verdict != "passed" and root.find(".//failure") is None:
         _failure(_case(ladder, "verdict", 0.0), reason(report), "")  # a file without failures would read as a pass
     for suite in (ladder, budget, root):
         _count(suite)
@@ -44,7 +44,7 @@ def _budget(suite: Tree.Element, line: BudgetLine) -> None:
     title, unit = metric(line.metric)
     text = f"{title} is {quantity(line.value, unit)}, the limit {bound(line)}"
     if not line.passed:
-        _failure(case, text, line.reason)
+        _failure(case, text if line.decided else f"{text}: too few texts to judge", line.reason)
     Tree.SubElement(case, "system-out").text = _clean(f"{text}: {line.reason}")
 
 

@@ -10,6 +10,7 @@ from .model import ComparisonName, GenerationPair, Report, Rung
 from .words import (
     COMPARISON_TITLES,
     RUNG_TITLES,
+    VERDICTS,
     bound,
     comparison,
     defects,
@@ -23,10 +24,13 @@ from .words import (
     seconds,
     shorten,
     significant,
+    status,
     visible,
 )  # fmt: skip
 
-_MARKS = {"passed": "✅ passed", "failed": "❌ failed", "skipped": "⏭️ skipped", None: "❌ no result"}
+_MARKS = {
+    "passed": "✅ passed", "failed": "❌ failed", "skipped": "⏭️ skipped", "undecided": "❔ too few texts", None: "❌ no result",
+}  # fmt: skip
 _FIGURES = ("mean_kl", "kl_99", "max_kl", "top1", "ln_ppl_ratio", "max_abs_logit")
 _COMPARISONS: tuple[ComparisonName, ...] = (
     "conversion",
@@ -59,7 +63,7 @@ def escape(text: str, length: int = _MAX_LENGTH) -> str:
 
 
 def _head(report: Report) -> str:
-    mark, word = ("✅", "Passed") if report.verdict == "passed" else ("❌", "Failed")
+    mark, word = {"passed": "✅", "failed": "❌", "undecided": "❔"}[report.verdict], VERDICTS[report.verdict][1]
     total = sum(value for value in report.seconds.values() if math.isfinite(value))
     against = (
         f"{escape(report.artefact.name)} against {escape(report.reference.name)}, suite {escape(report.suite.name)}"
@@ -75,7 +79,7 @@ def _budget(report: Report) -> str:
     rows = []
     for line in report.budgets:
         title, unit = metric(line.metric)
-        mark = _MARKS["passed" if line.passed else "failed"]
+        mark = _MARKS[status(line)]
         rows.append((escape(title), f"**{quantity(line.value, unit)}**", bound(line), mark, escape(line.reason)))
     return "### Budget\n\n" + _table(("metric", "measured", "limit", "", "why this limit"), rows, right=(1, 2))
 

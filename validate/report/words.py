@@ -7,7 +7,18 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
-from .model import BudgetLine, Comparison, ComparisonName, Deviation, Estimate, Report, Rung, RungName, RuntimeDefect
+from .model import (
+    BudgetLine,
+    Comparison,
+    ComparisonName,
+    Deviation,
+    Estimate,
+    Report,
+    Rung,
+    RungName,
+    RuntimeDefect,
+    Verdict,
+)
 
 Unit = Literal["nats", "share", "points", "number", "count"]
 
@@ -215,9 +226,20 @@ def times(defect: RuntimeDefect) -> str:
     return ("once" if defect.count == 1 else f"{defect.count:,} times") + where
 
 
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "passed": ("✓", "Passed"), "failed": ("✕", "Failed"), "undecided": ("?", "Too few texts to judge"),
+}  # fmt: skip
+"""A sign and a word for each verdict."""
+
+
+def status(line: BudgetLine) -> str:
+    """Return what became of a budget, in a word."""
+    return "passed" if line.passed else "failed" if line.decided else "undecided"
+
+
 def reason(report: Report) -> str:
     """Say in one sentence why the verdict is what it is."""
-    over = [line for line in report.budgets if not line.passed]
+    over = [line for line in report.budgets if status(line) == "failed"]
     failed = next((rung for name, rung in rungs(report) if rung and name == report.first_failed), None)
     if failed:
         return f"{RUNG_TITLES[failed.name]}: {next(iter(failed.failures), failed.summary)}"
@@ -226,8 +248,26 @@ def reason(report: Report) -> str:
         return f"Over budget: {'; '.join(values)}."
     if report.verdict == "failed":
         return f"First failure: {report.first_failed or 'not named'}."
+    if report.verdict == "undecided":
+        return _open(report)
     missing = [RUNG_TITLES[name] for name, rung in rungs(report) if rung is None or rung.status == "skipped"]
     return "Within every budget" + (f"; not run: {', '.join(missing)}." if missing else ", every rung passed.")
+
+
+def _open(report: Report) -> str:
+    """Say which budgets the texts cannot settle, and how many texts there are."""
+    lines = [line for line in report.budgets if status(line) == "undecided"]
+    said = []
+    for line in lines:
+        prefix, _, last = line.metric.rpartition(".")
+        found = next((one for one in report.comparisons if one.name == prefix), None)
+        figure = found.figures.get(last) if found else None
+        ends = interval(last, figure) if figure else ""
+        value = quantity(figure.value, metric(line.metric).unit) if figure else _value(line)
+        said.append(f"{metric(line.metric).title} is {value}{f' ({ends})' if ends else ''}, wanted {bound(line)}")
+    texts = max((one.texts for one in report.comparisons), default=0)
+    whose = f"{texts} text{'' if texts == 1 else 's'}"
+    return f"{whose} cannot tell: {'; '.join(said)}. Measure on more of the suite, or on a longer one."
 
 
 def visible(text: str, keep: str = "\n\t") -> str:

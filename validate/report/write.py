@@ -35,7 +35,7 @@ def write(report: Report, folder: Path, *, junit: Path | None = None) -> None:
     write_file(folder / MARKDOWN_NAME, summary)
     write_file(folder / HTML_NAME, html.render(report))
     if junit is not None:
-        write_file(junit / JUNIT_NAME if junit.is_dir() else junit, junit_xml(report))
+        write_junit(report, junit)
     step_summary = os.environ.get(SUMMARY_VARIABLE)
     if step_summary:
         try:
@@ -45,6 +45,11 @@ def write(report: Report, folder: Path, *, junit: Path | None = None) -> None:
             raise OutputError(
                 f"{step_summary} cannot be written: {error.strerror}.", f"{SUMMARY_VARIABLE} names it; unset that."
             ) from error
+
+
+def write_junit(report: Report, junit: Path) -> None:
+    """Write JUnit XML to a file, or to parity.xml in a folder that exists. Raises OutputError."""
+    write_file(junit / JUNIT_NAME if junit.is_dir() else junit, junit_xml(report))
 
 
 def dump(report: Report) -> str:

@@ -11,6 +11,8 @@ from .model import Document, Message, Suite
 
 WINDOW = 512
 """Tokens of one pass: long enough for attention to matter, short enough for logits to be cheap."""
+LEAST = 2
+"""Tokens of a text, so that there is something to predict."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def encode(
     Args:
         suite: the documents; chats go through the tokenizer's chat template, or are joined as text where it has none.
         tokenizer: the reference's.
-        max_tokens: take no more; each kind and language then gives the same share of its tokens, from its beginning.
+        max_tokens: take no more; each text then gives the same share of its tokens, from its beginning.
         window: the most tokens of one pass. A longer document is cut into windows of even length.
 
     Raises:
@@ -66,7 +68,7 @@ def _ids(document: Document, tokenizer: Any) -> list[int]:
     else:
         text = document.text or "\n\n".join(message.content for message in document.messages or ())
         ids = list(tokenizer(text)["input_ids"])
-    if len(ids) < 2:
+    if len(ids) < LEAST:
         raise UsageError(f"The tokenizer makes {len(ids)} tokens of the document {document.name}.", "Leave it out.")
     return ids
 
@@ -88,22 +90,26 @@ def _chat_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
 
 
 def _bounded(encoded: Sequence[tuple[Document, list[int]]], limit: int) -> list[tuple[Document, list[int]]]:
-    """Take the same share of every kind and language, whole documents first."""
+    """Take the same share of every text, from its beginning, `limit` tokens in all.
+
+    Texts are cut, not dropped: figures of few texts say little. Where not each can keep LEAST tokens, texts are taken that stand
+    evenly spread over the suite.
+    """
     total = sum(len(ids) for _, ids in encoded)
     if total <= limit:
         return list(encoded)
-    room: dict[tuple[str, str], float] = {}
-    for document, ids in encoded:
-        group = (document.kind, document.language)
-        room[group] = room.get(group, 0.0) + len(ids) * limit / total
-    taken = []
-    for document, ids in encoded:
-        group = (document.kind, document.language)
-        part = ids[: int(room[group])]
-        room[group] -= len(part)
-        if len(part) > 1:
-            taken.append((document, part))
-    return taken
+    count = min(len(encoded), limit // LEAST)
+    chosen = [encoded[number * len(encoded) // count] for number in range(count)]
+    sizes = [LEAST] * count
+    # what is left goes to the texts by their lengths; whatever a share leaves as a fraction goes to the next
+    spare, weights = limit - LEAST * count, [len(ids) - LEAST for _, ids in chosen]
+    given, before = 0, 0
+    for number, weight in enumerate(weights):
+        before += weight
+        upto = spare * before // max(1, sum(weights))
+        sizes[number] += upto - given
+        given = upto
+    return [(document, ids[:size]) for (document, ids), size in zip(chosen, sizes, strict=True)]
 
 
 def _windows(document: Document, ids: list[int], window: int) -> Iterable[EncodedDocument]:

@@ -18,6 +18,7 @@ from ..words import (
     COMPARISON_TITLES,
     METRICS,
     RUNG_TITLES,
+    VERDICTS,
     bound,
     comparison,
     defects,
@@ -30,6 +31,7 @@ from ..words import (
     rungs,
     seconds,
     significant,
+    status,
     times,
     used,
     visible,
@@ -111,7 +113,8 @@ def _context(report: Report) -> dict[str, Any]:
         "report": report,
         "style": Markup(style), "style_hash": _digest(style),
         "script": Markup(script), "script_hash": _digest(script),
-        "reason": reason(report), "budgets": [_budget(report, line) for line in report.budgets],
+        "reason": reason(report), "verdict": VERDICTS[report.verdict],
+        "budgets": [_budget(report, line) for line in report.budgets],
         "ladder": [(name, RUNG_TITLES[name], rung) for name, rung in rungs(report)],
         "defects": [(title, one, times(one)) for title, one in defects(report)],
         "deviations": [(one, *deviation(one)) for one in report.deviations],
@@ -143,7 +146,7 @@ def _budget(report: Report, line: Any) -> dict[str, Any]:
     prefix, _, name = line.metric.rpartition(".")
     source = next((one for one in report.comparisons if one.name == (prefix or "quantisation")), None)
     return {
-        "line": line, "title": title, "value": quantity(line.value, unit), "bound": bound(line),
+        "line": line, "status": status(line), "title": title, "value": quantity(line.value, unit), "bound": bound(line),
         "estimate": source.figures.get(name) if source else None, "name": name,
         "used": None if part is None else f"{part * 100:.0f} %" if part < 9.995 else f"{significant(part)} times",
         # A bar of 160 units in which the limit stands at 100: what is far beyond it runs into the border.
