@@ -16,7 +16,9 @@ from edgeconv.validate.report.model import Report
 
 from .conftest import Command
 
-FEW = ("--quick", "--max-tokens", "300")
+FEW = ("--quick", "--max-tokens", "600")
+AWAY = (*FEW, "--no-report")
+"""A shared artefact stays as it is."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,7 @@ def test_a_release_that_may_go_out(edgeconv: Command, converted: Path, tmp_path:
 
 @pytest.mark.slow
 def test_a_release_that_is_stopped(edgeconv: Command, converted: Path) -> None:
-    result = edgeconv("validate", converted, *FEW, "--budget", "mean_kl=1e-6", "--json")
+    result = edgeconv("validate", converted, *AWAY, "--budget", "mean_kl=1e-6", "--json")
     assert result.code == 3
     assert (result.data["verdict"], result.data["first_failed"]) == ("failed", "budget")
     (line,) = [line for line in result.data["budgets"] if line["metric"] == "quantisation.mean_kl"]
@@ -75,7 +77,55 @@ def test_a_suite_that_is_shorter_than_asked(edgeconv: Command, converted: Path, 
     suite.write_text("Only a few words of text are here.")
     result = edgeconv("validate", converted, "--quick", "--suite", suite, "--max-tokens", "500", "--json")
     assert result.code == 2
-    assert "500" in result.error["message"] or "450" in result.error["message"]
+    assert "The suite has" in result.error["message"]
+    assert "500 were asked for" in result.error["message"]
+
+
+@pytest.mark.slow
+def test_one_text_is_too_few_to_judge(edgeconv: Command, converted: Path, tmp_path: Path) -> None:
+    suite, junit = tmp_path / "short.txt", tmp_path / "parity.xml"
+    suite.write_text("Only a few words of text are here.")
+    result = edgeconv("validate", converted, *AWAY[:1], "--no-report", "--suite", suite, "--junit", junit, "--json")
+    assert result.code == 6
+    assert (result.data["verdict"], result.data["first_failed"]) == ("undecided", None)
+    lines = {line["metric"]: line for line in result.data["budgets"]}
+    assert not lines["quantisation.mean_kl"]["decided"]
+    assert lines["quantisation.not_finite"]["passed"]
+    assert Tree.parse(junit).getroot().get("failures") != "0"
+    told = edgeconv("validate", converted, "--quick", "--no-report", "--suite", suite)
+    assert "1 text cannot tell" in told.out
+    assert "too few texts to judge" in told.out
+
+
+def test_a_report_is_written_unless_it_is_not_wanted(edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
+    made = gguf.run(gguf.GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a")).path
+    (file,) = made.glob("*.gguf") if made.is_dir() else [made]
+    assert edgeconv("validate", file, *AWAY).code == 0
+    assert not list(file.parent.glob("**/parity.json"))
+    told = edgeconv("validate", file, *FEW)
+    assert told.code == 0
+    place = file.with_name(f"{file.stem}.parity")
+    assert {p.name for p in place.iterdir()} == {"parity.json", "parity.md", "parity.html"}
+    assert str(place / "parity.html") in told.out
+    assert edgeconv("verify", file.parent).code == 0
+    assert edgeconv("validate", file.parent, *FEW).code == 0
+    assert (file.parent / "parity" / "parity.json").is_file()
+    assert edgeconv("verify", file.parent).code == 0
+    both = edgeconv("validate", file, *AWAY, "--report", tmp_path / "r", "--json")
+    assert both.code == 2
+    assert "--no-report" in both.error["message"]
+
+
+def test_a_report_that_nobody_asked_for_does_not_stop_the_verdict(
+    edgeconv: Command, builtin_model: Path, tmp_path: Path
+) -> None:
+    made = gguf.run(gguf.GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a")).path
+    (file,) = made.glob("*.gguf") if made.is_dir() else [made]
+    file.with_name(f"{file.stem}.parity").write_text("in the way")
+    told = edgeconv("validate", file, *FEW)
+    assert told.code == 0
+    assert "There is no report" in told.err
+    assert edgeconv("validate", file, *FEW, "--report", file.with_name(f"{file.stem}.parity")).code == 1
 
 
 @pytest.mark.slow
@@ -99,11 +149,11 @@ def test_an_interrupted_run_leaves_a_cache_that_the_next_one_uses(
 
     with monkeypatch.context() as patch:
         patch.setattr(ladder._Climb, "_compare", interrupted)
-        assert edgeconv("validate", converted, *FEW).code == 130
+        assert edgeconv("validate", converted, *AWAY).code == 130
     kept = cache.entries()
     assert len(kept) == 1
     assert not list((cache.folder() / "reference").glob(".partial-*"))
-    result = edgeconv("validate", converted, *FEW, "--json")
+    result = edgeconv("validate", converted, *AWAY, "--json")
     assert result.code == 0
     assert cache.entries() == kept
     assert "Running the reference" not in result.err

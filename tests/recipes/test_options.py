@@ -16,7 +16,12 @@ ELSEWHERE = {
     "openvino": {"validate"},  # the field parity
     "gguf": {"validate"},
     "onnx": {"validate"},
-    "validate": {"artefact", "reference", "report"},  # the unit's own output, its source, and the folder beside it
+    "validate": {
+        "artefact",
+        "reference",
+        "report",
+        "no_report",
+    },  # the unit's own output, its source, and the folder beside it
     "publish": {"folder"},
 }
 FIELDS: dict[str, tuple[Any, ...]] = {

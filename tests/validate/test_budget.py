@@ -29,7 +29,26 @@ def test_the_bad_end_of_the_interval_decides() -> None:
     good = comparison("quantisation", mean_kl=(0.05, 0.02, 0.09), top1=(0.95, 0.91, 0.97))
     wide = comparison("quantisation", mean_kl=(0.05, 0.02, 0.11), top1=(0.95, 0.89, 0.97))
     assert all(verdicts(budget.judge(budgets, [good])).values())
-    assert not any(verdicts(budget.judge(budgets, [wide])).values())
+    lines = budget.judge(budgets, [wide])
+    assert not any(verdicts(lines).values())
+    assert not any(line.decided for line in lines), "the limit lies within the interval"
+    bad = comparison("quantisation", mean_kl=(0.2, 0.11, 0.4), top1=(0.8, 0.7, 0.89))
+    lines = budget.judge(budgets, [bad])
+    assert all(line.decided and not line.passed for line in lines)
+
+
+def test_a_mean_without_an_interval_decides_nothing_and_a_largest_error_does() -> None:
+    budgets = [
+        budget.Budget("quantisation", "mean_kl", 0.1, ""),
+        budget.Budget("conversion", "max_abs_logit", 1e-3, ""),
+    ]
+    for kl, largest in ((1e-9, 1e-5), (5.0, 1.0)):
+        found = [comparison("quantisation", mean_kl=kl), comparison("conversion", max_abs_logit=largest)]
+        mean, worst = budget.judge(budgets, found)
+        assert not mean.passed
+        assert not mean.decided
+        assert worst.decided
+        assert worst.passed == (largest < 1e-3)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
