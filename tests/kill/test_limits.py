@@ -22,7 +22,8 @@ from ..core.test_staging import mounted
 from ..hub.conftest import TOKEN
 from ..hub.server import HubServer
 from ..validate import report_samples
-from .commands import WORDS, digests, whole
+from ..words import WORDS
+from .commands import SMALL, digests, whole
 from .trial import STRAY
 
 COMMANDS = {
@@ -121,14 +122,14 @@ def test_a_full_disk_for_temporary_files_and_cache(disk: Disk, tmp_path: Path, a
     temporary, cache = disk("size=64k"), disk("size=64k")
     fill(temporary)
     fill(cache)
-    work, words = tmp_path / "work", tmp_path / "words.txt"
+    work, words = tmp_path / "work", tmp_path / "words.jsonl"
     work.mkdir()
     words.write_text(WORDS)
     own = {"TMPDIR": str(temporary), "EDGECONV_CACHE": str(cache)}
     done = run(*COMMANDS["openvino"], cwd=work, **own)
     assert done.returncode == 0, done.stderr
     assert whole(work / "out" / "edgeconv.json", work / "out") == whole(artefact / "edgeconv.json", artefact)
-    done = run("validate", str(artefact), "--suite", str(words), "--quick", "--report", "r", cwd=work, **own)
+    done = run("validate", str(artefact), "--suite", str(words), "--quick", *SMALL, "--report", "r", cwd=work, **own)
     assert done.returncode == 0, done.stderr
     assert [
         path for path in [*temporary.rglob("*"), *cache.rglob("*")] if path.is_file() and path.name != "filler"

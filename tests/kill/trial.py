@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from ..hub.conftest import TOKEN
 from ..hub.server import HubServer, Reply, Request
-from .commands import Command, OpenVINO, Stage
+from .commands import SMALL, Command, OpenVINO, Stage
 
 STRAY = re.compile(r"\.partial-|\.edgeconv-|float32-|edgeconv-genai-|edgeconv-native-|\.partial$")
 """Names of what is not finished."""
@@ -215,7 +215,7 @@ class Bench:
         command, root = OpenVINO(self.stage), self._root / "made"
         for arguments in (
             command.arguments(root),
-            ["validate", "out", "--suite", str(self.stage.words), "--quick", "--report", "out/parity"],
+            ["validate", "out", "--suite", str(self.stage.words), "--quick", *SMALL, "--report", "out/parity"],
         ):
             ended = self.forker.run(root, arguments)
             assert ended.code == 0, ended.said

@@ -22,6 +22,7 @@ from edgeconv.recipes.unit import units
 from ..cli.conftest import Command
 from ..hub.conftest import Recorder
 from ..hub.server import HubServer
+from ..words import WORDS
 
 RECIPE = """\
 name: small
@@ -31,25 +32,25 @@ targets:
   good:
     format: openvino
     precision: int8
-    suite: words.txt
+    suite: words.jsonl
     quick: true
+    budget: {{top1: 0}}
     publish: {{repo: org/good}}
   strict:
     format: openvino
     precision: int8
-    suite: words.txt
+    suite: words.jsonl
     quick: true
     budget: {{mean_kl: {limit}}}
     publish: {{repo: org/strict}}
 """
-WORDS = "The cat sat on the mat, and the dog lay in the garden.\n\nWhat is the capital of Italy? Rome.\n\n" * 6
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    (tmp_path / "words.txt").write_text(WORDS)
+    (tmp_path / "words.jsonl").write_text(WORDS)
     (tmp_path / "r.yaml").write_text(RECIPE.format(limit="1.0e-12"))
     return tmp_path
 
@@ -148,7 +149,7 @@ def test_a_killed_run_goes_on_where_it_stopped(folder: Path) -> None:
     ("old", "new", "says"),
     [
         ("mean_kl", "men_kl", "men_kl"),
-        ("suite: words.txt", "suite: absent.txt", "absent.txt is not there"),
+        ("suite: words.jsonl", "suite: absent.txt", "absent.txt is not there"),
         ("precision: int8", "precision: int8\n    parity: false", "measures nothing"),
         ("  good:\n", "  good:\n    output: small-strict\n", "has the output"),
     ],
@@ -184,7 +185,7 @@ targets:
   strict:
     format: openvino
     precision: int4
-    suite: words.txt
+    suite: words.jsonl
     quick: true
     budget: {{mean_kl: 1.0e-12}}
   wrong:
@@ -240,13 +241,15 @@ targets:
   ir:
     format: openvino
     precision: int8
-    suite: words.txt
+    suite: words.jsonl
     quick: true
+    budget: {{top1: 0}}
   gguf:
     format: gguf
     type: q8_0
-    suite: words.txt
+    suite: words.jsonl
     quick: true
+    budget: {{top1: 0}}
 """
 
 

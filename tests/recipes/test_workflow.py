@@ -29,7 +29,7 @@ def test_every_input_reaches_the_shell_through_the_environment() -> None:
 def shell(writable: HubServer, tmp_path: Path) -> Callable[[str], int]:
     """Runs the workflow's scripts for one target in an empty folder, as GitHub does: the first that fails ends it."""
     writable.add_repo("org/glm-tiny", model_path())
-    (tmp_path / "words.txt").write_text(WORDS)
+    (tmp_path / "words.jsonl").write_text(WORDS)
     (tmp_path / "r.yaml").write_text(RECIPE.format(limit="1.0e-12"))
     steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["release"]["steps"]
     scripts = [step["run"] for step in steps if "run" in step and step["name"] != "Install"]
