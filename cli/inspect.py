@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ArtefactError
+from ..core.paths import join_hint
 from .inspect_parts import complain, manifest_rows, show_shares, show_tensors
 from .options import Json, Quiet
 from .output import Output, size
@@ -41,7 +42,8 @@ def inspect(
     if artefact.is_file():
         if not inspect_gguf.is_gguf(artefact):
             raise ArtefactError(
-                f"{artefact} is not a GGUF file.", "Give the folder of a converted model, or a GGUF file."
+                f"{artefact} is not a GGUF file.",
+                join_hint(artefact) or "Give the folder of a converted model, or a GGUF file.",
             )
         inspect_gguf.show_file(out, artefact, tensors=tensors)
         return

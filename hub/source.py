@@ -7,6 +7,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..core.errors import CheckpointError, UsageError
+from ..core.paths import join_hint
 
 # The rules of Hub names, as huggingface_hub's `validate_repo_id` documents them. They are repeated here because a
 # typing mistake should be answered before a library is imported.
@@ -126,7 +127,8 @@ def _folder(model: str, revision: str | None) -> Source:
     if not is_folder and path.suffix != GGUF:
         raise CheckpointError(
             f"{model} is a file, not a checkpoint folder.",
-            "Give the folder that holds config.json and the *.safetensors files, or a .gguf; unpack an archive first.",
+            join_hint(path)
+            or "Give the folder that holds config.json and the *.safetensors files, or a .gguf; unpack an archive first.",
         )
     kind: Literal["folder", "file"] = "folder" if is_folder else "file"
     if revision is not None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...core.errors import ArtefactError
+from ...core.paths import join_hint
 
 MAX_HEAD = 1 << 28
 """Bytes of keys and table; the largest vocabularies take a tenth of it."""
@@ -43,7 +44,7 @@ class Cursor:
 
     def fail(self, reason: str) -> NoReturn:
         """Raise ArtefactError with the position."""
-        raise ArtefactError(f"{self._path}: {reason} (at byte {self.at:,}).", DAMAGED)
+        raise ArtefactError(f"{self._path}: {reason} (at byte {self.at:,}).", join_hint(self._path) or DAMAGED)
 
     def take(self, count: int, what: str) -> int:
         """Step over `count` bytes and return where they begin."""

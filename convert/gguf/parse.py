@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import mmap
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core.errors import ArtefactError
+from ...core.paths import join_hint
 from .cursor import DAMAGED, Cursor
 from .header import ALIGNMENT
 from .storage import foreign, storage
@@ -24,8 +24,6 @@ MAX_ELEMENTS = 1 << 60
 """Of a tensor, dimensions of 0 left out; numpy has no room for more, ggml for eight times as many."""
 MAX_DIMS = 4
 """`GGML_MAX_DIMS`."""
-_PIECE = re.compile(r"(?<=\.gguf)[._-]((part|split|chunk)[._-]?\w{1,12}|\d{1,3})$", re.IGNORECASE)
-"""How the pieces of a file are named that was cut by split and the like."""
 MAX_NAME = 64
 """Bytes of a tensor's name, with the zero behind it (`GGML_MAX_NAME`)."""
 
@@ -92,7 +90,7 @@ def parse(path: Path) -> Head:
         with path.open("rb") as file:
             start = file.read(24)
             if len(start) < 24 or start[:4] != b"GGUF":
-                raise ArtefactError(f"{path} is not a GGUF file.", _part(path) or _hint(start))
+                raise ArtefactError(f"{path} is not a GGUF file.", join_hint(path) or _hint(start))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check the path and permissions.") from error
@@ -186,7 +184,7 @@ def _place(path: Path, at: Cursor, entry: _Entry, data: int, alignment: int) -> 
     if end > at.file_size:
         raise ArtefactError(
             f"{path} is truncated: {name} would end at byte {end:,}, the file has {at.file_size:,}.",
-            _part(path) or "Download or convert it again.",
+            join_hint(path) or "Download or convert it again.",
         )
     return TensorInfo(name, shape, kind.name, data + offset, size, path)
 
@@ -197,15 +195,6 @@ def _require_apart(path: Path, infos: dict[str, TensorInfo]) -> None:
         if last and info.offset < last.offset + last.bytes:
             raise ArtefactError(f"{path}: the data of {last.name} and {info.name} overlap.", DAMAGED)
         last = info
-
-
-def _part(path: Path) -> str | None:
-    """Return what to do with a piece of a file that was cut for its size, by its name."""
-    found = _PIECE.search(path.name)
-    if found is None:
-        return None
-    whole = path.name[: found.start()]
-    return f"By its name it is a piece of {whole}: join all pieces in their order (cat {whole}.* > {whole})."
 
 
 def _hint(start: bytes) -> str:

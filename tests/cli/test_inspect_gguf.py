@@ -210,3 +210,14 @@ def test_a_hostile_file_is_refused(edgeconv: Command, tmp_path: Path) -> None:
     result = edgeconv("inspect", path)
     assert result.code == 1
     assert "more than it can hold" in result.err
+
+
+def test_pieces_of_a_file_are_told_wherever_they_are_given(edgeconv: Command, made: Path, tmp_path: Path) -> None:
+    whole = next(made.glob("*.gguf")).read_bytes()
+    for number, piece in enumerate((whole[: 1 << 16], whole[1 << 16 :]), 1):
+        path = tmp_path / f"x.gguf.part{number}of2"
+        path.write_bytes(piece)
+        for words in (("inspect", path), ("gguf", "--model", path), ("openvino", "--model", path)):
+            result = edgeconv(*words)
+            assert result.code == 1
+            assert "join all pieces" in result.err

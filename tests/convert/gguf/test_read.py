@@ -234,7 +234,8 @@ def open_gguf_types_once():
 
 @pytest.mark.parametrize("name", ["x.gguf.part1of2", "x.gguf-split-aa", "x.gguf.001", "x.gguf.part-b", "X.GGUF.part02"])
 def test_a_piece_of_a_file_is_told_by_its_name(name, tmp_path):
-    for data in (head(infos=info("a", (1 << 20, 1 << 20))) + bytes(32), bytes(64)):  # the first piece, another
+    cut = head(pair("a", 8, text("b" * 64)))[:60]
+    for data in (head(infos=info("a", (1 << 20, 1 << 20))) + bytes(32), cut, bytes(64)):  # first pieces, another
         (tmp_path / name).write_bytes(data)
         with pytest.raises(ArtefactError) as caught:
             open_gguf(tmp_path / name)
