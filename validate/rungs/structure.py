@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
@@ -22,17 +19,15 @@ from ...core.progress import Progress
 from .. import irs
 from ..report.model import Rung
 from ..weights import ArtefactWeights
-from ..weights.constant import StoredWeight
 from ..weights.fit import Fit, compare
 from ..weights.stored import untrue
-from . import fields
+from . import fields, rotary
 from . import weights as common
 from .weights import Findings
 
 TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
-_ROUNDED, _WRONG = 1e-6, 1e-3
 
 
 def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None, progress: Progress) -> Rung:
@@ -97,10 +92,10 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
     except (NotExpressible, CheckpointError) as error:
         found.warnings.append(f"States, vocabulary and rotary frequencies were not checked: {error}.")
         return
-    _graph(decoder, weights, found)
+    _graph(decoder, checkpoint, weights, found)
 
 
-def _graph(decoder: Decoder, weights: ArtefactWeights, found: Findings) -> None:
+def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings) -> None:
     vocabulary = weights.model.output(0).get_partial_shape()[-1]
     if vocabulary.is_static and vocabulary.get_length() != decoder.vocab_size:
         found.failures.append(f"The logits have {vocabulary.get_length()} columns; by the config {decoder.vocab_size}.")
@@ -109,28 +104,12 @@ def _graph(decoder: Decoder, weights: ArtefactWeights, found: Findings) -> None:
         found.failures.append(
             f"The graph has {states} states; {decoder.num_layers} layers have {2 * decoder.num_layers}."
         )
-    expected = decoder.rope.inverse_frequencies()
-    tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size == expected.size]
-    for table in tables:
-        error = _relative(table, expected)
-        if error > _WRONG:
-            found.failures.append(
-                f"The rotary frequencies {table.name} differ from those of the config (theta {decoder.rope.theta:g}) "
-                f"by up to {error:.1%}."
-            )
-        elif error > _ROUNDED:
-            found.warnings.append(f"The rotary frequencies {table.name} are rounded: off by up to {error:.1e}.")
-        weights.unmatched_artefact.remove(table)
-    found.figures["rotary_tables"] = len(tables)
-
-
-def _relative(stored: StoredWeight, expected: Any) -> float:
-    values = stored.whole().reshape(-1)
-    return float(np.max(np.abs(values - expected) / np.abs(expected)))
+    rotary.check(decoder, checkpoint, weights, found)
 
 
 def check_weights(checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings, progress: Progress) -> None:
     """Compare every weight with its tensor; `found` takes what is wrong."""
+    rotary.compressed(weights, found)
     foreign = [
         f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
         for stored in weights.unmatched_artefact

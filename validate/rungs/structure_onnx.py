@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.families.decoder import Decoder, NotExpressible
@@ -20,11 +18,9 @@ from ..report.model import Rung
 from ..weights.fit import compare
 from ..weights.onnx import OnnxWeights
 from ..weights.stored import untrue
-from . import fields, fields_genai
+from . import fields, fields_genai, rotary
 from . import weights as common
 from .weights import Findings
-
-_ROUNDED, _WRONG = 1e-6, 1e-3
 
 
 def check(
@@ -75,7 +71,7 @@ def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> Non
             f"The graph takes {caches} keys and values; {expected.num_layers} layers have {2 * expected.num_layers}."
         )
     if decoder:
-        _rotary(decoder, weights, found)
+        rotary.check(decoder, checkpoint, weights, found)
     else:
         found.warnings.append(f"Rotary frequencies, or what encodes positions, were not checked: {reason}.")
 
@@ -88,23 +84,8 @@ def _described(checkpoint: Checkpoint) -> tuple[Decoder | None, str]:
         return None, str(error)
 
 
-def _rotary(decoder: Decoder, weights: OnnxWeights, found: Findings) -> None:
-    expected = decoder.rope.inverse_frequencies()
-    tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size == expected.size]
-    for table in tables:
-        error = float(np.max(np.abs(table.whole().reshape(-1) - expected) / np.abs(expected)))
-        if not error <= _WRONG:
-            found.failures.append(
-                f"The rotary frequencies {table.name} differ from those of the config (theta {decoder.rope.theta:g}) "
-                f"by up to {error:.1%}."
-            )
-        elif error > _ROUNDED:
-            found.warnings.append(f"The rotary frequencies {table.name} are rounded: off by up to {error:.1e}.")
-        weights.unmatched_artefact.remove(table)
-    found.figures["rotary_tables"] = len(tables)
-
-
 def _weights(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings, progress: Progress) -> None:
+    rotary.compressed(weights, found)
     foreign = [
         f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
         for stored in weights.unmatched_artefact
