@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,10 @@ from .output import Output, size
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="A converted model: a folder, or a GGUF beside its manifest."),
+    ],
     *,
     repo: Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Where it goes; made if it is not there.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
@@ -80,7 +84,7 @@ def publish(
 
 
 def verify(
-    where: Annotated[str, typer.Argument(metavar="OUT|ID", help="A folder, or a Hub id, also as ID@REVISION.")],
+    where: Annotated[str, typer.Argument(metavar="OUT|ID", help="A folder, a GGUF, or a Hub id, also as ID@REVISION.")],
     *,
     json: Json = False,
     quiet: Quiet = False,
@@ -114,7 +118,7 @@ def _state(found: Any) -> str:
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="A", help="A folder, or a Hub id, also as ID@REVISION.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A folder, a GGUF, or a Hub id, also as ID@REVISION.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     *,
     tensors: Annotated[bool, typer.Option("--tensors", help="List the tensors that are stored otherwise.")] = False,
@@ -134,7 +138,10 @@ def diff(
     rows = [[label, _cell(label, a), _cell(label, b), "" if a == b else "≠"] for label, a, b in found.rows]
     out.table(["", first, second, ""], rows)
     out.result("")
-    out.result(f"{len(found.files)} files differ, {len(found.tensors)} tensors are stored otherwise.")
+    stored = f"{len(found.tensors)} tensors are stored otherwise"
+    if found.formats:
+        stored = "tensors have other names in another format, so that none are compared"
+    out.result(f"{len(found.files)} files differ, {stored}.")
     if tensors and found.tensors:
         out.table(["Tensor", first, second], [list(row) for row in found.tensors])
 
@@ -146,4 +153,6 @@ def _cell(label: str, value: Any) -> str:
         return size(value)
     if isinstance(value, bool | str):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.5g}" if isinstance(value, float) else dumps(value, sort_keys=True)

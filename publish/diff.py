@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..core.errors import ArtefactError
-from ..core.manifest import Manifest, TensorEntry, manifest_of
+from ..core.manifest import Manifest, TensorEntry
 from ..core.progress import Progress
 from ..hub import client
 from ..hub.client import Retry
@@ -18,7 +18,7 @@ from ..hub.source import parse
 from ..validate.report.model import Report
 from ..validate.report.words import comparison
 from ..validate.report.write import JSON_NAME, read
-from .gate import PARITY
+from .place import PARITY, find
 from .verify import read_published
 
 _FIGURES = ("mean_kl", "kl_99", "top1", "ln_ppl_ratio", "max_abs_logit")
@@ -35,11 +35,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """The comparison: `rows` are (what, first, second), `tensors` those stored otherwise, `files` those whose content differs."""
+    """The comparison: `rows` are (what, first, second), `tensors` those stored otherwise, `files` those whose content differs.
+
+    Formats have names of their own for tensors: of two formats none are compared, which `formats` tells.
+    """
 
     rows: tuple[tuple[str, Any, Any], ...]
     tensors: tuple[tuple[str, str, str], ...]
     files: tuple[str, ...]
+    formats: bool = False
 
     @property
     def same(self) -> bool:
@@ -56,11 +60,9 @@ def load(where: str, progress: Progress, retry: Retry | None = None) -> Side:
     """
     source = parse(where)
     if source.folder is not None:
-        manifest = manifest_of(source.folder)
-        if manifest is None:
-            raise ArtefactError(f"{where} has no manifest.", "Give a folder that edgeconv wrote.")
-        report = read(source.folder / PARITY) if (source.folder / PARITY / JSON_NAME).is_file() else None
-        return Side(where, manifest, report)
+        place = find(source.folder)
+        report = read(place.report) if (place.report / JSON_NAME).is_file() else None
+        return Side(where, place.manifest, report)
     retry = retry or Retry()
     listing = client.resolve(str(source.repo_id), source.revision, retry, progress)
     return Side(where, read_published(listing, progress, retry), _published_report(listing, progress, retry))
@@ -80,8 +82,12 @@ def compare(first: Side, second: Side) -> Difference:
     rows += [(f"version: {name}", a, b) for name, a, b in told if a != b]
     outputs = (first.manifest.outputs, second.manifest.outputs)
     files = sorted({*outputs[0], *outputs[1]})
+    formats = first.manifest.target != second.manifest.target
     return Difference(
-        tuple(rows), _tensors(first, second), tuple(n for n in files if outputs[0].get(n) != outputs[1].get(n))
+        tuple(rows),
+        () if formats else _tensors(first, second),
+        tuple(n for n in files if outputs[0].get(n) != outputs[1].get(n)),
+        formats,
     )
 
 

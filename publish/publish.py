@@ -76,11 +76,11 @@ def _cleared(asked: Publication, progress: Progress) -> Cleared:
 
 
 def _upload(asked: Publication, cleared: Cleared, obsolete: tuple[str, ...]) -> Upload:
-    manifest = cleared.manifest
-    files: dict[str, Content] = {name: asked.folder / name for name in manifest.outputs}
-    files[MANIFEST_NAME] = asked.folder / MANIFEST_NAME
+    manifest, place = cleared.manifest, cleared.place
+    files: dict[str, Content] = {name: place.folder / name for name in manifest.outputs}
+    files[MANIFEST_NAME] = place.manifest_path
     if cleared.report is not None:
-        reports = sorted(path for path in (asked.folder / PARITY).iterdir() if path.suffix in (".json", ".md", ".html"))
+        reports = sorted(path for path in place.report.iterdir() if path.suffix in (".json", ".md", ".html"))
         files |= {f"{PARITY}/{path.name}": path for path in reports}
     files[CARD] = card.render(cleared, asked.repo_id, asked.branch).encode()
     return Upload(

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from ..core.errors import ArtefactError
-from ..core.manifest import MANIFEST_NAME, FileDigest, Manifest, read_manifest
+from ..core.manifest import MANIFEST_NAME, FileDigest, Manifest
 from ..core.progress import Progress
 from ..hub import client
 from ..hub.client import Retry
 from ..hub.listing import CommitListing, RemoteFile
 from ..hub.source import parse
-from ..validate.artefact import check_files
+from .place import find
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Verified:
 
 
 def verify(where: str, revision: str | None, progress: Progress, retry: Retry | None = None) -> Verified:
-    """Verify a folder, or a repository of the Hub at a revision.
+    """Verify a folder or a single GGUF, or a repository of the Hub at a revision.
 
     On the Hub the SHA-256 that the Hub itself states of each large file is compared; small files are read.
 
@@ -45,9 +45,9 @@ def verify(where: str, revision: str | None, progress: Progress, retry: Retry | 
     """
     source = parse(where, revision)
     if source.folder is not None:
-        manifest = read_manifest(source.folder)
-        files = check_files(source.folder, manifest, progress)
-        return Verified(source.label, None, manifest, files.damaged, files.missing, files.extra)
+        place = find(source.folder)
+        files = place.check(progress)
+        return Verified(source.label, None, place.manifest, files.damaged, files.missing, files.extra)
     listing = client.resolve(str(source.repo_id), source.revision, retry or Retry(), progress)
     return _on_the_hub(listing, progress, retry or Retry())
 

@@ -1,6 +1,6 @@
 """The model card: what stands on it. Its snippets are run on real weights by tests/recipes/test_end_to_end.py."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,10 +29,15 @@ def cleared(artefact: Make, progress: Recorder) -> gate.Cleared:
     return gate.clear(artefact(), progress)
 
 
+def of(cleared: gate.Cleared, manifest: Manifest) -> gate.Cleared:
+    """The same artefact by another manifest."""
+    return replace(cleared, place=replace(cleared.place, manifest=manifest))
+
+
 def with_source(cleared: gate.Cleared, update: dict[str, Any], **rest: Any) -> gate.Cleared:
     source = cleared.manifest.source.model_copy(update=update)
     manifest = cleared.manifest.model_copy(update={"source": source, **rest})
-    return gate.Cleared(cleared.folder, manifest, cleared.report, cleared.objection)
+    return of(cleared, manifest)
 
 
 def front_of(text: str) -> dict[str, Any]:
@@ -83,13 +88,13 @@ def test_a_quick_report_has_no_noise_floor_to_show(cleared: gate.Cleared) -> Non
     assert cleared.report
     comparisons = [c for c in cleared.report.comparisons if c.name != "noise_floor"]
     report = cleared.report.model_copy(update={"comparisons": comparisons})
-    text = card.render(gate.Cleared(cleared.folder, cleared.manifest, report), REPO)
+    text = card.render(replace(cleared, report=report), REPO)
     assert "noise floor" not in text
     assert "| mean KL |" in text
 
 
 def test_what_is_not_shown_is_said_first(cleared: gate.Cleared) -> None:
-    text = card.render(gate.Cleared(cleared.folder, cleared.manifest, None, "there is no parity report"), REPO)
+    text = card.render(replace(cleared, report=None, objection="there is no parity report"), REPO)
     assert text.index("Nobody has shown that this is still the same model") < text.index("## Use")
 
 
@@ -99,18 +104,18 @@ def gguf(cleared: gate.Cleared, *names: str) -> gate.Cleared:
     scheme = {**recipe("q4_k_m", tensor_types=(("ffn_down", "q6_k"),)).as_dict(), "imatrix": {"file": "words.txt"}}
     outputs = {name: FileDigest(size=3_000_000, sha256="0" * 64) for name in names}
     update = {"target": "gguf", "scheme": scheme, "outputs": outputs, "vision": None}
-    return gate.Cleared(cleared.folder, Manifest.model_validate(cleared.manifest.model_dump() | update), cleared.report)
+    return of(cleared, Manifest.model_validate(cleared.manifest.model_dump() | update))
 
 
 def test_an_onnx_model(cleared: gate.Cleared) -> None:
     manifest = cleared.manifest.model_copy(update={"target": "onnx", "vision": None})
-    text = card.render(gate.Cleared(cleared.folder, manifest, cleared.report), REPO, "onnx")
+    text = card.render(of(cleared, manifest), REPO, "onnx")
     assert front_of(text)["library_name"] == "onnx"
     for words in ("onnxruntime_genai.Model(folder)", 'ORTModelForCausalLM.from_pretrained(name, revision="onnx")'):
         assert words in text
     facts = VisionFacts(scheme=resolve(Request("fp16")).as_dict(), image_size=672, image_tokens=578, placeholder_id=1)
     seeing = manifest.model_copy(update={"vision": facts})
-    text = card.render(gate.Cleared(cleared.folder, seeing, cleared.report), REPO, "onnx")
+    text = card.render(of(cleared, seeing), REPO, "onnx")
     assert "decoder_model_merged" in text
     assert "onnxruntime_genai" not in text
 
@@ -137,7 +142,7 @@ def test_a_branch_is_in_every_snippet(cleared: gate.Cleared) -> None:
 def test_a_model_that_sees(cleared: gate.Cleared) -> None:
     facts = VisionFacts(scheme=resolve(Request("fp16")).as_dict(), image_size=672, image_tokens=578, placeholder_id=1)
     manifest = cleared.manifest.model_copy(update={"vision": facts})
-    text = card.render(gate.Cleared(cleared.folder, manifest, cleared.report), REPO)
+    text = card.render(of(cleared, manifest), REPO)
     assert front_of(text)["pipeline_tag"] == "image-text-to-text"
     assert "edgeconv chat converted --image photo.jpg" in text
     assert "- **vision**: fp16" in text
@@ -150,8 +155,8 @@ def test_texts_of_others_stay_in_their_place(hostile: str, cleared: gate.Cleared
     assert text.count("\n## ") == 5
 
 
-def test_a_scheme_of_another_version_is_listed(cleared: gate.Cleared, tmp_path: Path) -> None:
+def test_a_scheme_of_another_version_is_listed(cleared: gate.Cleared) -> None:
     manifest = cleared.manifest.model_copy(update={"scheme": {"precision": "int4", "new_field": 7}})
     assert "new_field 7, precision int4" in card.render(
-        gate.Cleared(tmp_path, manifest, report_samples.report("passed")), REPO
+        replace(of(cleared, manifest), report=report_samples.report("passed")), REPO
     )

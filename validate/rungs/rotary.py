@@ -2,7 +2,7 @@
 
 A relative error alone says little: frequencies that float16 holds among its smallest numbers may be off by a tenth, and turn by
 less than a thousandth of a radian over all positions. So a table is right if it is the config's in float32, rounded if it is the
-config's in float16 (some exports store it so: a warning, with the angle), and else judged by how far it turns at the last position.
+config's in float16 (some exports store it so: a warning, with the angle), and else judged by how far it turns at the end.
 """
 
 from __future__ import annotations
