@@ -101,17 +101,23 @@ def _document(manifest: Manifest, files: FileCheck, shares: list[Share], *, tens
 
 def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
     from ..validate.histogram import of_ir
+    from ..validate.irs import stateful
 
     if tensors:
         raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
     with out.working():
         shares = of_ir(folder / "openvino_model.xml")
+    keeps = stateful(folder / "openvino_model.xml")
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if out.json:
-        out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})
+        out.data(
+            {"manifest": None, "bytes": total, "stateful": keeps, "element_types": [asdict(share) for share in shares]}
+        )
         return
     out.result("There is no edgeconv.json: edgeconv did not write this IR, so its source and its files are unchecked.")
     out.result(f"size: {size(total)}")
+    if not keeps:
+        out.result("The graph has no state: chat, bench and validate need one exported for text-generation-with-past.")
     show_shares(out, shares, "Constants")
 
 

@@ -29,3 +29,25 @@ def names(folder: Path) -> tuple[str, ...]:
             "Give what `edgeconv openvino` or `edgeconv gguf` wrote.",
         )
     return tuple(f"{name}.xml" for name in SEEING)
+
+
+def require_state(folder: Path) -> None:
+    """Refuse a graph that keeps no cache: neither a chat nor a measurement can run it one token after the other.
+
+    Raises:
+        ArtefactError: the graph that generates has no state.
+    """
+    xml = folder / names(folder)[0]
+    if not stateful(xml):
+        raise ArtefactError(
+            f"{xml} has no state: it was exported without a cache, or with one that the caller keeps.",
+            "Export it for text-generation-with-past and without --disable-stateful, or use `edgeconv openvino`.",
+        )
+
+
+def stateful(xml: Path) -> bool:
+    """Tell whether an IR keeps a cache itself, by its operations. What cannot be read is for others to refuse."""
+    try:
+        return b'type="ReadValue"' in xml.read_bytes()
+    except OSError:
+        return True

@@ -52,6 +52,25 @@ def write_junit(report: Report, junit: Path) -> None:
     write_file(junit / JUNIT_NAME if junit.is_dir() else junit, junit_xml(report))
 
 
+def require_place(folder: Path) -> None:
+    """Write a file where a report is to go, and take it away again: a wrong place must not cost a measurement.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with scratch(folder, f".{JSON_NAME}.partial-") as place:
+            (place / JSON_NAME).write_text("{}", "utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}.", "Choose another place for it.") from error
+    finally:
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
 def dump(report: Report) -> str:
     """Return the text of parity.json: sorted keys, one form for one content."""
     return _json(report.model_dump(mode="json"), 0) + "\n"

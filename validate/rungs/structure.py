@@ -88,6 +88,10 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
     fields.generation(folder, checkpoint, found)
     fields.runtime_options(weights.model, found)
     try:
+        irs.require_state(folder)
+    except ArtefactError as error:
+        found.failures.append(error.message)
+    try:
         decoder = families.decoder(checkpoint.config)
     except (NotExpressible, CheckpointError) as error:
         found.warnings.append(f"States, vocabulary and rotary frequencies were not checked: {error}.")

@@ -153,6 +153,10 @@ def _sentence(fit: Fit, lookalike: Callable[[str], str | None]) -> str:
         return f"{head}: {fit.coarse:.2%} of its values are lost to scales that are far too large for their groups."
     if not fit.over and fit.corrected is not None:
         return f"{head}: with its adapters the error is {fit.corrected:.3g} times what it is without them."
+    if not fit.over:  # its elements have no rule, or keep to it
+        text = f"{head}: its relative RMS error is {fit.rms:.3g}, more than a weight stored so may have."
+        other = lookalike(fit.name)
+        return text + (f" It holds the values of {other}." if other else "")
     expected = f"relative RMS error {fit.rms:.3g}, where {fit.expected_rms:.2g} is expected"
     text = f"{head}: {fit.over:.2%} of its values, in {fit.rows_over} of {fit.rows} rows, are further off than its scheme allows"
     text += f", the worst by a factor of {fit.worst:.3g} ({expected})."

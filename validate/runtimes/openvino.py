@@ -28,9 +28,10 @@ class OpenVINORuntime:
     beams = True
 
     def __init__(self, folder: Path, device: str = "CPU", *, accurate: bool = True) -> None:
-        """Compile. Raises ArtefactError if an IR does not open."""
+        """Compile. Raises ArtefactError if an IR does not open, or has no state."""
         self.name = f"openvino {device}" + (", approximations off" if accurate else ", defaults")
         language, *others = irs.names(folder)
+        irs.require_state(folder)
         compiled = compile_ir(folder / language, device, accurate=accurate)
         self._request: Any = compiled.create_infer_request()
         self._inputs = {name for port in compiled.inputs for name in port.get_names()}

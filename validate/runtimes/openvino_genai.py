@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ArtefactError
+from .. import irs
 from .answers import Answer, Generation, Sampling, cannot_load, check_device, require_bounded_template
 
 __all__ = ["Answer", "Chat", "LLMGeneration", "Sampling"]
@@ -53,6 +54,28 @@ class LLMGeneration(Generation):
         )
 
 
+def _require_possible(config: Any, folder: Path) -> None:
+    """Refuse sampling that openvino_genai cannot do, before a question is asked.
+
+    Raises:
+        ArtefactError: it names the field.
+    """
+    where = f"{folder / 'generation_config.json'} asks for what openvino_genai cannot do in a chat"
+    if config.is_beam_search():
+        raise ArtefactError(
+            f"{where}: num_beams {config.num_beams}; beams are not shown while they are made.",
+            "The model is in order. Take num_beams out of that file.",
+        )
+    try:
+        config.validate()
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ArtefactError(
+            f"{where}: {lines[-1].rstrip('.')}.",
+            "The model is in order. Choose by options (--temperature, --top-p, …), or mend the fields of that file.",
+        ) from error
+
+
 class Chat:
     """A conversation with one artefact."""
 
@@ -81,6 +104,7 @@ class Chat:
             )
         import openvino_genai
 
+        irs.require_state(folder)
         check_device(device)
         try:
             self._pipeline = openvino_genai.LLMPipeline(folder, device, **(properties or {}))
@@ -96,6 +120,7 @@ class Chat:
         self._folder, self._system = folder, system
         self._config = self._pipeline.get_generation_config()
         (sampling or Sampling()).apply(self._config)
+        _require_possible(self._config, folder)
         self.reset()
 
     def reset(self) -> None:

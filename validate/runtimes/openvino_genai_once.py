@@ -35,6 +35,7 @@ def answer(folder: Path, device: str, prompts: Sequence[Messages], count: int) -
         tokenizer, config = pipeline.get_tokenizer(), pipeline.get_generation_config()
         config.max_new_tokens, config.do_sample = count, False
         config.repetition_penalty = 1.0  # a greedy choice is the model's own
+        config.num_beams = 1
         for messages in prompts:
             require_bounded_template(tokenizer, folder, messages)
             encoded = _encode(tokenizer, messages)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...convert.checkpoint import read_json
 from ...core.errors import UsageError
+from .. import irs
 from ..runtimes.answers import cannot_load, check_device
 from .model import Timing
 from .run_cached import CachedRunner
@@ -28,6 +29,7 @@ class GenaiRunner:
         """Compile."""
         import openvino_genai
 
+        irs.require_state(load.path)
         check_device(load.device)
         self.framework = f"openvino_genai {importlib.metadata.version('openvino-genai')}"
         self.vocabulary = int(read_json(load.path / "config.json")["vocab_size"])
