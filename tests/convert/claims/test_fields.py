@@ -21,7 +21,7 @@ from edgeconv.convert.openvino import trace_support
 from edgeconv.core.errors import CheckpointError
 
 from ...models import tiny
-from .real_configs import OTHERS, STREAMED, whole
+from .real_configs import OTHERS, SIZES, STREAMED, whole
 
 FORMATS = ("openvino", "onnx", "gguf")
 
@@ -198,3 +198,19 @@ def test_fields_of_transformers_classes_are_found_without_importing_them() -> No
 def test_a_field_is_harmless_or_changes_something_but_not_both() -> None:
     assert not HARMLESS & set(CHANGING)
     assert all(map(_planted, CHANGING))
+
+
+def test_a_dynamic_scaling_changes_nothing_up_to_the_length_that_the_hint_names() -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {**SIZES, "max_position_embeddings": 64}
+    dynamic = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    torch.manual_seed(0)
+    plain = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **sizes)).eval()
+    scaled = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **sizes, rope_parameters=dynamic)).eval()
+    scaled.load_state_dict(plain.state_dict())
+    ids = torch.arange(96)[None]
+    with torch.no_grad():
+        assert torch.equal(plain(ids[:, :64]).logits, scaled(ids[:, :64]).logits)
+        assert not torch.allclose(plain(ids).logits, scaled(ids).logits, rtol=0, atol=1e-6)
