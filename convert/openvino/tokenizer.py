@@ -124,6 +124,12 @@ def require_files(source: Path) -> None:
     tokenizer_files.read(source).sound_templates()
 
 
+def _is_full(error: Exception) -> bool:
+    """True if a disk is; the tokenizers library raises its own exception, with the system's number in the text."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in numbers or any(f"(os error {number})" in str(error) for number in numbers)
+
+
 def _main() -> int:
     parent, source, out, *flags = sys.argv[1:]
     gc.disable()  # nothing here is worth its time: a short process that builds large tables
@@ -137,12 +143,9 @@ def _main() -> int:
     except CheckpointError as error:
         print(json.dumps({"error": error.message, "hint": error.hint}))
         return 1
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _NO_ROOM
-        print(json.dumps({"error": str(error)}))
-        return 1
     except Exception as error:  # noqa: BLE001 - whatever a library raises goes to the parent as one sentence
+        if _is_full(error):
+            return _NO_ROOM
         first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         print(json.dumps({"error": first}))
         return 1
