@@ -53,7 +53,7 @@ def validate(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Reference and artefact once, teacher-forced; no generation, no error split."),
+        typer.Option("--quick", help="Reference and artefact once, teacher-forced; conversion over 128 tokens."),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail by the engine's own listed defects too, which no artefact can mend.")

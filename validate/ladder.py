@@ -34,6 +34,8 @@ from .tokenizer import open_tokenizer
 
 SHARE = 1024
 """Tokens over which the noise floor and the device's defaults are measured."""
+QUICK = 128
+"""Tokens over which a quick validation measures the conversion: a graph that computes something else shows in a few."""
 NEW_TOKENS = 64
 """Tokens of each greedy answer."""
 PIPELINE_PROMPTS = 2
@@ -44,7 +46,7 @@ PIPELINE_PROMPTS = 2
 class Ask:
     """What a user asks of a validation.
 
-    `quick` runs the reference and the artefact once, teacher-forced, and nothing else of rungs 3 to 5. `strict` makes every
+    `quick` runs the reference and the artefact once, teacher-forced, the conversion over QUICK tokens, and no more. `strict` makes every
     listed defect of the engine a failure.
     """
 
@@ -141,8 +143,13 @@ class _Climb:
     def _quick(self, passes: TorchPasses) -> None:
         with self._timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
+        piece = [token for ids in self.ids for token in ids][:QUICK]
+        with self._timed("the artefact's own weights"):
+            own = passes.own([piece])
         with self._timed("artefact"), self._runtime(accurate=True) as runtime:
             self._compare(runtime, reference, None)
+            ((scores,),) = logits.against(runtime, [piece], [(own.head, own.states)], self.progress, label="Conversion")
+        self._add("conversion", "torch float32 on the artefact's weights", runtime.name, [scores])
         left_out = [n for n in verdict.order(sees=self.pair.sees) if n in verdict.SLOW]
         self.rungs += [Rung(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 

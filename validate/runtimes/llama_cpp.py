@@ -96,7 +96,7 @@ def load(path: Path, *, repack: bool = True) -> Any:
 
 
 def require_runs(path: Path) -> None:
-    """Let another process load a file and run one token.
+    """Let another process load a file, tokenize, and run a few tokens in two contexts.
 
     Raises:
         ArtefactError: llama.cpp refuses the file, or falls over it.
@@ -130,7 +130,7 @@ class LlamaCppRuntime:
             ArtefactError: llama.cpp does not load it.
         """
         self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
-        self._accurate = accurate
+        self.accurate = accurate
         self._model: Any = load(path)
         self._vocabulary = int(self._model.n_vocab)
         self._context: Any = None
@@ -228,7 +228,7 @@ class LlamaCppRuntime:
         parameters.n_ctx = rows * self._room
         parameters.n_batch = parameters.n_ubatch = BATCH
         parameters.n_threads = parameters.n_threads_batch = threads()
-        if self._accurate:
+        if self.accurate:
             parameters.type_k = parameters.type_v = _F32
             parameters.flash_attn_type = 0
         try:
@@ -280,11 +280,24 @@ def _reason() -> str:
     return lines[-1].split(": ", 1)[-1].removeprefix("error loading model: ").rstrip(".") if lines else ""
 
 
+_TEXTS = ("", " ", "a", "Two  words, and 1234 more.\n\n", "\u00e9\u4f60\U0001f642\ufffd\x00<s></s>")
+"""Texts of every kind that a vocabulary meets."""
+
+
 def _try(path: Path) -> int:
-    """Load and run one token; what is wrong goes to stderr."""
+    """Load, tokenize and run as a validation does; what is wrong goes to stderr."""
+    from .llama_cpp_tokenizer import LlamaCppTokenizer
+
     try:
+        tokenizer = LlamaCppTokenizer(path)
+        for text in _TEXTS:
+            for special in (False, True):
+                tokenizer.decode(tokenizer.encode(text, special=special), skip=not special)
+        tokenizer.close()
         runtime = LlamaCppRuntime(path, accurate=False)
         next(iter(runtime.logits([0])))
+        runtime.accurate = True
+        runtime.batch([[0, 0], [0]], "none", [Step([0, 0])])
         runtime.close()
     except (ArtefactError, UsageError) as error:
         print(error.message, file=sys.stderr)
