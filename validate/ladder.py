@@ -46,8 +46,8 @@ PIPELINE_PROMPTS = 2
 class Ask:
     """What a user asks of a validation.
 
-    `quick` runs the reference and the artefact once, teacher-forced, the conversion over QUICK tokens, and no more. `strict` makes every
-    listed defect of the engine a failure.
+    `quick` runs the reference and the artefact once, teacher-forced, the conversion over QUICK tokens, no more. `strict` makes
+    every listed defect of the engine a failure.
     """
 
     artefact: Path
@@ -204,7 +204,7 @@ class _Climb:
     def _turns(self) -> tuple[list[Turn], ArtefactError | None]:
         """Let the user's pipeline answer; if it cannot, that is told once everything else is measured."""
         artefact = self.pair.artefact
-        prompts = [[message.model_dump() for message in prompt] for prompt in self.suite.prompts[:PIPELINE_PROMPTS]]
+        prompts = [[message.turn for message in prompt] for prompt in self.suite.prompts[:PIPELINE_PROMPTS]]
         try:
             with self._timed(artefact.pipeline):
                 return artefact.answers(self.ask.device, prompts, NEW_TOKENS), None
@@ -273,7 +273,7 @@ class _Climb:
         task = self.progress.task("Generating", len(self.suite.prompts))
         answers = []
         for prompt in self.suite.prompts:
-            messages = [message.model_dump() for message in prompt]
+            messages = [message.turn for message in prompt]
             ids = generation.prompt_ids(self.tokenizer, messages)
             answers.append(generation.Answer(messages, ids, runtime.generate(ids, NEW_TOKENS, stop)))
             task.advance(1)

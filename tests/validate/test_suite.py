@@ -252,3 +252,43 @@ def test_a_tokenizer_without_a_template_reads_chats_as_text(tokenizer: Any) -> N
     )
     (window,) = encode(Suite(name="s", documents=(chat,), prompts=()), plain)
     assert plain.decode(window.ids) == "Hi\n\nHo"
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}
+TOOL = {"type": "function", "function": {"name": "weather", "description": "Tells the weather.", "parameters": {}}}
+CHAT = [
+    {"role": "developer", "content": "Be brief.", "weight": 0},
+    {"role": "user", "content": "And in Rome?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "sunny", "tool_call_id": "1", "name": "weather"},
+    {"role": "assistant", "content": "Sunny.", "reasoning_content": "It said so."},
+]
+TEMPLATE = (
+    "{% if tools %}[{{ tools | map(attribute='function.name') | join(',') }}]{% endif %}{% for m in messages %}"
+    "<{{ m.role }}>{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}{{ m.content or '' }}"
+    "{% for c in m.tool_calls or [] %}={{ c.function.name }}:{{ c.function.arguments.city }}{% endfor %}"
+    "{% if m.name is defined %}@{{ m.name }}{% endif %}{% endfor %}"
+)
+
+
+def test_tools_and_their_calls_reach_the_template(tokenizer: Any, tmp_path: Path) -> None:
+    import copy
+
+    own = copy.deepcopy(tokenizer)
+    own.chat_template = TEMPLATE
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": CHAT, "tools": [TOOL]}) + "\n")
+    body = f"suite: 1\ndocuments: [{{name: a, kind: chat, tools: [{json.dumps(TOOL)}], messages: {json.dumps(CHAT)}}}]"
+    with pytest.raises(UsageError, match="weight"):
+        load(yaml_suite(tmp_path, body))
+    suite = load(tmp_path / "a.jsonl")
+    (window,) = encode(suite, own)
+    assert tokenizer.decode(window.ids) == (
+        "[weather]<developer>Be brief.<user>And in Rome?<assistant>=weather:Rome<tool>sunny@weather<assistant>(It said so.)Sunny."
+    )
+    assert suite.prompts == load().prompts, "a question without its tools is another one"
+
+
+def test_messages_that_say_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": [{"role": "assistant"}]}) + "\n")
+    with pytest.raises(UsageError, match="content, or tool_calls"):
+        load(tmp_path / "a.jsonl")

@@ -64,29 +64,30 @@ def require(documents: Iterable[EncodedDocument], tokens: int) -> None:
 
 def _ids(document: Document, tokenizer: Any) -> list[int]:
     if document.messages is not None and getattr(tokenizer, "chat_template", None):
-        ids = _chat_ids(document.messages, tokenizer)
+        ids = _chat_ids(document.messages, tokenizer, document.tools)
     else:
-        text = document.text or "\n\n".join(message.content for message in document.messages or ())
+        text = document.text or "\n\n".join(message.content or "" for message in document.messages or ())
         ids = list(tokenizer(text)["input_ids"])
     if len(ids) < LEAST:
         raise UsageError(f"The tokenizer makes {len(ids)} tokens of the document {document.name}.", "Leave it out.")
     return ids
 
 
-def _chat_ids(messages: Sequence[Message], tokenizer: Any) -> list[int]:
+def _chat_ids(messages: Sequence[Message], tokenizer: Any, tools: Sequence[dict[str, Any]] | None = None) -> list[int]:
     """Render a chat; a template that refuses system messages (Gemma's older ones) gets them before the first question."""
     from jinja2 import TemplateError
 
-    turns = [message.model_dump() for message in messages]
+    turns = [message.turn for message in messages]
+    more: dict[str, Any] = {"tools": list(tools)} if tools else {}
     try:
-        return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True)["input_ids"])
+        return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, **more)["input_ids"])
     except (TemplateError, CheckpointError):
         system = [turn["content"] for turn in turns if turn["role"] == "system"]
         rest = [turn for turn in turns if turn["role"] != "system"]
         if not system or not rest:
             raise
         rest[0] |= {"content": "\n\n".join([*system, rest[0]["content"]])}
-        return list(tokenizer.apply_chat_template(rest, tokenize=True, return_dict=True)["input_ids"])
+        return list(tokenizer.apply_chat_template(rest, tokenize=True, return_dict=True, **more)["input_ids"])
 
 
 def _bounded(encoded: Sequence[tuple[Document, list[int]]], limit: int) -> list[tuple[Document, list[int]]]:

@@ -15,7 +15,8 @@ suite.yaml:
 
 Files are relative to the .yaml and stay in its folder. A key that is not listed here is refused.
 
-.jsonl: a line holds a string, {"messages": […]} or {"text": "…"}, and perhaps name, kind and language; other keys are left alone.
+.jsonl: a line holds a string, {"messages": […]} or {"text": "…"}, and perhaps name, kind, language and tools; other keys are left
+alone. A message has role and content, and perhaps name, tool_calls, tool_call_id and reasoning_content, which the template gets.
 The chats up to their first question become the prompts. .txt and .md: one text, cut at the ends of paragraphs.
 """
 
@@ -46,6 +47,7 @@ class _Entry(BaseModel):
     language: str = ""
     text: str | None = None
     messages: list[Message] | None = None
+    tools: list[dict[str, Any]] | None = None
     file: str | None = None
 
 
@@ -121,7 +123,8 @@ def _from_text(path: Path) -> Suite:
 
 def _from_jsonl(path: Path) -> Suite:
     documents = tuple(_lines(path, path.stem))
-    chats = [document.messages for document in documents if document.messages]
+    # a prompt is a question alone: of a chat with tools it would be another one
+    chats = [document.messages for document in documents if document.messages and not document.tools]
     prompts = tuple(prompt for messages in chats[:_MAX_PROMPTS] if (prompt := _question(messages)))
     builtin = load()
     return Suite(name=path.stem, documents=documents, prompts=prompts or builtin.prompts, pictures=builtin.pictures)
@@ -209,7 +212,10 @@ def _lines(path: Path, stem: str) -> Iterator[Document]:
             content = {"text": content}
         if not isinstance(content, dict) or not ({"text", "messages"} & set(content)):
             raise UsageError(f"{path}: {where} has neither messages nor text.", "See the suite's documentation.")
-        fields = {key: content[key] for key in ("name", "kind", "language", "text", "messages") if key in content}
+        fields = {
+            key: content[key] for key in ("name", "kind", "language", "text", "messages", "tools") if key in content
+        }
+        fields = {key: value for key, value in fields.items() if key != "tools" or value}
         if fields.get("messages") is not None:
             fields["messages"] = [_message(message) for message in _list(fields["messages"])]
         kind = "text" if fields.get("messages") is None else "chat"
@@ -225,9 +231,12 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+_READ = ("role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content")
+
+
 def _message(value: Any) -> Any:
     """Keep what a template reads; data sets of chats carry more (ids, weights) with each message."""
-    return {key: value[key] for key in ("role", "content") if key in value} if isinstance(value, dict) else value
+    return {key: value[key] for key in _READ if key in value} if isinstance(value, dict) else value
 
 
 def _read(path: Path) -> str:

@@ -27,7 +27,7 @@ def require_apart(calibration: Suite, suite: Suite) -> None:
 
 
 def _windows(document: Document, stride: int) -> Iterator[str]:
-    texts = [document.text] if document.text is not None else [m.content for m in document.messages or ()]
+    texts = [document.text] if document.text is not None else [m.content or "" for m in document.messages or ()]
     for text in texts:
         plain = "".join(str(text).casefold().split())
         for at in range(0, len(plain) - _LEAST + 1, stride):
