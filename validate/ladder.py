@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.errors import ArtefactError
 from ..core.progress import Progress, Silent
-from . import budget, verdict
+from . import budget, peaks, verdict
 from .formats import Weights
 from .formats.gguf import GgufArtefact
 from .metrics import compare
@@ -87,6 +87,7 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
         climb.seconds,
         climb.lines,
         climb.deviations,
+        climb.peaks,
     )
     return verdict.report(pair, suite, climb.documents, budgets, dtype=ask.reference_dtype, found=found)
 
@@ -108,6 +109,7 @@ class _Climb:
         self.notes: list[str] = []
         self.lines: list[BudgetLine] = []
         self.deviations: list[Deviation] = []
+        self.peaks: list[float] = []
         self.seconds: dict[str, float] = {}
 
     def run(self) -> None:
@@ -116,7 +118,8 @@ class _Climb:
             weights = self._first_rungs()
             passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
-            self.rungs.append(verdict.logits_rung(self.rungs, self.budgets, self.comparisons))
+            rung = verdict.logits_rung(self.rungs, self.budgets, self.comparisons)
+            self.rungs.append(peaks.judge(rung, self.peaks, self.ask.device))
         except ArtefactError as error:
             done = {rung.name for rung in self.rungs}
             for name in verdict.order(sees=self.pair.sees):
@@ -143,6 +146,7 @@ class _Climb:
     def _quick(self, passes: TorchPasses) -> None:
         with self._timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
+        self.peaks = reference.peaks
         piece = [token for ids in self.ids for token in ids][:QUICK]
         with self._timed("the artefact's own weights"):
             own = passes.own([piece])
@@ -160,6 +164,7 @@ class _Climb:
         self.notes += probes.notes
         with self._timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
+        self.peaks = reference.peaks
         with self._timed("the artefact's own weights"):
             own = passes.own([*self.ids, *probes.texts], firsts=[0] * len(self.ids) + probes.firsts)
         with self._timed("noise floor"):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from .report.model import Rung
 
 HALF = 65504.0
 """The largest number of float16."""
+_NEAR = 0.5
+"""Share of HALF from which on a text beside those of the suite may well go beyond it."""
 
 
 class Peak:
@@ -40,3 +44,26 @@ def watched(module: Any) -> Iterator[Peak]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def judge(rung: Rung, peaks: Sequence[float], device: str) -> Rung:
+    """Say in the logits' rung how near the model comes to the end of float16: a failure on a device that computes in it.
+
+    Args:
+        rung: of the logits.
+        peaks: the largest activation of each layer.
+        device: OpenVINO's name; "CPU" computes in float32 or bfloat16.
+    """
+    if not peaks:
+        return rung
+    at = max(range(len(peaks)), key=lambda i: (math.isnan(peaks[i]), peaks[i]))
+    largest = peaks[at]
+    figures = {**rung.figures, "largest_activation": largest, "largest_activation_layer": float(at)}
+    sentence = f"An activation of layer {at} reaches {largest:,.0f}; float16 ends at {HALF:,.0f}"
+    failures, warnings = list(rung.failures), list(rung.warnings)
+    if not largest <= HALF and device.partition(".")[0] in ("GPU", "NPU"):
+        failures.append(f"{sentence}, in which {device} computes: it becomes infinite.")
+    elif not largest <= HALF * _NEAR:
+        warnings.append(f"{sentence}: a GPU or NPU, which computes in it, may make infinities of it.")
+    status = "failed" if failures else rung.status
+    return rung.model_copy(update={"figures": figures, "failures": failures, "warnings": warnings, "status": status})

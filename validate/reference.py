@@ -230,6 +230,9 @@ class LayeredReference:
         import torch
 
         kind = getattr(torch, self._dtype)
+        for name, part in list(module.named_modules()):
+            if name and "inv_freq" in part._non_persistent_buffers_set:  # its buffers follow from the config
+                assign(module, name, type(part)(config=self._shell.config))
         derived = {name for name, buffer in module.named_buffers() if buffer.is_meta} - set(module.state_dict())
         if derived - {"embed_scale"}:
             raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(sorted(derived))}.")

@@ -30,9 +30,8 @@ def shell(config: Any, attention: str | None = None) -> Any:
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention or PLAIN).eval()
-    chosen = attention_of(model)
-    if attention is None and chosen != PLAIN:
-        model.set_attn_implementation(chosen)
+        if attention is None and (chosen := attention_of(model)) != PLAIN:  # some classes fix it when they are built
+            model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen).eval()
     return model
 
 

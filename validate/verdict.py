@@ -43,6 +43,7 @@ class Found:
     seconds: dict[str, float]
     lines: list[BudgetLine] = field(default_factory=list)
     deviations: list[Deviation] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
 
 
 def report(
@@ -84,6 +85,7 @@ def report(
         seconds={name: round(value, 2) for name, value in found.seconds.items()},
         versions=_versions(pair.artefact.packages),
         sees=pair.sees,
+        activations=found.peaks,
     )
 
 

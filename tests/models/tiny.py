@@ -48,6 +48,70 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "phi3": {"rope_parameters": ROPE | {"partial_rotary_factor": 1.0}},
     "glm": {"attention_bias": False, "rope_parameters": ROPE | {"partial_rotary_factor": 1.0}},
 }
+_ALTERNATE = ["sliding_attention", "full_attention"]
+_MAMBA = {
+    "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_expand": 2, "mamba_n_groups": 1, "mamba_d_conv": 4,
+    "mamba_chunk_size": 64, "mamba_conv_bias": True, "mamba_proj_bias": False,
+}  # fmt: skip
+# Families that not every format takes: whose tensors transformers renames or stacks, whose attention torch's fast one is not.
+FURTHER: dict[str, dict[str, Any]] = {
+    "cohere": {"logit_scale": 0.25, "tie_word_embeddings": True},
+    "cohere2": {"layer_types": _ALTERNATE, "sliding_window": 32, "logit_scale": 0.25, "tie_word_embeddings": True},
+    "gemma2": {
+        "layer_types": _ALTERNATE,
+        "sliding_window": 32,
+        "query_pre_attn_scalar": HEAD_DIM,
+        "attn_logit_softcapping": 1.0,
+        "final_logit_softcapping": 8.0,
+        "tie_word_embeddings": True,
+    },
+    "glm4": {"attention_bias": True, "rope_parameters": ROPE | {"partial_rotary_factor": 0.5}},
+    "gpt_oss": {
+        "layer_types": _ALTERNATE,
+        "sliding_window": 32,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "intermediate_size": 64,
+    },
+    "granite": {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
+    "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64},
+    "granitemoehybrid": {
+        **_MAMBA,
+        "layer_types": ["mamba", "attention"],
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "intermediate_size": 64,
+        "shared_intermediate_size": 64,
+        "position_embedding_type": None,
+    },
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "sliding_window": None},
+    "nemotron": {},
+    "olmo2": {},
+    "phimoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "attention_bias": True},
+    "qwen2_moe": {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 64,
+    },
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+    "smollm3": {"no_rope_layers": [1, 0]},
+    "stablelm": {"rope_parameters": ROPE | {"partial_rotary_factor": 0.25}, "use_qkv_bias": True},
+    "starcoder2": {},
+}
+LONG_ROPE: dict[str, Any] = {
+    "original_max_position_embeddings": 256,
+    "max_position_embeddings": 2048,
+    "rope_parameters": {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 1.0,
+        "original_max_position_embeddings": 256,
+        "short_factor": [1.0 + 0.1 * i for i in range(HEAD_DIM // 2)],
+        "long_factor": [2.0 + 3.0 * i for i in range(HEAD_DIM // 2)],
+    },
+}
+"""Fields of a phi3 whose rotary embeddings turn by other frequencies in texts of more than 256 tokens."""
 
 
 def make(
@@ -59,7 +123,7 @@ def make(
     seed: int = 0,
     **overrides: Any,
 ) -> Path:
-    """Write a checkpoint of `model_type` (one of `FAMILIES`) to `folder` and return it.
+    """Write a checkpoint of `model_type` (one of `FAMILIES` or `FURTHER`) to `folder` and return it.
 
     Args:
         model_type: as in config.json.
@@ -78,7 +142,7 @@ def make(
         shutil.copyfile(model_path() / name, folder / name)
     builtin = AutoConfig.from_pretrained(model_path())
     ids = {"eos_token_id": builtin.eos_token_id, "pad_token_id": builtin.pad_token_id}
-    fields = COMMON | {"vocab_size": builtin.vocab_size} | ids | FAMILIES[model_type] | overrides
+    fields = COMMON | {"vocab_size": builtin.vocab_size} | ids | (FURTHER | FAMILIES)[model_type] | overrides
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **fields))
     _randomise(model, seed)
     model.to(getattr(torch, dtype))
@@ -105,4 +169,5 @@ def _randomise(model: Any, seed: int) -> None:
                 parameter.add_(0.1 * noise)
             else:
                 widths = torch.exp(0.5 * torch.randn(parameter.shape[0], 1, generator=random))
-                parameter.copy_(noise * widths / parameter.shape[1] ** 0.5)
+                widths = widths.reshape(-1, *[1] * (parameter.ndim - 1))
+                parameter.copy_(noise * widths / parameter.shape[-1] ** 0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,11 @@ import pytest
 from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.core.errors import ConversionError
 from edgeconv.core.progress import Silent
+from edgeconv.validate import reference_shell, self_check
+from edgeconv.validate.loaded_names import as_loaded
+from edgeconv.validate.peaks import HALF, judge
 from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
+from edgeconv.validate.report.model import Rung
 
 from ..models import tiny
 
@@ -20,20 +23,82 @@ DOCUMENTS = [np.random.default_rng(i).integers(5, 4000, n).tolist() for i, n in 
 FAMILIES = ("glm", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text")
 
 
-def whole(folder: Path, dtype: str) -> list[np.ndarray]:
+EVERY = sorted({*tiny.FAMILIES, *tiny.FURTHER})
+
+
+def whole(folder: Path, dtype: str, attention: str = "sdpa") -> list[np.ndarray]:
     import torch
     from transformers import AutoModelForCausalLM
 
     kind = getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation="sdpa").eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation=attention).eval()
     with torch.no_grad():
         return [model(input_ids=torch.tensor([ids])).logits[0].float().numpy() for ids in DOCUMENTS]
 
 
 def layered(folder: Path, dtype: str) -> list[np.ndarray]:
-    model = LayeredReference(folder, checkpoint_tensors(open_checkpoint(folder)), dtype)
+    model = LayeredReference(folder, checkpoint_tensors(as_loaded(open_checkpoint(folder))), dtype)
     head = model.head()
     return [head.logits(made) for made in model.hidden_states(DOCUMENTS, Silent(), "test")]
+
+
+@pytest.mark.parametrize("model_type", EVERY)
+def test_is_the_whole_model_in_plain_attention(model_type: str, tiny_model: Callable[..., Path]) -> None:
+    folder = tiny_model(model_type)
+    for expected, made in zip(whole(folder, "float32", "eager"), layered(folder, "float32"), strict=True):
+        assert np.abs(expected - made).max() <= 1e-4
+
+
+@pytest.mark.parametrize("model_type", EVERY)
+def test_the_self_check_passes(model_type: str, tiny_model: Callable[..., Path]) -> None:
+    assert self_check.difference(reference_shell.read_config(tiny_model(model_type))) <= 1e-4
+
+
+@pytest.mark.parametrize("cap", [1.0, 50.0])
+def test_the_self_check_finds_a_lost_cap(
+    cap: float, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_shell, "attention_of", lambda model: "sdpa")
+    folder = tiny_model("gemma2", attn_logit_softcapping=cap)
+    with pytest.raises(ConversionError, match="The torch reference is not the model: of a small random gemma2"):
+        self_check.require(folder)
+
+
+def test_the_self_check_is_made_once(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny_model("gemma2", attn_logit_softcapping=7.0)
+    self_check.require(folder)
+    monkeypatch.setattr(self_check, "difference", lambda config: pytest.fail("checked again"))
+    self_check.require(folder)
+    with pytest.raises(pytest.fail.Exception, match="checked again"):
+        self_check.require(tiny_model("gemma2", attn_logit_softcapping=8.0))
+
+
+def test_the_largest_activations(tiny_model: Callable[..., Path]) -> None:
+    import torch
+
+    folder = tiny_model("llama", dtype="float32")
+    plain = checkpoint_tensors(open_checkpoint(folder))
+    model = LayeredReference(folder, plain)
+    model.hidden_states(DOCUMENTS, Silent(), "test")
+    assert len(model.peaks) == model.depth
+    assert 0 < max(model.peaks) < HALF
+    factor = 2 * HALF / model.peaks[1]
+    loud = LayeredReference(
+        folder, lambda name: plain(name) * (factor if name == "model.layers.1.mlp.down_proj.weight" else 1)
+    )
+    loud.hidden_states(DOCUMENTS, Silent(), "test")
+    assert loud.peaks[0] == model.peaks[0]
+    assert loud.peaks[1] > HALF
+    rung = Rung(name="logits", status="passed", summary="")
+    assert judge(rung, model.peaks, "GPU").status == "passed"
+    assert judge(rung, loud.peaks, "CPU").status == "passed"
+    assert "float16 ends at 65,504" in judge(rung, loud.peaks, "CPU").warnings[0]
+    for device in ("GPU", "GPU.1", "NPU"):
+        failed = judge(rung, loud.peaks, device)
+        assert failed.status == "failed"
+        assert "layer 1" in failed.failures[0]
+    assert judge(rung, [1.0, float("nan")], "NPU").status == "failed"
+    assert torch.isfinite(torch.tensor(model.peaks)).all()
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
@@ -42,23 +107,6 @@ def test_equals_the_whole_model(model_type: str, dtype: str, limit: float, tiny_
     folder = tiny_model(model_type)
     for expected, made in zip(whole(folder, dtype), layered(folder, dtype), strict=True):
         assert np.abs(expected - made).max() <= limit
-
-
-@pytest.mark.parametrize(
-    ("model_type", "fields"),
-    [
-        ("cohere", {"logit_scale": 0.25, "tie_word_embeddings": True}),
-        ("granite", {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5}),
-    ],
-)
-def test_scaled_logits(
-    model_type: str, fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(tiny.FAMILIES, model_type, fields)
-    folder = tiny.make(model_type, tmp_path)
-    for expected, made in zip(whole(folder, "float32"), layered(folder, "float32"), strict=True):
-        assert np.abs(expected - made).max() <= 1e-4
-        assert np.abs(expected).max() > 0.01
 
 
 def test_other_weights_give_other_logits(builtin_model: Path) -> None:

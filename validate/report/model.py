@@ -195,7 +195,8 @@ class Report(_Model):
     """The whole of parity.json.
 
     `first_failed` names the first rung that failed, or "budget"; `sees`: it takes pictures. The verdict is "undecided" if nothing
-    failed, and the texts are too few to tell whether a budget is kept.
+    failed, and the texts are too few to tell whether a budget is kept. `activations`: the largest number that any module of each
+    layer puts out in the torch pass over the suite.
     """
 
     report: Literal[1] = 1
@@ -214,3 +215,4 @@ class Report(_Model):
     seconds: dict[str, float] = {}
     versions: dict[str, str] = {}
     sees: bool = False
+    activations: list[float] = []
