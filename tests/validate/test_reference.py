@@ -26,6 +26,11 @@ FAMILIES = ("glm", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text")
 EVERY = sorted({*tiny.FAMILIES, *tiny.FURTHER})
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+
+
 def whole(folder: Path, dtype: str, attention: str = "sdpa") -> list[np.ndarray]:
     import torch
     from transformers import AutoModelForCausalLM
@@ -55,6 +60,7 @@ def test_the_self_check_passes(model_type: str, tiny_model: Callable[..., Path])
 
 
 @pytest.mark.parametrize("cap", [1.0, 50.0])
+@pytest.mark.usefixtures("own_cache")
 def test_the_self_check_finds_a_lost_cap(
     cap: float, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +70,7 @@ def test_the_self_check_finds_a_lost_cap(
         self_check.require(folder)
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_the_self_check_is_made_once(tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_model("gemma2", attn_logit_softcapping=7.0)
     self_check.require(folder)

@@ -1,0 +1,98 @@
+"""What a validation keeps for the next: found again only as it was kept, and never for another edgeconv."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeconv.core.progress import Silent
+from edgeconv.validate import cache, kept
+
+STATES = [np.arange(12, dtype=np.float32).reshape(4, 3), np.ones((2, 3), np.float32)]
+PEAKS = [1.5, 2.5]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path))
+    cache.put("name", STATES, PEAKS, "states", Silent())
+    return tmp_path / "reference" / "name"
+
+
+def test_states_come_back(folder: Path) -> None:
+    found = cache.get("name")
+    assert found is not None
+    states, peaks = found
+    assert peaks == PEAKS
+    assert all(np.array_equal(one, other) for one, other in zip(states, STATES, strict=True))
+    assert [entry.tokens for entry in cache.entries()] == [6]
+
+
+@pytest.mark.parametrize("fault", ["bit", "cut", "missing", "other shape", "meta", "peaks", "empty", "pickle"])
+def test_damaged_states_are_absent_and_kept_anew(fault: str, folder: Path) -> None:
+    file, meta = folder / "1.npy", folder / "meta.json"
+    if fault == "bit":
+        raw = bytearray(file.read_bytes())
+        raw[-1] ^= 1
+        file.write_bytes(raw)
+    elif fault == "cut":
+        file.write_bytes(file.read_bytes()[:-3])
+    elif fault == "missing":
+        file.unlink()
+    elif fault == "other shape":
+        np.save(file, STATES[1].reshape(3, 2))
+    elif fault == "meta":
+        meta.write_text(meta.read_text()[:-5])
+    elif fault == "peaks":
+        meta.write_text(json.dumps(json.loads(meta.read_text()) | {"peaks": [1.0, 2.0]}))
+    elif fault == "empty":
+        file.write_bytes(b"")
+    else:
+        np.save(file, np.array([None]), allow_pickle=True)
+    assert cache.get("name") is None
+    cache.entries()
+    cache.put("name", STATES, PEAKS, "states", Silent())
+    assert cache.get("name") is not None
+
+
+def test_a_key_holds_all_that_shapes_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(**changes: str) -> str:
+        asked = {"weights": "w", "dtype": "float32", "attention": "sdpa"} | changes
+        return cache.key(asked["weights"], [[1, 2]], asked["dtype"], asked["attention"])
+
+    known = {key(), key(weights="x"), key(dtype="bfloat16"), key(attention="eager")}
+    for package in ("edgeconv", "torch", "transformers"):
+        with monkeypatch.context() as patch:
+            patch.setattr(cache, "version", lambda name, package=package: "0" if name == package else "1")
+            known.add(key())
+    assert len(known) == 7
+
+
+def test_a_file_altered_in_place_with_size_and_time_kept_is_hashed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "shard"
+    file.write_bytes(b"before")
+    stat = file.stat()
+    first = cache.file_digest(file, Silent())
+    with file.open("r+b") as opened:
+        opened.write(b"after ")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert file.stat().st_mtime_ns == stat.st_mtime_ns
+    assert cache.file_digest(file, Silent()) != first
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"value": 2}', '{"value": 2, "sha256": "0"}', "1.5"])
+def test_an_altered_figure_is_absent(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path))
+    figures = kept.Kept("test", {"a": 1}, Silent())
+    figures.put("one", {"2": [1.5], "10": None})
+    assert figures.get("one") == {"2": [1.5], "10": None}
+    (path,) = figures.folder.glob("*.json")
+    path.write_text(text)
+    assert figures.get("one") is None

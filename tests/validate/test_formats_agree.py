@@ -1,0 +1,54 @@
+"""The formats of one checkpoint are one model: their logits beside each other's and beside torch in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeconv import pipeline
+from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.core.progress import Silent
+from edgeconv.pipeline import gguf, onnx
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate.budget import limit
+from edgeconv.validate.formats import open_artefact
+
+from ..ir import torch_logits, torch_model
+from ..models.tiny import FAMILIES
+
+HIDDEN = 96
+"""Its root is no number of bfloat16: a scale that is rounded on the way shows."""
+OWN_WIDTH = ("stablelm", "starcoder2")
+"""Families whose heads are as wide as the hidden size says."""
+IDS = np.random.default_rng(3).integers(5, 4000, 60).tolist()
+FORMATS = {
+    **dict.fromkeys(FAMILIES, ("openvino", "onnx", "gguf")),
+    **dict.fromkeys(("cohere", "cohere2", "glm4", "granite", "olmo2", "smollm3", "stablelm", "starcoder2"), ("openvino", "onnx")),
+}  # fmt: skip
+
+
+def convert(kind: str, source: Path, out: Path) -> Path:
+    if kind == "openvino":
+        return pipeline.run(pipeline.Job(str(source), Request("bf16"), output=out, engine="trace"), Silent()).path
+    if kind == "onnx":
+        return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out)).path
+    return gguf.run(gguf.GgufJob(str(source), recipe("f32"), output=out)).path
+
+
+@pytest.mark.parametrize("family", FORMATS)
+def test_formats_agree(family: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    width = {"head_dim": HIDDEN // 4} if family in OWN_WIDTH else {}
+    source = tiny_model(family, hidden_size=HIDDEN, dtype="bfloat16", **width)
+    made = {"torch": (torch_logits(torch_model(source), IDS), 0.0)}
+    for kind in FORMATS[family]:
+        artefact = open_artefact(convert(kind, source, tmp_path / kind))
+        runtime = artefact.runtime("CPU", Silent(), accurate=True)
+        (logits,) = runtime.logits(IDS)
+        made[kind] = (logits.copy(), limit(artefact.graph, "conversion"))
+        runtime.close()
+    for one, (logits, allowed) in made.items():
+        for other, (beside, also) in made.items():
+            assert np.abs(logits - beside).max() <= max(allowed, also), f"{one} beside {other}"
