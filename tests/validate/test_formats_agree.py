@@ -21,9 +21,8 @@ from ..models.tiny import FAMILIES
 
 HIDDEN = 96
 """Its root is no number of bfloat16: a scale that is rounded on the way shows."""
-OWN_WIDTH = ("stablelm", "starcoder2")
-"""Families whose heads are as wide as the hidden size says."""
 IDS = np.random.default_rng(3).integers(5, 4000, 60).tolist()
+OTHERS = {"gemma3_text": {"query_pre_attn_scalar": HIDDEN // 4}}
 FORMATS = {
     **dict.fromkeys(FAMILIES, ("openvino", "onnx", "gguf")),
     **dict.fromkeys(("cohere", "cohere2", "glm4", "granite", "olmo2", "smollm3", "stablelm", "starcoder2"), ("openvino", "onnx")),
@@ -40,8 +39,7 @@ def convert(kind: str, source: Path, out: Path) -> Path:
 
 @pytest.mark.parametrize("family", FORMATS)
 def test_formats_agree(family: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    width = {"head_dim": HIDDEN // 4} if family in OWN_WIDTH else {}
-    source = tiny_model(family, hidden_size=HIDDEN, dtype="bfloat16", **width)
+    source = tiny_model(family, hidden_size=HIDDEN, head_dim=HIDDEN // 4, dtype="bfloat16", **OTHERS.get(family, {}))
     made = {"torch": (torch_logits(torch_model(source), IDS), 0.0)}
     for kind in FORMATS[family]:
         artefact = open_artefact(convert(kind, source, tmp_path / kind))
