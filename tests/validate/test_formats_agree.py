@@ -22,7 +22,13 @@ from ..models.tiny import FAMILIES
 HIDDEN = 96
 """Its root is no number of bfloat16: a scale that is rounded on the way shows."""
 IDS = np.random.default_rng(3).integers(5, 4000, 60).tolist()
-OTHERS = {"gemma3_text": {"query_pre_attn_scalar": HIDDEN // 4}}
+OTHERS = {
+    "gemma3_text": {
+        "query_pre_attn_scalar": HIDDEN // 4,
+        "num_hidden_layers": 6,
+        "layer_types": [*["sliding_attention"] * 5, "full_attention"],
+    }
+}
 FORMATS = {
     **dict.fromkeys(FAMILIES, ("openvino", "onnx", "gguf")),
     **dict.fromkeys(("cohere", "cohere2", "glm4", "granite", "olmo2", "smollm3", "stablelm", "starcoder2"), ("openvino", "onnx")),
