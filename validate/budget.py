@@ -82,6 +82,8 @@ _FLOAT = (
     Budget("quantisation", "mean_kl", 1e-4, "nothing is compressed: what is left is rounding"),
     Budget("quantisation", "top1", 0.99, "nothing is compressed: only ties may fall differently"),
 )
+_FLOORS = 2.0
+"""What a float artifact may differ by, in noise floors, where one side rounds: the other errs by as much at most."""
 _EIGHT_LARGE = (
     Budget("quantisation", "mean_kl", 0.01, "several times what Q8_0 of an 8B model measures"),
     Budget("quantisation", "top1", 0.95, "Q8_0 of an 8B model keeps 98 %"),
@@ -181,6 +183,27 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
 def limit(graph: str, comparison: str) -> float:
     """Return what a graph's logits may err in a comparison, "decode" or "long_context" (max |Δlogit|)."""
     return next(b.limit for b in GRAPHS[graph] if (b.comparison, b.metric) == (comparison, "max_abs_logit"))
+
+
+def rounded(budgets: list[Budget], floor: Comparison) -> list[Budget]:
+    """Widen the limits of a float artifact to what rounding does to the model itself, where that is more.
+
+    For weights that are stored in fewer bits than the checkpoint's (float32 in bfloat16), or a reference that computes in
+    bfloat16: then something is rounded, though nothing is compressed.
+
+    Args:
+        budgets: of the table.
+        floor: the noise floor, torch in bfloat16 beside torch in float32.
+    """
+
+    def wide(one: Budget) -> Budget:
+        if one not in _FLOAT:
+            return one
+        noise = floor.figures[one.metric].value
+        limit = min(one.limit, 1 - _FLOORS * (1 - noise)) if one.higher_is_better else max(one.limit, _FLOORS * noise)
+        return replace(one, limit=limit, reason="16 bits round: twice what bfloat16 does to the reference itself")
+
+    return [wide(one) for one in budgets]
 
 
 def rows(bits: int) -> list[Budget]:

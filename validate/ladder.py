@@ -89,7 +89,7 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
         climb.deviations,
         climb.peaks,
     )
-    return verdict.report(pair, suite, climb.documents, budgets, dtype=ask.reference_dtype, found=found)
+    return verdict.report(pair, suite, climb.documents, climb.budgets, dtype=ask.reference_dtype, found=found)
 
 
 class _Climb:
@@ -102,6 +102,7 @@ class _Climb:
         self.ids = [document.ids for document in self.documents]
         each = max(16, SHARE // max(1, len(self.ids)))
         self.share = [ids[:each] for ids in self.ids]
+        self.rounds = ask.reference_dtype == "bfloat16" or pair.rounds
         self.rungs: list[Rung] = []
         self.comparisons: list[Comparison] = []
         self.coloured: list[DocumentScore] = []
@@ -154,6 +155,9 @@ class _Climb:
             self._compare(runtime, reference, None)
             ((scores,),) = logits.against(runtime, [piece], [(own.head, own.states)], self.progress, label="Conversion")
         self._add("conversion", "torch float32 on the artefact's weights", runtime.name, [scores])
+        if self.rounds and self.pair.artefact.bits >= 16:
+            with self._timed("noise floor"):
+                self._noise(reference, passes)
         left_out = [n for n in verdict.order(sees=self.pair.sees) if n in verdict.SLOW]
         self.rungs += [Rung(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 
@@ -268,10 +272,15 @@ class _Climb:
         return scores
 
     def _noise(self, reference: Made, passes: TorchPasses) -> None:
-        rounded = passes.reference(self.share, "bfloat16", "reference in bfloat16")
+        """Measure what bfloat16 does to the reference; a float artifact where something rounds may differ by as much."""
+        own = self.ask.reference_dtype
+        other = "float32" if own == "bfloat16" else "bfloat16"
+        rounded = passes.reference(self.share, other, f"reference in {other}")
         states = [made[: len(ids)] for made, ids in zip(reference.states, self.share, strict=True)]
         scores = logits.heads_apart((reference.head, states), (rounded.head, rounded.states), self.share)
-        self._add("noise_floor", f"torch {self.ask.reference_dtype}", "torch bfloat16", scores)
+        self._add("noise_floor", f"torch {own}", f"torch {other}", scores)
+        if self.rounds:
+            self.budgets = budget.rounded(self.budgets, self.comparisons[-1])
 
     def _answers(self, runtime: Runtime) -> list[generation.Answer]:
         stop = self.pair.stop_ids

@@ -57,6 +57,13 @@ class Pair:
         return "vision_config" in self.checkpoint.config
 
     @property
+    def rounds(self) -> bool:
+        """True if the artefact keeps weights in 16 bits which cannot hold what the checkpoint's are stored in."""
+        holds = {"bf16": {"BF16"}, "fp16": {"BF16", "F16"}, "f16": {"BF16", "F16"}}.get(self.artefact.mode)
+        infos = [self.checkpoint.info(name) for name in self.checkpoint.names]
+        return holds is not None and any(info.dtype not in holds for info in infos if len(info.shape) > 1)
+
+    @property
     def stop_ids(self) -> list[int]:
         """Token ids that end an answer, by the reference's generation config, else its config."""
         checkpoint = self.checkpoint
