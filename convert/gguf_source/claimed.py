@@ -106,6 +106,15 @@ def require(file: GgufFile) -> None:
         )
 
 
+def obeyed(file: GgufFile, key: str) -> bool | None:
+    """Tell whether a key of the architecture, named without it, changes what llama.cpp computes, with the value that it has.
+
+    None: llama.cpp does not know it.
+    """
+    neutral = _neutral(file, key)
+    return None if neutral is None else not _is(file.own(key), neutral)
+
+
 def notes(file: GgufFile) -> tuple[str, ...]:
     """Return a sentence about the keys of which nothing is known."""
     left = [f"{file.arch}.{key}" for key, _ in _own(file) if key not in _HARMLESS and _neutral(file, key) is None]

@@ -14,6 +14,7 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.families import Model
 from ...convert.gguf.metadata import SAMPLING
 from ...convert.gguf.read import GgufFile
+from ...convert.gguf_source import claimed
 from ...core.errors import ArtefactError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
@@ -31,37 +32,13 @@ _UNREAD = ("projection_dim", "has_text_encoder", "has_glm_projector", "has_llava
 """Keys of a mmproj that llama.cpp's graph of this projector does not read; upstream's old converter wrote them."""
 _HARMLESS = ("rope.scaling.finetuned",)
 """Keys that no graph of llama.cpp reads."""
-_OBEYED: dict[str, tuple[Any, ...]] = {
+_ROPE: dict[str, tuple[Any, ...]] = {
     "rope.scaling.type": ("none",),
     "rope.scaling.factor": (0.0, 1.0),
     "rope.scale_linear": (0.0, 1.0),
-    "rope.scaling.attn_factor": (1.0,),
-    "rope.scaling.yarn_log_multiplier": (0.0,),
-    "rope.scaling.yarn_ext_factor": (0.0,),
-    "rope.scaling.yarn_attn_factor": (1.0,),
-    "rope.freq_base": (),
-    "rope.freq_base_swa": (10000.0,),
-    "rope.dimension_sections": (0.0,),
-    "attention.causal": (True,),
-    "attention.scale": (0.0,),
-    "attention.clamp_kqv": (0.0,),
-    "attention.max_alibi_bias": (0.0,),
-    "attention.sliding_window": (0.0,),
-    "attention.sliding_window_pattern": (0.0, 1.0),
-    "attention.temperature_scale": (0.0,),
-    "attention.temperature_length": (0.0,),
-    "attn_logit_softcapping": (0.0,),
-    "final_logit_softcapping": (0.0,),
-    "logit_scale": (0.0, 1.0),
-    "embedding_scale": (0.0, 1.0),
-    "residual_scale": (0.0, 1.0),
-    "pooling_type": (0.0,),
-    "expert_count": (0.0,),
-    "expert_used_count": (0.0,),
-    "swin_norm": (False,),
-    "use_parallel_residual": (),
+    "rope.scaling.attn_factor": (0.0, 1.0),
 }
-"""Keys of an architecture that change what llama.cpp computes, and the values with which they do not (`load_hparams`)."""
+"""Keys of every architecture that change what llama.cpp computes, and the values with which they do not; `claimed` has more."""
 
 
 def check(
@@ -129,21 +106,23 @@ def _keys(file: GgufFile, model: Model, found: Findings) -> None:
             found.failures.append(f"{model.arch}.{key} {says} {_shown(got)}, by the config {_shown(wanted)}.")
     prefix = f"{model.arch}."
     others = {key.removeprefix(prefix) for key in file.keys if key.startswith(prefix)} - set(expected)
-    foreign = sorted(key for key in others if key not in _HARMLESS and not _neutral(key, file))
-    obeyed = [key for key in foreign if key in _OBEYED]
+    effects = {key: _effect(key, file) for key in sorted(others) if key not in _HARMLESS}
     found.failures += [
         f"{prefix}{key} is {_shown(file.own(key))}, which llama.cpp obeys; the config asks for nothing of the kind."
-        for key in obeyed
+        for key, effect in effects.items()
+        if effect
     ]
-    foreign = [key for key in foreign if key not in obeyed]
+    foreign = [key for key, effect in effects.items() if effect is None]
     if foreign:
         found.warnings.append(f"{len(foreign)} keys are nothing that the config asks for: {common.some(foreign)}")
     found.figures["keys"] = len(expected)
 
 
-def _neutral(key: str, file: GgufFile) -> bool:
-    """Tell whether a key that llama.cpp obeys has a value with which it changes nothing."""
-    return any(_equal(file.own(key), value) for value in _OBEYED.get(key, ()))
+def _effect(key: str, file: GgufFile) -> bool | None:
+    """Tell whether a key changes what llama.cpp computes, with the value that it has; None: it does not know it."""
+    if key in _ROPE:
+        return not any(_equal(file.own(key), value) for value in _ROPE[key])
+    return claimed.obeyed(file, key)
 
 
 def _sampling(file: GgufFile, checkpoint: Checkpoint, found: Findings) -> None:
