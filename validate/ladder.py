@@ -30,6 +30,7 @@ from .sight import Sight
 from .sight_gguf import GgufSight
 from .subject import Pair, open_pair
 from .suite import EncodedDocument, Suite, encode, load, require
+from .token_display import shown
 from .tokenizer import open_tokenizer
 
 SHARE = 1024
@@ -252,7 +253,7 @@ class _Climb:
 
     def _compare(self, runtime: Runtime, reference: Made, own: Made | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
-        colours = logits.Colours(names, self.ids, lambda token: str(self.tokenizer.decode([token])))
+        colours = logits.Colours(names, self.ids, lambda token: shown(self.tokenizer, token))
         sides = [(made.head, made.states) for made in (own, reference) if made]
         scores = logits.against(
             runtime, self.ids, sides, self.progress,

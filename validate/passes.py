@@ -13,6 +13,7 @@ from .formats import Weights
 from .head import Head
 from .reference import LayeredReference, checkpoint_tensors
 from .subject import Pair
+from .token_display import shown
 from .vision_reference import Arithmetic
 
 OWN = "Running torch on the artefact's own weights"
@@ -92,7 +93,7 @@ class TorchPasses:
 
     def text(self, ids: Sequence[int]) -> str:
         """Decode ids with the reference's tokenizer."""
-        return str(self.tokenizer.decode(list(ids)))
+        return shown(self.tokenizer, ids[0]) if len(ids) == 1 else str(self.tokenizer.decode(list(ids)))
 
     @contextlib.contextmanager
     def _released(self, _module: Any, _prefix: str) -> Iterator[None]:

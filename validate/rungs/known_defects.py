@@ -94,6 +94,7 @@ OPENVINO_DEFECTS: tuple[RuntimeDefect, ...] = (
         "its NFC replaces sequences that it knows, and neither composes what is composed nor sorts marks",
         applies=lambda reference: any(s["type"] == "NFC" for s in _steps(reference.description.get("normalizer"))),
         without=lambda text: unicodedata.normalize("NFC", text),
+        canary="e\u0301 n\u0303",
     ),
 )
 
@@ -159,6 +160,33 @@ def _splitting(pre: str) -> Callable[[Description], Description]:
     }
 
 
+_CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])*)\]")
+_SYMBOLS = r"\p{S}"
+
+
+def _splits_by_symbols(reference: ReferenceTokenizer) -> bool:
+    return any(_SYMBOLS in _expression(step) for step in _steps(reference.description.get("pre_tokenizer")))
+
+
+def _expression(step: Mapping[str, Any]) -> str:
+    return str((step.get("pattern") or {}).get("Regex", "")) if step["type"] == "Split" else ""
+
+
+def _tilde_no_symbol(description: Description) -> Description:
+    """Take ~ out of every class that holds the symbols, and let those that exclude them hold it."""
+
+    def changed(found: re.Match[str]) -> str:
+        if _SYMBOLS not in found[2]:
+            return found[0]
+        return f"(?:{found[0]}|~)" if found[1] else f"[{found[2]}&&[^~]]"
+
+    pre_tokenizer = copy.deepcopy(description["pre_tokenizer"])
+    for step in _steps(pre_tokenizer):
+        if _SYMBOLS in _expression(step):
+            step["pattern"] = {"Regex": _CLASS.sub(changed, _expression(step))}
+    return {**description, "pre_tokenizer": pre_tokenizer}
+
+
 def _prepends_first(reference: ReferenceTokenizer) -> bool:
     return any(s.get("prepend_scheme") == "first" for s in _steps(reference.description.get("pre_tokenizer")))
 
@@ -219,6 +247,15 @@ def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefe
             "it has no Unicode normalization for byte-level vocabularies, so they become other tokens",
             applies=_normalizes,
             as_run=_without_normal_forms,
+        ),
+        RuntimeDefect(
+            "tilde",
+            engine,
+            versions,
+            "the character ~",
+            "its expressions do not count ~ among the symbols (\\p{S}), so it is split from what stands beside it",
+            applies=_splits_by_symbols,
+            as_run=_tilde_no_symbol,
         ),
         RuntimeDefect(
             "space behind markers",

@@ -31,6 +31,7 @@ class RuntimeDefect:
         applies: tells by a tokenizer whether its texts can be touched at all.
         as_run: tokenizer.json's content as the engine in effect runs it.
         without: rewrites a text so that it lacks the trigger.
+        canary: a text on which an engine with this defect, and no worse, still agrees with the tokenizer.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RuntimeDefect:
     applies: Callable[[ReferenceTokenizer], bool] = lambda _: True
     as_run: Callable[[Description], Description] | None = None
     without: Callable[[str], str] | None = None
+    canary: str = ""
 
 
 def as_failures(rung: Rung) -> Rung:
@@ -89,6 +91,7 @@ class Explained:
         self._reference = reference
         self._defects = [d for d in defects if (d.as_run or d.without) and d.applies(reference)]
         self._alone: dict[RuntimeDefect, ReferenceTokenizer] = {}
+        self._listened = False
 
     @cached_property
     def _as_run(self) -> ReferenceTokenizer:
@@ -107,6 +110,7 @@ class Explained:
             encode: the engine.
             special: with what stands around a text.
         """
+        self._listen(encode, special=special)
         cleared = self._cleared(text)
         given = got if cleared == text else encode(cleared)
         if not self._defects or given != self._as_run.encode(cleared, special=special):
@@ -120,6 +124,16 @@ class Explained:
             return []
         wanted = self._reference.decode(ids, skip=skip)
         return [d for d in self._defects if d.as_run and self._with(d).decode(ids, skip=skip) != wanted]
+
+    def _listen(self, encode: Callable[[str], list[int]], *, special: bool) -> None:
+        """Take away the defects whose canary is dead: the engine differs by more than they say."""
+        if not self._listened:
+            self._listened = True
+            self._defects = [
+                d
+                for d in self._defects
+                if not d.canary or encode(d.canary) == self._reference.encode(d.canary, special=special)
+            ]
 
     def _cleared(self, text: str) -> str:
         for defect in self._defects:

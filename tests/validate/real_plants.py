@@ -1,0 +1,128 @@
+"""Faults of real tokenizers: each changes one thing in a copy of a checkpoint, which is then converted and held against the sound one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Content = dict[str, Any]
+_BYTE_LEVEL = ("llama3_1", "qwen3", "gptoss", "deepseek_v3")
+_SPACES = ("llama2", "gemma3")
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A fault; `kinds`: the real tokenizers that can have it; `hidden`: formats whose runtime cannot show it, by tokenizer."""
+
+    change: Callable[[Path], None]
+    kinds: tuple[str, ...]
+    hidden: frozenset[tuple[str, str]] = frozenset()
+    check: str = "tokens"
+
+
+def _json(folder: Path, name: str, change: Callable[[Content], None]) -> None:
+    path = folder / name
+    content = json.loads(path.read_text("utf-8"))
+    change(content)
+    path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+
+
+def _tokenizer(change: Callable[[Content], None]) -> Callable[[Path], None]:
+    return lambda folder: _json(folder, "tokenizer.json", change)
+
+
+def merges_swapped(content: Content) -> None:
+    """Let a late merge come before the first ones; ( + t) is among the first of all of these vocabularies."""
+    merges = content["model"]["merges"]
+    merges[2], merges[4000] = merges[4000], merges[2]
+
+
+def vocabulary_swapped(content: Content) -> None:
+    """Let two words change their ids."""
+    vocabulary = content["model"]["vocab"]
+    one, other = (next(token for token, number in vocabulary.items() if number == wanted) for wanted in (1000, 2000))
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+
+
+def added_moved(content: Content) -> None:
+    """Let two added tokens change their ids."""
+    first, second = content["added_tokens"][1], content["added_tokens"][2]
+    first["content"], second["content"] = second["content"], first["content"]
+    vocabulary = content["model"]["vocab"]
+    for token in (first, second):
+        if token["content"] in vocabulary:
+            vocabulary[token["content"]] = token["id"]
+
+
+def normalizer_removed(content: Content) -> None:
+    content["normalizer"] = None
+
+
+def begin_flipped(content: Content) -> None:
+    """Take away what is put in front of a text, or put the second added token there."""
+    steps = content["post_processor"] or {}
+    if "TemplateProcessing" in json.dumps(steps):
+        content["post_processor"] = None
+        return
+    token = content["added_tokens"][0]
+    sequence = {"Sequence": {"id": "A", "type_id": 0}}
+    before = {"SpecialToken": {"id": token["content"], "type_id": 0}}
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [before, sequence],
+        "pair": [before, sequence, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {token["content"]: {"id": token["content"], "ids": [token["id"]], "tokens": [token["content"]]}},
+    }
+
+
+def special_flipped(content: Content) -> None:
+    """Call a special token none."""
+    token = next(token for token in content["added_tokens"][1:] if token["special"])
+    token["special"] = False
+
+
+def prefix_removed(content: Content) -> None:
+    steps = content["normalizer"]["normalizers"]
+    content["normalizer"]["normalizers"] = [step for step in steps if step["type"] != "Prepend"]
+
+
+def prefix_added(content: Content) -> None:
+    steps = content["pre_tokenizer"]["pretokenizers"]
+    next(step for step in steps if step["type"] == "ByteLevel")["add_prefix_space"] = True
+
+
+def stop_dropped(folder: Path) -> None:
+    """End answers with a word."""
+    for name in ("generation_config.json", "config.json"):
+        _json(folder, name, lambda content: content.update(eos_token_id=1000))
+
+
+def tools_altered(folder: Path) -> None:
+    def change(content: Content) -> None:
+        assert "<tool_response>" in content["chat_template"]
+        content["chat_template"] = content["chat_template"].replace("<tool_response>", "<tool_result>")
+
+    _json(folder, "tokenizer_config.json", change)
+
+
+PLANTS: dict[str, Plant] = {
+    "merges swapped": Plant(_tokenizer(merges_swapped), (*_BYTE_LEVEL, *_SPACES)),
+    "vocabulary swapped": Plant(_tokenizer(vocabulary_swapped), (*_BYTE_LEVEL, *_SPACES)),
+    "added token moved": Plant(_tokenizer(added_moved), (*_BYTE_LEVEL, *_SPACES)),
+    # llama.cpp normalizes no byte-level vocabulary, whatever a file says
+    "normalizer removed": Plant(_tokenizer(normalizer_removed), ("qwen3", "llama2"), frozenset({("qwen3", "gguf")})),
+    "begin flipped": Plant(_tokenizer(begin_flipped), (*_BYTE_LEVEL, *_SPACES)),
+    # GGUFs call what looks like a marker one, and llama.cpp knows some texts
+    "special flag flipped": Plant(
+        _tokenizer(special_flipped),
+        (*_BYTE_LEVEL, *_SPACES),
+        frozenset((kind, "gguf") for kind in (*_BYTE_LEVEL, *_SPACES)),
+    ),
+    "prefix removed": Plant(_tokenizer(prefix_removed), ("llama2",)),
+    "prefix added": Plant(_tokenizer(prefix_added), _BYTE_LEVEL),
+    "stop token wrong": Plant(stop_dropped, (*_BYTE_LEVEL, *_SPACES)),
+    "tools of the template altered": Plant(tools_altered, ("qwen3",), check="template"),
+}
