@@ -9,7 +9,7 @@ RESULTS := parity sensitivity frontier search
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact qwen clean
+.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ large: $(STAMP) ## convert tensors of 4 GB within 1 GiB of memory (5 GB of disk)
 
 exact: $(STAMP) ## validate exact artifacts of every family and real tokenizer (half an hour): none may fail
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/exact/campaign.py
+
+tokenizers: $(STAMP) ## plant faults in every real tokenizer (half an hour): each must be caught
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/exact/tokenizers.py
 
 qwen: $(STAMP) ## convert and validate Qwen2.5-Coder-0.5B in every format (an hour); reports into docs/example-report
 	$(BIN)/python -m pytest -q tests/exact/qwen.py

@@ -1,4 +1,4 @@
-"""Faults of real tokenizers: each changes one thing in a copy of a checkpoint, which is then converted and held against the sound one."""
+"""Faults of real tokenizers: each changes one thing in a copy, which is converted and held against the sound checkpoint."""
 
 from __future__ import annotations
 
@@ -47,8 +47,21 @@ def vocabulary_swapped(content: Content) -> None:
     vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
 
 
-def added_moved(content: Content) -> None:
-    """Let two added tokens change their ids."""
+def added_moved(folder: Path) -> None:
+    """Let two added tokens change their ids, in both files."""
+
+    def listed(content: Content) -> None:
+        tokens = content.get("added_tokens_decoder", {})
+        if {"1", "2"} <= tokens.keys():
+            tokens["1"], tokens["2"] = tokens["2"], tokens["1"]
+        elif tokens:
+            content.pop("added_tokens_decoder")
+
+    _json(folder, "tokenizer.json", _moved)
+    _json(folder, "tokenizer_config.json", listed)
+
+
+def _moved(content: Content) -> None:
     first, second = content["added_tokens"][1], content["added_tokens"][2]
     first["content"], second["content"] = second["content"], first["content"]
     vocabulary = content["model"]["vocab"]
@@ -61,10 +74,14 @@ def normalizer_removed(content: Content) -> None:
     content["normalizer"] = None
 
 
-def begin_flipped(content: Content) -> None:
-    """Take away what is put in front of a text, or put the second added token there."""
-    steps = content["post_processor"] or {}
-    if "TemplateProcessing" in json.dumps(steps):
+def begin_flipped(folder: Path) -> None:
+    """Take away what is put in front of a text, or put the first added token there."""
+    _json(folder, "tokenizer.json", _other_begin)
+    _json(folder, "tokenizer_config.json", lambda c: c.pop("add_bos_token", None))
+
+
+def _other_begin(content: Content) -> None:
+    if "TemplateProcessing" in json.dumps(content["post_processor"]):
         content["post_processor"] = None
         return
     token = content["added_tokens"][0]
@@ -74,14 +91,24 @@ def begin_flipped(content: Content) -> None:
         "type": "TemplateProcessing",
         "single": [before, sequence],
         "pair": [before, sequence, {"Sequence": {"id": "B", "type_id": 1}}],
-        "special_tokens": {token["content"]: {"id": token["content"], "ids": [token["id"]], "tokens": [token["content"]]}},
+        "special_tokens": {
+            token["content"]: {"id": token["content"], "ids": [token["id"]], "tokens": [token["content"]]}
+        },
     }
 
 
-def special_flipped(content: Content) -> None:
-    """Call a special token none."""
-    token = next(token for token in content["added_tokens"][1:] if token["special"])
-    token["special"] = False
+def special_flipped(folder: Path) -> None:
+    """Call the last special token none, in both files."""
+    found: list[int] = []
+
+    def plain(content: Content) -> None:
+        token = [token for token in content["added_tokens"] if token["special"]][-1]
+        token["special"] = False
+        found.append(token["id"])
+
+    _json(folder, "tokenizer.json", plain)
+    listed = str(found[0])
+    _json(folder, "tokenizer_config.json", lambda c: c.get("added_tokens_decoder", {}).pop(listed, None))
 
 
 def prefix_removed(content: Content) -> None:
@@ -111,15 +138,13 @@ def tools_altered(folder: Path) -> None:
 PLANTS: dict[str, Plant] = {
     "merges swapped": Plant(_tokenizer(merges_swapped), (*_BYTE_LEVEL, *_SPACES)),
     "vocabulary swapped": Plant(_tokenizer(vocabulary_swapped), (*_BYTE_LEVEL, *_SPACES)),
-    "added token moved": Plant(_tokenizer(added_moved), (*_BYTE_LEVEL, *_SPACES)),
+    "added token moved": Plant(added_moved, (*_BYTE_LEVEL, *_SPACES)),
     # llama.cpp normalizes no byte-level vocabulary, whatever a file says
     "normalizer removed": Plant(_tokenizer(normalizer_removed), ("qwen3", "llama2"), frozenset({("qwen3", "gguf")})),
-    "begin flipped": Plant(_tokenizer(begin_flipped), (*_BYTE_LEVEL, *_SPACES)),
+    "begin flipped": Plant(begin_flipped, (*_BYTE_LEVEL, *_SPACES)),
     # GGUFs call what looks like a marker one, and llama.cpp knows some texts
     "special flag flipped": Plant(
-        _tokenizer(special_flipped),
-        (*_BYTE_LEVEL, *_SPACES),
-        frozenset((kind, "gguf") for kind in (*_BYTE_LEVEL, *_SPACES)),
+        special_flipped, (*_BYTE_LEVEL, "gemma3"), frozenset((kind, "gguf") for kind in (*_BYTE_LEVEL, "gemma3"))
     ),
     "prefix removed": Plant(_tokenizer(prefix_removed), ("llama2",)),
     "prefix added": Plant(_tokenizer(prefix_added), _BYTE_LEVEL),

@@ -1,6 +1,6 @@
 """Real tokenizers under tiny checkpoints: sound artifacts pass the tokens and the template check, planted faults do not.
 
-Here a slice; `make tokenizers` runs all kinds and faults (tests/exact/tokenizers.py).
+Here a slice; `make tokenizers` runs all kinds and faults (tests/exact/tokenizers.py), `make exact` all sound ones.
 """
 
 from collections.abc import Callable
