@@ -52,9 +52,12 @@ def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
         raise
     except Exception as error:  # each kind of tokenizer has errors of its own; all mean that it is unusable
         lines = str(error).strip().splitlines() or [type(error).__name__]
+        own = files.tokenizer or pieces
         raise CheckpointError(
             f"transformers cannot open the tokenizer of {folder.name}: {lines[-1].strip().rstrip('.')}.",
-            "Download tokenizer.json and tokenizer_config.json again.",
+            "Download tokenizer.json and tokenizer_config.json again."
+            if own
+            else "Add a tokenizer.json; transformers' save_pretrained writes it.",
         ) from error
     tokenizer.clean_up_tokenization_spaces = False
     templates = files.templates()
