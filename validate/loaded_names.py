@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..convert.checkpoint import Checkpoint
-from ..convert.mapped_file import ITEM_SIZE, TensorInfo
+from ..convert.mapped_file import ITEM_SIZE, MappedFile, TensorInfo
 from .reference import checkpoint_tensors
 from .reference_shell import read_config, shell
 
@@ -76,6 +76,9 @@ class _Loaded(Checkpoint):
         if recipe.conversion is None:
             return self.plain.tensor(recipe.sources[0][1])
         return _numpy(_converted(name, recipe, checkpoint_tensors(self.plain), self.model))
+
+    def shard_of(self, name: str) -> MappedFile:
+        return self.plain.shard_of(self.recipes[name].sources[0][1] if name in self.recipes else name)
 
     def rows(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
         return self.tensor(name)[start:stop]
