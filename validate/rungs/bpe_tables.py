@@ -78,7 +78,8 @@ def compare(wanted: Tables, merges: list[Merge] | None, vocabulary: dict[bytes, 
 def _compare_merges(wanted: list[Merge], got: list[Merge], where: str) -> list[str]:
     if wanted == got:
         return []
-    missing, extra = [m for m in wanted if m not in set(got)], [m for m in got if m not in set(wanted)]
+    known, asked = set(got), set(wanted)
+    missing, extra = [m for m in wanted if m not in known], [m for m in got if m not in asked]
     if not missing and not extra:
         at = next(i for i, (a, b) in enumerate(zip(wanted, got, strict=True)) if a != b)
         return [f"{where} has the merges in another order, from number {at} ({_shown(wanted[at])}) on."]
