@@ -9,11 +9,8 @@ import numpy as np
 
 from ..core.errors import CheckpointError
 from .checkpoint import Checkpoint
-from .claims import purpose
+from .claims import purpose, unused
 from .mapped_file import NUMPY
-
-BUFFERS = ("*.rotary_emb.inv_freq", "*.masked_bias", "*.attention.bias")
-"""Tensors of old checkpoints that hold no weights: buffers that are computed from the config."""
 
 
 def check_coverage(
@@ -50,15 +47,15 @@ def check_coverage(
                 f"{checkpoint.file_of(name)}: {name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
                 "Take an unquantised revision of the model.",
             )
-    patterns = (*BUFFERS, *allowed)
-    unused = sorted(n for n in checkpoint.names - set(expected) if not any(fnmatch.fnmatch(n, p) for p in patterns))
-    if tied and "lm_head.weight" in unused:
+    over = (name for name in checkpoint.names - set(expected) if not unused.is_unused(name, checkpoint.config))
+    left = sorted(name for name in over if not any(fnmatch.fnmatch(name, pattern) for pattern in allowed))
+    if tied and "lm_head.weight" in left:
         _require_tied(checkpoint)
-        unused.remove("lm_head.weight")
-    if unused:
+        left.remove("lm_head.weight")
+    if left:
         raise CheckpointError(
-            f"{len(unused)} tensors of the checkpoint have no place in a {kind}, "
-            f"for example {unused[0]}: converting the rest would make another model.",
+            f"{len(left)} tensors of the checkpoint have no place in a {kind}, "
+            f"for example {left[0]}: converting the rest would make another model.",
             "It is not a plain model of this family (a vision model, an adapter?), or its config.json is another's.",
         )
 

@@ -2,6 +2,7 @@
 
 require    what no engine and no format can take: a quantised checkpoint, a classifier, attention that looks ahead …
 unread     the fields that the reader of a family leaves over: refused, named in a note, or harmless
+unused     the tensors that no converted model uses: buffers, and heads that predict further tokens
 
 All engines and formats ask here, and so do `validate` and `doctor`.
 """
@@ -12,10 +13,10 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ...core.errors import CheckpointError
-from . import native, purpose, quantised, rope
+from . import native, purpose, quantised, rope, unused
 from .fields import ALWAYS_SO, CHANGING, is_harmless
 
-__all__ = ["native", "require", "unread"]
+__all__ = ["native", "require", "unread", "unused"]
 
 PARTS = ("text_config", "vision_config", "audio_config")
 """Tables of config.json that are the config of a model of their own."""
@@ -50,7 +51,7 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
                     "Take a causal model.",
                 )
         notes += rope.refuse_varying(table, prefix)
-    return (*notes, *purpose.require(config, names))
+    return (*notes, *purpose.require(config, names), *unused.notes(config, names))
 
 
 def unread(config: dict[str, Any], reader: str, reads: Collection[str] | None = None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ...core.progress import Progress
 from ...quantize.assign import Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..coverage import BUFFERS, check_coverage
+from ..coverage import check_coverage
 from ..families.decoder import Decoder, Rope
 from ..families.glm_edge_v import ALLOWED, Vision
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
@@ -26,9 +26,6 @@ from .data_aware import Calibration
 from .engine import Exported
 from .stored import Stored
 from .stream_ir import Ir
-
-UNUSED = BUFFERS
-"""Tensors of old checkpoints that hold no weights: buffers that are computed from the config."""
 
 
 def weights(decoder: Decoder, scheme: Scheme, vision: Vision | None = None) -> list[Weight]:

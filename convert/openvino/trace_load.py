@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,20 +10,14 @@ import numpy as np
 
 from ...core.errors import CheckpointError
 from ..checkpoint import Checkpoint
-from ..claims import purpose
+from ..claims import purpose, unused
 from .trace_exact import widen_buffers
 from .trace_support import sees
-
-UNUSED = (
-    "*rotary_emb.inv_freq", "*.attn.bias", "*.masked_bias", "*.attention.bias", "*.embed_positions.weights",
-    "*.embeddings.position_ids",
-)  # fmt: skip
-"""Tensors of old checkpoints that hold no weights: buffers that transformers computes from the config."""
 
 
 def weights_of(checkpoint: Checkpoint) -> set[str]:
     """Return the names of the tensors that a model must use."""
-    return {name for name in checkpoint.names if not any(fnmatch.fnmatch(name, pattern) for pattern in UNUSED)}
+    return {name for name in checkpoint.names if not unused.is_unused(name, checkpoint.config)}
 
 
 def load(checkpoint: Checkpoint) -> Any:

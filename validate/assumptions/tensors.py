@@ -6,8 +6,7 @@ import fnmatch
 from collections import Counter
 
 from ...convert.checkpoint import Checkpoint
-from ...convert.claims import purpose
-from ...convert.coverage import BUFFERS
+from ...convert.claims import purpose, unused
 from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import ALLOWED, Vision
 from .row import Row, judged, some
@@ -41,7 +40,7 @@ def _streamed(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -
     expected = decoder.tensors() | (vision.tensors() if vision else {})
     present = {name: shape for name, shape in expected.items() if name in checkpoint.names}
     left = sorted(checkpoint.names - set(expected))
-    allowed = _allowed(left, vision)
+    allowed = _allowed(left, checkpoint, vision)
     stored_head = decoder.tied and HEAD in left
     others = [name for name in left if name not in allowed and not (stored_head and name == HEAD)]
     found = [
@@ -53,9 +52,13 @@ def _streamed(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -
     return found + ([_tied(checkpoint, expected[TABLE])] if stored_head else [])
 
 
-def _allowed(left: list[str], vision: Vision | None) -> list[str]:
-    patterns = (*BUFFERS, *(ALLOWED if vision else ()))
-    return [name for name in left if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+def _allowed(left: list[str], checkpoint: Checkpoint, vision: Vision | None) -> list[str]:
+    patterns = ALLOWED if vision else ()
+    return [
+        name
+        for name in left
+        if unused.is_unused(name, checkpoint.config) or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    ]
 
 
 def _missing(expected: Shapes, present: Shapes) -> Row:

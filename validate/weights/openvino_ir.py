@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
+from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
 from ...convert.families import glm_edge_v
 from ...convert.families.decoder import NotExpressible
@@ -178,8 +179,8 @@ class WeightsByName:
         names = self._checkpoint.names - set(self.matched)
         if self._checkpoint.config.get("tie_word_embeddings") and "model.embed_tokens.weight" in self.matched:
             names.discard("lm_head.weight")
-        unread = (*stream.UNUSED, *glm_edge_v.ALLOWED)
-        return sorted(n for n in names if not any(fnmatch.fnmatch(n, pattern) for pattern in unread))
+        left = (n for n in names if not unused.is_unused(n, self._checkpoint.config))
+        return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in glm_edge_v.ALLOWED))
 
 
 class ArtefactWeights(WeightsByName):
