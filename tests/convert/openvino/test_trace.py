@@ -371,14 +371,6 @@ def test_a_tied_head_may_be_stored_if_it_is_equal(tiny_model: Callable[..., Path
         export(different, tmp_path / "out", Request("int8"))
 
 
-def test_an_already_quantised_checkpoint_is_refused(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    source = edited(
-        tiny_model("llama", **SIZE), tmp_path / "gptq", lambda _: None, quantization_config={"quant_method": "gptq"}
-    )
-    with pytest.raises(CheckpointError, match="already quantised"):
-        export(source, tmp_path / "out", Request("int4"))
-
-
 @pytest.mark.parametrize("tied", [False, True])
 def test_the_plan_knows_the_weights_without_a_graph(
     tied: bool, tiny_model: Callable[..., Path], tmp_path: Path
