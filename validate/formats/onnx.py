@@ -18,7 +18,7 @@ from .. import onnx_models
 from ..report.model import Rung
 from ..rungs import structure_onnx, template, tokens_onnx
 from ..rungs.generation import prompt_ids
-from ..runtimes import onnxruntime
+from ..runtimes import onnx_genai_once, onnxruntime
 from ..runtimes.onnx_chat import CachedOnnx
 from ..runtimes.onnxruntime import OnnxRuntime, OnnxTower
 from ..runtimes.turns import Turn, converse
@@ -132,17 +132,23 @@ class OnnxArtefact:
         return OnnxTower(self.path)
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
-        """Answer as `edgeconv chat` does: the model's defaults, its own template, tokenizer and stops."""
+        """Answer as `edgeconv chat` does, with the folder's own template, tokenizer and stops; and in onnxruntime-genai."""
         tokenizer = open_tokenizer(self.path, parts=self.sees)
         stops = tokens_onnx.stops_in(self.path)["The artefact's configuration"]
 
         def decode(ids: list[int]) -> str:
             return str(tokenizer.decode(ids, skip_special_tokens=True))
 
+        def encode(messages: Messages) -> list[int]:
+            return prompt_ids(tokenizer, messages)
+
         with contextlib.closing(CachedOnnx(self.path)) as model:
-            return converse(
+            turns = converse(
                 prompts,
-                lambda messages: prompt_ids(tokenizer, messages),
+                encode,
                 lambda ids, keep: model.greedy(ids, count, stops, keep=keep),
                 decode if getattr(tokenizer, "chat_template", None) else None,
             )
+        if not self.sees and onnx_genai_once.runs(self.path):
+            turns += onnx_genai_once.answer(self.path, prompts, count, encode)
+        return turns

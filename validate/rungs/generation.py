@@ -61,7 +61,8 @@ def of_turns(turns: Sequence[Turn], pipeline: str, runtime: Runtime) -> list[Ans
     """
     found = []
     for turn in turns:
-        name = pipeline if turn.number == 1 else f"{pipeline}, turn {turn.number}"
+        own = turn.runtime or pipeline
+        name = own if turn.number == 1 else f"{own}, turn {turn.number}"
         ids, regrets = [*turn.ids, *turn.made], []
         if turn.made:
             logits = np.concatenate([made.copy() for made in runtime.logits(ids[:-1])])[-len(turn.made) :]
@@ -154,7 +155,8 @@ def judge(
         failures = ["nothing was generated"]
     failures += [f"{a.runtime} generated nothing for {a.prompt[:60]!r}" for a in again if not a.made]
     failures += [failure for a in again if (failure := _strays(a, noise, decode))]
-    same = sum(a.ids == b.ids for a, b in zip(plain, again, strict=False))
+    made = {tuple(a.ids) for a in plain}
+    same = sum(a.turn == 1 and tuple(a.ids) in made for a in again)
     summary = (
         f"{exact} of {len(own)} greedy answers are the reference's own; "
         f"{before} of {tokens} tokens come before the first difference"
@@ -162,7 +164,8 @@ def judge(
     regret = max((r for a in again for r in a.regrets), default=0.0)
     if again:
         first = sum(a.turn == 1 for a in again)
-        summary += f"; {again[0].runtime} gives the same tokens in {same} of {first}"
+        pipelines = list(dict.fromkeys(a.runtime for a in again if a.turn == 1))
+        summary += f"; {', '.join(pipelines)}: the same tokens in {same} of {first}"
         summary += f", at most {regret:.2g} below the artefact's best logit (noise {noise:.2g})"
     return Rung(
         name="generation",

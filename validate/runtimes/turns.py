@@ -19,12 +19,14 @@ class Turn:
         ids: of the whole prompt, as the pipeline's own template and tokenizer make it.
         made: ids of the answer.
         number: 1, or 2 for one that read on from the cache of the first.
+        runtime: the pipeline, where an artifact has several; empty: the format's first.
     """
 
     messages: Messages
     ids: list[int]
     made: list[int]
     number: int = 1
+    runtime: str = ""
 
 
 def converse(
