@@ -14,6 +14,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.report.model import GenerationPair, Rung
 from edgeconv.validate.rungs import generation
+from edgeconv.validate.runtimes import onnx_genai_once
 from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.validate.runtimes.onnx_chat import CachedOnnx
 from edgeconv.validate.runtimes.turns import FOLLOW_UP
@@ -47,7 +48,8 @@ def climb(path: Path) -> tuple[list[generation.Answer], Rung]:
 @pytest.mark.parametrize("kind", ["openvino", "onnx", "gguf"])
 def test_a_pipeline_chooses_as_the_artefact_does(kind: str, artefacts: dict[str, Path]) -> None:
     answers, rung = climb(artefacts[kind])
-    assert [answer.turn for answer in answers] == [1, 1, 2]
+    others = [answer for answer in answers if answer.runtime.startswith(onnx_genai_once.NAME)]
+    assert [answer.turn for answer in answers if answer not in others] == [1, 1, 2]
     assert answers[2].messages[-1]["content"] == FOLLOW_UP
     assert len(answers[2].ids) > len(answers[1].ids)
     assert all(len(answer.regrets) == len(answer.made) > 0 for answer in answers)

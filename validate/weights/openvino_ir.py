@@ -31,6 +31,7 @@ from . import match, moved
 from .constant import StoredWeight, find
 
 Array = npt.NDArray[Any]
+_TABLE = "model.embed_tokens.weight"
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,8 @@ class WeightsByName:
         for stored in left:
             missing = sorted(self._checkpoint.names - set(self.matched))
             held = match.nearest(stored, missing, self._checkpoint)
+            if held is None and self._tied:  # some tools quantize the head apart from the table that it is
+                held = match.nearest(stored, [_TABLE], self._checkpoint)
             if held is None and not stored.unreadable:
                 held = known.get(stored.place)
             if held is None:
@@ -175,9 +178,14 @@ class WeightsByName:
         made = Match(stored, how, match.is_transposed(stored, shape), self._orders.get(name), form)
         self.matched[name] = (*self.matched.get(name, ()), made)
 
+    @property
+    def _tied(self) -> bool:
+        """True if the head is the table of embeddings, and the checkpoint holds it once."""
+        return _TABLE in self._checkpoint.names and "lm_head.weight" not in self._checkpoint.names
+
     def _left_over(self) -> list[str]:
         names = self._checkpoint.names - set(self.matched)
-        if self._checkpoint.config.get("tie_word_embeddings") and "model.embed_tokens.weight" in self.matched:
+        if self._checkpoint.config.get("tie_word_embeddings") and _TABLE in self.matched:
             names.discard("lm_head.weight")
         left = (n for n in names if not unused.is_unused(n, self._checkpoint.config))
         return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in glm_edge_v.ALLOWED))
