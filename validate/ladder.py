@@ -185,12 +185,12 @@ class _Climb:
                 again = generation.of_turns(turns, self.pair.artefact.pipeline, runtime)
             kept = logits.Kept(runtime, self.share)
         with contextlib.closing(kept), self._timed("defaults"), self._runtime(accurate=False) as runtime:
-            defaults = logits.apart_from(kept, runtime, self.share, self.progress)
-        for name, scores in (("runtime", defaults.prefilled), ("runtime_decode", defaults.stepped)):
+            prefilled, stepped = logits.apart_from(kept, runtime, self.share, self.progress)
+        for name, scores in (("runtime", prefilled), ("runtime_decode", stepped)):
             self._add(name, "approximations off", f"defaults of {self.ask.device}", scores)
         if failed:
             raise failed
-        self._generation(answers, again, passes, 2 * defaults.regret)
+        self._generation(answers, again, passes)
         if self.pair.sees:
             self._see(passes)
         elif self.pair.parts:
@@ -251,6 +251,14 @@ class _Climb:
         floor = next(c for c in self.comparisons if c.name == "noise_floor")
         return 2 * 2**0.5 / 0.8 * floor.figures["mean_abs_logit"].value
 
+    def _noise_of_defaults(self) -> float:
+        """How far below the best logit the device's defaults may choose: by as much as any logit of theirs was off.
+
+        That is five standard deviations of one logit, the largest of millions, and so three and a half of the difference of two.
+        """
+        names = ("runtime", "runtime_decode")
+        return max(c.figures["max_abs_logit"].value for c in self.comparisons if c.name in names)
+
     def _compare(self, runtime: Runtime, reference: Made, own: Made | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
         colours = logits.Colours(names, self.ids, lambda token: shown(self.tokenizer, token))
@@ -296,7 +304,7 @@ class _Climb:
         return answers
 
     def _generation(
-        self, answers: list[generation.Answer], again: list[generation.Answer], passes: TorchPasses, of_defaults: float
+        self, answers: list[generation.Answer], again: list[generation.Answer], passes: TorchPasses
     ) -> None:
         started = time.perf_counter()
         everything = [*answers, *again]
@@ -305,7 +313,7 @@ class _Climb:
         noise = self._noise_of_bfloat16()
         self.generations = generation.pairs(everything, reference.head, reference.states, passes.text, noise)
         seconds = time.perf_counter() - started
-        noise = max(noise, of_defaults)
+        noise = max(noise, self._noise_of_defaults())
         self.rungs.append(generation.judge(self.generations, answers, again, seconds, noise=noise, decode=passes.text))
 
     def _add(self, name: Any, reference: str, artefact: str, scores: list[Scores]) -> None:

@@ -23,7 +23,11 @@ def test_every_exit_code_is_explained() -> None:
 
 def test_commands_options_and_arguments_are_in_it() -> None:
     text = reference.render()
-    for word in ("## edgeconv openvino", "`--group-size` N", "| `OUT` | The folder of a converted model. | required |"):
+    for word in (
+        "## edgeconv openvino",
+        "`--group-size` N",
+        "| `OUT` | A converted model: a folder, or a GGUF beside its manifest. | required |",
+    ):
         assert word in text
     assert "`mxfp4`" in text
 

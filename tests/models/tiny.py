@@ -4,6 +4,7 @@ They test structure: names, shapes, shards, types, families. They say little abo
 agrees with the original on half of the first choices. The built-in model and SmolLM2 are for that.
 """
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,10 @@ def make(
         shutil.copyfile(model_path() / name, folder / name)
     builtin = AutoConfig.from_pretrained(model_path())
     ids = {"eos_token_id": builtin.eos_token_id, "pad_token_id": builtin.pad_token_id}
-    fields = COMMON | {"vocab_size": builtin.vocab_size} | ids | (FURTHER | FAMILIES)[model_type] | overrides
+    # a copy: transformers writes into the dictionaries that it is given
+    fields = copy.deepcopy(
+        COMMON | {"vocab_size": builtin.vocab_size} | ids | (FURTHER | FAMILIES)[model_type] | overrides
+    )
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **fields))
     _randomise(model, seed)
     model.to(getattr(torch, dtype))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -124,35 +123,21 @@ class Kept:
         self._file.close()
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """A runtime beside its own accurate logits.
-
-    Attributes:
-        prefilled: scores of each document, in one prefill.
-        stepped: the same in single steps through the cache.
-        regret: how far below the accurate logits' best the one lies that it would choose, at worst.
-    """
-
-    prefilled: list[Scores]
-    stepped: list[Scores]
-    regret: float
-
-
-def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]], progress: Progress) -> Defaults:
+def apart_from(
+    kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]], progress: Progress
+) -> tuple[list[Scores], list[Scores]]:
     """Score a runtime against kept logits (the runtime error): in prefills, and in single steps through the cache.
 
     The steps follow a prefill of each document's first half at least; of all documents there are about STEPS.
     """
     task = progress.task("Comparing the device's defaults", 2 * sum(map(len, documents)))
-    prefilled, stepped, regret = [], [], 0.0
+    prefilled, stepped = [], []
     each = max(1, -(-STEPS // max(1, len(documents))))
     for ids, expected in zip(documents, kept, strict=True):
         score = Scores()
         (made,) = runtime.logits(ids)
         score.add(expected, made, np.array(ids[1:], np.int64))
         prefilled.append(score)
-        regret = max(regret, _regret(expected, made))
         task.advance(len(ids))
         start = max(len(ids) // 2, len(ids) - each)
         score = Scores()
@@ -160,14 +145,9 @@ def apart_from(kept: Kept, runtime: Runtime, documents: Sequence[Sequence[int]],
         steps = np.stack(rows[1:] if start else rows)
         score.add(expected[start:], steps, np.array(ids[start + 1 :], np.int64))
         stepped.append(score)
-        regret = max(regret, _regret(expected[start:], steps))
         task.advance(len(ids))
     task.finish()
-    return Defaults(prefilled, stepped, regret)
-
-
-def _regret(expected: Array, made: Array) -> float:
-    return float((expected.max(1) - expected[np.arange(len(made)), made.argmax(1)]).max())
+    return prefilled, stepped
 
 
 def _rows(vocab: int) -> int:
