@@ -25,6 +25,8 @@ _OUT_OF_MEMORY = (
     "not enough memory",
     "start new thread",
 )
+_LITTLE = 16 << 20
+"""Bytes that any step of this program needs."""
 _UTF8 = "PYTHONUTF8"
 _received: list[int] = []
 """Signals that end the program."""
@@ -160,7 +162,7 @@ def _explain(error: Exception) -> tuple[ExitCode, str, str | None]:
     if isinstance(error, EdgeconvError):
         return error.exit_code, error.message, error.hint
     text = str(error).strip()
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY) or _no_memory_left():
         hint = "Close other programs, use a machine with more, or try --engine stream, which needs least."
         return ExitCode.FAULT, "There is not enough memory.", hint
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -173,6 +175,15 @@ def _explain(error: Exception) -> tuple[ExitCode, str, str | None]:
     first_line = text.splitlines()[0] if text else "no message"
     hint = f"This is a fault of edgeconv or of a library under it. {_AGAIN}"
     return ExitCode.FAULT, f"Unexpected {type(error).__name__}: {first_line}", hint
+
+
+def _no_memory_left() -> bool:
+    """Tell whether a little memory cannot be had: then errors are of any kind (a compiler's ValueError, a bare SystemError)."""
+    try:
+        bytearray(_LITTLE)
+    except MemoryError:
+        return True
+    return False
 
 
 def _reader_left() -> int:

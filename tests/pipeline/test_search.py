@@ -147,10 +147,10 @@ def test_on_a_model(tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch
     """For real: sizes are exact, and a KL is met that lies between those of the ends. The recipe is one that `run` takes."""
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     model = tiny_model("llama")
-    found = search.run(SearchJob(str(model), max_kl=0.03, tokens=256, trials=3))
+    found = search.run(SearchJob(str(model), max_kl=0.05, tokens=256, trials=3))
     assert found.winner is not None
     winner = found.trials[found.winner]
-    assert winner.judged_kl <= 0.03
+    assert winner.judged_kl <= 0.05
     assert winner.mean_kl.high == winner.judged_kl > winner.mean_kl.value
     for trial in found.trials:
         assert trial.bytes == trial.expected_bytes
