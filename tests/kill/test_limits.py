@@ -184,7 +184,8 @@ def test_600_mb_are_enough(command: str, tmp_path: Path, smollm2_llama: Path) ->
 def test_too_little_memory_is_a_sentence(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    refused(run(*COMMANDS["gguf"], cwd=work, limit=60 << 20), "not enough memory")
+    # with some more the first to ask in vain may be Rust, which aborts
+    refused(run(*COMMANDS["gguf"], cwd=work, limit=54 << 20), "not enough memory")
     assert left(work) == []
 
 
