@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from . import disk, gguf, growth, onnx, openvino, outcome, profile, startup, validate
 from .result import Result, Target
@@ -44,6 +45,9 @@ CASES: Mapping[str, Case] = {
     "onnx": lambda setting, name: onnx.full_size(setting, name, "1.5b"),
     "validate": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=False),
     "validate-quick": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=True),
+    "validate-quick-words": lambda setting, name: validate.beside_bare_passes(
+        replace(setting, max_tokens=1000), name, {"wall": Target(at_least=1 / 1.3)}, quick=True
+    ),
     "help": startup.show_help,
     "growth": growth.grow,
     "profile": lambda setting, name: profile.profile(setting, name, "1.5b"),

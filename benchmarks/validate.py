@@ -59,19 +59,16 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
     rungs = "reference and artefact once (--quick)" if quick else "every rung"
     title = f"edgeconv validate, {setting.model.name} at int8, {tokens:,} tokens, {rungs}"
     note = "A ratio of 0.83 means 1.2 times the bare passes. In the first line imports count on our side only."
-    case = f"{name}-{setting.max_tokens}" if setting.max_tokens else name
-    return Result(case, title, _command(setting, name), "the bare passes", figures, [note])
-
-
-def _command(setting: Setting, name: str) -> str:
-    tokens = f" --max-tokens {setting.max_tokens}" if setting.max_tokens else ""
-    return f"python -m benchmarks {name} --model {setting.model.name if setting.model else '?'}{tokens}"
+    return Result(
+        name, title, f"python -m benchmarks {name} --model {setting.model.name}", "the bare passes", figures, [note]
+    )
 
 
 def _plan(setting: Setting, artefact: Path, *, quick: bool) -> dict[str, Any]:
     """The tokens of every pass, as the validator would take them."""
     from edgeconv.core.progress import Silent
     from edgeconv.validate import ladder
+    from edgeconv.validate.probes import LONG, Probes
     from edgeconv.validate.rungs.generation import prompt_ids
     from edgeconv.validate.subject import open_pair
     from edgeconv.validate.suite import load
@@ -80,10 +77,10 @@ def _plan(setting: Setting, artefact: Path, *, quick: bool) -> dict[str, Any]:
     pair = open_pair(artefact, str(setting.model), Silent())
     ask = ladder.Ask(artefact, max_tokens=setting.max_tokens)
     climb = ladder._Climb(ask, pair, suite, [], Silent())
-    prompts = [[message.model_dump() for message in prompt] for prompt in suite.prompts]
+    prompts = [[message.turn for message in prompt] for prompt in suite.prompts]
     return {
         "documents": climb.ids,
-        "long": climb._long(),
+        "long": Probes.of(climb.ids, pair.checkpoint.config.get("max_position_embeddings"), LONG).long,
         "share": climb.share,
         "prompts": [prompt_ids(climb.tokenizer, messages) for messages in prompts],
         "stop": pair.stop_ids,

@@ -15,7 +15,7 @@ HEAD_ROWS = 16384
 """Rows of the head that are widened at a time."""
 WIDE = 256 << 20
 """Bytes up to which a widened head is kept."""
-AHEAD = 160 << 20
+AHEAD = 80 << 20
 """Bytes of logits that are computed at a time, of as many documents as that takes."""
 AHEAD_ROWS = 1024
 """Positions beyond which nothing more is gained by computing several at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def _opened(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Any:
 def forget() -> None:
     """Let go of the tokenizers that were opened: 200 MB each, where there are 150,000 tokens."""
     _opened.cache_clear()
+    gc.collect()  # a tokenizer and its functions refer to each other
 
 
 def reference(folder: Path) -> ReferenceTokenizer:
