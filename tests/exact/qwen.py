@@ -3,7 +3,8 @@
 Qwen2.5-Coder-0.5B has what made-up models lack: 151,936 tokens, NFC, a bos that config.json states and nothing adds, a template
 with tools, rows of 896. Its artifacts are right, so only the quantization may cost them their verdict: tokens, template,
 structure, conversion, decoding and generation must pass, and what a runtime does otherwise must stand as a runtime defect.
-The reports go into docs/example-report. EDGECONV_QWEN_TOKENS says on how many tokens (2,000).
+The reports go into docs/example-report. EDGECONV_QWEN_TOKENS says on how many tokens (2,000), EDGECONV_QWEN_QUICK=1 that
+`validate --quick` is enough (a minute each).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..models.store import default_cache
 from .campaign import edgeconv
 
 REPORTS = Path(__file__).parents[2] / "docs" / "example-report"
+QUICK = ["--quick"] if os.environ.get("EDGECONV_QWEN_QUICK") == "1" else []
 TOKENS = os.environ.get("EDGECONV_QWEN_TOKENS", "2000")
 CASES = {
     "openvino-int8": ["openvino", "--precision", "int8"],
@@ -36,17 +38,19 @@ PACKAGED = "packaged-q4_k_m"
 def test_only_the_quantization_may_fail(case: str, qwen25: Path, tmp_path: Path) -> None:
     out = _artifact(case, qwen25, tmp_path)
     report = tmp_path / "report"
-    proof = edgeconv("validate", out, "--reference", qwen25, "--max-tokens", TOKENS, "--report", report, "--json")
-    assert proof.returncode in (0, 3), proof.stderr
+    proof = edgeconv(
+        "validate", out, "--reference", qwen25, "--max-tokens", TOKENS, *QUICK, "--report", report, "--json"
+    )
+    assert proof.returncode in (0, 3, 6), proof.stderr
     result: dict[str, Any] = json.loads(proof.stdout)
     shutil.copyfile(report / "parity.md", REPORTS / f"qwen2.5-{case}.md")
     failures = [
         f"{rung['name']}: {f}" for rung in result["rungs"] for f in rung["failures"] if rung["name"] != "logits"
     ]
     assert not failures
-    failed = {line["metric"].partition(".")[0] for line in result["budgets"] if not line["passed"]}
+    failed = {line["metric"].partition(".")[0] for line in result["budgets"] if not line["passed"] and line["decided"]}
     assert failed <= {"quantisation"}, failed
-    assert (result["verdict"] == "passed") == (not failed)
+    assert (result["verdict"] == "failed") == bool(failed)
 
 
 def _artifact(case: str, source: Path, work: Path) -> Path:
