@@ -28,7 +28,7 @@ def hint(command: str, config: dict[str, Any], names: Collection[str]) -> str:
     """Return a sentence that names the commands beside `command` that take the checkpoint."""
     others = [f"`edgeconv {other}`" for other in _ASK if other != command and takes(other, config, names)]
     if not others:
-        return "No other format that is written here takes it."
+        return "edgeconv's other formats do not take it either."
     return f"{' and '.join(others)} {'take' if len(others) > 1 else 'takes'} it."
 
 

@@ -51,20 +51,34 @@ def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     except CheckpointError:
         raise
     except Exception as error:  # each kind of tokenizer has errors of its own; all mean that it is unusable
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        own = files.tokenizer or pieces
-        raise CheckpointError(
-            f"transformers cannot open the tokenizer of {folder.name}: {lines[-1].strip().rstrip('.')}.",
-            "Download tokenizer.json and tokenizer_config.json again."
-            if own
-            else "Add a tokenizer.json; transformers' save_pretrained writes it.",
-        ) from error
+        raise _unopened(folder, error, own=bool(files.tokenizer or pieces)) from error
     tokenizer.clean_up_tokenization_spaces = False
     templates = files.templates()
     if templates:
         tokenizer.chat_template = templates["default"] if templates.keys() == {"default"} else templates
     _limit_templates(tokenizer, folder)
     return tokenizer
+
+
+def _unopened(folder: Path, error: Exception, *, own: bool) -> CheckpointError:
+    """Say why a tokenizer cannot be opened.
+
+    Args:
+        folder: the checkpoint.
+        error: what transformers raised.
+        own: it was opened from tokenizer.json or tokenizer.model, not by transformers' own choice.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    add = "Add a tokenizer.json; transformers' save_pretrained writes it."
+    if not own and "trust_remote_code=True" in str(error):  # it would have asked for consent
+        return CheckpointError(
+            f"The tokenizer of {folder.name} is known to the checkpoint's own code alone, which is not run.",
+            f"{add} Or read that code: `edgeconv openvino --trust-remote-code` runs it.",
+        )
+    return CheckpointError(
+        f"transformers cannot open the tokenizer of {folder.name}: {lines[-1].strip().rstrip('.')}.",
+        "Download tokenizer.json and tokenizer_config.json again." if own else add,
+    )
 
 
 def without_left_out(files: Files) -> dict[str, Any]:

@@ -99,9 +99,11 @@ def logits_rung(rungs: Sequence[Rung], budgets: list[budget.Budget], comparisons
         for line in budget.judge(budgets, comparisons)
         if not line.passed and line.metric.split(".")[0] in judged
     ]
-    bad = sum(c.figures["not_finite"].value for c in comparisons)
-    if bad:
-        failures.append(f"{bad:.0f} logits are NaN or infinite")
+    for comparison in comparisons:
+        bad = comparison.figures["not_finite"].value
+        if bad:
+            sides = f"of the reference ({comparison.reference}) or of the artifact ({comparison.artefact})"
+            failures.append(f"{comparison.name}: {bad:,.0f} logits are NaN or infinite, {sides}")
     by_name = {c.name: c for c in comparisons}
     kl = by_name["quantisation"].figures
     summary = f"mean KL {kl['mean_kl'].value:.3g} nats, same first choice {kl['top1'].value:.1%}"

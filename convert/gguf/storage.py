@@ -38,13 +38,14 @@ def foreign(number: int) -> tuple[str, str] | None:
     if number in _REMOVED:
         name = _REMOVED[number]
         plain = "Q4_0" if name.startswith("Q4_0") else "IQ4_NL" if name.startswith("IQ4") else "Q4_K_M"
-        return f"{name} (type {number}), which llama.cpp has removed", f"Take the model as {plain}."
+        return f"{name} (type {number}), which llama.cpp has removed", f"Take a GGUF of this model in {plain}."
     if number in _FORKS:
-        return f"type {number}, one of ik_llama.cpp's own", "Take a GGUF of a type that llama.cpp has."
+        hint = "Take a GGUF of this model in a type that llama.cpp itself has, such as Q4_K_M."
+        return f"type {number}, one of ik_llama.cpp's own", hint
     if number < _PLAUSIBLE:
         return (
             f"type {number}, which is not known here: a newer llama.cpp's, or a fork's",
-            "Take a GGUF of another type, such as Q4_K_M.",
+            "Take a GGUF of this model in another type, such as Q4_K_M.",
         )
     return None
 

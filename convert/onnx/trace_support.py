@@ -42,7 +42,8 @@ def refusal(config: dict[str, Any], *, asked: bool) -> tuple[str, str] | None:
     if wrong or kind in TRACED or (asked and native.generates(kind)):
         return wrong
     if not native.generates(kind):
-        return f"transformers has no causal language model for model_type {kind!r}", "Its own code is never run."
+        hint = "Code that comes with a checkpoint is never run for ONNX."
+        return f"transformers has no causal language model for model_type {kind!r}", hint
     return (
         f"the graph of {kind} has not been seen to agree with torch",
         "--engine trace tries it all the same: then measure it with --validate.",

@@ -168,7 +168,7 @@ def test_a_tokenizer_of_its_own(model: Path, whole: Path, bad: Bench, monkeypatc
     """transformers would ask on the terminal; a `y` that comes by a pipe is no consent."""
     hostile.tokenizer_of_its_own(model)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
-    says = "cannot open the tokenizer"
+    says = "known to the checkpoint's own code alone, which is not run"
     bad.refused("openvino", "--model", model, "--output", "out", says=says, source=model)
     bad.refused("validate", whole, "--reference", model, says=says, source=model)
     assert hostile.traces(model) == []
