@@ -11,7 +11,9 @@ from ..core.progress import Progress
 from . import cache, self_check, vision_reference
 from .formats import Weights
 from .head import Head
+from .probes import switch_of
 from .reference import LayeredReference, checkpoint_tensors
+from .rows import ROW
 from .subject import Pair
 from .token_display import shown
 from .vision_reference import Arithmetic
@@ -38,7 +40,9 @@ class TorchPasses:
         self._pair, self._weights, self._progress = pair, weights, progress
         self.tokenizer = tokenizer
         self._source = checkpoint_tensors(pair.checkpoint)
-        self_check.require(pair.checkpoint.folder, progress)
+        shares = self_check.require(pair.checkpoint.folder, progress)
+        switch = switch_of(pair.checkpoint.config)  # what a row computes by its length must be what its documents do
+        self._row = min(ROW, switch or ROW) if shares else 0
 
     def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> Made:
         """Run the checkpoint's weights; the result is kept, and taken from the cache if it is there."""
@@ -46,7 +50,9 @@ class TorchPasses:
         name = cache.key(self._pair.weights_digest, documents, dtype, model.attention)
         kept = cache.get(name)
         if kept is None:
-            states = model.hidden_states(documents, self._progress, f"Running the {label}", watch=self._released)
+            states = model.hidden_states(
+                documents, self._progress, f"Running the {label}", watch=self._released, row=self._row
+            )
             kept = states, model.peaks
             about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
             cache.put(name, *kept, about, self._progress)
@@ -60,7 +66,9 @@ class TorchPasses:
     ) -> Made:
         """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
-        states = model.hidden_states(documents, self._progress, OWN, embeddings, self._released, firsts=firsts)
+        states = model.hidden_states(
+            documents, self._progress, OWN, embeddings, self._released, firsts=firsts, row=self._row
+        )
         return Made(model.head(), states, model.peaks)
 
     def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:

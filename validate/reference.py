@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..core.errors import ConversionError
 from ..core.progress import Progress
-from . import peaks
+from . import peaks, rows
 from .head import Head
 from .reference_shell import read_config, require_layers, shell
 
@@ -92,6 +92,7 @@ class LayeredReference:
         watch: Callable[[Any, str], contextlib.AbstractContextManager[None]] | None = None,
         *,
         firsts: Sequence[int] | None = None,
+        row: int = 0,
     ) -> list[Array]:
         """Return the final (normed) hidden states of each document, float32 [n, hidden].
 
@@ -102,13 +103,15 @@ class LayeredReference:
             embeddings: for each document float32 [n, hidden] to take instead of its tokens' own.
             watch: entered with each layer and its prefix ("model.layers.0.") while all documents pass through it.
             firsts: the position of each document's first token; None: 0.
+            row: tokens that documents may have together which run side by side (`rows`); 0: each runs alone.
         """
         import torch
 
         task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
         self.peaks = []
+        laid = rows.shared(documents, firsts, row) if embeddings is None else rows.alone(documents, firsts)
         with torch.no_grad():
-            states, calls = self.enter(documents, embeddings, firsts=firsts)
+            states, calls = self._enter(laid, embeddings)
             for i in range(self.depth):
                 with (
                     self.layer(i, calls) as layer,
@@ -117,11 +120,11 @@ class LayeredReference:
                 ):
                     for d, made in enumerate(states):
                         states[d] = layer.run(d, made)
-                        task.advance(len(documents[d]))
+                        task.advance(len(laid[d].ids))
                 self.peaks.append(peak.value)
             finals = self.leave(states)
         task.finish()
-        return finals
+        return [part for one, final in zip(laid, finals, strict=True) for part in one.cut(final)]
 
     @property
     def depth(self) -> int:
@@ -195,6 +198,12 @@ class LayeredReference:
         Returns:
             What enters the first layer, torch [1, n, hidden] of each document, and what `layer` needs to be called.
         """
+        return self._enter(rows.alone(documents, firsts), embeddings, tensors)
+
+    def _enter(
+        self, laid: Sequence[rows.Row], embeddings: Sequence[Array] | None, tensors: Tensors | None = None
+    ) -> tuple[list[Any], Calls]:
+        """Do as `enter` does, for rows."""
         import torch
 
         states, calls = [], []
@@ -206,16 +215,16 @@ class LayeredReference:
                 setattr(body, name, type(module)(config=self._shell.config))  # its buffers follow from the config
             norm, body.norm = body.norm, torch.nn.Identity()
             try:
-                for d, ids in enumerate(documents):
+                for d, row in enumerate(laid):
                     made: list[dict[str, Any]] = []
                     body.layers = torch.nn.ModuleList([_like(_Recorder(made).module, layer) for layer in layers])
                     entered = (
-                        {"input_ids": torch.tensor([list(ids)])}
+                        {"input_ids": torch.tensor([row.ids])}
                         if embeddings is None
                         else {"inputs_embeds": torch.from_numpy(embeddings[d])[None].to(getattr(torch, self._dtype))}
                     )
-                    if firsts and firsts[d]:
-                        entered["position_ids"] = torch.arange(firsts[d], firsts[d] + len(ids))[None]
+                    if row.positions is not None:
+                        entered["position_ids"] = torch.tensor([row.positions])
                     result = body(**entered, use_cache=False)
                     states.append(result.last_hidden_state)
                     calls.append(made)

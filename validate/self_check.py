@@ -23,12 +23,17 @@ TOKENS = 32
 LIMIT = 2e-3
 """Largest difference of two logits, in standard deviations of the logits: rounding makes 1e-6 to 1e-4, a lost cap 0.1."""
 _VOCABULARY, _HIDDEN, _INNER, _EXPERTS, _WINDOW = 128, 64, 96, 4, 8
+_UNEVEN = 19
+"""Tokens of the first of the documents that share a row: another number than that of the next."""
 _GAIN = 3.0
 """Times the usual width of attention's weights, so that scores are as large as a trained model's and caps bend them."""
 
 
-def require(folder: Path, progress: Progress | None = None) -> None:
+def require(folder: Path, progress: Progress | None = None) -> bool:
     """Hold the layered reference of a checkpoint's config against the whole model; a success is remembered.
+
+    Returns:
+        Whether documents may share a row (`rows`).
 
     Raises:
         ConversionError: they differ, or the reference cannot run such a model.
@@ -37,6 +42,11 @@ def require(folder: Path, progress: Progress | None = None) -> None:
     kept = Kept("self-check", {"config": config.to_dict() | {"_name_or_path": None}}, progress or Silent())
     if kept.get("difference") is None:
         kept.put("difference", difference(config))
+    shares = kept.get("documents share rows")
+    if shares is None:
+        shares = may_share(config)
+        kept.put("documents share rows", shares)
+    return bool(shares)
 
 
 def difference(config: Any) -> float:
@@ -62,6 +72,22 @@ def difference(config: Any) -> float:
             "No verdict can stand on it. This is a fault of edgeconv; please report it with the config.json.",
         )
     return apart
+
+
+def may_share(config: Any) -> bool:
+    """Say whether documents in one row come out as each alone, on a small model of transformers' `config`."""
+    ids = np.random.default_rng(1).integers(0, _VOCABULARY // 2, 2 * TOKENS).tolist()
+    documents = [ids[:_UNEVEN], ids[_UNEVEN:TOKENS], ids[TOKENS:]]
+    small, model, _ = _whole(config, ids[:1])
+    state = model.state_dict()
+    reference = LayeredReference(small, lambda name: state[name])
+    apart = reference.hidden_states(documents, Silent(), "self-check")
+    try:
+        together = reference.hidden_states(documents, Silent(), "self-check", row=len(ids))
+    except Exception:  # noqa: BLE001 - what a model raises that counts positions otherwise says no; each alone still runs
+        return False
+    scale = float(np.concatenate(apart).std())
+    return all(float(np.abs(a - b).max()) <= LIMIT * scale for a, b in zip(apart, together, strict=True))
 
 
 def _whole(config: Any, ids: list[int]) -> tuple[Any, Any, Any]:

@@ -24,6 +24,8 @@ FAMILIES = ("glm", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text")
 
 
 EVERY = sorted({*tiny.FAMILIES, *tiny.FURTHER})
+ALONE = {"gpt_oss", "granitemoehybrid"}
+"""Whose documents cannot share a row."""
 
 
 @pytest.fixture
@@ -57,6 +59,32 @@ def test_is_the_whole_model_in_plain_attention(model_type: str, tiny_model: Call
 @pytest.mark.parametrize("model_type", EVERY)
 def test_the_self_check_passes(model_type: str, tiny_model: Callable[..., Path]) -> None:
     assert self_check.difference(reference_shell.read_config(tiny_model(model_type))) <= 1e-4
+
+
+@pytest.mark.parametrize("model_type", EVERY)
+def test_documents_in_one_row_are_what_each_is_alone(model_type: str, tiny_model: Callable[..., Path]) -> None:
+    folder = tiny_model(model_type)
+    model = LayeredReference(folder, checkpoint_tensors(as_loaded(open_checkpoint(folder))))
+    alone = model.hidden_states(DOCUMENTS, Silent(), "test")
+    peaks = model.peaks
+    if self_check.may_share(reference_shell.read_config(folder)):
+        together = model.hidden_states(DOCUMENTS, Silent(), "test", row=256)
+        for one, other in zip(alone, together, strict=True):
+            assert np.abs(one - other).max() <= 1e-4 * max(1.0, float(np.abs(one).max()))
+        assert np.allclose(peaks, model.peaks, rtol=1e-4)
+    else:
+        assert model_type in ALONE
+
+
+def test_a_model_that_does_not_tell_documents_apart_runs_each_alone(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import masking_utils
+
+    config = reference_shell.read_config(tiny_model("llama"))
+    assert self_check.may_share(config)
+    monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", lambda positions: None)
+    assert not self_check.may_share(config)
 
 
 @pytest.mark.parametrize("cap", [1.0, 50.0])
