@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from ..core import escape
 from ..core.errors import ArtefactError, UsageError
 from .options import Device, Json, Verbose
-from .output import Output, paint, printable
+from .output import Output, paint
 
 if TYPE_CHECKING:
     from ..validate.runtimes.answers import Answer, Generation, Sampling
@@ -140,27 +141,36 @@ class _Session:
         images = self.images
         with self._ask(question, images) as generation:
             self.images = []
-            while True:
-                try:
-                    for piece in generation:
-                        if not self.json:
-                            self._print(piece)
-                    break
-                except KeyboardInterrupt:
-                    self.survive = self.survive and not generation.stuck
-                    if not self.survive:
-                        raise
-                    generation.cancel()
+            self._show(generation)
             result = generation.answer()
         if self.json:
-            self._print(_as_json(question, images, result))
-        self._print("\n")
+            _print(escape.json(_as_json(question, images, result)))
+        _print("\n")
         if self.verbose:
             sys.stderr.write(
                 f"[{result.prompt_tokens} tokens read, first after {result.seconds_to_first:.2f} s; "
                 f"{result.tokens} made, {result.tokens_per_second:.1f} a second; {result.finish}]\n"
             )
         return result
+
+    def _show(self, generation: Generation) -> None:
+        """Print an answer as it is made: what a model says is text, for a terminal and for the log of a CI system."""
+        lines = escape.Lines()
+        whole = False
+        try:
+            while not whole:
+                try:
+                    for piece in generation:
+                        if not self.json:
+                            _print(lines.feed(piece))
+                    whole = True
+                except KeyboardInterrupt:
+                    self.survive = self.survive and not generation.stuck
+                    if not self.survive:
+                        raise
+                    generation.cancel()
+        finally:
+            _print(lines.rest())
 
     def _ask(self, question: str, images: list[Path]) -> Generation:
         if self.sees:
@@ -178,12 +188,12 @@ class _Session:
         width, height = open_picture(path).size
         self.images.append(path)
         if self.survive:
-            sys.stderr.write(f"{path.name}, {width} x {height}, goes with the next question.\n")
+            sys.stderr.write(f"{escape.terminal(path.name)}, {width} x {height}, goes with the next question.\n")
 
-    @staticmethod
-    def _print(text: str) -> None:
-        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
-        sys.stdout.flush()
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _require_text(what: str, text: str) -> None:
@@ -262,7 +272,7 @@ def _talk(session: _Session) -> None:
             sys.stderr.write("\n" + session.help + "\n")
         except UsageError as error:
             hint = f" {error.hint}" if error.hint else ""
-            sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {error.message}{hint}\n")
+            sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {escape.terminal(error.message + hint)}\n")
 
 
 def _read() -> str:

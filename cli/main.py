@@ -14,9 +14,10 @@ from typing import NoReturn
 
 import click
 
+from ..core import escape
 from ..core.errors import EdgeconvError, ExitCode
 from ..core.lifetime import handle, hurried
-from .output import paint, printable
+from .output import paint
 
 _OUT_OF_MEMORY = (
     "bad_alloc",
@@ -197,14 +198,14 @@ def _fail(
 ) -> int:
     """Show an error on stderr, as text or, with `--json`, as one JSON object."""
     if error is not None and _verbose(arguments):
-        traceback.print_exception(error)
+        sys.stderr.write(escape.terminal("".join(traceback.format_exception(error))))
     if "--json" in arguments:
         content = {"message": message, "hint": hint, "exit_code": int(code), "kind": _kind(error, code)}
-        sys.stderr.write(json.dumps({"error": content}, ensure_ascii=False) + "\n")
+        sys.stderr.write(escape.json(json.dumps({"error": content}, ensure_ascii=False)) + "\n")
         return code
-    sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {printable(message, keep='')}\n")
+    sys.stderr.write(f"{paint('error:', '1;31', sys.stderr)} {escape.terminal(message, keep='')}\n")
     if hint:
-        sys.stderr.write(f"{paint('hint:', '1;36', sys.stderr)} {printable(hint, keep='')}\n")
+        sys.stderr.write(f"{paint('hint:', '1;36', sys.stderr)} {escape.terminal(hint, keep='')}\n")
     return code
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..core import escape
 from ..core.progress import Progress, Silent
 from . import quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of a text, and halves of surrogate pairs."""
 _NO_WRAP = 10_000
 """Columns of a line that is not meant for a screen: never wrapped."""
 
@@ -32,18 +30,18 @@ class Output:
 
     def result(self, text: str) -> None:
         """Print one line of the result on stdout."""
-        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.write(escape.terminal(text) + "\n")
 
     def data(self, value: Any) -> None:
         """Print a JSON document on stdout."""
         from pydantic_core import to_json  # ten times as fast as json on a report of 14,000 tokens
 
-        sys.stdout.write(to_json(value, indent=1, serialize_unknown=True).decode() + "\n")
+        sys.stdout.write(escape.json(to_json(value, indent=1, serialize_unknown=True).decode()) + "\n")
 
     def say(self, text: str = "") -> None:
         """Print one line for people on stderr, unless `-q`."""
         if not self.quiet:
-            sys.stderr.write(printable(text) + "\n")
+            sys.stderr.write(escape.terminal(text) + "\n")
 
     def pairs(self, rows: Sequence[tuple[str, str]], stream: TextIO | None = None) -> None:
         """Print label and value, a line each."""
@@ -64,7 +62,7 @@ class Output:
                 header[column] if header else "", justify="right" if column in right else "left", overflow="fold"
             )
         for row in rows:
-            grid.add_row(*map(printable, row))
+            grid.add_row(*map(escape.terminal, row))
         with screen.capture() as text:
             screen.print(grid)
         stream.write("\n".join(line.rstrip() for line in text.get().splitlines()) + "\n")
@@ -99,15 +97,6 @@ def paint(text: str, code: str, stream: TextIO) -> str:
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
-
-
-def printable(text: str, keep: str = "\n\t") -> str:
-    """Write control characters, and bytes of file names that are no text, as escapes: names of others' files reach a terminal."""
-    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def size(count: float) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
+from ..core.escape import terminal
 from ..core.progress import Task
-from .output import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,16 +56,16 @@ class RichProgress:
 
     def task(self, description: str, total: int | None = None) -> Task:
         """Begin a step."""
-        return _Bar(self._live, self._live.add_task(printable(description), total=total))
+        return _Bar(self._live, self._live.add_task(terminal(description), total=total))
 
     def note(self, message: str) -> None:
         """Say it."""
-        self._live.console.print(printable(message))
+        self._live.console.print(terminal(message))
 
     def detail(self, message: str) -> None:
         """Say it if `-v` was given."""
         if self._verbose:
-            self._live.console.print(printable(message), style="dim")
+            self._live.console.print(terminal(message), style="dim")
 
 
 class _Bar:
@@ -87,7 +87,12 @@ class _Bar:
 @contextlib.contextmanager
 def bars(console: Console, *, verbose: bool) -> Iterator[RichProgress]:
     """Show bars on the console while the body runs."""
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+    )
     with Progress(
         *columns, TimeElapsedColumn(), Remaining(), console=console, redirect_stdout=False, redirect_stderr=True
     ) as live:

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from ..core.escape import terminal
 from ..core.telemetry import silence_telemetry
 
 _ENVIRONMENT = {
@@ -19,13 +20,16 @@ _ENVIRONMENT = {
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
 }
 
+_FORMAT = warnings.formatwarning
+
 
 @contextlib.contextmanager
 def libraries(*, verbose: bool) -> Iterator[None]:
     """Run the body with stdout reserved for edgeconv's own results.
 
     Whatever the body or a library under it, native code included, writes to stdout goes to stderr if `verbose`, and
-    nowhere otherwise; NNCF logs there, for one. Warnings and log records below ERROR are shown only if `verbose`.
+    nowhere otherwise; NNCF logs there, for one. Warnings and log records below ERROR are shown only if `verbose`, and
+    those that are shown are text: what a library quotes of a checkpoint cannot move the cursor.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -34,12 +38,39 @@ def libraries(*, verbose: bool) -> Iterator[None]:
     if not verbose:
         logging.disable(logging.WARNING)  # for all loggers: NNCF sets its own one's level and handler at import
     try:
-        with warnings.catch_warnings(), _stdout_to("stderr" if verbose else "null"):
+        with warnings.catch_warnings(), _records_of(_TextRecord), _stdout_to("stderr" if verbose else "null"):
+            warnings.formatwarning = _format_warning
             if not verbose:
                 warnings.simplefilter("ignore")
             yield
     finally:
+        warnings.formatwarning = _FORMAT
         logging.disable(level)
+
+
+class _TextRecord(logging.LogRecord):
+    """A log record whose message is inert."""
+
+    def getMessage(self) -> str:  # noqa: N802 - logging's name
+        """Return the message as text."""
+        return terminal(super().getMessage())
+
+
+@contextlib.contextmanager
+def _records_of(kind: type[logging.LogRecord]) -> Iterator[None]:
+    """Have every logger make records of this kind."""
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(kind)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(before)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return terminal(_FORMAT(message, category, filename, lineno, line))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The model card: README.md of a published artefact, with the Hub's metadata in front.
 
 Licence, languages and tags are the source's own (`source.card` of the manifest); nothing of the machine or its user is on it.
+The manifest, the report and the source's card are foreign: their words stand on it only through core/escape.py.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..convert.gguf.recipe import Recipe
+from ..core.escape import address, code, link, markdown
 from ..core.manifest import Manifest
 from ..quantize.scheme import Scheme
 from ..validate.report.model import BudgetLine, Report
@@ -29,7 +31,7 @@ def render(cleared: Cleared, repo_id: str, branch: str | None = None) -> str:
     manifest = cleared.manifest
     use = "## Use\n\n" + snippets(manifest, repo_id, branch)
     parts = [
-        f"# {repo_id.rsplit('/', 1)[-1]}",
+        f"# {markdown(repo_id.rsplit('/', 1)[-1])}",
         _introduction(manifest),
         *([use, _parity(cleared)] if cleared.report else [_parity(cleared), use]),  # a warning comes first
         _files(manifest),
@@ -64,10 +66,15 @@ def _precision(manifest: Manifest) -> str:
 
 def _introduction(manifest: Manifest) -> str:
     source = manifest.source
-    origin = f"[{source.repo_id}]({_HUB}/{source.repo_id})" if source.repo_id else f"A {source.model_type} checkpoint"
+    origin = (
+        link(source.repo_id, f"{_HUB}/{source.repo_id}")
+        if source.repo_id
+        else f"A {markdown(source.model_type)} checkpoint"
+    )
     total = sum(file.size for file in manifest.outputs.values())
+    kind = f"{_TITLES[manifest.target]} in **{markdown(_precision(manifest))}**"
     return (
-        f"{origin}, {_count(source.parameters)} parameters, as {_TITLES[manifest.target]} in **{_precision(manifest)}**: "
+        f"{origin}, {_count(source.parameters)} parameters, as {kind}: "
         f"{_size(total)}, {manifest.bits_per_weight:.2f} bits a weight."
     )
 
@@ -76,7 +83,7 @@ def _parity(cleared: Cleared) -> str:
     if cleared.report is None:
         return (
             "## Not validated\n\n> **Nobody has shown that this is still the same model**: "
-            f"{cleared.objection}. It was published with `--allow-unvalidated`."
+            f"{markdown(cleared.objection)}. It was published with `--allow-unvalidated`."
         )
     report = cleared.report
     reports = f"The whole report: [{PARITY}.md]({PARITY}/parity.md), or with every token in colour "
@@ -84,7 +91,7 @@ def _parity(cleared: Cleared) -> str:
     dtype = report.reference.facts.get("dtype", "float32")
     return (
         "## Is it still the same model?\n\nYes, within its budget: measured token by token against "
-        f"{report.reference.name} in {dtype}, over {_tokens(report):,} tokens, with `{_command(report)}`.\n\n"
+        f"{markdown(report.reference.name)} in {markdown(dtype)}, over {_tokens(report):,} tokens, with `{_command(report)}`.\n\n"
         f"{_figures(report)}\n\n{reports}"
     )
 
@@ -124,7 +131,7 @@ def _tokens(report: Report) -> int:
 def _files(manifest: Manifest) -> str:
     large = [(name, file.size) for name, file in sorted(manifest.outputs.items()) if file.size >= _LARGE]
     rest = [file.size for file in manifest.outputs.values() if file.size < _LARGE]
-    rows = [[f"`{name}`", _size(size)] for name, size in large]
+    rows = [[code(name), _size(size)] for name, size in large]
     if rest:
         rows.append([f"{len(rest)} smaller files", _size(sum(rest))])
     return "## Files\n\n" + _table(["", "size"], rows)
@@ -134,15 +141,19 @@ def _made(manifest: Manifest) -> str:
     source = manifest.source
     rows = []
     if source.repo_id and source.commit:
-        link = f"{_HUB}/{source.repo_id}/tree/{source.commit}"
-        rows.append(("source", f"[{source.repo_id}@{source.commit[:12]}]({link})"))
-    rows.append(("scheme", _cell(_scheme(manifest))))
+        where = f"{_HUB}/{source.repo_id}/tree/{source.commit}"
+        rows.append(("source", link(f"{source.repo_id} at {source.commit[:12]}", where)))
+    rows.append(("scheme", markdown(_scheme(manifest))))
     if manifest.vision:
-        rows.append(("vision", _cell(Scheme(**manifest.vision.scheme).describe())))
+        rows.append(("vision", markdown(_vision_scheme(manifest.vision.scheme))))
     quantiser = "" if manifest.compressor == "none" else f", quantised by {manifest.compressor}"
-    rows.append(("engine", _cell(f"{manifest.engine}{quantiser}")))
-    rows += [("assumed", _cell(text)) for text in manifest.assumed] + [("note", _cell(text)) for text in manifest.notes]
-    rows.append(("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))))
+    rows.append(("engine", markdown(f"{manifest.engine}{quantiser}")))
+    rows += [("assumed", markdown(text)) for text in manifest.assumed] + [
+        ("note", markdown(text)) for text in manifest.notes
+    ]
+    rows.append(
+        ("versions", markdown(", ".join(f"{name} {version}" for name, version in sorted(manifest.versions.items()))))
+    )
     lines = "\n".join(f"- **{label}**: {text}" for label, text in rows)
     return (
         f"## How it was made\n\n{lines}\n\n`edgeconv.json` has the SHA-256 of every file that went in and came out; "
@@ -161,32 +172,39 @@ def _scheme(manifest: Manifest) -> str:
             return text + (f", weighed by the importance matrix {matrix['file']}" if matrix else "")
         scheme = Scheme(**fields)
     except TypeError:
-        return ", ".join(f"{k} {v}" for k, v in sorted(manifest.scheme.items()) if v not in (None, [], False))
+        return _listed(manifest.scheme)
     chosen = {"user": "", "nncf": ", NNCF's defaults"}.get(
         scheme.chosen_by, f", as the makers of {scheme.chosen_by} chose"
     )
     return scheme.describe() + (chosen if scheme.compresses else "")
 
 
+def _vision_scheme(fields: dict[str, Any]) -> str:
+    try:
+        return Scheme(**fields).describe()
+    except TypeError:
+        return _listed(fields)
+
+
+def _listed(fields: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(fields.items()) if value not in (None, [], False))
+
+
 def _licence(manifest: Manifest) -> str:
     card = manifest.source.card
-    name, link = card.get("license_name") or card.get("license"), _licence_link(manifest)
+    name, where = card.get("license_name") or card.get("license"), _licence_link(manifest)
     if not isinstance(name, str):
         return "## Licence\n\nThe source's; its model card states none."
-    return (
-        f"## Licence\n\nThe source's: [{_cell(name)}]({link})."
-        if link
-        else f"## Licence\n\nThe source's: {_cell(name)}."
-    )
+    return f"## Licence\n\nThe source's: {link(name, where) if where else markdown(name)}."
 
 
 def _licence_link(manifest: Manifest) -> str | None:
-    """Where the licence is: a file that the artefact took over, an address, or the file at the source."""
-    source = manifest.source
-    link = source.card.get("license_link")
-    if not isinstance(link, str) or link in manifest.outputs or link.startswith(("http://", "https://")):
-        return link if isinstance(link, str) else None
-    return f"{_HUB}/{source.repo_id}/blob/{source.commit or 'main'}/{link}" if source.repo_id else None
+    """Where the licence is: a file that the artefact took over, an address, or the file at the source; never a script."""
+    source, stated = manifest.source, manifest.source.card.get("license_link")
+    where = address(stated) if isinstance(stated, str) else None
+    if where is None or stated in manifest.outputs or where.startswith(("http://", "https://")):
+        return where
+    return address(f"{_HUB}/{source.repo_id}/blob/{source.commit or 'main'}/{stated}") if source.repo_id else None
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -200,10 +218,6 @@ def _count(number: int) -> str:
 
 def _size(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _list(value: Any) -> list[str]:

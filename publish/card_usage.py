@@ -5,6 +5,7 @@ tests/publish/test_card.py takes them off the card and runs them.
 
 from __future__ import annotations
 
+from ..core.escape import block, python, shell
 from ..core.manifest import Manifest
 
 _QUESTION = "What is the capital of France?"
@@ -30,19 +31,19 @@ def snippets(manifest: Manifest, repo_id: str, branch: str | None) -> str:
 
 
 def _openvino(repo_id: str, branch: str | None) -> list[str]:
-    at = f', revision="{branch}"' if branch else ""
+    at = _revision(branch)
     genai = f"""\
 import openvino_genai
 from huggingface_hub import snapshot_download
 
-folder = snapshot_download("{repo_id}"{at})
+folder = snapshot_download({python(repo_id)}{at})
 pipe = openvino_genai.LLMPipeline(folder, "CPU")
 print(pipe.generate("{_QUESTION}", max_new_tokens=64))"""
     optimum = f"""\
 from optimum.intel import OVModelForCausalLM
 from transformers import AutoTokenizer
 
-name = "{repo_id}"
+name = {python(repo_id)}
 model = OVModelForCausalLM.from_pretrained(name{at})
 tokenizer = AutoTokenizer.from_pretrained(name{at})
 inputs = tokenizer.apply_chat_template(
@@ -58,14 +59,14 @@ print(tokenizer.decode(answer, skip_special_tokens=True))"""
 
 
 def _onnx(repo_id: str, branch: str | None) -> list[str]:
-    at = f', revision="{branch}"' if branch else ""
+    at = _revision(branch)
     genai = f"""\
 import json
 
 import onnxruntime_genai
 from huggingface_hub import snapshot_download
 
-folder = snapshot_download("{repo_id}"{at})
+folder = snapshot_download({python(repo_id)}{at})
 model = onnxruntime_genai.Model(folder)
 tokenizer = onnxruntime_genai.Tokenizer(model)
 messages = json.dumps([{{"role": "user", "content": "{_QUESTION}"}}])
@@ -81,7 +82,7 @@ print(tokenizer.decode(generator.get_sequence(0)[len(prompt):]))"""
 from optimum.onnxruntime import ORTModelForCausalLM
 from transformers import AutoTokenizer
 
-name = "{repo_id}"
+name = {python(repo_id)}
 model = ORTModelForCausalLM.from_pretrained(name{at})
 tokenizer = AutoTokenizer.from_pretrained(name{at})
 inputs = tokenizer.apply_chat_template(
@@ -98,7 +99,7 @@ print(tokenizer.decode(answer, skip_special_tokens=True))"""
 
 
 def _onnx_vision(repo_id: str, branch: str | None) -> list[str]:
-    at = f', revision="{branch}"' if branch else ""
+    at = _revision(branch)
     code = f"""\
 import json
 from pathlib import Path
@@ -111,7 +112,7 @@ from PIL import Image
 from edgeconv.models.glm_edge_v import load_processor
 from edgeconv.models.glm_edge_v.pixels import Preprocess
 
-folder = Path(snapshot_download("{repo_id}"{at}))
+folder = Path(snapshot_download({python(repo_id)}{at}))
 names = ("vision_encoder", "embed_tokens", "decoder_model_merged")
 tower, table, decoder = (onnxruntime.InferenceSession(folder / f"{{name}}.onnx") for name in names)
 config = json.loads((folder / "config.json").read_text())
@@ -141,7 +142,10 @@ print(processor.tokenizer.decode(made, skip_special_tokens=True))"""
 def _vision(repo_id: str, branch: str | None) -> list[str]:
     return [
         _titled(
-            "edgeconv", "`pip install edgeconv`", "sh", _fetch(repo_id, branch, "edgeconv chat {} --image photo.jpg")
+            "edgeconv",
+            "`pip install edgeconv`",
+            "sh",
+            _fetch(repo_id, branch, f"edgeconv chat {shell(_folder(repo_id))} --image photo.jpg"),
         )
     ]
 
@@ -151,32 +155,41 @@ def _gguf(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
     first = next(name for name in files if not name.startswith("mmproj"))
     towers = [name for name in files if name.startswith("mmproj")]
     kind = str(manifest.scheme.get("file_type", "")).upper()
+    folder = _folder(repo_id)
+    model = shell(f"{folder}/{first}")
     if branch:
-        line = _fetch(repo_id, branch, f'llama-cli -m {{}}/{first} -p "{_QUESTION}"')
+        line = _fetch(repo_id, branch, f'llama-cli -m {model} -p "{_QUESTION}"')
     else:
-        line = f'llama-cli -hf {repo_id}:{kind} -p "{_QUESTION}"'
+        line = f'llama-cli -hf {shell(f"{repo_id}:{kind}")} -p "{_QUESTION}"'
     parts = [_titled("llama.cpp", "", "sh", line)]
     if towers:
-        see = " \\\n  ".join(
-            (f"llama-mtmd-cli -m {{0}}/{first}", f"--mmproj {{0}}/{towers[0]}", '--image photo.jpg -p "Describe it."')
-        )
+        tower = shell(f"{folder}/{towers[0]}")
+        see = " \\\n  ".join((f"llama-mtmd-cli -m {model}", f"--mmproj {tower}", '--image photo.jpg -p "Describe it."'))
         parts.append(_titled("llama.cpp, with a picture", "", "sh", _fetch(repo_id, branch, see)))
-    at = f', revision="{branch}"' if branch else ""
-    python = f"""\
+    at = _revision(branch)
+    code = f"""\
 from cyllama import LLM
 from huggingface_hub import snapshot_download
 
-folder = snapshot_download("{repo_id}"{at})
-llm = LLM(f"{{folder}}/{first}", max_tokens=64)
+folder = snapshot_download({python(repo_id)}{at})
+llm = LLM(folder + {python("/" + first)}, max_tokens=64)
 print(llm.chat([{{"role": "user", "content": "{_QUESTION}"}}]))"""
-    return [*parts, _titled("Python", "`pip install cyllama huggingface_hub`", "python", python)]
+    return [*parts, _titled("Python", "`pip install cyllama huggingface_hub`", "python", code)]
 
 
 def _fetch(repo_id: str, branch: str | None, line: str) -> str:
-    folder = repo_id.rsplit("/", 1)[-1]
-    revision = f" --revision {branch}" if branch else ""
-    return f"hf download {repo_id}{revision} --local-dir {folder}\n{line.format(folder)}"
+    revision = f" --revision {shell(branch)}" if branch else ""
+    return f"hf download {shell(repo_id)}{revision} --local-dir {shell(_folder(repo_id))}\n{line}"
+
+
+def _folder(repo_id: str) -> str:
+    return repo_id.rsplit("/", 1)[-1]
+
+
+def _revision(branch: str | None) -> str:
+    """Return an argument of Python for the branch."""
+    return f", revision={python(branch)}" if branch else ""
 
 
 def _titled(title: str, needs: str, language: str, code: str) -> str:
-    return f"**{title}**" + (f" ({needs})" if needs else "") + f"\n\n```{language}\n{code}\n```"
+    return f"**{title}**" + (f" ({needs})" if needs else "") + f"\n\n{block(code, language)}"

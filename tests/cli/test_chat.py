@@ -89,6 +89,15 @@ def test_options_reach_the_runtime(edgeconv: Command, echo: list[Echo]) -> None:
     assert echo[0].options == {"device": "AUTO", "system": "brief", "sampling": sampling}
 
 
+def test_an_answer_orders_nothing(edgeconv: Command, echo: list[Echo], monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "a\x1b]0;owned\x07\n::stop-commands::x\nstd::string"
+    assert edgeconv("chat", "OUT", "--prompt", answer[::-1]).out == answer.translate({27: "\\x1b", 7: "\\x07"}) + "\n"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    shown = edgeconv("chat", "OUT", "--prompt", answer[::-1]).out
+    assert shown == "a\\x1b]0;owned\\x07\n\\x3a:stop-commands::x\nstd::string\n"
+    assert "::stop" in edgeconv("chat", "OUT", "--prompt", answer[::-1], "--json").out
+
+
 def test_lines_of_stdin_are_questions(edgeconv: Command, echo: list[Echo], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("abc\n\n/reset\n东京\n/help\n/exit\nnever\n"))
     result = edgeconv("chat", "OUT")

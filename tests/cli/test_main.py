@@ -89,6 +89,14 @@ def test_verbose_gives_the_traceback(failing: Any, option: str) -> None:
     assert "in fail" in result.err
 
 
+def test_a_traceback_is_text(failing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = failing(ValueError("x\x1b[2J\n::error::evil"), "-v")
+    assert "ValueError: x\\x1b[2J" in result.err
+    assert "\n\\x3a:error::evil" in result.err
+    assert "\x1b" not in result.err
+
+
 @pytest.mark.parametrize(
     "error",
     [

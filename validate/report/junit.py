@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as Tree
 
+from ...core.escape import visible
 from .model import BudgetLine, Report, Rung, RungName
-from .words import RUNG_TITLES, bound, metric, quantity, reason, rungs, sentence, visible
+from .words import RUNG_TITLES, bound, metric, quantity, reason, rungs, sentence
 
 
 def render(report: Report) -> str:

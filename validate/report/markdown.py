@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
+from ...core import escape
 from .model import ComparisonName, GenerationPair, Report, Rung
 from .words import (
     COMPARISON_TITLES,
@@ -22,10 +22,8 @@ from .words import (
     reason,
     rungs,
     seconds,
-    shorten,
     significant,
     status,
-    visible,
 )  # fmt: skip
 
 _MARKS = {
@@ -48,27 +46,22 @@ def render(report: Report) -> str:
     parts = [_head(report), _budget(report), _ladder(report), _errors(report)]
     parts += [_defects(report), _deviations(report)]
     parts.append(_generations(report.generations))
-    notes = [f"- {escape(note)}" for note in report.notes[:_MAX_NOTES]]
+    notes = [f"- {_safe(note)}" for note in report.notes[:_MAX_NOTES]]
     if len(report.notes) > _MAX_NOTES:
         notes.append(f"- … and {len(report.notes) - _MAX_NOTES} more in parity.json.")
     parts.append("### Notes\n\n" + "\n".join(notes) if notes else "")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def escape(text: str, length: int = _MAX_LENGTH) -> str:
-    """Make text inert in a table cell: one line, cut, no Markdown, no HTML, no mention of anybody."""
-    line = " ".join(shorten(visible(text), length).split())
-    line = re.sub(r"([\\`*_{}\[\]<>#!|~$])", r"\\\1", line).replace("&", "&amp;").replace(r"\<", "&lt;")
-    return line.replace("@", "@\u200b").replace("://", ":\u200b//")
+def _safe(text: str, length: int = _MAX_LENGTH) -> str:
+    return escape.markdown(text, length)
 
 
 def _head(report: Report) -> str:
     mark, word = {"passed": "✅", "failed": "❌", "undecided": "❔"}[report.verdict], VERDICTS[report.verdict][1]
     total = sum(value for value in report.seconds.values() if math.isfinite(value))
-    against = (
-        f"{escape(report.artefact.name)} against {escape(report.reference.name)}, suite {escape(report.suite.name)}"
-    )
-    return f"## {mark} {word}: parity of {against}\n\n**{escape(reason(report))}**" + (
+    against = f"{_safe(report.artefact.name)} against {_safe(report.reference.name)}, suite {_safe(report.suite.name)}"
+    return f"## {mark} {word}: parity of {against}\n\n**{_safe(reason(report))}**" + (
         f" Took {seconds(total)}." if total else ""
     )
 
@@ -80,7 +73,7 @@ def _budget(report: Report) -> str:
     for line in report.budgets:
         title, unit = metric(line.metric)
         mark = _MARKS[status(line)]
-        rows.append((escape(title), f"**{quantity(line.value, unit)}**", bound(line), mark, escape(line.reason)))
+        rows.append((_safe(title), f"**{quantity(line.value, unit)}**", bound(line), mark, _safe(line.reason)))
     return "### Budget\n\n" + _table(("metric", "measured", "limit", "", "why this limit"), rows, right=(1, 2))
 
 
@@ -92,11 +85,11 @@ def _ladder(report: Report) -> str:
 def _found(rung: Rung | None) -> str:
     if rung is None:
         return ""
-    failures = [escape(text) for text in rung.failures[:_MAX_FAILURES] if text != rung.summary]
+    failures = [_safe(text) for text in rung.failures[:_MAX_FAILURES] if text != rung.summary]
     if len(rung.failures) > _MAX_FAILURES:
         failures.append(f"… and {len(rung.failures) - _MAX_FAILURES} more")
-    warnings = [f"⚠️ {escape(text)}" for text in rung.warnings[:_MAX_FAILURES]]
-    return "<br>".join([escape(rung.summary), *(f"• {text}" for text in failures), *warnings])
+    warnings = [f"⚠️ {_safe(text)}" for text in rung.warnings[:_MAX_FAILURES]]
+    return "<br>".join([_safe(rung.summary), *(f"• {text}" for text in failures), *warnings])
 
 
 def _errors(report: Report) -> str:
@@ -111,7 +104,7 @@ def _errors(report: Report) -> str:
         mean = found.figures.get("mean_kl")
         if mean and interval("mean_kl", mean):
             cells[0] += f"<br><sub>{interval('mean_kl', mean)}</sub>"
-        rows.append((f"{COMPARISON_TITLES[name]}<br><sub>{escape(found.reference)} → {escape(found.artefact)}</sub>",
+        rows.append((f"{COMPARISON_TITLES[name]}<br><sub>{_safe(found.reference)} → {_safe(found.artefact)}</sub>",
                      *cells))  # fmt: skip
     if not rows:
         return ""
@@ -126,10 +119,10 @@ def _defects(report: Report) -> str:
     rows = [
         (
             title,
-            escape(f"{one.engine} {one.versions}"),
-            escape(one.name),
-            escape(one.concerns),
-            escape(one.effect),
+            _safe(f"{one.engine} {one.versions}"),
+            _safe(one.name),
+            _safe(one.concerns),
+            _safe(one.effect),
             f"{one.count:,}",
         )
         for title, one in found
@@ -144,7 +137,7 @@ def _defects(report: Report) -> str:
 def _deviations(report: Report) -> str:
     if not report.deviations:
         return ""
-    rows = [(escape(one.name), escape(one.summary), *map(escape, deviation(one))) for one in report.deviations]
+    rows = [(_safe(one.name), _safe(one.summary), *map(_safe, deviation(one))) for one in report.deviations]
     return (
         "### What the runtime does otherwise than the model\n\nWhatever file it runs, so this is no part of the verdict. "
         "The error of a row of a picture is over its size, both as RMS.\n\n"
@@ -175,11 +168,11 @@ def _generations(pairs: Sequence[GenerationPair]) -> str:
 
 
 def _prompt(pair: GenerationPair) -> str:
-    return escape(pair.prompt, 80) + (f" ({escape(pair.runtime, 30)})" if pair.runtime else "")
+    return _safe(pair.prompt, 80) + (f" ({_safe(pair.runtime, 30)})" if pair.runtime else "")
 
 
 def _token(text: str | None) -> str:
-    return "–" if text is None else f"“{escape(visible(text, keep=''), 40)}”"
+    return "–" if text is None else f"“{_safe(escape.visible(text, keep=''), 40)}”"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:

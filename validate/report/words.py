@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
@@ -95,7 +94,6 @@ COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
     "picture_quantisation": "What do fewer bits cost where it speaks of a picture?",
     "picture_runtime": "What do the default approximations add where it speaks of a picture?",
 }
-_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
 
 
 def metric(name: str) -> Metric:
@@ -270,28 +268,9 @@ def _open(report: Report) -> str:
     return f"{whose} cannot tell: {'; '.join(said)}. Measure on more of the suite, or on a longer one."
 
 
-def visible(text: str, keep: str = "\n\t") -> str:
-    """Show control characters and marks that turn the writing direction, which hostile text could hide behind."""
-    return "".join(char if char in keep else _shown(char) for char in text)
-
-
-def _shown(char: str) -> str:
-    code = ord(char)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code in _BIDI or unicodedata.category(char) in ("Cc", "Cs") or (code & 0xFFFE) == 0xFFFE:
-        return f"⟨U+{code:04X}⟩"
-    return char
-
-
 def seconds(value: float) -> str:
     """Write a duration."""
     if not math.isfinite(value) or value < 60:
         return f"{significant(value, 2)} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"
-
-
-def shorten(text: str, length: int) -> str:
-    """Cut a text at `length` characters."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -13,8 +13,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ....core.escape import visible
 from ..model import DocumentScore, TokenScore
-from ..words import significant, visible
+from ..words import significant
 from .charts import profile
 
 LEVELS = (0.01, 0.03, 0.1, 0.3, 1.0)

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ....core.escape import visible
 from ..model import Comparison, ComparisonName, GenerationPair, Report
 from ..words import (
     COMPARISON_QUESTIONS,
@@ -34,7 +35,6 @@ from ..words import (
     status,
     times,
     used,
-    visible,
 )  # fmt: skip
 from . import charts, documents
 
