@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ArtefactError
 from .options import Json, Quiet, Verbose
 from .output import Output, size
+
+if TYPE_CHECKING:
+    from ..hub.upload import Change
+    from ..publish.verify import Verified
 
 
 def publish(
@@ -21,7 +25,9 @@ def publish(
     ],
     *,
     repo: Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Where it goes; made if it is not there.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository a private one; refuse one that is public.")
+    ] = False,
     branch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Push to this branch, made if need be.", show_default=False)
     ] = None,
@@ -31,7 +37,18 @@ def publish(
         bool,
         typer.Option("--allow-unvalidated", help="Publish what is not shown to be the same model; its card says so."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replace",
+            metavar="NAME",
+            help="Overwrite this file of the repository although this model did not put it there, or take the place of this "
+            "target there (openvino-int4). Repeatable.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be added, replaced and deleted, and send nothing.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -52,6 +69,7 @@ def publish(
         create_pr=create_pr,
         allow_unvalidated=allow_unvalidated,
         message=message,
+        replace=tuple(replace or ()),
     )
     if allow_unvalidated:
         out.say("warning: --allow-unvalidated: nobody has shown that this is still the same model")
@@ -64,16 +82,9 @@ def publish(
             done = publishing.publish(asked, progress)
             change, result = done.change, {"commit": done.commit, "url": done.url}
     if out.json:
-        out.data({"repo": repo, **result, "dry_run": dry_run, "change": asdict(change)})
+        out.data({"repo": repo, **result, "dry_run": dry_run, "change": change.as_dict()})
         return
-    verb = "would send" if dry_run else "sent"
-    rows = (
-        [(verb, f"{len(change.sent)} files, {size(change.bytes)}")]
-        if change.sent
-        else [(verb, "nothing: all is there")]
-    )
-    rows += [("", name) for name in change.sent] if dry_run else []
-    rows += [("would delete" if dry_run else "deleted", name) for name in change.deleted]
+    rows = _rows(change, private=private, dry_run=dry_run)
     if dry_run:
         out.pairs(rows)
     else:
@@ -83,6 +94,21 @@ def publish(
         out.result(str(result["url"]))
 
 
+def _rows(change: Change, *, private: bool, dry_run: bool) -> list[tuple[str, str]]:
+    """What the commit does, file by file where it is a plan; replacements and deletions by name in any case."""
+    rows = []
+    if change.new_repository:
+        rows.append(("would make" if dry_run else "made", f"the repository, {'private' if private else 'public'}"))
+    if change.new_branch:
+        rows.append(("would make" if dry_run else "made", "the branch"))
+    verb = "would send" if dry_run else "sent"
+    files = f"{len(change.sent)} files, {size(change.bytes)}" if change.sent else "nothing: all is there"
+    rows.append((verb, files))
+    rows += [("would add", name) for name in change.added] if dry_run else []
+    rows += [("would replace" if dry_run else "replaced", name) for name in change.replaced]
+    return rows + [("would delete" if dry_run else "deleted", name) for name in change.deleted]
+
+
 def verify(
     where: Annotated[str, typer.Argument(metavar="OUT|ID", help="A folder, a GGUF, or a Hub id, also as ID@REVISION.")],
     *,
@@ -90,9 +116,10 @@ def verify(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check a converted model, here or on the Hub, against its manifest: every file's size and SHA-256.
+    """Check a converted model, here or on the Hub, against its manifest: every file's size and SHA-256, and the report's seal.
 
-    Exits with 1 if a file is damaged or missing.
+    Exits with 1 if a file is damaged or missing, or its report was edited or is about other files. The seal is a checksum, and
+    no signature.
     """
     from ..publish.verify import verify as check
 
@@ -100,20 +127,30 @@ def verify(
     with out.working() as progress:
         found = check(where, None, progress)
     if out.json:
-        lists = {"damaged": found.damaged, "missing": found.missing, "extra": found.extra}
+        lists = {"damaged": found.damaged, "missing": found.missing, "extra": found.extra, "reports": found.reports}
         out.data({"name": found.name, "commit": found.commit, "whole": found.whole, **lists})
     else:
         at = f" @ {found.commit[:12]}" if found.commit else ""
-        rows = [("artefact", f"{found.name}{at}"), ("files", f"{len(found.manifest.outputs)}, {_state(found)}")]
+        rows = [("artefact", f"{found.name}{at}"), ("files", f"{found.files}, {_state(found)}")]
+        rows += [("report", f"{name}: {_REPORT[state]}") for name, state in found.reports.items()]
         out.pairs(rows + [("not in the manifest", name) for name in found.extra])
     if not found.whole:
         raise ArtefactError(
-            f"{found.name} is not what its manifest says: {', '.join([*found.damaged, *found.missing])}.",
+            f"{found.name} is not what its manifest says: {', '.join([*found.damaged, *found.missing, *found.wrong_reports])}.",
             "Do not use it; publish or convert it again.",
         )
 
 
-def _state(found: Any) -> str:
+_REPORT = {
+    "sealed": "as it was written",
+    "unsealed": "has no seal: an earlier version wrote it, or it was edited",
+    "edited": "edited after it was written",
+    "about other files": "about other files",
+    "unreadable": "cannot be read",
+}
+
+
+def _state(found: Verified) -> str:
     return "all as the manifest says" if found.whole else f"{len(found.damaged)} damaged, {len(found.missing)} missing"
 
 

@@ -47,11 +47,13 @@ def show(name: Name, *, json: Json = False, quiet: Quiet = False) -> None:
 def validate(name: Name, *, json: Json = False, quiet: Quiet = False) -> None:
     """Check a recipe without asking the Hub anything. Exits with 2, and says file and line, if something is wrong."""
     from ..recipes.load import find, load
+    from ..recipes.publication import require_apart
     from ..recipes.unit import units
 
     out = Output(json=json, quiet=quiet)
     path = find(name)
     found = units(load(path), path, Path())
+    require_apart(found)
     if out.json:
         out.data({"file": str(path), "units": [unit.name for unit in found]})
         return

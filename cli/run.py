@@ -56,6 +56,7 @@ def run(
     """
     from ..recipes.load import find, load
     from ..recipes.preview import require_room
+    from ..recipes.publication import require_apart
     from ..recipes.run import carry_out, exit_code
     from ..recipes.unit import units
 
@@ -66,8 +67,9 @@ def run(
         for path in paths
         for unit in units(load(path), path, output, only=only, model=model, local_files_only=local_files_only)
     ]
+    require_apart(found)
     if dry_run:
-        _preview(out, found)
+        _preview(out, found, publishing=publish)
         return
     with out.working() as progress:
         require_room(found, progress)
@@ -86,11 +88,11 @@ def run(
         raise typer.Exit(code)
 
 
-def _preview(out: Output, found: list[Unit]) -> None:
+def _preview(out: Output, found: list[Unit], *, publishing: bool) -> None:
     from ..recipes.preview import exit_code, preview
 
     with out.working() as progress:
-        made = preview(found, progress)
+        made = preview(found, progress, publishing=publishing)
     if out.json:
         out.data([one.as_dict() for one in made])
     else:

@@ -98,6 +98,26 @@ def resolve(repo_id: str, revision: str | None, retry: Retry, progress: Progress
     raise HubUnreachableError(f"The file list of {name} does not end.")
 
 
+def model_info(repo_id: str, retry: Retry, progress: Progress) -> dict[str, Any]:
+    """Return what the Hub says of a repository, as it says it. Raises what huggingface_hub raises."""
+    from huggingface_hub import constants
+
+    info, _ = _get_json(f"{constants.ENDPOINT}/api/models/{repo_id}", retry, progress)
+    if not isinstance(info, dict):
+        raise HubUnreachableError(f"The Hub's answer about {repo_id} is not in the form that it documents.")
+    return info
+
+
+def who_am_i(retry: Retry, progress: Progress) -> dict[str, Any]:
+    """Return what the Hub says of the token's owner, as it says it. Raises what huggingface_hub raises."""
+    from huggingface_hub import constants
+
+    answer, _ = _get_json(f"{constants.ENDPOINT}/api/whoami-v2", retry, progress)
+    if not isinstance(answer, dict):
+        raise HubUnreachableError("The Hub's answer about the access token is not in the form that it documents.")
+    return answer
+
+
 def _identity(info: Any, repo_id: str) -> tuple[str, str]:
     name = info.get("id") if isinstance(info, dict) else None
     commit = info.get("sha") if isinstance(info, dict) else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..convert.gguf.recipe import Recipe
 from ..core.escape import address, code, link, markdown
-from ..core.manifest import Manifest
+from ..core.manifest import MANIFEST_NAME, Manifest
 from ..quantize.scheme import Scheme
 from ..validate.report.model import BudgetLine, Report
 from ..validate.report.words import bound, comparison, interval, metric, quantity
@@ -22,30 +22,38 @@ _SHOWN = ("mean_kl", "kl_99", "top1", "ln_ppl_ratio", "max_abs_logit")
 _LIBRARIES = {"openvino": "openvino", "gguf": "gguf", "onnx": "onnx"}
 _TITLES = {"openvino": "OpenVINO IR", "gguf": "GGUF", "onnx": "ONNX"}
 _HUB = "https://huggingface.co"
-_LARGE = 1_000_000
+LARGE = 1_000_000
 """Bytes from which a file is worth a row of its own."""
 
 
-def render(cleared: Cleared, repo_id: str, branch: str | None = None) -> str:
-    """Return the card's text; `branch` is where it is published, None for the default one."""
+def render(cleared: Cleared, repo_id: str, branch: str | None = None, report_at: str = PARITY) -> str:
+    """Return the card's text; `branch` is where it is published, None for the default one, `report_at` the report's folder."""
     manifest = cleared.manifest
     use = "## Use\n\n" + snippets(manifest, repo_id, branch)
+    parity = _parity(cleared, report_at)
     parts = [
-        f"# {markdown(repo_id.rsplit('/', 1)[-1])}",
-        _introduction(manifest),
-        *([use, _parity(cleared)] if cleared.report else [_parity(cleared), use]),  # a warning comes first
+        heading(repo_id),
+        introduction([manifest]),
+        *([use, parity] if cleared.report else [parity, use]),  # a warning comes first
         _files(manifest),
-        _made(manifest),
-        _licence(manifest),
+        made(manifest, "How it was made"),
+        licence(manifest),
     ]
-    return f"---\n{_front(manifest)}---\n\n" + "\n\n".join(parts) + "\n"
+    return f"---\n{front([manifest])}---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _front(manifest: Manifest) -> str:
+def heading(repo_id: str) -> str:
+    """Return the card's first line."""
+    return f"# {markdown(repo_id.rsplit('/', 1)[-1])}"
+
+
+def front(manifests: Sequence[Manifest]) -> str:
+    """Return the Hub's metadata, of artifacts of one source and format."""
     import yaml
 
+    manifest = manifests[0]
     card, source = manifest.source.card, manifest.source
-    tags = [*_list(card.get("tags")), _LIBRARIES[manifest.target], "edgeconv", _precision(manifest)]
+    tags = [*_plain(card.get("tags")), _LIBRARIES[manifest.target], "edgeconv", *map(precision, manifests)]
     fields: dict[str, Any] = {key: card[key] for key in ("license", "license_name") if card.get(key)}
     if link := _licence_link(manifest):
         fields["license_link"] = link
@@ -60,34 +68,40 @@ def _front(manifest: Manifest) -> str:
     return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
 
 
-def _precision(manifest: Manifest) -> str:
+def precision(manifest: Manifest) -> str:
+    """Return the name of an artifact's scheme, as its manifest has it: it is to be escaped."""
     return str(manifest.scheme.get("precision") or manifest.scheme.get("file_type") or "")
 
 
-def _introduction(manifest: Manifest) -> str:
+def introduction(manifests: Sequence[Manifest]) -> str:
+    """Say what was converted to what, of artifacts of one source and format."""
+    manifest = manifests[0]
     source = manifest.source
     origin = (
         link(source.repo_id, f"{_HUB}/{source.repo_id}")
         if source.repo_id
         else f"A {markdown(source.model_type)} checkpoint"
     )
+    if len(manifests) > 1:
+        kinds = ", ".join(f"**{markdown(precision(one))}**" for one in manifests)
+        return f"{origin}, {_count(source.parameters)} parameters, as {_TITLES[manifest.target]} in {kinds}."
     total = sum(file.size for file in manifest.outputs.values())
-    kind = f"{_TITLES[manifest.target]} in **{markdown(_precision(manifest))}**"
+    kind = f"{_TITLES[manifest.target]} in **{markdown(precision(manifest))}**"
     return (
         f"{origin}, {_count(source.parameters)} parameters, as {kind}: "
-        f"{_size(total)}, {manifest.bits_per_weight:.2f} bits a weight."
+        f"{size(total)}, {manifest.bits_per_weight:.2f} bits a weight."
     )
 
 
-def _parity(cleared: Cleared) -> str:
+def _parity(cleared: Cleared, report_at: str) -> str:
     if cleared.report is None:
         return (
             "## Not validated\n\n> **Nobody has shown that this is still the same model**: "
             f"{markdown(cleared.objection)}. It was published with `--allow-unvalidated`."
         )
     report = cleared.report
-    reports = f"The whole report: [{PARITY}.md]({PARITY}/parity.md), or with every token in colour "
-    reports += f"[{PARITY}.html]({PARITY}/parity.html) (download it and open it in a browser)."
+    reports = f"The whole report: [parity.md]({address(report_at)}/parity.md), or with every token in colour "
+    reports += f"[parity.html]({address(report_at)}/parity.html) (download it and open it in a browser)."
     dtype = report.reference.facts.get("dtype", "float32")
     return (
         "## Is it still the same model?\n\nYes, within its budget: measured token by token against "
@@ -109,9 +123,9 @@ def _figures(report: Report) -> str:
         beside = [quantity(floor.figures[key].value, unit)] if floor else []
         rows.append([title, measured, _limit(budgets.get(key)), *beside])
     if not floor:
-        return _table(["", "this model", "budget"], rows)
+        return table(["", "this model", "budget"], rows)
     note = "The noise floor is how far the original is from itself when it computes in bfloat16."
-    return _table(["", "this model", "budget", "noise floor"], rows) + "\n\n" + note
+    return table(["", "this model", "budget", "noise floor"], rows) + "\n\n" + note
 
 
 def _command(report: Report) -> str:
@@ -129,15 +143,16 @@ def _tokens(report: Report) -> int:
 
 
 def _files(manifest: Manifest) -> str:
-    large = [(name, file.size) for name, file in sorted(manifest.outputs.items()) if file.size >= _LARGE]
-    rest = [file.size for file in manifest.outputs.values() if file.size < _LARGE]
-    rows = [[code(name), _size(size)] for name, size in large]
+    large = [(name, file.size) for name, file in sorted(manifest.outputs.items()) if file.size >= LARGE]
+    rest = [file.size for file in manifest.outputs.values() if file.size < LARGE]
+    rows = [[code(name), size(count)] for name, count in large]
     if rest:
-        rows.append([f"{len(rest)} smaller files", _size(sum(rest))])
-    return "## Files\n\n" + _table(["", "size"], rows)
+        rows.append([f"{len(rest)} smaller files", size(sum(rest))])
+    return "## Files\n\n" + table(["", "size"], rows)
 
 
-def _made(manifest: Manifest) -> str:
+def made(manifest: Manifest, title: str, manifest_at: str = MANIFEST_NAME) -> str:
+    """Return the section that says how an artifact was made; `title` is inert Markdown, `manifest_at` the manifest's name."""
     source = manifest.source
     rows = []
     if source.repo_id and source.commit:
@@ -156,7 +171,7 @@ def _made(manifest: Manifest) -> str:
     )
     lines = "\n".join(f"- **{label}**: {text}" for label, text in rows)
     return (
-        f"## How it was made\n\n{lines}\n\n`edgeconv.json` has the SHA-256 of every file that went in and came out; "
+        f"## {title}\n\n{lines}\n\n{code(manifest_at)} has the SHA-256 of every file that went in and came out; "
         "`edgeconv verify` checks them."
     )
 
@@ -190,7 +205,8 @@ def _listed(fields: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(fields.items()) if value not in (None, [], False))
 
 
-def _licence(manifest: Manifest) -> str:
+def licence(manifest: Manifest) -> str:
+    """Return the section on the license, which is the source's."""
     card = manifest.source.card
     name, where = card.get("license_name") or card.get("license"), _licence_link(manifest)
     if not isinstance(name, str):
@@ -207,7 +223,8 @@ def _licence_link(manifest: Manifest) -> str | None:
     return address(f"{_HUB}/{source.repo_id}/blob/{source.commit or 'main'}/{stated}") if source.repo_id else None
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown of inert cells, the first column left, the others right."""
     rule = ["---", *("---:" for _ in head[1:])]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
 
@@ -216,10 +233,15 @@ def _count(number: int) -> str:
     return f"{number / 1e9:.2f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Write a number of bytes for people."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def _list(value: Any) -> list[str]:
+def _plain(value: Any) -> list[str]:
+    """Return tags that are words. Those with a colon (base_model:, arxiv:, dataset:) say where a model comes from.
+
+    The source's own descent is not this model's, and nobody has checked it: `base_model` of the front matter names the source.
+    """
     items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str) and item]
+    return [item for item in items if isinstance(item, str) and item and ":" not in item]

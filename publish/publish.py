@@ -1,41 +1,30 @@
-"""An artefact on the Hub: through the gate, with its card, in one commit."""
+"""An artifact on the Hub: through the gate, with its card, in one commit.
+
+Looking and acting are one way: `prepare` works out the commit, a dry run shows it, and a publication sends exactly it.
+"""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import ValidationError
-
-from ..core.errors import UsageError
-from ..core.manifest import MANIFEST_NAME, Manifest
+from ..core.errors import AccessError
+from ..core.manifest import Manifest
 from ..core.progress import Progress
-from ..hub import client
 from ..hub.client import Retry
-from ..hub.source import is_repo_id, is_revision
-from ..hub.upload import Change, Content, Upload, Uploaded, compare, send
-from . import card
-from .gate import PARITY, Cleared, clear
+from ..hub.repository import Repository
+from ..hub.upload import Change, Upload, Uploaded, send
+from ..hub.upload import plan as plan_upload
+from . import contents, leaks, ownership, preconditions, record
+from .asked import Publication
+from .gate import Cleared, clear
 
-CARD = "README.md"
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What a user asks for; fields as `hub.upload.Upload`'s."""
-
-    folder: Path
-    repo_id: str
-    private: bool = False
-    branch: str | None = None
-    create_pr: bool = False
-    allow_unvalidated: bool = False
-    message: str | None = None
+__all__ = ["Plan", "Publication", "plan", "publish"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be sent, and what came through the gate."""
+    """What would be sent, and what came through the gate (its files are closed)."""
 
     cleared: Cleared
     change: Change
@@ -47,50 +36,67 @@ def plan(asked: Publication, progress: Progress, retry: Retry | None = None) -> 
     Raises:
         EdgeconvError: as `publish`.
     """
-    cleared = _cleared(asked, progress)
-    return Plan(cleared, compare(_upload(asked, cleared, ()), progress, retry))
+    asked.check()
+    with closing(clear(asked.folder, progress, allow_unvalidated=asked.allow_unvalidated)) as cleared:
+        return Plan(cleared, _prepare(asked, cleared, progress, retry or Retry())[1])
 
 
 def publish(asked: Publication, progress: Progress, retry: Retry | None = None) -> Uploaded:
     """Send what the repository does not have yet; nothing new means no commit.
 
-    Files that an earlier manifest there names and the new one does not are deleted; others are left alone.
+    Files that this target put there before and that it has no longer are deleted; others are left alone.
 
     Raises:
         UsageError: no name of a repository or branch.
-        ArtefactError, ParityError: the gate is shut (see `gate.clear`).
-        AccessError, HubUnreachableError: the Hub says no, or nothing.
+        ArtefactError, ParityError: the gate is shut (see `gate.clear`), a file changed since, or one holds a secret.
+        AccessError, HubUnreachableError: the Hub says no, or nothing; or a file there is not this target's.
     """
-    cleared = _cleared(asked, progress)
-    return send(_upload(asked, cleared, _published_before(asked, progress, retry)), progress, retry)
+    retry = retry or Retry()
+    asked.check()
+    with closing(clear(asked.folder, progress, allow_unvalidated=asked.allow_unvalidated)) as cleared:
+        upload, change = _prepare(asked, cleared, progress, retry)
+        return send(upload, change, progress, retry)
 
 
-def _cleared(asked: Publication, progress: Progress) -> Cleared:
-    if not is_repo_id(asked.repo_id) or "/" not in asked.repo_id:
-        raise UsageError(f"{asked.repo_id!r} is not a repository's name.", "Write --repo ORGANISATION/NAME.")
-    if asked.branch is not None and not is_revision(asked.branch):
-        raise UsageError(f"{asked.branch!r} cannot be a branch.", "Use letters, digits, dots and hyphens.")
-    if asked.branch is not None and asked.create_pr:
-        raise UsageError("--create-pr opens a pull request to main; it does not go with --branch.", "Leave one out.")
-    return clear(asked.folder, progress, allow_unvalidated=asked.allow_unvalidated)
-
-
-def _upload(asked: Publication, cleared: Cleared, obsolete: tuple[str, ...]) -> Upload:
-    manifest, place = cleared.manifest, cleared.place
-    files: dict[str, Content] = {name: place.folder / name for name in manifest.outputs}
-    files[MANIFEST_NAME] = place.manifest_path
-    if cleared.report is not None:
-        reports = sorted(path for path in place.report.iterdir() if path.suffix in (".json", ".md", ".html"))
-        files |= {f"{PARITY}/{path.name}": path for path in reports}
-    files[CARD] = card.render(cleared, asked.repo_id, asked.branch).encode()
-    return Upload(
+def _prepare(asked: Publication, cleared: Cleared, progress: Progress, retry: Retry) -> tuple[Upload, Change]:
+    repository = preconditions.check(asked, progress, retry)
+    key = record.key_of(cleared.manifest)
+    known = ownership.read_record(repository, retry, progress)
+    holding = ownership.holding(asked, key, repository, known)
+    beside = contents.others(holding, retry, progress)
+    for other, (shown, _) in beside.items():
+        _require_alike(repository, other, shown.manifest, cleared.manifest)
+    shown, target, files = contents.of_target(cleared, holding)
+    targets = dict(sorted({**beside, key: (shown, target)}.items()))
+    whole = contents.with_card(asked.repo_id, asked.branch, targets, files, cleared)
+    reports = [(name, cleared.report) for name in [f"{shown.report_at}/parity.json"] if cleared.report]
+    leaks.require_none(leaks.Search.here(), whole, reports)
+    upload = Upload(
         asked.repo_id,
-        files,
-        obsolete=obsolete,
+        whole,
+        obsolete=holding.obsolete(),
         branch=asked.branch,
         create_pr=asked.create_pr,
         private=asked.private,
-        message=asked.message or _message(manifest),
+        message=asked.message or _message(cleared.manifest),
+    )
+    change = plan_upload(upload, repository)
+    holding.require_ours(change.replaced, asked.replace)
+    return upload, change
+
+
+def _require_alike(repository: Repository, other: str, there: Manifest, mine: Manifest) -> None:
+    """Several types of GGUF of one model may share a repository; the files of other formats have the same names.
+
+    Raises:
+        AccessError: they may not.
+    """
+    one, two = there.source, mine.source
+    if there.target == mine.target == "gguf" and (one.repo_id, one.parameters) == (two.repo_id, two.parameters):
+        return
+    raise AccessError(
+        f"{repository.repo_id} holds {other}, and only GGUF types of one model can share a repository.",
+        f"Name another repository, or take its place with --replace {other}.",
     )
 
 
@@ -99,24 +105,3 @@ def _message(manifest: Manifest) -> str:
     origin = f"{source.repo_id}@{source.commit[:12]}" if source.repo_id and source.commit else "a local checkpoint"
     what = manifest.scheme.get("precision") or manifest.scheme.get("file_type") or ""
     return f"{manifest.target} {what} of {origin}"
-
-
-def _published_before(asked: Publication, progress: Progress, retry: Retry | None) -> tuple[str, ...]:
-    """Name the files of the manifest that lies there now; none if there is none, or none that this version reads."""
-    from ..core.errors import AccessError
-
-    retry = retry or Retry()
-    try:
-        listing = client.resolve(asked.repo_id, asked.branch, retry, progress)
-    except AccessError:
-        return ()  # sending finds out whether it is absent or forbidden
-    there = next((file for file in listing.files if file.path == MANIFEST_NAME), None)
-    if there is None:
-        return ()
-    data = client.read_range(listing, MANIFEST_NAME, 0, there.size, retry=retry, progress=progress)
-    try:
-        before = Manifest.model_validate_json(data)
-    except ValidationError:
-        progress.note(f"The {MANIFEST_NAME} at {asked.repo_id} is of another version: none of its files is deleted.")
-        return ()
-    return (*before.outputs, *(f"{PARITY}/parity.{kind}" for kind in ("json", "md", "html")))

@@ -55,10 +55,15 @@ class Publish(_Model):
     """Where a target goes once its parity is shown."""
 
     repo: str = Field(description="ORGANISATION/NAME on the Hub.")
-    private: bool = Field(False, description="Make a new repository a private one.")
+    private: bool = Field(False, description="Make a new repository a private one; refuse one that is public.")
     branch: str | None = Field(None, description="Push to this branch; by default the main one.")
     create_pr: bool = Field(False, description="Open a pull request instead of pushing.")
     message: str | None = Field(None, description="The commit's message.")
+    replace: list[str] = Field(
+        [],
+        description="Files of the repository that may be overwritten although this target did not put them there, and targets "
+        "there (openvino-int4) whose place it takes.",
+    )
     allow_unvalidated: bool = Field(
         False,
         description="Publish what parity: false leaves unmeasured; its card says so. What failed is never published.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..core.progress import Progress
 from ..pipeline import Job, conflicts, cost, gguf, onnx, openvino
 from ..pipeline.artefact import Planned
 from ..pipeline.conflicts import Conflict
+from .publication import require_possible, require_runtime
 from .record import Record
 from .unit import Unit
 
@@ -47,12 +48,13 @@ class Preview:
         return rows + [conflict.row() for conflict in self.conflicts]
 
 
-def preview(units: Sequence[Unit], progress: Progress) -> list[Preview]:
-    """Plan every unit; no weight is read. What would fail later is a conflict, and does not keep the others from being planned.
+def preview(units: Sequence[Unit], progress: Progress, *, publishing: bool = False) -> list[Preview]:
+    """Plan every unit; no weight is read. With `publishing`, what stands against publication counts too.
 
-    The last conflict of a unit may be that a file system cannot hold its result behind those of the units before it.
+    What would fail later is a conflict, and does not keep the others from being planned. The last
+    conflict of a unit may be that a file system cannot hold its result behind those of the units before it.
     """
-    found = [_one(unit, progress) for unit in units]
+    found = [_one(unit, progress, publishing=publishing) for unit in units]
     needs: list[cost.Need] = []
     for at, one in enumerate(found):
         needs += _needs(one, known=needs)
@@ -90,14 +92,29 @@ def exit_code(found: Iterable[Preview]) -> ExitCode:
     return conflicts.exit_code(conflict for one in found for conflict in one.conflicts)
 
 
-def _one(unit: Unit, progress: Progress) -> Preview:
+def _one(unit: Unit, progress: Progress, *, publishing: bool) -> Preview:
     there = unit.output.exists()
     stands = [] if not there or _is_ours(unit) else [Conflict.of(foreign(unit))]
+    later = _behind(unit, progress, publishing=publishing)
     try:
         made = _plan(unit, progress, over=there)
     except EdgeconvError as error:
-        return Preview(unit, None, (*stands, Conflict.of(error)), there)
-    return Preview(unit, made, (*stands, *made.conflicts), there and not stands)
+        return Preview(unit, None, (*stands, Conflict.of(error), *later), there)
+    return Preview(unit, made, (*stands, *made.conflicts, *later), there and not stands)
+
+
+def _behind(unit: Unit, progress: Progress, *, publishing: bool) -> list[Conflict]:
+    """List what would stop the run behind the conversion."""
+    checks: list[Callable[[], None]] = [lambda: require_runtime(unit.target)]
+    if publishing:
+        checks.append(lambda: require_possible(unit, progress))
+    found = []
+    for check in checks:
+        try:
+            check()
+        except EdgeconvError as error:
+            found.append(Conflict.of(error))
+    return found
 
 
 def _plan(unit: Unit, progress: Progress, *, over: bool = False) -> openvino.Plan | gguf.GgufPlan | onnx.OnnxPlan:

@@ -17,15 +17,15 @@ from ..core.manifest import Manifest, read_manifest
 from ..core.progress import Progress
 from ..pipeline import Artefact, Job, gguf, onnx, openvino, source
 from ..publish.gate import PARITY
-from ..publish.publish import Publication, publish
+from ..publish.publish import publish
 from ..validate import cache
 from ..validate.artefact import check_files
 from ..validate.formats.manifest import digest_of
 from ..validate.ladder import validate
 from ..validate.report.model import Report
 from ..validate.report.write import JSON_NAME, read, write
-from .model import Publish
 from .preview import foreign
+from .publication import publication, require_possible, require_runtime
 from .record import Record
 from .unit import Unit
 
@@ -62,6 +62,9 @@ def carry_out(unit: Unit, progress: Progress, *, publishing: bool) -> Outcome:
     stages: dict[str, str] = {}
     url = None
     try:
+        require_runtime(unit.target)
+        if publishing:
+            require_possible(unit, progress)
         manifest = _converted(unit, stages, progress)
         if unit.target.parity:
             _measured(unit, manifest, stages, progress)
@@ -74,19 +77,6 @@ def carry_out(unit: Unit, progress: Progress, *, publishing: bool) -> Outcome:
     except EdgeconvError as error:
         return Outcome(unit, stages, error, url)
     return Outcome(unit, stages, None, url)
-
-
-def publication(folder: Path, to: Publish) -> Publication:
-    """Return what publishing a unit's artefact asks for."""
-    return Publication(
-        folder,
-        to.repo,
-        private=to.private,
-        branch=to.branch,
-        create_pr=to.create_pr,
-        allow_unvalidated=to.allow_unvalidated,
-        message=to.message,
-    )
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:

@@ -169,14 +169,16 @@ def model_info(hub: "HubServer", request: Request, match: re.Match[str]) -> Repl
         return found
     repo, commit = found
     siblings = [{"rfilename": entry["path"]} for entry in hub.tree(repo, commit)]
-    return json_reply({"id": repo.name, "modelId": repo.name, "sha": commit, "siblings": siblings, "tags": []})
+    names = {"id": repo.name, "modelId": repo.name, "sha": commit, "private": repo.private}
+    return json_reply({**names, "siblings": siblings, "tags": []})
 
 
 @route("GET", r"/api/whoami-v2")
 def whoami(hub: "HubServer", request: Request, match: re.Match[str]) -> Reply:
     if request.token not in hub.tokens:
         return error(401, message="Invalid username or password.")
-    return json_reply({"type": "user", "name": "tester", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
+    orgs = [{"type": "org", "name": name} for name in hub.organizations]
+    return json_reply({"type": "user", "name": "tester", "orgs": orgs, "auth": {"accessToken": hub.access}})
 
 
 @route("GET HEAD", r"/{repo}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
@@ -224,6 +226,8 @@ class HubServer:
         self.repos: dict[str, Repo] = {}
         self.renamed: dict[str, str] = {}
         self.tokens: set[str] = set()
+        self.organizations = ["org"]
+        self.access: dict[str, Any] = {"role": "write"}
         self.storage: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []

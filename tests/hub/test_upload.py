@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from edgeconv.core.errors import AccessError, HubUnreachableError
-from edgeconv.hub.upload import Upload, Uploaded, compare, send
+from edgeconv.hub.repository import Repository, look
+from edgeconv.hub.sealed import SealedFile
+from edgeconv.hub.upload import Change, Upload, Uploaded, plan, send
 
 from .conftest import QUICK, TOKEN, Recorder
 from .server import HubServer, Repo
@@ -32,13 +34,18 @@ def put(hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.
     )
 
     def run(**options: object) -> Uploaded:
-        return send(upload(artefact, **options), progress, QUICK)
+        asked = upload(artefact, **options)
+        return send(asked, compare(asked, progress), progress, QUICK)
 
     return run
 
 
+def compare(asked: Upload, progress: Recorder) -> Change:
+    return plan(asked, look(asked.repo_id, asked.branch, QUICK, progress))
+
+
 def upload(folder: Path, **options: object) -> Upload:
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    files = {p.relative_to(folder).as_posix(): SealedFile(p) for p in folder.rglob("*") if p.is_file()}
     return Upload(REPO, {**files, "README.md": b"# Card\n"}, **options)  # type: ignore[arg-type]
 
 
@@ -48,7 +55,7 @@ def held(hub: HubServer, branch: str = "main") -> dict[str, bytes]:
 
 
 def expected(folder: Path) -> dict[str, bytes]:
-    return {p: c if isinstance(c, bytes) else c.read_bytes() for p, c in upload(folder).files.items()}
+    return {p: c if isinstance(c, bytes) else c.path.read_bytes() for p, c in upload(folder).files.items()}
 
 
 def test_a_new_repository_gets_everything_in_one_commit(
@@ -85,12 +92,13 @@ def test_only_what_differs_is_sent_and_what_is_obsolete_goes(
 def test_a_comparison_sends_nothing(
     put: Callable[..., Uploaded], hub: HubServer, artefact: Path, progress: Recorder
 ) -> None:
-    change = compare(upload(artefact), progress, QUICK)
+    change = compare(upload(artefact), progress)
     assert (change.parent, set(change.sent), hub.repos) == (None, set(expected(artefact)), {})
     assert change.bytes == sum(map(len, expected(artefact).values()))
     put()
-    assert compare(upload(artefact), progress, QUICK).empty
-    assert len(compare(upload(artefact, branch="next"), progress, QUICK).sent) == 4
+    assert compare(upload(artefact), progress).empty
+    next_one = compare(upload(artefact, branch="next"), progress)
+    assert (next_one.empty, next_one.new_branch) == (True, True)
 
 
 def test_another_branch(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
@@ -174,7 +182,8 @@ def test_a_token_that_may_not_write(
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(AccessError, match="does not let you write to org/converted") as caught:
-        send(upload(artefact), progress, QUICK)
+        asked = upload(artefact)
+        send(asked, plan(asked, Repository(REPO, exists=False)), progress, QUICK)
     assert token is None or token not in str(caught.value.message) + str(caught.value.hint)
 
 

@@ -21,7 +21,8 @@ def test_files_manifest_report_and_card_go_in_one_commit(
     done = publish(Publication(folder, REPO), progress, QUICK)
     files = held(writable)
     assert set(files) == {
-        *artefacts.FILES, "edgeconv.json", "README.md", "parity/parity.json", "parity/parity.md", "parity/parity.html",
+        *artefacts.FILES, "edgeconv.json", "edgeconv.published.json", "README.md",
+        "parity/parity.json", "parity/parity.md", "parity/parity.html",
     }  # fmt: skip
     assert all(files[name] == content for name, content in artefacts.FILES.items())
     assert writable.commits == ["openvino int4 of org/name@0123456789ab"]
@@ -66,21 +67,6 @@ def test_a_damaged_artefact_is_never_published(writable: HubServer, artefact: Ma
     with pytest.raises(ArtefactError, match=r"openvino_model\.bin"):
         publish(Publication(folder, REPO, allow_unvalidated=True), progress, QUICK)
     assert writable.requests == []
-
-
-def test_files_of_the_version_before_go_and_others_stay(
-    writable: HubServer, artefact: Make, progress: Recorder
-) -> None:
-    folder = artefact()
-    publish(Publication(folder, REPO), progress, QUICK)
-    repo = writable.repos[REPO]
-    old = json.loads(held(writable)["edgeconv.json"])
-    old["outputs"]["old.bin"] = old["outputs"]["config.json"]
-    files = {"old.bin": b"x", "notes.md": b"theirs", "edgeconv.json": json.dumps(old).encode()}
-    repo.push(repo.commits[repo.refs["main"]] | files)
-    done = publish(Publication(folder, REPO), progress, QUICK)
-    assert (done.change.deleted, done.change.sent) == (("old.bin",), ("edgeconv.json",))
-    assert held(writable)["notes.md"] == b"theirs"
 
 
 def test_a_plan_sends_nothing(writable: HubServer, artefact: Make, progress: Recorder) -> None:

@@ -139,11 +139,12 @@ def test_every_field_reaches_the_validator(tmp_path: Path) -> None:
 
 def test_every_field_reaches_the_publication(tmp_path: Path) -> None:
     from edgeconv.publish.publish import Publication
-    from edgeconv.recipes.run import publication
+    from edgeconv.recipes.publication import publication
 
     values = {
         "repo": "a/b", "private": True, "branch": "x", "create_pr": True, "message": "m", "allow_unvalidated": True,
+        "replace": ["README.md"],
     }  # fmt: skip
     assert set(values) == set(Publish.model_fields)
     made = publication(tmp_path, Publish.model_validate(values))
-    assert made == Publication(tmp_path, "a/b", True, "x", True, True, "m")
+    assert made == Publication(tmp_path, "a/b", True, "x", True, True, "m", ("README.md",))

@@ -197,6 +197,7 @@ class Report(_Model):
     `first_failed` names the first rung that failed, or "budget"; `sees`: it takes pictures. The verdict is "undecided" if nothing
     failed, and the texts are too few to tell whether a budget is kept. `activations`: the largest number that any module of each
     layer puts out in the torch pass over the suite.
+    `seal`: SHA-256 over the rest (see seal.py); null in a report that is not written.
     """
 
     report: Literal[1] = 1
@@ -216,3 +217,4 @@ class Report(_Model):
     versions: dict[str, str] = {}
     sees: bool = False
     activations: list[float] = []
+    seal: str | None = None

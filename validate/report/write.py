@@ -14,6 +14,7 @@ from ...core.scratch import scratch
 from . import html, markdown
 from .junit import render as junit_xml
 from .model import Report
+from .seal import FIELD, seal_of
 
 JSON_NAME, MARKDOWN_NAME, HTML_NAME, JUNIT_NAME = "parity.json", "parity.md", "parity.html", "parity.xml"
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -30,6 +31,7 @@ def write(report: Report, folder: Path, *, junit: Path | None = None) -> None:
     Raises:
         OutputError: a file cannot be written. Those written before it are whole.
     """
+    report = report.model_copy(update={FIELD: seal_of(report.model_dump(mode="json"))})
     summary = markdown.render(report)
     write_file(folder / JSON_NAME, dump(report))
     write_file(folder / MARKDOWN_NAME, summary)
@@ -72,8 +74,10 @@ def require_place(folder: Path) -> None:
 
 
 def dump(report: Report) -> str:
-    """Return the text of parity.json: sorted keys, one form for one content."""
-    return _json(report.model_dump(mode="json"), 0) + "\n"
+    """Return the text of parity.json: sorted keys, one form for one content, and a seal over it."""
+    content = report.model_dump(mode="json")
+    content[FIELD] = seal_of(content)
+    return _json(content, 0) + "\n"
 
 
 def read(path: Path) -> Report:
@@ -84,11 +88,18 @@ def read(path: Path) -> Report:
     """
     path = path / JSON_NAME if path.is_dir() else path
     try:
-        return Report.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} does not exist.", "`edgeconv validate OUT --report FOLDER` writes it.") from error
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    return parse(data, str(path))
+
+
+def parse(data: bytes, path: str) -> Report:
+    """Read the content of a parity.json, which messages call `path`. Raises ArtefactError as `read`."""
+    try:
+        return Report.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

@@ -1,0 +1,77 @@
+"""What a unit's publication needs, checked before anything is converted for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.errors import UsageError
+from ..core.progress import Progress
+from ..publish import preconditions
+from ..publish.publish import Publication
+from ..validate.runtimes import llama_cpp, onnx_session
+from .model import Gguf, Onnx, Publish, Target
+from .unit import Unit
+
+
+def publication(folder: Path, to: Publish) -> Publication:
+    """Return what publishing a unit's artefact asks for."""
+    return Publication(
+        folder,
+        to.repo,
+        private=to.private,
+        branch=to.branch,
+        create_pr=to.create_pr,
+        allow_unvalidated=to.allow_unvalidated,
+        message=to.message,
+        replace=tuple(to.replace),
+    )
+
+
+def require_runtime(target: Target) -> None:
+    """Refuse to convert what cannot be measured afterwards. Raises UsageError if the package of its runtime is missing."""
+    if not target.parity:
+        return
+    if isinstance(target, Gguf):
+        llama_cpp.require()
+    elif isinstance(target, Onnx):
+        onnx_session.require()
+
+
+def require_possible(unit: Unit, progress: Progress) -> None:
+    """Check everything about a unit's publication that is known before there is a result. Writes nothing.
+
+    Raises:
+        UsageError: a placeholder, or a name that no repository has.
+        AccessError: the token may not write, the repository is public where a private one was asked for, or is somebody else's.
+        HubUnreachableError: no answer.
+    """
+    if unit.target.publish:
+        preconditions.check_before_conversion(publication(unit.output, unit.target.publish), progress)
+
+
+def require_apart(units: Sequence[Unit]) -> None:
+    """Refuse targets that would take each other's place on the Hub: only several types of GGUF share a repository.
+
+    Raises:
+        UsageError: names two of them.
+    """
+    seen: dict[tuple[str, str | None, bool], list[Unit]] = {}
+    for unit in units:
+        to = unit.target.publish
+        if to is None:
+            continue
+        before = seen.setdefault((to.repo.lower(), to.branch, to.create_pr), [])
+        clash = next((other for other in before if not _apart(unit.target, other.target)), None)
+        if clash:
+            raise UsageError(
+                f"{clash.name} and {unit.name} publish to {to.repo}, and would take each other's place there.",
+                "Give each a repository, or a branch; only several types of GGUF share one.",
+            )
+        before.append(unit)
+
+
+def _apart(one: Target, two: Target) -> bool:
+    if not (isinstance(one, Gguf) and isinstance(two, Gguf)):
+        return False
+    return (one.type or one.precision or "").lower() != (two.type or two.precision or "").lower()
