@@ -8,13 +8,14 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from ..core import escape
+from ..core import escape, watchdog
 from ..core.errors import EdgeconvError, ExitCode
 from ..core.lifetime import handle, hurried
 from .output import paint
@@ -25,6 +26,8 @@ _OUT_OF_MEMORY = (
     "cannot allocate memory",
     "not enough memory",
     "start new thread",
+    "failed to map segment",
+    "memory allocation of",
 )
 _LITTLE = 16 << 20
 """Bytes that any step of this program needs."""
@@ -42,7 +45,9 @@ def main() -> NoReturn:
     """Run `edgeconv` with the process's arguments and exit."""
     _speak_utf8()
     _open_streams()
+    watchdog.start()
     code = run(sys.argv[1:])
+    watchdog.ending(watchdog.LAST)
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
@@ -50,10 +55,15 @@ def main() -> NoReturn:
     ):  # as the interpreter ends, nobody catches what ours raise
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    if hurried():
+    if hurried() or (code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) and _others_run()):
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _others_run() -> bool:
+    """Whether there are threads that the end of the interpreter would wait for, maybe for ever."""
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
 def _speak_utf8() -> None:
@@ -91,7 +101,7 @@ def run(arguments: list[str]) -> int:
         code = _reader_left()
     except click.ClickException as error:
         code = _usage(arguments, error)
-    except Exception as error:  # noqa: BLE001 - the boundary
+    except BaseException as error:  # noqa: BLE001 - the boundary; a panic of Rust is no Exception
         if _received:  # a library may wrap whatever meets it: pydantic does while it builds a model
             code = _fail(arguments, ExitCode.TERMINATED, "Terminated.", None)
         elif _is_interrupt(error):
@@ -130,6 +140,7 @@ def _listen() -> None:
         for name in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)  # a second one must not interrupt the cleaning
         _received.append(number)
+        watchdog.ending(watchdog.CLEANING)
         raise Terminated
 
     handle(signal.SIGTERM, terminate)
@@ -158,7 +169,7 @@ def _usage(arguments: list[str], error: click.ClickException) -> int:
     return _fail(arguments, ExitCode.USAGE, error.format_message(), f"`{command} --help` lists what it takes.")
 
 
-def _explain(error: Exception) -> tuple[ExitCode, str, str | None]:
+def _explain(error: BaseException) -> tuple[ExitCode, str, str | None]:
     """Return the exit code, the sentence and the hint for an error."""
     if isinstance(error, EdgeconvError):
         return error.exit_code, error.message, error.hint

@@ -1,4 +1,4 @@
-"""Chat templates: programs that come with a checkpoint, rendered in a sandbox, for a limited time and in limited memory.
+"""Chat templates: programs that come with a checkpoint, rendered in a sandbox, in a process that can be killed (`worker`).
 
 Jinja's sandbox keeps a template away from Python; it does not keep it from running for ever, or from filling the memory.
 """
@@ -7,30 +7,39 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
+
+from . import worker
+from .worker import Worker, WorkerFault
 
 SECONDS = 10.0
 """CPU that one rendering may take; a real one takes milliseconds."""
 MEMORY = 1 << 30
-"""Bytes that a process may grow by while it renders."""
-LARGEST = 1_000_000
-"""Numbers that may be given to functions and filters, most of which make something of that length."""
+"""Bytes that the worker may grow by while it renders."""
+LONGEST = 4_000_000
+"""Characters of a template; the longest known one has 40,000."""
+_GENAI_MEMORY = 16 << 30
+"""Bytes of address space for openvino_genai, which reserves more than it uses."""
+_GENAI_SECONDS = 3
+"""Its Jinja is no faster, and the first rendering loads the tokenizer: so many times `SECONDS`."""
 
 
 class TemplateFault(ValueError):  # noqa: N818 - the template's, not ours
-    """It cannot be read or rendered; the message says why, without a full stop."""
+    """It cannot be read or rendered; the message says why, without a full stop.
+
+    Attributes:
+        limit: it runs for ever or makes something huge; otherwise it only refuses what it was given.
+    """
+
+    def __init__(self, message: str, *, limit: bool = False) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class ChatTemplate:
-    """A compiled template."""
+    """A template that compiles."""
 
     def __init__(self, text: str) -> None:
         """Compile it.
@@ -38,10 +47,10 @@ class ChatTemplate:
         Raises:
             TemplateFault: it is no template.
         """
-        try:
-            self._template = environment().from_string(text)
-        except Exception as error:  # Jinja's, and those of Python's compiler, which it calls
-            raise TemplateFault(_sentence(error)) from error
+        if len(text) > LONGEST:
+            raise TemplateFault(f"it has {len(text):,} characters, more than any template needs", limit=True)
+        self._text = text
+        _ask("compile", text=text)
 
     def render(self, **values: Any) -> str:
         """Return the text.
@@ -49,11 +58,7 @@ class ChatTemplate:
         Raises:
             TemplateFault: it refuses these values, or does what no template needs.
         """
-        try:
-            with _Limits():
-                return str(self._template.render(**values))
-        except Exception as error:  # it is a program: it may raise anything, and that is its fault
-            raise TemplateFault(_sentence(error)) from error
+        return str(_ask("render", text=self._text, values=values))
 
 
 _PLAIN = [
@@ -77,116 +82,83 @@ def require_bounded(text: str, conversation: list[dict[str, Any]] | None = None)
         try:
             ChatTemplate(text).render(messages=messages, tools=None, documents=None, add_generation_prompt=True)
         except TemplateFault as fault:
-            if isinstance(fault.__cause__, TimeoutError | MemoryError | OverflowError | RecursionError):
+            if fault.limit:
                 raise
+
+
+@functools.lru_cache(maxsize=16)
+def same(one: str, other: str) -> bool:
+    """True if two templates are one program, however it is written; a text that is no template is only itself."""
+    if one == other:
+        return True
+    try:
+        return bool(_ask("same", one=one, other=other))
+    except TemplateFault:  # rendering says what is wrong
+        return False
+
+
+def names(text: str) -> tuple[set[str], set[str], set[str]]:
+    """Return the variables that a template reads and sets nowhere, those that it sets, and those that it asks for (`is defined`).
+
+    Raises:
+        TemplateFault: it is no template.
+    """
+    read, stored, asked = (set(found) for found in _ask("names", text=text))
+    return read, stored, asked
 
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Let transformers render a template in the body for a limited time; past it, TimeoutError or MemoryError is raised."""
-    with _Limits():
-        yield
+    """Let what transformers renders in the body be rendered by the worker, with transformers' own settings (`template_task`).
 
+    Raises:
+        TemplateFault: from transformers' calls in the body.
+    """
+    from transformers.utils import chat_template_utils
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, RecursionError):  # Python also says at what, which is another thing each time
-        return "maximum recursion depth exceeded"
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return text[:300].rstrip(".")
-
-
-class _Limits:
-    """Looks at clock and memory before each line of a template that this thread runs."""
-
-    def __enter__(self) -> None:
-        self._end = time.thread_time() + SECONDS
-        self._most = _resident() + MEMORY
-        self._before = sys.gettrace()
-        sys.settrace(self._call)
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self._before)
-
-    def _call(self, frame: FrameType, event: str, _: Any) -> Any:
-        return self._line if frame.f_code.co_filename == "<template>" else None
-
-    def _line(self, frame: FrameType, event: str, _: Any) -> Any:
-        if time.thread_time() > self._end:
-            raise TimeoutError(f"it runs for more than {SECONDS:.0f} s")
-        if _resident() > self._most:
-            raise MemoryError(f"it takes more than {MEMORY >> 20} MB")
-        return self._line
-
-
-def _resident() -> int:
-    """Return the bytes that the process has in memory; 0 where the system does not say so in this way."""
+    theirs: Any = chat_template_utils
+    before = theirs._compile_jinja_template
+    theirs._compile_jinja_template = ChatTemplate
     try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+        yield
+    finally:
+        theirs._compile_jinja_template = before
 
 
-def environment() -> Any:
-    """Return a sandbox, set up as `transformers.utils.chat_template_utils._cached_compile_jinja_template` does it."""
-    from jinja2 import TemplateError, nodes
-    from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}` marks what a trainer learns; it writes nothing."""
-
-        tags = {"generation"}  # noqa: RUF012 - Jinja's own form
-
-        def parse(self, parser: Any) -> list[nodes.Node]:
-            next(parser.stream)
-            body: list[nodes.Node] = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            return body
-
-    class Bounded(ImmutableSandboxedEnvironment):
-        """A sandbox in which no single operation makes something huge."""
-
-        intercepted_binops = frozenset({"*", "**", "%"})
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            _require_small(left, right) if operator == "**" else _require_short(operator, left, right)
-            return super().call_binop(context, operator, left, right)
-
-        def call(self, context: Any, called: Any, /, *arguments: Any, **named: Any) -> Any:
-            _require_small(*arguments, *named.values())
-            return super().call(context, called, *arguments, **named)
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
-
-    environment = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"])
-    environment.filters["tojson"] = to_json
-    environment.filters = {name: _bounded(called) for name, called in environment.filters.items()}
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
+_genai = Worker()
 
 
-def _bounded(called: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(called)
-    def checked(*arguments: Any, **named: Any) -> Any:
-        _require_small(*arguments[1:], *named.values())
-        return called(*arguments, **named)
+def render_in_genai(
+    folder: Path,
+    messages: list[dict[str, Any]],
+    *,
+    prompted: bool = True,
+    tools: list[Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> str:
+    """Return what openvino_genai's own Jinja makes of a conversation, in a process that can be killed.
 
-    return checked
+    Args:
+        folder: of the tokenizer's IR.
+        messages: the conversation.
+        prompted: with the opening of the next answer.
+        tools: as the template takes them.
+        options: other variables of the template.
+
+    Raises:
+        TemplateFault: it refuses the conversation, or runs against a limit.
+    """
+    content = {"folder": str(folder.resolve()), "messages": messages, "prompted": prompted, "tools": tools}
+    try:
+        return str(
+            _genai.ask("genai", seconds=SECONDS * _GENAI_SECONDS, memory=_GENAI_MEMORY, **content, options=options)
+        )
+    except WorkerFault as fault:
+        raise TemplateFault(str(fault), limit=fault.limit) from fault
 
 
-def _require_small(*arguments: Any) -> None:
-    if any(isinstance(number, int | float) and abs(number) > LARGEST for number in arguments):
-        raise OverflowError(f"it computes with a number over {LARGEST:,}")
-
-
-def _require_short(operator: str, left: Any, right: Any) -> None:
-    """A text times a number, and a text that is filled in with a width, may be of any length."""
-    if operator == "%" and isinstance(left, str):
-        raise TypeError("it formats with %")
-    for repeated, count in ((left, right), (right, left)):
-        if isinstance(repeated, str | list | tuple) and isinstance(count, int) and len(repeated) * count > LARGEST:
-            raise OverflowError(f"it repeats something {count:,} times")
+def _ask(task: str, **content: Any) -> Any:
+    try:
+        return worker.ask(task, seconds=SECONDS, memory=MEMORY, **content)
+    except WorkerFault as fault:
+        raise TemplateFault(str(fault), limit=fault.limit) from fault

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import sentencepiece_tokenizer, tokenizer_files
+from . import sentencepiece_tokenizer, tokenizer_files, tokenizer_trial
 from .chat_template import TemplateFault, limited, require_bounded
 from .errors import CheckpointError
 from .sentencepiece_file import SentencePiece
@@ -39,14 +39,11 @@ def open_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Any:
     require_own_files(folder)
     files = tokenizer_files.read(folder)
     pieces = None if files.tokenizer else files.pieces
+    tokenizer_trial.require_bounded(files.tokenizer)
     try:
-        if files.tokenizer or pieces:
-            tokenizer = _opened(files, pieces)
-        else:
-            from transformers import AutoTokenizer
-
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=trust_remote_code
+        with tokenizer_trial.panics_as_errors():
+            tokenizer = (
+                _opened(files, pieces) if files.tokenizer or pieces else _by_transformers(folder, trust_remote_code)
             )
     except CheckpointError:
         raise
@@ -79,6 +76,12 @@ def _unopened(folder: Path, error: Exception, *, own: bool) -> CheckpointError:
         f"transformers cannot open the tokenizer of {folder.name}: {lines[-1].strip().rstrip('.')}.",
         "Download tokenizer.json and tokenizer_config.json again." if own else add,
     )
+
+
+def _by_transformers(folder: Path, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
 
 
 def without_left_out(files: Files) -> dict[str, Any]:

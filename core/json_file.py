@@ -9,6 +9,8 @@ from typing import Any
 from .errors import CheckpointError
 
 _MAX_JSON = 200_000_000
+_SURROGATE = "\\ud"
+"""How JSON writes the halves of characters beyond 65,536; two make one, one alone is no text."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -18,9 +20,24 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path.name} has {path.stat().st_size:,} bytes, which no such file needs.", "Download the file again."
         )
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} is not valid JSON: {error}.", "Download the file again.") from error
+    if _SURROGATE in text.lower() and not _is_text(content):
+        raise CheckpointError(
+            f"{path.name} holds half a character (\\ud800 to \\udfff without its other half).",
+            "Download the file again.",
+        )
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.name} does not hold a JSON object.", "Download the file again.")
     return content
+
+
+def _is_text(content: Any) -> bool:
+    """True if every string of it can be written as UTF-8."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from . import watchdog
+
 _PDEATHSIG = 1
 """PR_SET_PDEATHSIG of Linux's <linux/prctl.h>."""
 _ONSTACK = 0x08000000
 """SA_ONSTACK of Linux's <asm-generic/signal-defs.h>."""
 
+_OWN = "handler"
+"""Attribute of what `handle` sets: the handler that it was given."""
 Handler = Callable[[int, FrameType | None], object]
 _left: list[threading.Thread] = []
 
@@ -36,9 +40,16 @@ def handle(number: int, handler: Handler) -> None:
 
     Python's handlers take the alternate stack if the thread has one. On processors with AMX each `openvino.Core` gives it one,
     and Cores that end in the order of their making (NNCF's, those of two pipelines of openvino_genai) leave one that is no
-    longer mapped: the next Ctrl-C would end the process with a segmentation fault.
+    longer mapped: the next Ctrl-C would end the process with a segmentation fault. The watchdog hears that the handler runs.
     """
-    signal.signal(number, handler)
+    own = getattr(handler, _OWN, handler)
+
+    def told(received: int, frame: FrameType | None) -> object:
+        watchdog.heard()
+        return own(received, frame)
+
+    setattr(told, _OWN, own)
+    signal.signal(number, told)
     if not sys.platform.startswith("linux"):
         return
     library, action = ctypes.CDLL(None), _Action()

@@ -260,7 +260,7 @@ def _added(entries: Iterable[tuple[Any, Any]]) -> list[Added]:
             )
             for number, entry in entries
         ]  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             "The list of added tokens in tokenizer.json or tokenizer_config.json is not one of transformers.",
             "Download the tokenizer's files again.",

@@ -50,11 +50,15 @@ def source_of(checkpoint: Checkpoint, repo_id: str | None, commit: str | None, f
         repo_id=repo_id if commit else None,
         commit=commit,
         model_type=checkpoint.model_type,
-        architectures=list(checkpoint.config.get("architectures") or []),
+        architectures=_texts(checkpoint.config.get("architectures")),
         parameters=checkpoint.parameters,
         files=files,
         card=card.kept(checkpoint.folder),
     )
+
+
+def _texts(stated: Any) -> list[str]:
+    return [text for text in stated if isinstance(text, str)] if isinstance(stated, list) else []
 
 
 def bits_per_weight(tensors: Iterable[TensorEntry]) -> float:

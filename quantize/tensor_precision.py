@@ -6,11 +6,13 @@ their names, as llama-quantize's `--tensor-type` does. Our own quantiser carries
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..core.errors import UsageError
+from ..core.patterns import found, require_pattern
 
 FLAG = "--tensor-precision"
 MODES = ("int4_asym", "int4_sym", "int8_asym", "int8_sym", "none")
@@ -25,16 +27,17 @@ class Rule:
     """One rule.
 
     Attributes:
-        pattern: found anywhere in the tensor's name.
+        pattern: a regular expression, found anywhere in the tensor's name.
         mode: NNCF's name; None: the weight stays as it is.
         group_size: of a four-bit mode; None: the scheme's.
     """
 
-    pattern: re.Pattern[str]
+    pattern: str
     mode: str | None
     group_size: int | None
 
 
+@functools.lru_cache(maxsize=256)
 def parse(text: str) -> Rule:
     """Read one rule.
 
@@ -50,25 +53,26 @@ def parse(text: str) -> Rule:
         raise UsageError(f"{FLAG} {text!r}: {name!r} is no precision of one weight.", f"One of: {', '.join(MODES)}.")
     if colon and not (name.startswith("int4") and re.fullmatch(r"-1|[1-9]\d{0,6}", group)):
         raise UsageError(f"{FLAG} {text!r}: a group is a positive number, or -1, behind int4.", _EXAMPLE)
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"{FLAG} {text!r} holds no regular expression: {error}.", _EXAMPLE) from error
-    return Rule(compiled, None if name == "none" else name, int(group) if colon else None)
+    require_pattern(pattern, FLAG, text, _EXAMPLE)
+    return Rule(pattern, None if name == "none" else name, int(group) if colon else None)
 
 
 def ruled(names: Iterable[str], texts: Iterable[str]) -> dict[str, Rule]:
     """Return the first rule that is found in each name; names without one are left out."""
-    rules = [parse(text) for text in texts]
-    first = ((name, next((rule for rule in rules if rule.pattern.search(name)), None)) for name in names)
+    rules, listed = [parse(text) for text in texts], list(names)
+    places = found([rule.pattern for rule in rules], listed, FLAG)
+    first = (
+        (name, next((rule for rule, some in zip(rules, places, strict=True) if name in some), None)) for name in listed
+    )
     return {name: rule for name, rule in first if rule is not None}
 
 
 def require_found(names: Iterable[str], texts: Iterable[str]) -> None:
     """Raise UsageError if a rule is found in none of the names: it would do nothing."""
-    listed = list(names)
-    for text in texts:
-        if not any(parse(text).pattern.search(name) for name in listed):
+    listed, asked = list(names), list(texts)
+    places = found([parse(text).pattern for text in asked], listed, FLAG)
+    for text, some in zip(asked, places, strict=True):
+        if not some:
             raise UsageError(
                 f"{FLAG} {text!r} is found in no weight that is compressed.",
                 f"They are named {', '.join(sorted(listed)[:3])} and so on." if listed else "",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ...core.errors import UsageError
+from ...core.patterns import found
 from ...quantize.ggml.types import TYPES, Type
 from .recipe import Recipe
 
@@ -55,6 +56,8 @@ class _State:
     values: int
     value: int = 0
     downs: int = 0
+    named: dict[str, str] = field(default_factory=dict)
+    """Tensor → the type that the first of the user's expressions gives it."""
     fallbacks: dict[str, list[str]] = field(default_factory=dict)
     """What gave way to what → the tensors."""
 
@@ -95,11 +98,23 @@ def assign(
         has_importance=importance is not None,
         tied="output" not in categories,
         values=sum(category in _VALUE_LIKE for category in categories),
+        named=_named([tensor.name for tensor, _ in ordered], recipe),
     )
     types = {}
     for (tensor, stored), category in zip(ordered, categories, strict=True):
         types[tensor.name] = TYPES[_choose(tensor, stored, category, state)]
     return Mix(types, tuple(f"{_listed(names)}: {why}" for why, names in state.fallbacks.items()))
+
+
+def _named(names: list[str], recipe: Recipe) -> dict[str, str]:
+    """Return tensor → type for what the user's expressions are found in; case does not matter, and the first one counts."""
+    patterns = [pattern for pattern, _ in recipe.tensor_types]
+    named: dict[str, str] = {}
+    for (_, kind), some in zip(
+        recipe.tensor_types, found(patterns, names, "--tensor-type", ignore_case=True), strict=True
+    ):
+        named = dict.fromkeys(some, kind) | named
+    return named
 
 
 _CATEGORIES = (
@@ -138,9 +153,8 @@ def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
         return _require_fit(tensor, named)
     if not TYPES[recipe.base].quantised:
         return recipe.base
-    for pattern, kind in recipe.tensor_types:
-        if re.search(pattern, tensor.name, re.IGNORECASE):
-            return _fallback(tensor, kind, state)
+    if tensor.name in state.named:
+        return _fallback(tensor, state.named[tensor.name], state)
     chosen = recipe.base if recipe.pure else _mixed(tensor, category, state)
     return _fallback(tensor, chosen, state)
 

@@ -128,6 +128,8 @@ def _keeps_all(step: dict[str, Any]) -> bool:
 
 def require_plain(normalizer: dict[str, Any] | None) -> None:
     """Raise Unlike for a normaliser that changes ordinary text."""
+    if normalizer is not None and not isinstance(normalizer, dict):
+        raise Unlike("its normaliser is no normaliser")
     if normalizer is not None and not is_nfc(normalizer) and normalizer.get("normalizers") != []:
         raise Unlike(f"its normaliser {normalizer.get('type')} has no counterpart in llama.cpp")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...core.errors import UsageError
+from ...core.patterns import require_pattern
 from ...quantize.ggml.types import TYPES, find
 
 
@@ -120,12 +120,7 @@ def recipe(
     if leave_output and output_type:
         raise UsageError("--leave-output-tensor contradicts --output-type.", "Say one of them.")
     for pattern, _ in tensor_types:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise UsageError(
-                f"--tensor-type {pattern!r} is not a regular expression: {error}.", "A name alone is one."
-            ) from error
+        require_pattern(pattern, "--tensor-type", pattern, "A name alone is one.")
     return Recipe(
         file_type=name,
         pure=pure,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...core import tokenizer_trial
 from ...core.errors import CheckpointError
 from ...core.tokenizer_files import Added, Files
 from . import pretokenizer
@@ -72,15 +73,23 @@ def encoder(files: Files) -> Encode:
     """Return a function (text, special tokens too) → ids that runs tokenizer.json as it is. Raises CheckpointError."""
     from tokenizers import Tokenizer
 
+    tokenizer_trial.require_bounded(files.tokenizer)
     try:
-        tokenizer = Tokenizer.from_file(str(files.folder / "tokenizer.json"))
+        with tokenizer_trial.panics_as_errors():
+            tokenizer = Tokenizer.from_file(str(files.folder / "tokenizer.json"))
     except Exception as error:  # the library raises nothing more specific
         raise CheckpointError(f"tokenizer.json cannot be loaded: {error}.", "Download the file again.") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
     def encode(text: str, special: bool) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=special).ids)
+        try:
+            with tokenizer_trial.panics_as_errors():
+                return list(tokenizer.encode(text, add_special_tokens=special).ids)
+        except Exception as error:  # likewise
+            raise CheckpointError(
+                f"tokenizer.json cannot encode {text[:40]!r}: {error}.", "Download the file again."
+            ) from error
 
     return encode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...core import tokenizer_files
+from ...core import tokenizer_files, tokenizer_trial
 from ...core.errors import CheckpointError
 
 NAME = "tokenizer.json"
@@ -32,8 +32,10 @@ def check(folder: Path, config: dict[str, Any]) -> list[str]:
         return [f"there is no {NAME}, without which `edgeconv chat` and onnxruntime-genai cannot read a prompt"]
     from tokenizers import Tokenizer
 
+    tokenizer_trial.require_bounded(files.tokenizer)
     try:
-        Tokenizer.from_file(str(folder / NAME))
+        with tokenizer_trial.panics_as_errors():
+            Tokenizer.from_file(str(folder / NAME))
     except Exception as error:  # the library raises nothing more exact
         raise CheckpointError(f"{NAME} cannot be read: {error}.", "Download the file again.") from error
     return files.notes()

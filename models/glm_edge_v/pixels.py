@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,6 +131,11 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, WHITE), rgba).convert("RGB")
 
 
+_FINE = "PNG, JPEG and WebP are fine, BMP and GIF too."
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+"""What is read. Pillow knows forty formats by what is in a file, and starts Ghostscript for one of them."""
+
+
 def open_picture(path: Path) -> Image.Image:
     """Read a picture file whole.
 
@@ -137,12 +143,21 @@ def open_picture(path: Path) -> Image.Image:
         UsageError: there is no such file, or it is no picture, damaged or too large.
     """
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
+        if not path.is_file() and path.exists():  # a pipe may never say anything, a device never end
+            raise UsageError(f"{path} is not a file.", "A picture is read from a regular file: save it to one.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as picture:
+                picture.load()
+                return picture
     except FileNotFoundError as error:
         raise UsageError(f"There is no picture {path}.", "Check the path.") from error
     except UnidentifiedImageError as error:
-        raise UsageError(f"{path} is not a picture that Pillow can read.", "PNG, JPEG and WebP are fine.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{path} is not a picture that Pillow can read.", _FINE) from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UsageError(
+            f"The picture {path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels.",
+            "Scale it down; the model sees a few hundred a side.",
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise UsageError(f"The picture {path} cannot be read: {error}.", "Save it again as PNG or JPEG.") from error

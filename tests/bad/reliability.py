@@ -27,6 +27,7 @@ GROUPS = {
     "checkpoint": "Checkpoints",
     "untrusted": "Code and paths of strangers",
     "template": "Chat templates",
+    "tokenizer": "Tokenizers",
     "GGUF": "GGUF files",
     "artefact": "Converted models",
     "chat": "Chat",

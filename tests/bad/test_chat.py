@@ -149,3 +149,28 @@ def test_a_device_that_is_not_there(artefact: Path, bad: Bench) -> None:
         ran = bad.run("chat", artefact, "--device", device, "--prompt", "x")
         assert (ran.code, ran.message) == (2, f"There is no device {device} here.")
         assert ran.hint.startswith("OpenVINO sees: CPU")
+
+
+@fault("chat: the template runs for ever in openvino_genai alone")
+def test_a_template_that_tells_the_engines_apart(artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jinja knows `dict`, openvino_genai's own engine does not: only it loops, and nothing but an end of its process stops it."""
+    monkeypatch.setattr(chat_template, "SECONDS", 0.6)
+    template(artefact, "{% if dict is defined %}Hello{% else %}" + ENDLESS + "{% endif %}")
+    bad.refused("chat", artefact, "--prompt", "Hello!!", says="cannot be used: it runs for more than 1.8 s", names="ov")
+
+
+def test_validate_ends_with_a_template_that_tells_the_engines_apart(
+    artefact: Path, tiny_model: Callable[..., Path], tmp_path: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_template, "SECONDS", 0.6)
+    said = "{% for m in messages %}{{ m.role + ': ' + m.content }}\n{% endfor %}"
+    text = "{% if dict is defined %}" + said + "{% else %}" + ENDLESS + "{% endif %}"
+    source = shutil.copytree(tiny_model("llama"), tmp_path / "source")
+    (source / "chat_template.jinja").write_text(text)
+    (artefact / "chat_template.jinja").write_text(text)
+    template(artefact, text)
+    (artefact / "edgeconv.json").unlink()  # the digests alone would give it away
+    ran = bad.run("validate", artefact, "--reference", source, "--quick", "--max-tokens", "300")
+    assert ran.code in (1, 3), ran.err
+    assert "it runs for more than 1.8 s" in ran.out + ran.err
+    assert "Traceback" not in ran.err

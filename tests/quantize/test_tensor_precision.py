@@ -73,7 +73,7 @@ def test_what_is_no_rule(text: str) -> None:
 
 def test_an_expression_may_hold_equal_signs() -> None:
     rule = parse("(?=mlp)=int4:-1")
-    assert (rule.pattern.pattern, rule.mode, rule.group_size) == ("(?=mlp)", "int4_asym", -1)
+    assert (rule.pattern, rule.mode, rule.group_size) == ("(?=mlp)", "int4_asym", -1)
     assert isinstance(rule, Rule)
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint
-from ...core.errors import EdgeconvError
+from ...core.chat_template import TemplateFault, render_in_genai
+from ...core.chat_template import same as same_program
+from ...core.errors import ArtefactError, EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import template_texts, tokenizer_pair
@@ -155,11 +157,12 @@ def _of_genai(folder: Path) -> Place:
 
     def render(messages: Conversation, prompted: bool, **options: Any) -> str:
         tools = options.pop("tools", None)
-        return str(
-            tokenizer.apply_chat_template(
-                messages, add_generation_prompt=prompted, tools=tools, extra_context=options or None
-            )
-        )
+        try:
+            return render_in_genai(folder, messages, prompted=prompted, tools=tools, options=options or None)
+        except TemplateFault as fault:
+            if fault.limit:
+                raise ArtefactError(f"openvino_genai cannot use the chat template of {folder}: {fault}.") from fault
+            raise
 
     held = {DEFAULT: text} if text else {}
     return Place("openvino_genai", held, lambda _: render, True, GENAI_DEFECTS, GENAI_OTHERWISE, GENAI_REFUSES)
@@ -182,7 +185,7 @@ def _compare(reference: Place, places: Sequence[Place], found: _Compared, progre
             wanted = _rendered(renders[name], dialogue, prompted)
             for place, known in sides:
                 if name in known:
-                    same = template_texts.same(reference.templates[name], place.templates[name])
+                    same = same_program(reference.templates[name], place.templates[name])
                     one = _Prompt(called, dialogue, prompted, renders[name], known[name], place, same)
                     one.judge(wanted, found)
         task.advance(1)
@@ -238,6 +241,8 @@ def _rendered(render: Render, dialogue: Dialogue, prompted: bool) -> str | None:
     """Return the prompt; None if the template refuses the conversation (no system role, for one), which both must do."""
     try:
         return render(dialogue.messages, prompted, **dialogue.options)
+    except EdgeconvError:
+        raise
     except Exception:  # noqa: BLE001 - Jinja's errors in two languages; that there is one is what is compared
         return None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...core import chat_template
 from ..tokenizer import in_parts
 
 Conversation = list[dict[str, Any]]
@@ -187,16 +188,9 @@ def _undeclared(template: str) -> set[str]:
 
 def _names(template: str) -> set[str]:
     """Return the variables that a template reads and does not set itself."""
-    from jinja2 import TemplateError, meta, nodes
-
-    from ...core.chat_template import environment
-
     try:
-        parsed = environment().parse(template)
-        stored = {name.name for name in parsed.find_all(nodes.Name) if name.ctx == "store"}
-        asked = (test.node for test in parsed.find_all(nodes.Test) if test.name == "defined")
-        given = {node.name for node in asked if isinstance(node, nodes.Name)}
-        # what is set in one branch counts as undeclared in another; an option is one that the template asks for before
-        return set(meta.find_undeclared_variables(parsed)) - (stored - given)
-    except TemplateError:
+        read, stored, asked = chat_template.names(template)
+    except chat_template.TemplateFault:
         return set()  # rendering says what is wrong with it
+    # what is set in one branch counts as undeclared in another; an option is one that the template asks for before
+    return read - (stored - asked)

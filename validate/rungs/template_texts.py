@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ...core import tokenizer_files
-from ...core.chat_template import TemplateFault, environment, limited, require_bounded
+from ...core.chat_template import TemplateFault, limited, require_bounded, same
 from ...core.errors import ArtefactError
 from . import tokenizer_pair
 from .template_conversations import Conversation
@@ -43,10 +42,15 @@ def renderer(template: str, markers: Mapping[str, str], what: str) -> Render:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         given = {**markers, **options}
-        with limited():
-            (text,), _ = render_jinja_template(
-                [messages], chat_template=template, add_generation_prompt=prompted, **given
-            )
+        try:
+            with limited():
+                (text,), _ = render_jinja_template(
+                    [messages], chat_template=template, add_generation_prompt=prompted, **given
+                )
+        except TemplateFault as fault:
+            if fault.limit:
+                raise ArtefactError(f"{what} cannot be used: {fault}.", "Do not use the file.") from fault
+            raise
         return str(text)
 
     return render
@@ -74,15 +78,3 @@ def differences(wanted: Mapping[str, str], got: Mapping[str, str], where: str) -
     found += [f"{where[0].upper() + where[1:]} has a chat template {name!r}, the checkpoint has none of that name."
               for name in got if name not in wanted]  # fmt: skip
     return found
-
-
-@functools.lru_cache(maxsize=16)
-def same(one: str, other: str) -> bool:
-    """True if two templates are one program, however it is written; a text that is no template is only itself."""
-    if one == other:
-        return True
-    try:
-        first, second = (environment().parse(text) for text in (one, other))
-    except Exception:  # noqa: BLE001 - Jinja's errors, and Python's recursion; rendering says what is wrong
-        return False
-    return bool(first == second)

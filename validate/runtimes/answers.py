@@ -14,18 +14,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ...core.chat_template import TemplateFault, require_bounded
+from ...core.chat_template import TemplateFault, render_in_genai, require_bounded
 from ...core.errors import ArtefactError, EdgeconvError, UsageError
 from ...core.lifetime import leave_behind
 from ...core.openvino_core import openvino_core
 
 _META_DEVICES = ("AUTO", "HETERO", "MULTI", "BATCH")
 _DRAWN = re.compile(r" at row \d+, column \d+:$")
-PATIENCE = 10.0
-"""Seconds that a generation has to end once it is asked to; a token of a large model takes one, a long prompt minutes."""
+PATIENCE = 1.8
+"""Seconds that a generation has to end once it is asked to; a token of a large model takes one. A long prompt takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -186,14 +187,25 @@ def check_device(device: str) -> None:
 
 
 def require_bounded_template(tokenizer: Any, folder: Any, conversation: list[dict[str, Any]] | None = None) -> None:
-    """Raise ArtefactError if the template of an `openvino_genai.Tokenizer` runs for ever: its own Jinja cannot be stopped.
+    """Raise ArtefactError if the template of an `openvino_genai.Tokenizer` runs for ever: its own Jinja cannot be stopped here.
 
-    Without a `conversation` plain ones are tried; a template may be made to run for ever on others.
+    Without a `conversation` plain ones are tried, in Jinja alone; a template may be made to run for ever on others, or in
+    openvino_genai alone, which is asked in a process of its own then.
     """
     try:
         require_bounded(str(tokenizer.chat_template or ""), conversation)
+        if conversation and tokenizer.chat_template:
+            _require_bounded_in_genai(folder, conversation)
     except TemplateFault as fault:
         raise ArtefactError(f"The chat template in the tokenizer's IR of {folder} cannot be used: {fault}.") from fault
+
+
+def _require_bounded_in_genai(folder: Any, conversation: list[dict[str, Any]]) -> None:
+    try:
+        render_in_genai(Path(folder), conversation)
+    except TemplateFault as fault:
+        if fault.limit:
+            raise
 
 
 def cannot_load(folder: Any, device: str, error: BaseException) -> ArtefactError:

@@ -95,6 +95,10 @@ def load(path: Path, *, repack: bool = True) -> Any:
         ) from error
 
 
+SECONDS = 900.0
+"""Wall time that the trial may take: a file of 30 GB is read within, from a slow disk."""
+
+
 def require_runs(path: Path) -> None:
     """Let another process load a file, tokenize, and run a few tokens in two contexts.
 
@@ -103,7 +107,16 @@ def require_runs(path: Path) -> None:
     """
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
     command = [sys.executable, "-P", "-m", __name__, str(path)]  # -P: nothing is imported from the folder one stands in
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=environment)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, env=environment,
+            stdin=subprocess.DEVNULL, timeout=SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise ArtefactError(
+            f"llama.cpp does not run {path}: it made no token in {SECONDS / 60:g} minutes.",
+            "Convert the checkpoint again; a disk or a machine that is very slow needs to be quicker.",
+        ) from error
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
         said = next((line for line in lines if "fatal" in line or "ASSERT" in line), lines[-1])

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...convert.checkpoint import read_json
 from ...convert.openvino.vision_files import read_template
+from ...core import tokenizer_trial
 from ...core.chat_template import ChatTemplate, TemplateFault
 from ...core.errors import ArtefactError, UsageError
 
@@ -57,8 +58,10 @@ class Prompter:
                 f"The chat template cannot be read: {error}.", "Convert the checkpoint again."
             ) from error
         self._special = _special_tokens(folder)
+        tokenizer_trial.require_bounded_file(folder / "tokenizer.json")
         try:
-            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            with tokenizer_trial.panics_as_errors():
+                self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises nothing more exact
             raise ArtefactError(f"{folder / 'tokenizer.json'} cannot be read: {error}.", "Convert again.") from error
         self._tokenizer.no_truncation()
@@ -74,7 +77,7 @@ class Prompter:
         try:
             return self._template.render(messages=messages, add_generation_prompt=True, **self._special)
         except TemplateFault as error:
-            if isinstance(error.__cause__, TimeoutError | MemoryError | OverflowError | RecursionError):
+            if error.limit:
                 raise ArtefactError(
                     f"The chat template cannot be used: {error}.", "Convert the checkpoint again."
                 ) from error
@@ -85,7 +88,11 @@ class Prompter:
 
     def encode(self, prompt: str) -> list[int]:
         """Return the ids of a rendered prompt; no special tokens are added, they are in the template."""
-        ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        try:
+            with tokenizer_trial.panics_as_errors():
+                ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        except Exception as error:  # the library raises nothing more exact
+            raise ArtefactError(f"tokenizer.json cannot encode the prompt: {error}.", "Convert again.") from error
         return ids
 
     def pieces(self) -> Pieces:

@@ -97,6 +97,8 @@ def open_graph(path: Path) -> OnnxGraph:
         proto = onnx.load_model(path, format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf's own class moves between versions
         raise ArtefactError(f"{path} is no ONNX model: {_last_line(error)}.", _HINT) from error
+    _require_arity(path, proto)
+    _require_order(path, proto)
     files: dict[str, Array] = {}
     constants = {}
     for tensor in proto.graph.initializer:
@@ -104,6 +106,43 @@ def open_graph(path: Path) -> OnnxGraph:
         if element:
             constants[tensor.name] = _constant(tensor, element, path.parent, files)
     return OnnxGraph(path, proto, constants)
+
+
+def _require_order(path: Path, proto: Any) -> None:
+    """Whoever follows the graph comes to an end: each value is made once, before it is used (as ONNX demands)."""
+    names = [name for node in proto.graph.node for name in node.output if name]
+    made, known = set(names), set()
+    if len(made) < len(names):
+        raise ArtefactError(f"{path}: a value of the graph is made by two nodes.", _HINT)
+    for node in proto.graph.node:
+        if any(name in made and name not in known for name in node.input):
+            raise ArtefactError(f"{path}: {node.op_type} {node.name} uses what is made after it.", _HINT)
+        known.update(node.output)
+
+
+_LEAST = {
+    "MatMulNBits": 3,
+    "DequantizeLinear": 2,
+    "Gather": 2,
+    "MatMul": 2,
+    "Gemm": 2,
+    "Transpose": 1,
+    "Cast": 1,
+    "Sub": 2,
+    "Mul": 2,
+}
+"""Inputs that a node must have, for the operators whose inputs we follow; each has an output."""
+
+
+def _require_arity(path: Path, proto: Any) -> None:
+    for node in proto.graph.node:
+        least = _LEAST.get(node.op_type, 0)
+        if len(node.input) < least or (least and not node.output):
+            raise ArtefactError(
+                f"{path}: {node.op_type} {node.name} has {len(node.input)} inputs and {len(node.output)} outputs; it needs "
+                f"{least} and 1.",
+                _HINT,
+            )
 
 
 def _constant(tensor: Any, element: str, folder: Path, files: dict[str, Array]) -> Constant:
@@ -118,7 +157,10 @@ def _constant(tensor: Any, element: str, folder: Path, files: dict[str, Array]) 
     elif tensor.raw_data:
         raw = np.frombuffer(tensor.raw_data, np.uint8)
     else:
-        values = onnx.numpy_helper.to_array(tensor)
+        try:
+            values = onnx.numpy_helper.to_array(tensor)
+        except Exception as error:  # the library's own, and numpy's: fewer values than the shape says
+            raise ArtefactError(f"The values of {tensor.name} cannot be read: {_last_line(error)}.", _HINT) from error
         raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     if raw.size != size:
         raise ArtefactError(f"{tensor.name} has {raw.size} bytes where its shape needs {size}.", _HINT)

@@ -46,6 +46,8 @@ def started(args: tuple) -> None:
     executable, line = args[0], list(args[1])
     if line in (["/sbin/ldconfig", "-p"], ["uname", "-p"]):
         return
+    if executable == sys.executable and line[1:3] == ["-I", "-S"] and line[3].endswith("/core/worker_child.py"):
+        return
     if executable != sys.executable or line[1:3] != ["-P", "-m"] or not line[3].startswith("edgeconv."):
         note("subprocess.Popen", [executable, line])
 
