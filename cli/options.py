@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import click
@@ -14,6 +15,14 @@ def choice(values: Sequence[str]) -> click.Choice[str]:
     return click.Choice(list(values))
 
 
+RecipeFiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--files",
+        metavar="DIR",
+        help="Folder that a recipe's files (suite, calibration, imatrix) lie in, instead of its own.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; errors are JSON on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
 Verbose = Annotated[

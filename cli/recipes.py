@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import OutputError
-from .options import Json, Quiet
+from .options import Json, Quiet, RecipeFiles
 from .output import Output
 
 recipes = typer.Typer(no_args_is_help=True, help="List, show, check and begin recipes.", rich_markup_mode=None)
@@ -44,15 +44,15 @@ def show(name: Name, *, json: Json = False, quiet: Quiet = False) -> None:
 
 
 @recipes.command("validate")
-def validate(name: Name, *, json: Json = False, quiet: Quiet = False) -> None:
+def validate(name: Name, *, files: RecipeFiles = None, json: Json = False, quiet: Quiet = False) -> None:
     """Check a recipe without asking the Hub anything. Exits with 2, and says file and line, if something is wrong."""
     from ..recipes.load import find, load
     from ..recipes.publication import require_apart
-    from ..recipes.unit import units
+    from ..recipes.unit import Consent, units
 
     out = Output(json=json, quiet=quiet)
     path = find(name)
-    found = units(load(path), path, Path())
+    found = units(load(path), path, Path(), files=files, consent=Consent(trust_remote_code=True))  # nothing runs here
     require_apart(found)
     if out.json:
         out.data({"file": str(path), "units": [unit.name for unit in found]})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ExitCode
-from .options import Json, Quiet, Verbose
+from .options import Json, Quiet, RecipeFiles, Verbose
 from .output import Output
 
 if TYPE_CHECKING:
@@ -34,6 +34,17 @@ def run(
     publish: Annotated[
         bool, typer.Option("--publish", help="Publish each target whose parity passed, where the recipe says.")
     ] = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Let a recipe that asks for it run Python code of its checkpoint."),
+    ] = False,
+    allow_unvalidated: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unvalidated", help="With --publish: let a recipe that asks for it publish what is not measured."
+        ),
+    ] = False,
+    files: RecipeFiles = None,
     local_files_only: Annotated[
         bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
     ] = False,
@@ -58,14 +69,24 @@ def run(
     from ..recipes.preview import require_room
     from ..recipes.publication import require_apart
     from ..recipes.run import carry_out, exit_code
-    from ..recipes.unit import units
+    from ..recipes.unit import Consent, units
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     paths = [find(name) for name in recipe]
+    consent = Consent(trust_remote_code, allow_unvalidated if publish else None)
     found = [
         unit
         for path in paths
-        for unit in units(load(path), path, output, only=only, model=model, local_files_only=local_files_only)
+        for unit in units(
+            load(path),
+            path,
+            output,
+            only=only,
+            model=model,
+            local_files_only=local_files_only,
+            files=files,
+            consent=consent,
+        )
     ]
     require_apart(found)
     if dry_run:

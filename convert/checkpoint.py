@@ -6,7 +6,6 @@ names that leave the folder, truncated files, pickles, custom code without conse
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from ..core import adapter_folder
 from ..core.errors import CheckpointError
 from ..core.json_file import read_json
-from ..core.paths import is_text, model_name
+from ..core.paths import is_text, model_name, own_links
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
 from .shards import check_against_index, open_shards, stale_index
@@ -154,7 +153,7 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
         return gguf_source.view(folder)
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}.", "Check the path, or give a Hub id such as org/name.")
-    _require_own_files(folder)
+    own_links(folder, CheckpointError, what="the checkpoint")
     adapter_folder.refuse(str(folder), {path.name for path in folder.iterdir()}, _base_of_adapter(folder))
     config = _read_config(folder, trust_remote_code)
     shards = open_shards(folder)
@@ -195,24 +194,6 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     from . import base_names, chatglm
 
     return base_names.view(chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint)
-
-
-def _require_own_files(folder: Path) -> None:
-    """Refuse a link out of the folder to a file of another name: small files are copied, and published, with the model.
-
-    Links into the Hub's cache, and folders in which single files of another checkpoint are linked, are common.
-    """
-    home = folder.resolve()
-    cache = home.parent.parent / "blobs"
-    for path in sorted([*folder.iterdir(), *folder.glob("additional_chat_templates/*")]):
-        if not path.is_symlink() or path.suffix in (".safetensors", ".bin"):
-            continue
-        target = Path(os.path.realpath(path))
-        if target.name != path.name and not {home, cache} & set(target.parents):
-            raise CheckpointError(
-                f"{path.relative_to(folder)} is a link to {target}, which is no file of the checkpoint.",
-                "Nothing of it was read. If you mean that file, copy it into the folder.",
-            )
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.errors import CheckpointError
 from ..core.json_file import read_json
-from ..core.paths import is_text
+from ..core.paths import is_inner, is_text
 from .mapped_file import MappedFile
 from .pickle_file import PickleFile
 from .safetensors_file import Header, SafetensorsFile
@@ -133,10 +133,8 @@ def _weight_map(folder: Path, form: _Form) -> dict[str, Any]:
 
 def _safe_name(name: Any, form: _Form) -> str:
     """A shard lies in the checkpoint's own folder tree; anything else is an attack or an accident."""
-    if isinstance(name, str) and name and not any(c in name for c in "\\\0\n"):
-        path = PurePosixPath(name)
-        if not path.is_absolute() and ".." not in path.parts and path.suffix == form.suffix:
-            return name
+    if isinstance(name, str) and is_inner(name) and PurePosixPath(name).suffix == form.suffix:
+        return name
     raise CheckpointError(
         f"{form.index} names a shard that cannot be one: {name!r}.", "The index is damaged or hostile; do not use it."
     )

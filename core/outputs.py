@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from .digest import sha256_file
 from .errors import ArtefactError
 from .manifest import FileDigest
+from .paths import is_inner, own_file
 from .progress import Progress
 
 
@@ -31,13 +32,10 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
     Raises:
         ArtefactError: a name leads out of the folder, or a file cannot be read.
     """
-    for name in outputs:
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts or "\\" in name or "\0" in name:
-            raise ArtefactError(
-                f"The manifest in {folder} names a file outside the folder: {name!r}.", "Do not use it."
-            )
     damaged, missing = [], []
+    for name in outputs:
+        if not is_inner(name) or ((folder / name).exists() and not (folder / name).is_dir()):
+            own_file(folder, name, ArtefactError, whose=f"The manifest in {folder}", hint="Do not use it.", linked=True)
     task = progress.task("Checking files", sum(file.size for file in outputs.values()))
     for name, expected in sorted(outputs.items()):
         path = folder / name

@@ -20,6 +20,7 @@ from ..convert.openvino.data_aware import Calibration
 from ..convert.openvino.stream_graph import TABLE
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
+from ..core.paths import own_file
 from ..core.progress import Progress
 from ..quantize.data_aware import SUITE
 from ..quantize.integer import to_float32
@@ -48,9 +49,8 @@ def of_file(calibration: str) -> dict[int, Picture]:
         content = json.loads(line) if line.strip() else {}
         if not isinstance(content, dict) or "image" not in content:
             continue
-        file = path.parent / str(content["image"])
-        if not file.is_file():
-            raise UsageError(f"{path}: line {number}: there is no file {file}.", "Paths are relative to the JSONL.")
+        whose, hint = f"{path}: line {number}", "Paths are relative to the JSONL, and stay in its folder."
+        file = own_file(path.parent, content["image"], UsageError, whose=whose, hint=hint)
         if not isinstance(content.get("text"), str):
             raise UsageError(f"{path}: line {number}: an image without a text.", 'Add the question, as "text".')
         digest = sha256_file(file)

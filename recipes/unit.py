@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..convert.gguf.recipe import recipe as gguf_recipe
+from ..core.digest import sha256_file
 from ..core.errors import UsageError
+from ..core.paths import own_file
 from ..pipeline import Job
 from ..pipeline.gguf import GgufJob
 from ..pipeline.onnx_plan import OnnxJob
@@ -18,8 +20,25 @@ from ..quantize.data_aware import FIELDS, SUITE
 from ..quantize.scheme import Request
 from ..validate import budget
 from ..validate.ladder import Ask
+from ..validate.suite import load
 from .model import Gguf, Onnx, OpenVINO, Recipe, Target
 from .options import byte_count, tensor_type
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the person who runs a recipe admits by an option: a file cannot give itself powers.
+
+    Attributes:
+        trust_remote_code: Python code that comes with the checkpoint may run.
+        allow_unvalidated: what nobody measured may be published; None: nothing is published, so it does not matter.
+    """
+
+    trust_remote_code: bool = False
+    allow_unvalidated: bool | None = None
+
+
+NO_CONSENT = Consent()
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,7 @@ class Unit:
         job: what the pipeline is asked.
         output: folder of the artefact.
         suite: file of the texts to measure on; None: edgeconv's own.
+        recipe: SHA-256 of the recipe's file.
     """
 
     name: str
@@ -39,6 +59,7 @@ class Unit:
     job: Job | GgufJob | OnnxJob
     output: Path
     suite: Path | None
+    recipe: str = ""
 
     @property
     def record(self) -> Path:
@@ -51,8 +72,13 @@ class Unit:
         return {"name": self.name, "model": self.job.model, "revision": self.job.revision, "options": options}
 
     def measurement(self) -> dict[str, Any]:
-        """Return what decides on the verdict, beside the artefact."""
-        return self.target.model_dump(mode="json", include=set(MEASURED))
+        """Return what decides on the verdict, beside the artefact; of a suite what it holds, for a name says nothing.
+
+        Raises:
+            UsageError: the suite cannot be read.
+        """
+        stated = self.target.model_dump(mode="json", include=set(MEASURED))
+        return stated | ({"suite_sha256": load(self.suite).digest} if self.suite else {})
 
     def ask(self) -> Ask:
         """Return what the validator is asked."""
@@ -60,6 +86,7 @@ class Unit:
         return Ask(
             self.output,
             suite=self.suite,
+            recipe=self.recipe,
             budgets=target.budget,
             max_tokens=target.max_tokens,
             reference_dtype=target.reference_dtype,
@@ -83,25 +110,32 @@ def units(
     only: list[str] | None = None,
     model: str | None = None,
     local_files_only: bool = False,
+    files: Path | None = None,
+    consent: Consent = NO_CONSENT,
 ) -> list[Unit]:
     """Resolve a recipe's targets, and refuse what cannot work before anything is fetched.
 
     Args:
         recipe: as loaded.
-        path: its file, beside which its own files lie (suite, importance matrix).
+        path: its file, beside which its own files lie (suite, calibration text, importance matrix).
         out: folder for all results.
         only: names of the targets to take; None: all.
         model: a folder or an id in the place of the recipe's source.
         local_files_only: ask the Hub nothing.
+        files: folder of the recipe's own files; None: the one that it lies in.
+        consent: what the person who runs it admits.
 
     Raises:
-        UsageError: an unknown target, contradictory options, a budget on no figure, a file that is absent.
+        UsageError: an unknown target, contradictory options, a budget on no figure, a file that is absent or lies outside of the
+            folder, a power that nobody gave it.
     """
     for name in only or []:
         if name not in recipe.targets:
             raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(recipe.targets)}.")
     chosen = [name for name in recipe.targets if not only or name in only]
-    made = [_unit(recipe, name, path.parent, out, model) for name in chosen]
+    _require_consent(recipe, chosen, path, consent)
+    digest = sha256_file(path)
+    made = [replace(_unit(recipe, name, files or path.parent, out, model), recipe=digest) for name in chosen]
     found = [
         replace(
             u,
@@ -127,6 +161,23 @@ def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None)
     except UsageError as error:
         raise UsageError(f"{where}: {error.message}", error.hint) from error
     return Unit(where, target, job, output, suite)
+
+
+def _require_consent(recipe: Recipe, chosen: list[str], path: Path, consent: Consent) -> None:
+    if recipe.source.trust_remote_code and not consent.trust_remote_code:
+        raise UsageError(
+            f"{path} asks to run Python code that comes with the checkpoint (trust_remote_code), and you did not allow it.",
+            "Read that code, then run the recipe with --trust-remote-code; or take the line out.",
+        )
+    if consent.allow_unvalidated is not False:
+        return
+    for name in chosen:
+        to = recipe.targets[name].publish
+        if to and to.allow_unvalidated:
+            raise UsageError(
+                f"{path} asks to publish {name} though nobody measures it (allow_unvalidated), and you did not allow it.",
+                "Run it with --allow-unvalidated, or take the line out.",
+            )
 
 
 def _inside(out: Path, named: str, where: str) -> Path:
@@ -226,7 +277,5 @@ def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: 
 
 
 def _file(beside: Path, name: str) -> Path:
-    path = beside / name
-    if not path.is_file():
-        raise UsageError(f"{path} is not there.", "Files of a recipe are named relative to it.")
-    return path
+    hint = "Files of a recipe lie in its folder; `edgeconv run --files DIR` says that they lie in another."
+    return own_file(beside, name, UsageError, whose="the recipe", hint=hint, absolute=True)

@@ -28,6 +28,8 @@ class Budget:
     metric: str
     limit: float
     reason: str
+    looser: bool = False
+    """The user's, where edgeconv's own limit asks for more."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -223,7 +225,15 @@ def override(budgets: list[Budget], asked: Mapping[str, float]) -> list[Budget]:
     """Replace limits of the quantisation comparison by the user's. Raises as `check`."""
     check(asked)
     kept = [b for b in budgets if not (b.comparison == "quantisation" and b.metric in asked)]
-    return kept + [Budget("quantisation", metric, limit, "asked for by --budget") for metric, limit in asked.items()]
+    return kept + [_asked(metric, limit, budgets) for metric, limit in asked.items()]
+
+
+def _asked(metric: str, limit: float, budgets: list[Budget]) -> Budget:
+    made = Budget("quantisation", metric, limit, "asked for by --budget")
+    own = next((b.limit for b in budgets if (b.comparison, b.metric) == ("quantisation", metric)), None)
+    if own is None or not (limit < own if made.higher_is_better else limit > own):
+        return made
+    return replace(made, looser=True, reason=f"asked for by --budget; looser than edgeconv's own limit of {own:g}")
 
 
 def judge_figures(budgets: list[Budget], figures: Mapping[str, float]) -> list[BudgetLine]:
@@ -267,4 +277,5 @@ def _line(budget: Budget, value: float) -> BudgetLine:
         higher_is_better=budget.higher_is_better,
         passed=bool(passed),
         reason=budget.reason,
+        looser=budget.looser,
     )

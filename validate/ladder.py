@@ -50,7 +50,8 @@ class Ask:
     """What a user asks of a validation.
 
     `quick` runs the reference and the artefact once, teacher-forced, the conversion over QUICK tokens, no more. `strict` makes
-    every listed defect of the engine a failure.
+    every listed defect of the engine a failure. `recipe` is the SHA-256 of the recipe that asks, which the
+    report names.
     """
 
     artefact: Path
@@ -62,6 +63,7 @@ class Ask:
     device: str = "CPU"
     quick: bool = False
     strict: bool = False
+    recipe: str = ""
 
 
 def validate(ask: Ask, progress: Progress | None = None) -> Report:
@@ -92,7 +94,9 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
         climb.deviations,
         climb.peaks,
     )
-    return verdict.report(pair, suite, climb.documents, climb.budgets, dtype=ask.reference_dtype, found=found)
+    return verdict.report(
+        pair, suite, climb.documents, climb.budgets, dtype=ask.reference_dtype, found=found, recipe=ask.recipe
+    )
 
 
 class _Climb:

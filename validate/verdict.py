@@ -54,6 +54,7 @@ def report(
     *,
     dtype: str,
     found: Found,
+    recipe: str = "",
 ) -> Report:
     """Judge, and put the report together."""
     expected = order(sees=pair.sees)
@@ -73,7 +74,7 @@ def report(
         suite=Subject(
             name=suite.name,
             digest=suite.digest,
-            facts={"documents": str(len(documents)), "tokens": str(tokens)},
+            facts={"documents": str(len(documents)), "tokens": str(tokens)} | ({"recipe": recipe} if recipe else {}),
         ),
         budgets=lines,
         rungs=rungs,

@@ -106,6 +106,7 @@ NOT_THE_ARTEFACT = {"format", "output", "smoke_test", "parity", "junit", "publis
 def unit(folder: Path, target: dict[str, Any]) -> Any:
     recipe = Recipe.model_validate({"name": "r", "source": {"model": "org/name"}, "targets": {"t": target}})
     (folder / "words.txt").write_text("words")
+    (folder / "r.yaml").write_text("the recipe's file")
     return units(recipe, folder / "r.yaml", folder / "out")[0]
 
 

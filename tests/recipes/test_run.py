@@ -149,7 +149,7 @@ def test_a_killed_run_goes_on_where_it_stopped(folder: Path) -> None:
     ("old", "new", "says"),
     [
         ("mean_kl", "men_kl", "men_kl"),
-        ("suite: words.jsonl", "suite: absent.txt", "absent.txt is not there"),
+        ("suite: words.jsonl", "suite: absent.txt", "'absent.txt', which is not there"),
         ("precision: int8", "precision: int8\n    parity: false", "measures nothing"),
         ("  good:\n", "  good:\n    output: small-strict\n", "has the output"),
     ],

@@ -8,6 +8,7 @@ from ...convert.gguf.read import parts
 from ...convert.openvino.stream_ir import LANGUAGE, TEXT
 from ...core.errors import ArtefactError
 from ...core.manifest import manifest_of
+from ...core.paths import own_links
 from .. import onnx_models
 from .base import Artefact, Weights
 
@@ -23,6 +24,7 @@ def open_artefact(path: Path) -> Artefact:
     """
     if path.suffix == ".gguf" and not path.is_dir():
         return _gguf(path)
+    own_links(path, ArtefactError, what="the artifact")
     if (path / onnx_models.names(path)[0]).is_file():
         from .onnx import OnnxArtefact
 

@@ -171,7 +171,7 @@ class BudgetLine(_Model):
     """One budget: `value` is the bad end of the figure's confidence interval, `limit` what it must not pass.
 
     `decided` is false where the texts are too few to judge: there is no interval, or `limit` lies within it. Then it has not
-    `passed`, and has not failed either.
+    `passed`, and has not failed either. `looser`: the user asked for it, and edgeconv's own limit on this figure asks for more.
     """
 
     metric: str
@@ -180,6 +180,7 @@ class BudgetLine(_Model):
     higher_is_better: bool
     passed: bool
     decided: bool = True
+    looser: bool = False
     reason: str
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...convert.onnx.names import GENAI
 from ...core.errors import ArtefactError
+from ...core.json_file import read_json
+from ...core.paths import own_file
 from .turns import Messages, Turn
 
 NAME = "onnxruntime-genai"
@@ -38,8 +40,11 @@ def answer(
         encode: gives a prompt's ids by the files' own template, where onnxruntime-genai's Jinja cannot render it.
 
     Raises:
-        ArtefactError: onnxruntime-genai does not load the folder, or fails.
+        ArtefactError: onnxruntime-genai does not load the folder, or fails, or would read a file outside of it.
+        CheckpointError: genai_config.json cannot be read.
     """
+    for name in _files(read_json(folder / GENAI)):
+        own_file(folder, name, ArtefactError, whose=GENAI, hint="Convert the checkpoint again.", linked=True)
     genai: Any = importlib.import_module(_MODULE)
     try:
         model = genai.Model(str(folder))
@@ -55,6 +60,14 @@ def answer(
         reason = lines[-1] if lines else type(error).__name__
         raise ArtefactError(f"{NAME} cannot run {folder}: {reason}.", "Convert the checkpoint again.") from error
     return found
+
+
+def _files(value: Any) -> Iterator[Any]:
+    """Give the names of the files that onnxruntime-genai opens: of the models, and of adapters and configs of theirs."""
+    if isinstance(value, dict):
+        yield from (inner for key, inner in value.items() if key in ("filename", "config_filename", "adapter_filename"))
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _files(inner)
 
 
 def _prompt(tokenizer: Any, messages: Messages) -> list[int]:

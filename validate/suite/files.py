@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...core.digest import sha256_file
 from ...core.errors import UsageError
+from ...core.paths import own_file
 from .model import Document, Kind, Message, Picture, Suite
 
 BUILTIN = Path(__file__).parent / "suite.yaml"
@@ -108,8 +109,6 @@ def _pictures(path: Path, entries: list[_PictureEntry]) -> tuple[Picture, ...]:
     found = []
     for entry in entries:
         file = _beside(path, entry.file, "pictures")
-        if not file.is_file():
-            raise UsageError(f"{path}: pictures: there is no file {file}.", "Check the path.")
         found.append(Picture(name=file.stem, question=entry.question, sha256=sha256_file(file), path=file))
     return tuple(found)
 
@@ -251,11 +250,7 @@ def _read(path: Path) -> str:
 
 
 def _beside(path: Path, name: str, key: str) -> Path:
-    root = path.parent.resolve()
-    file = (root / name).resolve()
-    if not file.is_relative_to(root):
-        raise UsageError(f"{path}: {key}: {name!r} lies outside the suite's folder.", "Put the file beside the suite.")
-    return file
+    return own_file(path.parent, name, UsageError, whose=f"{path}: {key}", hint="Put the file beside the suite.")
 
 
 def _parse_yaml(path: Path) -> Any:

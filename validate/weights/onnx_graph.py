@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError
+from ...core.paths import own_file
 
 Array = npt.NDArray[Any]
 _HINT = "Convert the checkpoint again."
@@ -170,11 +171,10 @@ def _constant(tensor: Any, element: str, folder: Path, files: dict[str, Array]) 
 def _external(tensor: Any, size: int, folder: Path, files: dict[str, Array]) -> Array:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    if not location or Path(location).name != location:
-        raise ArtefactError(f"The weights of {tensor.name} are said to lie in {location!r}, outside the model.", _HINT)
     if location not in files:
-        if not (folder / location).is_file():
-            raise ArtefactError(f"{folder / location} is missing.", _HINT)
+        own_file(
+            folder, location, ArtefactError, whose=f"The place of the weights of {tensor.name}", hint=_HINT, linked=True
+        )
         full = (folder / location).stat().st_size > 0  # nothing cannot be mapped
         files[location] = np.memmap(folder / location, np.uint8, "r") if full else np.zeros(0, np.uint8)
     try:
