@@ -78,9 +78,24 @@ def require_bounded(text: str, conversation: list[dict[str, Any]] | None = None)
     Raises:
         TemplateFault: it runs for ever, or makes something huge.
     """
-    for messages in [conversation] if conversation else [_PLAIN[1:2], _PLAIN, _IN_PARTS]:
+    if conversation:
+        _require_bounded(text, [conversation])
+    else:
+        _require_bounded_plainly(text)
+
+
+@functools.lru_cache(maxsize=16)
+def _require_bounded_plainly(text: str) -> None:
+    """Render the plain conversations; a text that passed is not rendered again."""
+    _require_bounded(text, [_PLAIN[1:2], _PLAIN, _IN_PARTS])
+
+
+def _require_bounded(text: str, conversations: list[list[dict[str, Any]]]) -> None:
+    template = None
+    for messages in conversations:
         try:
-            ChatTemplate(text).render(messages=messages, tools=None, documents=None, add_generation_prompt=True)
+            template = template or ChatTemplate(text)
+            template.render(messages=messages, tools=None, documents=None, add_generation_prompt=True)
         except TemplateFault as fault:
             if fault.limit:
                 raise

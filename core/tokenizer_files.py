@@ -6,14 +6,17 @@ stands around a text (`Files.frame_flags`), and which chat templates there are (
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from . import sentencepiece_file
 from .chat_template import TemplateFault, require_bounded
+from .digest import sha256_file
 from .errors import CheckpointError
 from .json_file import read_json
 from .sentencepiece_file import SentencePiece
@@ -285,10 +288,32 @@ def _puts(step: Any) -> bool:
     return step.get("type") != "ByteLevel"
 
 
+_NAMES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "config.json", "generation_config.json",
+)  # fmt: skip
+
+
 def read(folder: Path) -> Files:
     """Read a folder. Raises CheckpointError for a file that is no JSON object."""
-    names = (
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "config.json", "generation_config.json",
-    )  # fmt: skip
-    return Files(folder, *(read_json(folder / name) if (folder / name).is_file() else {} for name in names))
+    return Files(folder, *(_object(folder / name) for name in _NAMES))
+
+
+def templates(folder: Path) -> dict[str, str]:
+    """Return a folder's chat templates by name, without its vocabulary. Raises CheckpointError as `read` does."""
+    return Files(folder, {}, *(_object(folder / name) for name in _NAMES[1:])).templates()
+
+
+def digest(folder: Path) -> str | None:
+    """Return what all folders have in common whose tokenizer is the same by content; None: there is no tokenizer.json."""
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    others = ("tokenizer.model", "chat_template.jinja", "chat_template.json")
+    named = [folder / name for name in (*_NAMES, *others)]
+    named += sorted((folder / "additional_chat_templates").glob("*.jinja"))
+    found = [(path.name, sha256_file(path)) for path in named if path.is_file()]
+    return sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _object(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}

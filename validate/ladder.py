@@ -16,7 +16,8 @@ import numpy as np
 
 from ..core.errors import ArtefactError
 from ..core.progress import Progress, Silent
-from . import budget, peaks, verdict
+from . import budget, first_rungs, peaks, verdict
+from .first_rungs import FirstRungs
 from .formats import Weights
 from .formats.gguf import GgufArtefact
 from .metrics import compare
@@ -76,13 +77,14 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
     """
     progress = progress or Silent()
     suite = load(ask.suite)
-    pair = open_pair(ask.artefact, ask.reference, progress)
-    artefact = pair.artefact
-    artefact.require_device(ask.device)
-    table = budget.table(artefact.bits, pair.checkpoint.parameters, sees=pair.sees, graph=artefact.graph)
-    budgets = budget.override(table, ask.budgets)
-    climb = _Climb(ask, pair, suite, budgets, progress)
-    climb.run()
+    with FirstRungs() as beside:
+        pair = open_pair(ask.artefact, ask.reference, progress, beside.start)
+        artefact = pair.artefact
+        artefact.require_device(ask.device)
+        table = budget.table(artefact.bits, pair.checkpoint.parameters, sees=pair.sees, graph=artefact.graph)
+        budgets = budget.override(table, ask.budgets)
+        climb = _Climb(ask, pair, suite, budgets, progress)
+        climb.run(beside)
     found = verdict.Found(
         [as_failures(rung) for rung in climb.rungs] if ask.strict else climb.rungs,
         climb.comparisons,
@@ -120,10 +122,10 @@ class _Climb:
         self.peaks: list[float] = []
         self.seconds: dict[str, float] = {}
 
-    def run(self) -> None:
+    def run(self, beside: FirstRungs) -> None:
         """Climb as far as the artefact allows; what could not run is a failed rung."""
         try:
-            weights = self._first_rungs()
+            weights = self._first_rungs(beside)
             passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
             rung = verdict.logits_rung(self.rungs, self.budgets, self.comparisons)
@@ -136,17 +138,20 @@ class _Climb:
                         Rung(name=name, status="failed", summary="could not run", failures=[error.message])
                     )
 
-    def _first_rungs(self) -> Weights:
+    def _first_rungs(self, beside: FirstRungs) -> Weights:
         artefact, checkpoint = self.pair.artefact, self.pair.checkpoint
+        weights, problem = None, None
         with self._timed("structure, template and tokens"):
-            self.rungs.append(artefact.template(checkpoint, self.progress))
-            self.rungs.append(artefact.tokens(checkpoint, self.progress))
+            first = None if beside.started else first_rungs.here(artefact, checkpoint, self.progress)
             try:
                 weights = artefact.weights(checkpoint)
-            except ArtefactError:
-                self.rungs.append(artefact.structure(checkpoint, None, self.progress))
-                raise
-            self.rungs.append(artefact.structure(checkpoint, weights, self.progress))
+            except ArtefactError as error:
+                problem = error
+            structure = artefact.structure(checkpoint, weights, self.progress)
+            first = first or beside.take(self.progress) or first_rungs.here(artefact, checkpoint, self.progress)
+            self.rungs += [*first, structure]
+        if weights is None:
+            raise problem or ArtefactError(f"The weights of {artefact.path} cannot be read.")
         tokenizer_pair.forget()
         self.pair.release()
         return weights

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..convert.checkpoint import Checkpoint
 from ..convert.mapped_file import ITEM_SIZE, MappedFile, TensorInfo
+from ..core.lean_transformers import import_models
 from .reference import checkpoint_tensors
 from .reference_shell import read_config, shell
 
@@ -31,6 +32,7 @@ class Recipe:
 
 def as_loaded(checkpoint: Checkpoint) -> Checkpoint:
     """Return the checkpoint by transformers' names: itself, if they are its own."""
+    import_models()
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 

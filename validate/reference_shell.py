@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConversionError
+from ..core.lean_transformers import import_models
 
 FAST, PLAIN = "sdpa", "eager"
 """transformers' names of two ways to compute attention; the first needs no matrix of all scores."""
@@ -15,6 +16,7 @@ _NEEDS_PLAIN = ("attn_logit_softcapping", "attention_sinks", "sinks")
 
 def read_config(folder: Path) -> Any:
     """Read config.json as transformers does; code of the checkpoint's own is never run."""
+    import_models()
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -26,6 +28,8 @@ def shell(config: Any, attention: str | None = None) -> Any:
     `attention` is transformers' name of an implementation; None: the one that `attention_of` says.
     """
     import torch
+
+    import_models()
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):

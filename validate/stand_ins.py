@@ -7,14 +7,15 @@ from functools import cache
 
 def from_stand_ins(token: str) -> bytes:
     """Return a token's bytes; of one that is not written in stand-ins, those of its text."""
-    table = _byte_of()
-    if all(char in table for char in token):
-        return bytes(table[char] for char in token)
-    return token.encode("utf-8", "surrogateescape")
+    try:
+        return token.translate(_bytes()).encode("latin-1")
+    except UnicodeEncodeError:
+        return token.encode("utf-8", "surrogateescape")
 
 
 @cache
-def _byte_of() -> dict[str, int]:
+def _bytes() -> dict[int, int]:
+    """From a stand-in to its byte; from a character of Latin-1 that is none to one beyond it, which has no byte."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
+    return {b: b for b in printable} | dict.fromkeys(others, 0xFFFF) | {256 + n: b for n, b in enumerate(others)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,19 @@ class Pair:
         trim_heap()
 
 
-def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
+def open_pair(
+    path: Path,
+    reference: str | None,
+    progress: Progress,
+    opened: Callable[[Artefact, Path], None] | None = None,
+) -> Pair:
     """Open both sides.
+
+    Args:
+        path: of the artefact.
+        reference: what the user says that it was made from.
+        progress: hears of what is fetched and hashed.
+        opened: called with the artefact and the checkpoint's folder before anything large is read or loaded.
 
     Raises:
         ArtefactError: there is no converted model, or its reference is not the checkpoint that it was made from.
@@ -98,6 +110,8 @@ def open_pair(path: Path, reference: str | None, progress: Progress) -> Pair:
     if artefact.sees and not _known(checkpoint):
         artefact = artefact.without_sight()
     _require_layout(artefact)
+    if opened:
+        opened(artefact, checkpoint.folder)
     digests = {name: cache.file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
     if manifest and reference is None:
         _require_the_same(manifest, digests, source)

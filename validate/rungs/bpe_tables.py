@@ -53,8 +53,9 @@ def of_reference(tokenizer: ReferenceTokenizer) -> Tables | None:
     if description.get("model", {}).get("type") != "BPE" or '"ByteLevel"' not in json.dumps(description["decoder"]):
         return None
     added = {token["content"] for token in description["added_tokens"]}
-    vocabulary = {(t.encode() if t in added else from_stand_ins(t)): i for t, i in tokenizer.vocabulary.items()}
-    return Tables(_merges(description["model"]["merges"]), vocabulary)
+    known = {token: from_stand_ins(token) for token in tokenizer.vocabulary}
+    vocabulary = {(t.encode() if t in added else known[t]): i for t, i in tokenizer.vocabulary.items()}
+    return Tables(_merges(description["model"]["merges"], known), vocabulary)
 
 
 def of_gguf(keys: Mapping[str, Any]) -> Tables:
@@ -101,9 +102,12 @@ def _compare_vocabulary(wanted: dict[bytes, int], got: dict[bytes, int]) -> list
     ]
 
 
-def _merges(entries: list[Any]) -> list[Merge]:
+def _merges(entries: list[Any], known: Mapping[str, bytes]) -> list[Merge]:
+    """Return the merges as bytes; `known`: those of most of their parts, which are tokens."""
     pairs = (entry.split(" ") if isinstance(entry, str) else entry for entry in entries)
-    return [(from_stand_ins(left), from_stand_ins(right)) for left, right in pairs]
+    return [
+        (known.get(left) or from_stand_ins(left), known.get(right) or from_stand_ins(right)) for left, right in pairs
+    ]
 
 
 def _merges_of_ir(folder: Path) -> list[Merge] | None:

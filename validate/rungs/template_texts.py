@@ -19,7 +19,7 @@ Render = Callable[..., str]
 
 def of_folder(folder: Path) -> dict[str, str]:
     """Return a folder's templates by name, wherever they lie. Raises CheckpointError."""
-    return tokenizer_files.read(folder).templates()
+    return tokenizer_files.templates(folder)
 
 
 def renderer(template: str, markers: Mapping[str, str], what: str) -> Render:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import gc
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...core import tokenizer_files
 from ...core.errors import ArtefactError
 from ...core.hf_tokenizer import open_tokenizer
 from ..runtimes.answers import require_bounded_template
@@ -16,21 +18,38 @@ from .reference_tokenizer import ReferenceTokenizer
 def of_transformers(folder: Path) -> Any:
     """Open a folder's tokenizer with transformers; one that was opened before is given again, unless a file has changed.
 
+    A folder whose files are another's byte for byte has the tokenizer of that one: the artefact's are mostly copies.
+
     Raises:
         CheckpointError: it cannot be opened.
     """
-    stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*.[jm]*"))]
-    return _opened(folder, tuple(stamps))
+    alike = tokenizer_files.digest(folder)
+    if alike is None:
+        return _opened(_Key(folder, (str(folder), _stamps(folder, "*.[jm]*"))))
+    return _opened(_Key(folder, alike))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A folder that stands for all of the same content."""
+
+    folder: Path = field(compare=False)
+    content: Any
+
+
+def _stamps(folder: Path, pattern: str) -> tuple[tuple[str, int, int], ...]:
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob(pattern)))
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(folder: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Any:
-    return open_tokenizer(folder)
+def _opened(key: _Key) -> Any:
+    return open_tokenizer(key.folder)
 
 
 def forget() -> None:
     """Let go of the tokenizers that were opened: 200 MB each, where there are 150,000 tokens."""
     _opened.cache_clear()
+    _opened_by_genai.cache_clear()
     gc.collect()  # a tokenizer and its functions refer to each other
 
 
@@ -40,16 +59,21 @@ def reference(folder: Path) -> ReferenceTokenizer:
 
 
 def of_genai(folder: Path) -> Any:
-    """Open an artefact's tokenizer IRs as `openvino_genai.LLMPipeline` does.
+    """Open an artefact's tokenizer IRs as `openvino_genai.LLMPipeline` does; once, unless a file has changed.
 
     Raises:
         ArtefactError: they are missing or cannot be opened.
     """
-    import openvino_genai
-
     for name in ("openvino_tokenizer.xml", "openvino_detokenizer.xml"):
         if not (folder / name).is_file():
             raise ArtefactError(f"{folder / name} is missing.", "Convert the checkpoint again.")
+    return _opened_by_genai(folder, _stamps(folder, "*.*"))
+
+
+@functools.lru_cache(maxsize=1)
+def _opened_by_genai(folder: Path, _known: tuple[tuple[str, int, int], ...]) -> Any:
+    import openvino_genai
+
     try:
         tokenizer = openvino_genai.Tokenizer(str(folder))
     except RuntimeError as error:

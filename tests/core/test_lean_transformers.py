@@ -1,0 +1,22 @@
+"""transformers' model classes come without scikit-learn and scipy, which others can still import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+import sys
+from edgeconv.core.lean_transformers import import_models
+import_models()
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
+print([name for name in sys.modules if name.partition(".")[0] in ("sklearn", "scipy")])
+import scipy.optimize
+import_models()
+print(scipy.optimize.linear_sum_assignment.__name__)
+"""
+
+
+def test_models_come_without_scikit_learn_and_scipy() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[]", "linear_sum_assignment"]
