@@ -34,6 +34,11 @@ def ls(json: Json = False) -> None:
 @cache.command("clear")
 def clear() -> None:
     """Remove all of it; the next validation computes its reference, the next conversion its activations again."""
-    from ..validate.cache import clear as empty
+    from ..core.cache_folder import cache_folder
+    from ..core.cache_folder import clear as empty
 
-    Output().pairs([("freed", size(empty()))])
+    freed, left = empty()
+    rows = [("freed", size(freed))]
+    if left:
+        rows.append(("left", f"{', '.join(path.name for path in left)} in {cache_folder()}: not edgeconv's, or in use"))
+    Output().pairs(rows)

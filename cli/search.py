@@ -125,7 +125,7 @@ def _save(found: Search, output: Path | None, *, force: bool) -> Path:
     while output is None and not force and place.exists():
         place = Path(f"{recipe['name']}-{found.format}.search-{number}.yaml")
         number += 1
-    write_file(place, _yaml(recipe))
+    write_file(place, _yaml(recipe), force=force)
     return place
 
 

@@ -118,8 +118,9 @@ def exit_code(found: Report) -> ExitCode:
 def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = None, *, must: bool = True) -> Report:
     """Climb the ladder and write what was asked for; a report that need not be, in a place that cannot be written, is told."""
     from ..validate.ladder import validate as climb
-    from ..validate.report.write import require_place, write, write_junit
+    from ..validate.report.write import require_own_reports, require_place, write, write_junit
 
+    require_own_reports(report, junit)
     if report and must:
         require_place(report)
     with out.working() as progress:

@@ -20,6 +20,7 @@ from ..core import adapter_folder
 from ..core.errors import CheckpointError
 from ..core.json_file import read_json
 from ..core.paths import is_text, model_name, own_links
+from ..core.unchanged import Unchanged
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
 from .shards import check_against_index, open_shards, stale_index
@@ -41,6 +42,7 @@ class Checkpoint:
         generation_config: generation_config.json.
         source: where the checkpoint itself lies, if `folder` is only its small files in transformers' form: a folder, or a GGUF.
         notes: what had to be found out or decided to bring it into that form, as sentences.
+        unchanged: the source's files as they were before anything of them was read.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Checkpoint:
     generation_config: dict[str, Any] = field(default_factory=dict)
     source: Path | None = None
     notes: tuple[str, ...] = ()
+    unchanged: Unchanged = field(default_factory=Unchanged)
 
     @property
     def place(self) -> Path:
@@ -154,10 +157,13 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}.", "Check the path, or give a Hub id such as org/name.")
     own_links(folder, CheckpointError, what="the checkpoint")
+    unchanged = Unchanged()
+    unchanged.add_folder(folder)
     adapter_folder.refuse(str(folder), {path.name for path in folder.iterdir()}, _base_of_adapter(folder))
     config = _read_config(folder, trust_remote_code)
     shards = open_shards(folder)
-    return _in_native_form(Checkpoint(folder, config, shards, _generation_config(folder), notes=_notes(folder, shards)))
+    generation, notes = _generation_config(folder), _notes(folder, shards)
+    return _in_native_form(Checkpoint(folder, config, shards, generation, notes=notes, unchanged=unchanged))
 
 
 def open_headers(

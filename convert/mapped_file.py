@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core import bus_guard
 from ..core.errors import CheckpointError
 
 ITEM_SIZE = {
@@ -50,17 +52,19 @@ class MappedFile:
 
     def __init__(self, path: Path, tensors: Mapping[str, TensorInfo]) -> None:
         self.path = path
-        self.size = path.stat().st_size
         self.tensors = tensors
         with path.open("rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        bus_guard.watch(self._map, path)
 
     def view(self, info: TensorInfo) -> npt.NDArray[Any]:
         """Return the tensor as a read-only view of the file; bfloat16 as its bits in uint16.
 
         Raises:
-            CheckpointError: a type that is no floating-point weight of 16 or 32 bits.
+            CheckpointError: a type that is no floating-point weight of 16 or 32 bits, or a file that was cut short meanwhile.
         """
+        bus_guard.require_whole(self.path)
         if info.dtype not in NUMPY:
             raise CheckpointError(
                 f"{self.path.name}: {info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",

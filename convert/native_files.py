@@ -16,8 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..core.cache_folder import cache_folder
+from ..core.cache_folder import open_part
 from ..core.scratch import scratch, sweep
+from ..core.sealed import is_sound, seal
 
 
 def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
@@ -28,20 +29,22 @@ def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
         make: writes the files into an empty folder.
     """
     try:
-        root = cache_folder() / "native"
-        root.mkdir(parents=True, exist_ok=True)
+        root = open_part("native")
     except OSError:
         root = Path(tempfile.mkdtemp(prefix="edgeconv-native-"))  # no cache can be written: for this process only
         atexit.register(shutil.rmtree, root, ignore_errors=True)
     place = root / _key(made_of)
-    if place.is_dir():
+    if is_sound(place):
         sweep(root, ".partial-")
         return place
     with scratch(root, ".partial-") as folder:
         staging = folder / place.name
         staging.mkdir()
         make(staging)
-        if not place.is_dir():
+        if not is_sound(place):  # another run may have been quicker; else what is there is damaged, or has no seal yet
+            if place.exists():
+                place.rename(folder / "replaced")
+            seal(staging, place)
             staging.rename(place)
     return place
 

@@ -24,7 +24,7 @@ Handler = Callable[[int, FrameType | None], object]
 _left: list[threading.Thread] = []
 
 
-class _Action(ctypes.Structure):
+class Action(ctypes.Structure):
     """`struct sigaction` of Linux's C libraries."""
 
     _fields_ = (
@@ -52,7 +52,7 @@ def handle(number: int, handler: Handler) -> None:
     signal.signal(number, told)
     if not sys.platform.startswith("linux"):
         return
-    library, action = ctypes.CDLL(None), _Action()
+    library, action = ctypes.CDLL(None), Action()
     if library.sigaction(number, None, ctypes.byref(action)) == 0:
         action.flags &= ~_ONSTACK
         library.sigaction(number, ctypes.byref(action), None)

@@ -1,7 +1,8 @@
 """Crash-safe output: everything is written beside the target, and one rename makes it visible; of single files one each.
 
-A run that dies leaves at most a folder `OUT.partial-…`, which the next run to the same output removes; beside one that lives,
-a second run to its output is refused. The manifest is written last, so a folder or file without it is not an artefact.
+A run that dies leaves at most a folder `OUT.partial-…` with our marker in it, which the next run to the same output removes;
+beside one that lives, a second run to its output is refused. The manifest is written last, so a folder or file without it is
+no artefact. Of an old one only the files are replaced that its manifest names: whatever else is there is the user's, and stays.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from . import in_place
+from . import in_place, lease
+from .durable import sync_all
 from .errors import OutputError
-from .in_place import sync
 from .lifetime import undisturbed
-from .manifest import MANIFEST_NAME, sidecar
+from .manifest import log_path, sidecar
 from .paths import is_text
-from .scratch import scratch, sweep
+from .progress import Progress
+from .scratch import holder, scratch, sweep
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a file system answers when it takes no more, for three reasons that have nothing in common but that."""
@@ -32,7 +34,7 @@ _NEARLY_FULL = 1 << 16
 
 
 def check_output(target: Path, *, force: bool) -> None:
-    """Refuse an output that exists, unless `force`; a folder that is no artefact of ours is never replaced silently.
+    """Refuse an output that exists, unless `force`; a folder that is no artefact of ours is never replaced.
 
     Raises:
         OutputError: the target exists, or its parent cannot be written to.
@@ -49,7 +51,7 @@ def check_output(target: Path, *, force: bool) -> None:
         raise OutputError(
             f"{target} exists and is not empty.", "Repeat with --force to replace it, or choose another --output."
         )
-    if target.is_dir() and any(target.iterdir()) and not _is_replaceable(target):
+    if target.is_dir() and any(target.iterdir()) and not in_place.is_artefact(target):
         raise OutputError(
             f"{target} holds files that no conversion wrote; --force replaces only converted models.",
             "Choose another --output.",
@@ -58,11 +60,11 @@ def check_output(target: Path, *, force: bool) -> None:
 
 
 def check_files(target: Path, names: Iterable[str], *, force: bool) -> None:
-    """Refuse single files that exist beside `target`, unless `force`; what is no GGUF and no manifest is never replaced.
+    """Refuse single files that exist beside `target`, unless `force`; what the manifest there does not name is never replaced.
 
     Args:
         target: the file that was asked for.
-        names: of all files that will be written beside it, its manifest excepted.
+        names: of all files that will be written beside it, its manifest and log excepted.
         force: replace what is there.
 
     Raises:
@@ -70,55 +72,67 @@ def check_files(target: Path, names: Iterable[str], *, force: bool) -> None:
     """
     _require_text(target)
     manifest = sidecar(target)
-    force_over = {target.with_name(name) for name in in_place.half_published(target)}
-    for path in [*(target.with_name(name) for name in names), manifest]:
+    log = log_path(manifest)
+    half, ours = in_place.half_published(target), in_place.files_of(target)
+    for path in [*(target.with_name(name) for name in names), manifest, log]:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise OutputError(f"{path} exists and is not a file.", "Choose another --output.")
-        if path.exists() and not force and path not in force_over:
+        if not path.exists() or path.name in half:
+            continue
+        if not force and path != log:
             raise OutputError(f"{path} exists.", "Repeat with --force to replace it, or choose another --output.")
-        if path.exists() and path != manifest and not in_place.is_gguf(path):
+        if path.name not in ours:
             raise OutputError(
-                f"{path} is not a GGUF file; --force replaces only converted models.", "Choose another --output."
+                f"{path} exists, and no conversion wrote it; --force replaces only converted models.",
+                f"Choose another --output. A converted model's files are those that its {manifest.name} names.",
             )
     _require_writable(target)
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """Give a folder beside `target`; on success it replaces `target`, on any error it is removed.
+def staged(target: Path, *, force: bool = False, progress: Progress | None = None) -> Iterator[Path]:
+    """Give a folder that will be `target` on success; on any error it is removed.
+
+    Args:
+        target: the name; what `check_output` let pass is replaced.
+        force: replace also an artefact that a run before this one had moved aside when it died.
+        progress: hears if the file system cannot promise that files are on the disk.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    with _staged(target, in_place.folder) as folder:
+    with _staged(target, in_place.folder, force, progress) as folder:
         yield folder
 
 
 @contextmanager
-def staged_files(target: Path) -> Iterator[Path]:
-    """Give a folder beside `target`; on success each of its files replaces the one of its name beside `target`.
+def staged_files(target: Path, *, force: bool = False, progress: Progress | None = None) -> Iterator[Path]:
+    """Give a folder; on success each of its files replaces the one of its name beside `target`.
 
     The manifest comes last, and an old one goes first: files that lie beside a manifest belong to it.
-
-    Raises:
-        OutputError: the disk is full or the folder cannot be written.
+    Arguments and errors are those of `staged`.
     """
-    with _staged(target, in_place.files) as folder:
+    with _staged(target, in_place.files, force, progress) as folder:
         yield folder
 
 
 @contextmanager
-def _staged(target: Path, publish: Callable[[Path, Path, bool], None]) -> Iterator[Path]:
-    target = _real(target.absolute())
+def _staged(
+    target: Path, publish: Callable[[Path, Path, bool], None], force: bool, progress: Progress | None
+) -> Iterator[Path]:
+    target = _real(_absolute(target))
     parent = target.parent
     with ExitStack() as stack:
         try:
-            before, folder = _begin(target, stack)
+            before, place = _begin(target, stack, force)
+            folder = place / in_place.NEW
+            folder.mkdir()
         except OSError as error:
             raise _explain(error, parent) from error
         try:
             yield folder
-            sync(folder)
+            sync_all(folder, progress)
+            _require_held(place, target)
             with undisturbed():
                 publish(folder, target, before)
         except OSError as error:
@@ -134,15 +148,39 @@ def _staged(target: Path, publish: Callable[[Path, Path, bool], None]) -> Iterat
             raise
 
 
-def _begin(target: Path, stack: ExitStack) -> tuple[bool, Path]:
-    """Return whether an artefact is there already, and a folder to write the new one into."""
+def _begin(target: Path, stack: ExitStack, force: bool) -> tuple[bool, Path]:
+    """Return whether an artefact is there already, and a scratch folder to write the new one into."""
     target.parent.mkdir(parents=True, exist_ok=True)
     rescue = partial(in_place.rescue, target)
-    if sweep(target.parent, in_place.prefix(target), rescue):
-        raise OutputError(f"Another run is writing {target} now.", "Wait for it, or choose another --output.")
-    folder = stack.enter_context(scratch(target.parent, in_place.prefix(target), rescue))
-    folder.chmod(0o755)
-    return _is_taken(target), folder
+    taken = _is_taken(target)
+    living = sweep(target.parent, in_place.prefix(target), rescue)
+    if living:
+        raise OutputError(
+            f"Another run is writing {target} now: {holder(living[0])}.", "Wait for it, or choose another --output."
+        )
+    if _is_taken(target) and not taken and not force:
+        raise OutputError(
+            f"A run that died had moved {target} aside; it is back in its place.",
+            "Repeat with --force to replace it, or choose another --output.",
+        )
+    place = stack.enter_context(scratch(target.parent, in_place.prefix(target), rescue))
+    return _is_taken(target), place
+
+
+def _require_held(place: Path, target: Path) -> None:
+    """Refuse to publish from a folder that another run took for a dead one's (this process was stopped for a long time)."""
+    if lease.read(place) is None:
+        raise OutputError(
+            f"Another run to {target} has removed this one's folder: nobody saw a sign of life for {lease.SILENT:.0f} s.",
+            "Let only one of them run.",
+        )
+
+
+def _absolute(target: Path) -> Path:
+    try:
+        return target.absolute()
+    except FileNotFoundError as error:
+        raise OutputError("The folder that you stand in has been removed.", "Change to one that is there.") from error
 
 
 def _is_taken(target: Path) -> bool:
@@ -166,12 +204,8 @@ def _require_writable(target: Path) -> None:
         raise OutputError(f"{parent} cannot be written to.", "Choose an --output in a folder of yours.")
 
 
-def _is_replaceable(target: Path) -> bool:
-    return (target / MANIFEST_NAME).is_file() or (target / "openvino_model.xml").is_file()
-
-
 def _existing_parent(target: Path) -> Path:
-    parent = target.absolute().parent
+    parent = _absolute(target).parent
     while not parent.exists():
         parent = parent.parent
     return parent

@@ -70,7 +70,7 @@ def bits_per_weight(tensors: Iterable[TensorEntry]) -> float:
 
 def outputs(folder: Path, known: dict[str, FileDigest]) -> dict[str, FileDigest]:
     """Return the digests of all files of a staging folder; `known` ones are not read again."""
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != ".pid")
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     return {
         name: known.get(name) or FileDigest(size=(folder / name).stat().st_size, sha256=sha256_file(folder / name))
         for name in names

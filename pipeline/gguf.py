@@ -89,7 +89,7 @@ def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
     for label, value in planned.rows():
         progress.note(f"{label}: {value}")
     name = sidecar(planned.output).name if planned.single else MANIFEST_NAME
-    with _staging(planned) as folder:
+    with _staging(planned, progress, force=job.force) as folder:
         manifest = _convert(ready, opened, folder, progress)
         manifest.write(folder, name)
         seconds = time.time() - started
@@ -103,8 +103,9 @@ def _headers(job: GgufJob, progress: Progress) -> Opened:
     return source.headers(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
 
 
-def _staging(planned: GgufPlan) -> AbstractContextManager[Path]:
-    return staged_files(planned.output) if planned.single else staged(planned.output)
+def _staging(planned: GgufPlan, progress: Progress, *, force: bool) -> AbstractContextManager[Path]:
+    stage = staged_files if planned.single else staged
+    return stage(planned.output, force=force, progress=progress)
 
 
 def _check_output(output: Path, names: list[str], *, force: bool) -> None:
@@ -246,7 +247,7 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
     patterns = () if checkpoint.is_file else READ
     found = [path for pattern in patterns for path in sorted(checkpoint.origin.glob(pattern)) if path.is_file()]
     names = [path.relative_to(checkpoint.origin).as_posix() for path in found] + sorted(checkpoint.shards)
-    digests = InputDigests(checkpoint.origin, names, opened.known, progress)
+    digests = InputDigests(checkpoint.origin, names, opened.known, progress, checkpoint.unchanged)
     exported = export.export(
         checkpoint,
         ready.prepared,

@@ -80,7 +80,7 @@ def run(job: OnnxJob, progress: Progress | None = None) -> Artefact:
     ready = _prepare(job, opened, Collector(stops=True))
     for label, value in ready.plan.rows():
         progress.note(f"{label}: {value}")
-    with staged(ready.plan.output) as folder:
+    with staged(ready.plan.output, force=job.force, progress=progress) as folder:
         manifest = _convert(ready, opened, folder, progress)
         manifest.write(folder)
         seconds = time.time() - started
@@ -204,7 +204,9 @@ def _convert(ready: _Ready, opened: Opened, folder: Path, progress: Progress) ->
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
     taken = [str(path.relative_to(checkpoint.origin)) for path in sources(checkpoint.origin)]
     small = [] if checkpoint.is_file else taken + cards
-    digests = InputDigests(checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress)
+    digests = InputDigests(
+        checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress, checkpoint.unchanged
+    )
     exported = _write(ready, checkpoint, folder, progress)
     rebuilt = tokenizer_rebuilt.may_be(checkpoint.folder) and tokenizer_rebuilt.asked(checkpoint.folder)["rebuilt"]
     kept = tokenizer_copy.keep_pipeline(folder) if rebuilt else []

@@ -65,7 +65,7 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
     planned, choice, text = _plan(job, opened, Collector(stops=True))
     for label, value in planned.rows():
         progress.note(f"{label}: {value}")
-    with staged(planned.output) as folder:
+    with staged(planned.output, force=job.force, progress=progress) as folder:
         manifest = convert(
             job, planned=planned, choice=choice, calibration=text, opened=opened, folder=folder, progress=progress
         )

@@ -43,7 +43,7 @@ def convert(
     taken = [str(path.relative_to(checkpoint.origin)) for path in assets.sources(checkpoint.origin)]
     small = [] if checkpoint.is_file else taken + cards
     names = small + sorted(checkpoint.shards)
-    digests = InputDigests(checkpoint.origin, names, opened.known, progress)
+    digests = InputDigests(checkpoint.origin, names, opened.known, progress, checkpoint.unchanged)
     if calibration:
         calibration = of_weights(calibration, checkpoint, choice, digests.result(), progress)
     with (

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.cache_folder import mark
 from ..core.errors import ConversionError
 from ..core.progress import Progress, Silent
 from ..core.scratch import scratch
+from ..core.sealed import is_sound, seal
 from ..core.telemetry import silence_telemetry
 from .data_aware import METHODS
 from .nncf_progress import told
@@ -115,12 +117,15 @@ def _keep_statistics(model: Any, samples: Samples, dataset: Any) -> None:
     from nncf.quantization.statistics_caching import cache_weight_compression_statistics
 
     place = samples.statistics
-    if place.is_dir():
+    if is_sound(place):
         return
     named = remove_friendly_name_duplicates(model)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    mark(place.parent)
     with scratch(place.parent, _PARTIAL) as folder:
         made = folder / place.name
         cache_weight_compression_statistics(named, build_graph(named), dataset, len(samples.inputs), made)
-        if not place.is_dir():  # another run may have been quicker
+        if not is_sound(place):  # another run may have been quicker; else what is there is damaged
+            if place.exists():
+                place.rename(folder / "replaced")
+            seal(made, place)
             made.rename(place)

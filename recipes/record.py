@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..validate.report.write import write_file
 from .unit import Unit
 
 
@@ -15,12 +16,13 @@ class Record:
         self._unit = unit
 
     def write(self, measurement: dict[str, Any] | None) -> None:
-        """Write it; `measurement` is None until a report is there."""
+        """Write it; `measurement` is None until a report is there.
+
+        Raises:
+            OutputError: it cannot be written, or a file of somebody else's has its name.
+        """
         content = {"conversion": self._unit.conversion(), "measurement": measurement}
-        self._unit.record.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._unit.record.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
-        partial.replace(self._unit.record)
+        write_file(self._unit.record, json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
     def read(self, part: str) -> Any:
         """Return a part of it; None if there is no record that can be read."""

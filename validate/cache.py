@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,15 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..convert.openvino.data_aware import STATISTICS
-from ..core.cache_folder import cache_folder
-from ..core.digest import sha256_file
+from ..core.cache_folder import cache_folder, open_part, part
 from ..core.progress import Progress
 from ..core.scratch import scratch, sweep
-from .kept import VERSIONS, digest
+from ..core.unchanged import Unchanged, stamp
+from .kept import PARTIAL, VERSIONS, damaged, digest, read, write
 
 Array = npt.NDArray[Any]
-_PARTIAL = ".partial-"
+_REFERENCE, _DIGESTS = "reference", "digests"
 
 
 def folder() -> Path:
@@ -47,17 +45,28 @@ def key(weights: str, documents: Sequence[Sequence[int]], dtype: str, attention:
     return digest(content)[:32]
 
 
-def get(name: str) -> tuple[list[Array], list[float]] | None:
+def get(name: str, progress: Progress) -> tuple[list[Array], list[float]] | None:
     """Return the hidden states kept under a key, and the layers' peaks; None if they are not there as they were kept."""
-    place = folder() / "reference" / name
-    sweep(place.parent, _PARTIAL)  # of a run that was killed between keeping something and its own sweeping
+    place = part(_REFERENCE) / name
+    sweep(place.parent, PARTIAL)  # of a run that was killed between keeping something and its own sweeping
     try:
         meta = json.loads((place / "meta.json").read_text("utf-8"))
         states = [np.load(place / f"{i}.npy", allow_pickle=False) for i in range(meta["documents"])]
         sound = meta["sha256"] == _seal(states, meta["peaks"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError):  # absent, cut short, or of another edgeconv
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        RecursionError,
+    ):  # absent, cut short, or of another edgeconv
+        sound = False
+    if not sound:
+        if place.exists():
+            progress.note(damaged(place))
         return None
-    return (states, meta["peaks"]) if sound else None
+    return states, meta["peaks"]
 
 
 def _seal(states: Sequence[Array], peaks: Sequence[float]) -> str:
@@ -80,9 +89,8 @@ def put(name: str, states: Sequence[Array], peaks: Sequence[float], description:
 
 
 def _put(name: str, states: Sequence[Array], peaks: Sequence[float], description: str) -> None:
-    root = folder() / "reference"
-    root.mkdir(parents=True, exist_ok=True)
-    with scratch(root, _PARTIAL) as place:
+    root = open_part(_REFERENCE)
+    with scratch(root, PARTIAL) as place:
         staging = place / name
         staging.mkdir()
         for i, made in enumerate(states):
@@ -113,47 +121,35 @@ class Entry:
 def entries() -> list[Entry]:
     """List what is kept."""
     found = []
-    for place in sorted((folder() / "reference").glob("*/meta.json")):
+    for place in sorted(path for path in part(_REFERENCE).glob("[!.]*") if path.is_dir()):
+        size = sum(p.stat().st_size for p in place.iterdir())
         try:
-            meta = json.loads(place.read_text())
-        except ValueError:
-            meta = {}
-        size = sum(p.stat().st_size for p in place.parent.iterdir())
-        found.append(Entry(place.parent.name, meta.get("description", "damaged"), meta.get("tokens", 0), size))
+            meta = json.loads((place / "meta.json").read_text("utf-8"))
+            found.append(Entry(place.name, str(meta["description"]), int(meta["tokens"]), size))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            found.append(Entry(place.name, "damaged", 0, size))
     return found
 
 
-def clear() -> int:
-    """Remove everything; returns the bytes freed."""
-    freed = sum(p.stat().st_size for p in folder().rglob("*") if p.is_file()) if folder().is_dir() else 0
-    for name in (
-        "reference",
-        "native",
-        "float32",
-        "figures",
-        STATISTICS,
-    ):  # some are left by runs that were interrupted
-        shutil.rmtree(folder() / name, ignore_errors=True)
-    (folder() / "digests.json").unlink(missing_ok=True)
-    return freed
-
-
 def file_digest(path: Path, progress: Progress) -> str:
-    """SHA-256 of a large file, remembered by size, inode and times; the time of its last change cannot be set back."""
-    stat = path.stat()
-    stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
-    book = folder() / "digests.json"
-    sweep(book.parent, _PARTIAL)
-    known: dict[str, str] = json.loads(book.read_text()) if book.is_file() else {}
-    if stamp not in known:
-        task = progress.task(f"Hashing {path.name}", stat.st_size)
-        known[stamp] = sha256_file(path, task)
-        task.finish()
-        try:
-            book.parent.mkdir(parents=True, exist_ok=True)
-            with scratch(book.parent, _PARTIAL) as place:
-                (place / book.name).write_text(json.dumps(known))
-                (place / book.name).replace(book)
-        except OSError as error:
-            progress.note(f"The digest of {path.name} is not kept for the next run: {folder()}: {error.strerror}.")
-    return known[stamp]
+    """SHA-256 of a large file, remembered by size, inode and times; the time of its last change cannot be set back.
+
+    Raises:
+        CheckpointError: the file is written or replaced while it is read.
+        OSError: it cannot be read.
+    """
+    inode, length, written, changed = stamp(path.stat())
+    name = digest([str(path.resolve()), length, written, changed, inode])
+    known = read(part(_DIGESTS) / f"{name}.json", progress)
+    if isinstance(known, str):
+        return known
+    task = progress.task(f"Hashing {path.name}", length)
+    _, made = Unchanged([path]).sha256(path, task)
+    task.finish()
+    try:
+        root = open_part(_DIGESTS)
+        sweep(root, PARTIAL)
+        write(root / f"{name}.json", made)
+    except OSError as error:
+        progress.note(f"The digest of {path.name} is not kept for the next run: {folder()}: {error.strerror}.")
+    return made

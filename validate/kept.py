@@ -12,11 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..core.cache_folder import cache_folder
+from ..core.cache_folder import cache_folder, open_part, part
 from ..core.progress import Progress
 from ..core.scratch import scratch, sweep
 
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
+"""How folders of what is not kept yet begin."""
 VERSIONS = ("edgeconv", "torch", "transformers")
 
 
@@ -24,6 +25,33 @@ def digest(content: Any) -> str:
     """Return the SHA-256 of something JSON-ready, whatever the order of its keys."""
     plain = json.loads(json.dumps(content))  # numbers as keys become texts, and would be sorted otherwise
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def read(path: Path, progress: Progress) -> Any | None:
+    """Return what a file of the cache keeps; None if it is not there as it was kept, which `progress` hears of."""
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["sha256"] == digest(kept["value"]):
+            return kept["value"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # cut short, or not of this form
+        pass
+    progress.note(damaged(path))
+    return None
+
+
+def damaged(path: Path) -> str:
+    """Say that something in the cache cannot be used, and where that is."""
+    return f"In the cache {cache_folder()} {path.name} is damaged; it is made again. `edgeconv cache clear` empties the cache."
+
+
+def write(path: Path, value: Any) -> None:
+    """Keep a JSON-ready value in a file, which appears at once or not at all. Raises OSError."""
+    with scratch(path.parent, PARTIAL) as place:
+        made = place / "figure"
+        made.write_text(json.dumps({"value": value, "sha256": digest(value)}), "utf-8")
+        made.replace(path)
 
 
 class Kept:
@@ -39,28 +67,23 @@ class Kept:
             versions: packages that shape them, beside torch, transformers and edgeconv.
         """
         content = {**facts, "versions": {name: version(name) for name in (*VERSIONS, *versions)}}
-        self.folder = cache_folder() / "figures" / f"{what}-{digest(content)[:32]}"
+        self._name = f"{what}-{digest(content)[:32]}"
+        self.folder = part("figures") / self._name
         self._progress = progress
-        sweep(self.folder, _PARTIAL)
+        sweep(self.folder, PARTIAL)
 
     def get(self, name: str) -> Any | None:
         """Return what is kept under a name; None if it is not there as it was kept."""
-        try:
-            kept = json.loads(self._path(name).read_text("utf-8"))
-            return kept["value"] if kept["sha256"] == digest(kept["value"]) else None
-        except (OSError, ValueError, KeyError, TypeError):  # absent, cut short, or not of this form
-            return None
+        return read(self._path(name), self._progress)
 
     def put(self, name: str, value: Any) -> None:
         """Keep a JSON-ready value. A cache that cannot be written to costs time, nothing else."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with scratch(self.folder, _PARTIAL) as place:
-                made = place / "figure"
-                made.write_text(json.dumps({"value": value, "sha256": digest(value)}), "utf-8")
-                made.replace(self._path(name))
+            open_part("figures")
+            self.folder.mkdir(exist_ok=True)
+            write(self._path(name), value)
         except OSError as error:
             self._progress.note(f"{name} is not kept for the next run: {self.folder}: {error.strerror}.")
 
     def _path(self, name: str) -> Path:
-        return self.folder / (hashlib.sha256(name.encode()).hexdigest()[:24] + ".json")
+        return self.folder / (hashlib.sha256(name.encode()).hexdigest() + ".json")

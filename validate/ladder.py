@@ -85,6 +85,7 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
         budgets = budget.override(table, ask.budgets)
         climb = _Climb(ask, pair, suite, budgets, progress)
         climb.run(beside)
+    pair.require_unchanged()
     found = verdict.Found(
         [as_failures(rung) for rung in climb.rungs] if ask.strict else climb.rungs,
         climb.comparisons,

@@ -48,7 +48,7 @@ class TorchPasses:
         """Run the checkpoint's weights; the result is kept, and taken from the cache if it is there."""
         model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
         name = cache.key(self._pair.weights_digest, documents, dtype, model.attention)
-        kept = cache.get(name)
+        kept = cache.get(name, self._progress)
         if kept is None:
             states = model.hidden_states(
                 documents, self._progress, f"Running the {label}", watch=self._released, row=self._row

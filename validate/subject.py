@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import Manifest, log_path, manifest_path
 from ..core.mapped_pages import release_pages, trim_heap
 from ..core.progress import Progress
+from ..core.unchanged import Unchanged
 from ..models.glm_edge_v.facts import MODEL_TYPE, is_glm_edge_v
 from . import cache
 from .formats import Artefact, open_artefact
@@ -30,12 +31,19 @@ class Pair:
         checkpoint: the reference, opened; its tensors by the names that transformers gives them when it loads them.
         reference_name: what it is called.
         weights_digest: SHA-256 over config and shards of the reference.
+        artefact_files: the artefact's as they were before anything of them was read.
     """
 
     artefact: Artefact
     checkpoint: Checkpoint
     reference_name: str
     weights_digest: str
+    artefact_files: Unchanged = field(default_factory=Unchanged)
+
+    def require_unchanged(self) -> None:
+        """Refuse if a file of a side is not what it was before it was read. Raises CheckpointError."""
+        self.checkpoint.unchanged.require()
+        self.artefact_files.require()
 
     @property
     def folder(self) -> Path:
@@ -97,6 +105,7 @@ def open_pair(
         CheckpointError: config.json states something that the reference would not do.
         UsageError: the reference is not known and was not given.
     """
+    files = Unchanged(path.iterdir() if path.is_dir() else [path])
     artefact = open_artefact(path)
     manifest = artefact.manifest
     source, revision = reference_of(artefact.path, manifest, reference)
@@ -117,7 +126,7 @@ def open_pair(
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()
     whole = hashlib.sha256(json.dumps([config, digests]).encode()).hexdigest()
-    return Pair(artefact, as_loaded(checkpoint), fetched.repo_id or checkpoint.name, whole)
+    return Pair(artefact, as_loaded(checkpoint), fetched.repo_id or checkpoint.name, whole, files)
 
 
 def _known(checkpoint: Checkpoint) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...core import bus_guard
 from ...core.errors import ArtefactError
 from ...core.paths import join_hint
 from .cursor import DAMAGED, Cursor
@@ -92,6 +93,7 @@ def parse(path: Path) -> Head:
             if len(start) < 24 or start[:4] != b"GGUF":
                 raise ArtefactError(f"{path} is not a GGUF file.", join_hint(path) or _hint(start))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            bus_guard.watch(mapped, path)
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check the path and permissions.") from error
     at = Cursor(path, mapped)

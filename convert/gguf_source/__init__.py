@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.json_file import read_json
+from ...core.unchanged import Unchanged
 from .. import native_files
 from ..checkpoint import Checkpoint
 from ..gguf.families import describe
@@ -29,6 +30,7 @@ def view(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: a damaged file, an architecture, tokenizer or storage type that cannot be read, a part that is missing.
     """
+    unchanged = Unchanged(path.parent.glob("*.gguf"))
     try:
         file = open_gguf(path)
     except ArtefactError as error:
@@ -48,6 +50,7 @@ def view(path: Path) -> Checkpoint:
         read_json(folder / "generation_config.json"),
         source=file.path,
         notes=(*_notes(file), *claimed.notes(file)),
+        unchanged=unchanged,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core import bus_guard
 from ...core.errors import ArtefactError, CheckpointError
 from ..gguf.encode import to_halves
 from ..gguf.families import Model, Tensor
@@ -55,6 +56,7 @@ class GgufShard(MappedFile):
 
     def rows(self, info: TensorInfo, start: int, stop: int) -> Array:
         """Return elements [start, stop) of the first dimension, float32 if they were quantised."""
+        bus_guard.require_whole(self.path)
         source = self._sources[info.name]
         if not source.changed:
             return super().view(info)[start:stop]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.cache_folder import cache_folder
+from ...core.cache_folder import part
 from ...quantize.nncf_call import Samples
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ class Calibration:
         """
         names = {name for value in model.inputs for name in value.get_names()}
         inputs = [self._inputs(number, names) for number in range(len(self.documents))]
-        return Samples(inputs, cache_folder() / STATISTICS / self.key(graph))
+        return Samples(inputs, part(STATISTICS) / self.key(graph))
 
     def key(self, graph: str) -> str:
         """Name the statistics of this text in a graph of this checkpoint."""
@@ -94,7 +94,7 @@ class Entry:
 def entries() -> list[Entry]:
     """List them."""
     found = []
-    for place in sorted((cache_folder() / STATISTICS).glob("[0-9a-f]*")):
+    for place in sorted(path for path in part(STATISTICS).glob("[0-9a-f]*") if path.is_dir()):
         files = list(place.iterdir())
         inputs = sum(file.name.startswith("WCTensorStatistic") for file in files)
         found.append(Entry(place.name, inputs, sum(file.stat().st_size for file in files)))

@@ -68,7 +68,7 @@ def test_every_option_reaches_the_result(edgeconv: Command, builtin_model: Path,
         "--type q5_k_m --pure --output-type q8_0 --token-embedding-type q8_0 --tensor-type attn_v=q4_0 "
         "--tensor-type blk\\.0\\..*=f16 --split-max-size 1M --pre chatglm-bpe --local-files-only --force"
     )
-    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    assert edgeconv("gguf", "-m", builtin_model, "-o", tmp_path / "x.gguf").code == 0
     result = edgeconv("gguf", "-m", builtin_model, "-o", tmp_path / "x.gguf", *line.split(), "--json")
     assert result.code == 0, result.err
     opened = open_gguf(Path(result.data["output"]))

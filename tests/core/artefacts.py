@@ -19,7 +19,14 @@ def make(folder: Path) -> Manifest:
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    manifest = Manifest(
+    manifest = sample().model_copy(update={"outputs": {name: digest(folder / name) for name in FILES}})
+    manifest.write(folder)
+    return manifest
+
+
+def sample() -> Manifest:
+    """Return a manifest of no files."""
+    return Manifest(
         target="openvino",
         source=Source(
             repo_id="org/name",
@@ -41,7 +48,5 @@ def make(folder: Path) -> Manifest:
             TensorEntry(name="k", shape=[8, 64], precision="int4_asym", group_size=32, bytes=296),
         ],
         versions={"openvino": "2026.4.1"},
-        outputs={name: digest(folder / name) for name in FILES},
+        outputs={},
     )
-    manifest.write(folder)
-    return manifest

@@ -1,4 +1,6 @@
 import errno
+import glob
+import json
 import os
 import re
 import signal
@@ -12,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from edgeconv.core.errors import OutputError
+from edgeconv.core.manifest import read_manifest
+from edgeconv.core.scratch import MARKER
 from edgeconv.core.staging import check_files, check_output, staged, staged_files
 
-from .artefacts import make
+from .artefacts import digest, make, sample
 
 
 def names(folder: Path) -> list[str]:
@@ -22,8 +26,36 @@ def names(folder: Path) -> list[str]:
 
 
 def write(target: Path, text: str) -> None:
+    """Write an artefact whose one file beside the manifest says `text`."""
     with staged(target) as folder:
-        (folder / "edgeconv.json").write_text(text)
+        fill(folder, text)
+
+
+def fill(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    describe(folder, ["config.json"])
+
+
+def describe(folder: Path, files: list[str], name: str = "edgeconv.json") -> None:
+    """Write a manifest that names just these files."""
+    outputs = {file: digest(folder / file) for file in files}
+    sample().model_copy(update={"outputs": outputs}).write(folder, name)
+
+
+def holds(target: Path) -> str:
+    """Return what the artefact that lies there says; it must be whole."""
+    manifest = read_manifest(target)
+    assert {name: digest(target / name) for name in manifest.outputs} == manifest.outputs
+    return (target / "config.json").read_text()
+
+
+def kill(target: Path, body: str = "time.sleep(60)") -> Path:
+    """Kill a run in the middle; return what it left beside the target."""
+    process = start(target, body)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    (left,) = target.parent.glob(f"{glob.escape(target.name)}.partial-*")
+    return left
 
 
 def start(target: Path, body: str) -> subprocess.Popen[str]:
@@ -64,13 +96,23 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 def test_the_result_appears_under_its_name_and_nothing_else_stays(tmp_path: Path) -> None:
     write(tmp_path / "deep" / "out", "new")
     assert names(tmp_path / "deep") == ["out"]
-    assert names(tmp_path / "deep" / "out") == ["edgeconv.json"]
-    assert (tmp_path / "deep" / "out").stat().st_mode & 0o777 == 0o755
+    assert names(tmp_path / "deep" / "out") == ["config.json", "edgeconv.json"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o002, 0o775)])
+def test_the_mask_of_the_user_is_honored(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write(tmp_path / "out", "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "out" / "config.json").stat().st_mode & 0o777 == mode & 0o666
 
 
 def test_the_target_is_absent_until_the_end(tmp_path: Path) -> None:
     with staged(tmp_path / "out") as folder:
-        assert folder.parent == tmp_path
+        assert folder.parent.parent == tmp_path
         assert not (tmp_path / "out").exists()
     assert (tmp_path / "out").is_dir()
 
@@ -80,34 +122,32 @@ def test_an_old_result_is_replaced_whole(tmp_path: Path) -> None:
         make(folder)
     write(tmp_path / "out", "new")
     assert names(tmp_path) == ["out"]
-    assert names(tmp_path / "out") == ["edgeconv.json"]
+    assert names(tmp_path / "out") == ["config.json", "edgeconv.json"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_error_leaves_the_old_result_and_nothing_new(tmp_path: Path, error: type[BaseException]) -> None:
     write(tmp_path / "out", "old")
     with pytest.raises(error), staged(tmp_path / "out") as folder:
-        (folder / "edgeconv.json").write_text("new")
+        fill(folder, "new")
         raise error
     assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "edgeconv.json").read_text() == "old"
+    assert holds(tmp_path / "out") == "old"
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
     write(tmp_path / "out", "old")
-    process = start(tmp_path / "out", "time.sleep(60)")
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    kill(tmp_path / "out")
     assert len(names(tmp_path)) == 2
-    assert (tmp_path / "out" / "edgeconv.json").read_text() == "old"
+    assert holds(tmp_path / "out") == "old"
     write(tmp_path / "out", "new")
     assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "edgeconv.json").read_text() == "new"
+    assert holds(tmp_path / "out") == "new"
 
 
 def test_a_run_that_lives_keeps_its_folder_and_its_output(tmp_path: Path) -> None:
     process = start(tmp_path / "out", "sys.stdin.readline()")
-    with pytest.raises(OutputError, match="Another run is writing"):
+    with pytest.raises(OutputError, match=rf"Another run is writing .*: process {process.pid} on "):
         write(tmp_path / "out", "mine")
     assert len(names(tmp_path)) == 1
     assert finish(process) == 0
@@ -116,10 +156,27 @@ def test_a_run_that_lives_keeps_its_folder_and_its_output(tmp_path: Path) -> Non
 
 
 def test_a_reused_process_number_does_not_keep_what_is_dead(tmp_path: Path) -> None:
-    (tmp_path / "out.partial-abc").mkdir()
-    (tmp_path / "out.partial-abc" / ".pid").write_text(str(os.getpid()))
+    marker = kill(tmp_path / "out") / MARKER
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "pid": os.getppid()}))
     write(tmp_path / "out", "new")
     assert names(tmp_path) == ["out"]
+
+
+def test_two_runs_where_every_lock_is_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    process = start(tmp_path / "out", "sys.stdin.readline()")
+    with pytest.raises(OutputError, match="Another run is writing"):
+        write(tmp_path / "out", "mine")
+    assert finish(process) == 0
+    assert names(tmp_path / "out") == ["half"]
+
+
+def test_a_run_whose_folder_was_taken_for_a_dead_ones(tmp_path: Path) -> None:
+    """On another machine, where every lock is granted, and after a long stop: it must not publish what may be incomplete."""
+    with pytest.raises(OutputError, match="sign of life"), staged(tmp_path / "out") as folder:
+        fill(folder, "new")
+        (folder.parent / MARKER).unlink()
+    assert names(tmp_path) == []
 
 
 def test_what_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
@@ -143,16 +200,11 @@ def test_without_an_exchange_of_names_an_old_result_still_comes_back(
     write(tmp_path / "out", "old")
     write(tmp_path / "out", "new")
     assert names(tmp_path) == ["out"]
-    (tmp_path / "out.partial-abc").mkdir()
-    (tmp_path / "out").rename(tmp_path / "out.partial-abc" / "old")
-    with pytest.raises(ValueError, match="stop"), staged(tmp_path / "out"):
-        raise ValueError("stop")
-    assert names(tmp_path) == ["out"]
-    assert (tmp_path / "out" / "edgeconv.json").read_text() == "new"
+    assert holds(tmp_path / "out") == "new"
 
 
 def test_a_name_with_signs_of_patterns_is_swept_too(tmp_path: Path) -> None:
-    (tmp_path / "[a]*.partial-abc").mkdir()
+    kill(tmp_path / "[a]*")
     write(tmp_path / "[a]*", "new")
     assert names(tmp_path) == ["[a]*"]
 
@@ -202,7 +254,7 @@ def test_a_link_to_a_folder_stands_for_it(tmp_path: Path) -> None:
     write(tmp_path / "home" / "out", "new")
     assert (tmp_path / "home" / "out").is_symlink()
     assert (names(tmp_path / "home"), names(tmp_path / "disk")) == (["out"], ["model"])
-    assert (tmp_path / "disk" / "model" / "edgeconv.json").read_text() == "new"
+    assert holds(tmp_path / "disk" / "model") == "new"
 
 
 def test_an_absent_or_empty_folder_is_free(tmp_path: Path) -> None:
@@ -251,7 +303,7 @@ def test_a_full_disk_is_an_error_with_a_hint_and_leaves_nothing(small_disk: Path
     assert caught.value.hint
     assert re.search(rf"full: \d\.\d MB are free on the file system {small_disk}\.", str(caught.value))
     assert names(small_disk) == ["out"]
-    assert (small_disk / "out" / "edgeconv.json").read_text() == "old"
+    assert holds(small_disk / "out") == "old"
 
 
 def test_a_full_disk_is_told_when_a_library_has_an_error_of_its_own(small_disk: Path) -> None:
@@ -299,9 +351,14 @@ def test_where_a_disk_is_mounted(small_disk: Path) -> None:
 
 def write_files(target: Path, *contents: str) -> None:
     with staged_files(target) as folder:
-        for number, content in enumerate(contents):
-            (folder / f"{target.stem}{number or ''}.gguf").write_text(f"GGUF{content}")
-        (folder / f"{target.stem}.edgeconv.json").write_text("manifest")
+        fill_files(folder, target, *contents)
+
+
+def fill_files(folder: Path, target: Path, *contents: str) -> None:
+    files = [f"{target.stem}{number or ''}.gguf" for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        (folder / file).write_text(f"GGUF{content}")
+    describe(folder, files, f"{target.stem}.edgeconv.json")
 
 
 def test_single_files_appear_beside_their_neighbours(tmp_path: Path) -> None:
@@ -309,7 +366,7 @@ def test_single_files_appear_beside_their_neighbours(tmp_path: Path) -> None:
     with staged_files(tmp_path / "x.gguf") as folder:
         (folder / "x.gguf").write_text("GGUF")
         (folder / "x.edgeconv.json").write_text("{}")
-        assert folder.parent == tmp_path
+        assert folder.parent.parent == tmp_path
         assert not (tmp_path / "x.gguf").exists()
     assert names(tmp_path) == ["letter.txt", "x.edgeconv.json", "x.gguf"]
     write_files(tmp_path / "deep" / "y.gguf", "a", "b")
@@ -326,76 +383,26 @@ def test_an_error_leaves_the_old_files_and_nothing_new(tmp_path: Path, error: ty
     assert (tmp_path / "x.gguf").read_text() == "GGUFold"
 
 
-def test_a_manifest_never_lies_beside_files_that_it_does_not_describe(
+def test_an_error_between_two_renames_brings_the_old_files_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped between two renames, a run leaves files without a manifest: no artefact."""
     write_files(tmp_path / "x.gguf", "old", "old")
     order: list[str] = []
-    replace = Path.replace
+    rename = Path.rename
 
     def counted(path: Path, target: Path) -> Path:
         order.append(path.name)
-        if len(order) == 2:
+        if len(order) == 6:  # journal, three old files, a new one
             raise OSError(5, "stopped")
-        return replace(path, target)
+        return rename(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", counted)
+        patch.setattr(Path, "rename", counted)
         with pytest.raises(OSError, match="stopped"):
-            write_files(tmp_path / "x.gguf", "new", "new")
-    assert order == ["x.gguf", "x1.gguf"]
-    assert names(tmp_path) == ["x.gguf", "x1.gguf"]
-    write_files(tmp_path / "x.gguf", "new")
-    assert (tmp_path / "x.edgeconv.json").read_text() == "manifest"
-
-
-def test_files_of_a_run_that_died_between_two_renames_need_no_force(tmp_path: Path) -> None:
-    target = tmp_path / "x.gguf"
-    target.write_text("GGUF")
-    orphan = tmp_path / "x.gguf.partial-abc"
-    orphan.mkdir()
-    manifest = make(tmp_path / "other")
-    outputs = {"x.gguf": manifest.outputs["config.json"], "y.gguf": manifest.outputs["config.json"]}
-    manifest.model_copy(update={"outputs": outputs}).write(orphan, "x.edgeconv.json")
-    check_files(target, ["x.gguf"], force=False)
-    (tmp_path / "z.gguf").write_text("GGUF")
-    with pytest.raises(OutputError, match=r"z\.gguf exists"):
-        check_files(target, ["x.gguf", "z.gguf"], force=False)
-
-
-def test_files_of_a_run_that_died_between_two_renames_go_with_its_folder(tmp_path: Path) -> None:
-    """`make kill` found it: a third run, stopped early, swept the folder that said so, and a fourth wanted --force."""
-    target, orphan = tmp_path / "x.gguf", tmp_path / "x.gguf.partial-abc"
-    orphan.mkdir()
-    manifest = make(tmp_path / "other")
-    digest = manifest.outputs["config.json"]
-    manifest.model_copy(
-        update={"outputs": {"x.gguf": digest, "y.gguf": digest, "n.gguf": digest, "u.gguf": digest}}
-    ).write(orphan, "x.edgeconv.json")
-    (orphan / "u.gguf").write_text("GGUF")
-    for name, content in (
-        ("x.gguf", "GGUF"),
-        ("y.gguf", "GGUF"),
-        ("n.gguf", "notes"),
-        ("u.gguf", "GGUF"),
-        ("z.gguf", "GGUF"),
-    ):
-        (tmp_path / name).write_text(content)
-    with pytest.raises(KeyboardInterrupt), staged_files(target):
-        raise KeyboardInterrupt
-    assert names(tmp_path) == ["n.gguf", "other", "u.gguf", "z.gguf"]  # what that run did not put there stays
-    check_files(target, ["x.gguf", "y.gguf"], force=False)
-
-
-def test_what_a_killed_run_of_a_file_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    orphan = tmp_path / "x.gguf.partial-abc"
-    orphan.mkdir()
-    (orphan / ".pid").write_text("999999999")
-    other = tmp_path / "y.gguf.partial-abc"
-    other.mkdir()
-    write_files(tmp_path / "x.gguf", "new")
-    assert names(tmp_path) == ["x.edgeconv.json", "x.gguf", "y.gguf.partial-abc"]
+            write_files(tmp_path / "x.gguf", "new", "new", "new")
+    assert order[1:6] == ["x.edgeconv.json", "x.gguf", "x1.gguf", "x.gguf", "x1.gguf"]
+    assert names(tmp_path) == ["x.edgeconv.json", "x.gguf", "x1.gguf"]
+    assert (tmp_path / "x.gguf").read_text() == "GGUFold"
 
 
 def test_files_that_exist_need_force(tmp_path: Path) -> None:
@@ -412,10 +419,11 @@ def test_files_that_exist_need_force(tmp_path: Path) -> None:
     check_files(target, ["x-00001-of-00002.gguf"], force=True)
 
 
-def test_force_replaces_gguf_files_only(tmp_path: Path) -> None:
-    (tmp_path / "x.gguf").write_text("three years of notes")
-    with pytest.raises(OutputError, match="not a GGUF file"):
-        check_files(tmp_path / "x.gguf", ["x.gguf"], force=True)
+def test_force_replaces_files_of_the_manifest_only(tmp_path: Path) -> None:
+    for content in ("three years of notes", "GGUF of somebody else"):
+        (tmp_path / "x.gguf").write_text(content)
+        with pytest.raises(OutputError, match="no conversion wrote"):
+            check_files(tmp_path / "x.gguf", ["x.gguf"], force=True)
     (tmp_path / "x.gguf").unlink()
     (tmp_path / "y").write_text("GGUF")
     (tmp_path / "x.gguf").symlink_to(tmp_path / "y")

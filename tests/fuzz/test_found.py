@@ -122,7 +122,7 @@ def test_a_thread_that_fails_is_heard(tmp_path: Path, monkeypatch: pytest.Monkey
         raise MemoryError
 
     (tmp_path / "a").write_text("a")
-    monkeypatch.setattr("edgeconv.core.inputs.sha256_file", fails)
+    monkeypatch.setattr("edgeconv.core.unchanged.Unchanged.sha256", fails)
     monkeypatch.setattr(threading, "excepthook", lambda _: pytest.fail("a traceback"))
     digests = InputDigests(tmp_path, ["a"], {}, Silent())
     with pytest.raises(MemoryError):

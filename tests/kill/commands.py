@@ -116,13 +116,16 @@ class Forced(OpenVINO):
 
     def prepare(self, root: Path) -> None:
         shutil.copytree(self.stage.artefact, root / "out")
-        shutil.rmtree(root / "out" / "parity")
+        (root / "out" / ".git").mkdir()
+        (root / "out" / ".git" / "HEAD").write_text("mine")
 
     def arguments(self, root: Path) -> list[str]:
         return ["openvino", "-m", str(self.stage.source), "-p", "int8", "--group-size", "-1", "-o", "out", "--force"]
 
     def result(self, root: Path) -> Any:
         assert (root / "out").is_dir(), "neither the old artefact nor the new one"
+        places = [*root.glob("out/.git/HEAD"), *root.glob("out.partial-*/*/.git/HEAD")]  # the second until the next run
+        assert [place.read_text() for place in places] == ["mine"], "a file of the user's is gone"
         return super().result(root)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-_RANDOM = re.compile(r"(\.partial-|\.edgeconv-|float32-|edgeconv-genai-)[a-z0-9_]{8}|(?<=/tmp/)[a-z0-9_]+")
+_RANDOM = re.compile(r"(\.partial-|\.edgeconv-|float32-|edgeconv-genai-)[0-9a-f]{16}|(?<=/tmp/)[a-z0-9_]+")
 _ONE_PATH = {
     "os.mkdir": "mkdir",
     "os.remove": "remove",

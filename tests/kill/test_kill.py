@@ -23,10 +23,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 BOUNDARIES: dict[type[Command], tuple[str, ...]] = {
-    OpenVINO: ("mkdtemp out", "task ", "write out*/edgeconv.json", "rename out"),
-    Forced: ("write out*/edgeconv.json", "remove out", "rmtree out"),
-    Onnx: ("task Writing", "write out*/edgeconv.json", "rename out"),
-    Gguf: ("mkdtemp x.gguf", "task ", "write x.gguf*/x.edgeconv.json", "rename x."),
+    OpenVINO: ("mkdir out", "task ", "write out*/new/edgeconv.json", "rename out"),
+    Forced: ("write out*/new/edgeconv.json", "rename out", "remove out", "rmtree out"),
+    Onnx: ("task Writing", "write out*/new/edgeconv.json", "rename out"),
+    Gguf: ("mkdir x.gguf", "task ", "write x.gguf*/new/x.edgeconv.json", "rename x."),
     Validate: ("task Comparing weights", "task Running", "rename report/parity.json"),
     Run: ("task Hashing model", "rename out/small-good/parity/parity.json", "task Publishing"),
     Publish: ("task ", "reply 1", "request LAST", "reply LAST"),

@@ -23,8 +23,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "reference" / "name"
 
 
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 def test_states_come_back(folder: Path) -> None:
-    found = cache.get("name")
+    told = Told()
+    found = cache.get("name", told)
+    assert told.notes == []
+    assert cache.get("absent", told) is None
+    assert told.notes == []
     assert found is not None
     states, peaks = found
     assert peaks == PEAKS
@@ -32,7 +46,23 @@ def test_states_come_back(folder: Path) -> None:
     assert [entry.tokens for entry in cache.entries()] == [6]
 
 
-@pytest.mark.parametrize("fault", ["bit", "cut", "missing", "other shape", "meta", "peaks", "empty", "pickle"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "bit",
+        "cut",
+        "missing",
+        "other shape",
+        "meta",
+        "peaks",
+        "empty",
+        "pickle",
+        "list",
+        "not utf-8",
+        "no meta",
+        "deep",
+    ],
+)
 def test_damaged_states_are_absent_and_kept_anew(fault: str, folder: Path) -> None:
     file, meta = folder / "1.npy", folder / "meta.json"
     if fault == "bit":
@@ -51,12 +81,26 @@ def test_damaged_states_are_absent_and_kept_anew(fault: str, folder: Path) -> No
         meta.write_text(json.dumps(json.loads(meta.read_text()) | {"peaks": [1.0, 2.0]}))
     elif fault == "empty":
         file.write_bytes(b"")
+    elif fault == "list":
+        meta.write_text("[1, 2]")
+    elif fault == "not utf-8":
+        meta.write_bytes(b"\xff\xfe{}")
+    elif fault == "no meta":
+        meta.unlink()
+    elif fault == "deep":
+        meta.write_text("[" * 100_000)
     else:
         np.save(file, np.array([None]), allow_pickle=True)
-    assert cache.get("name") is None
-    cache.entries()
+    told = Told()
+    assert cache.get("name", told) is None
+    (note,) = told.notes
+    assert "damaged" in note
+    assert str(folder.parent.parent) in note
+    assert "edgeconv cache clear" in note
+    assert len(cache.entries()) == 1
     cache.put("name", STATES, PEAKS, "states", Silent())
-    assert cache.get("name") is not None
+    assert cache.get("name", told) is not None
+    assert len(told.notes) == 1
 
 
 def test_a_key_holds_all_that_shapes_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +131,27 @@ def test_a_file_altered_in_place_with_size_and_time_kept_is_hashed_anew(
     assert cache.file_digest(file, Silent()) != first
 
 
+DAMAGE = [b"", b'{"value": ', b"[1, 2]", b"\xff\xfe\x00", b"null", b'{"value": "0", "sha256": "0"}', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
+def test_a_damaged_digest_is_made_again_and_told_once(
+    damage: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "shard"
+    file.write_bytes(b"weights")
+    first = cache.file_digest(file, Silent())
+    (kept_,) = (tmp_path / "cache" / "digests").glob("*.json")
+    kept_.write_bytes(damage)
+    told = Told()
+    assert cache.file_digest(file, told) == first
+    assert len(told.notes) == 1
+    assert str(tmp_path / "cache") in told.notes[0]
+    assert cache.file_digest(file, told) == first
+    assert len(told.notes) == 1
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"value": 2}', '{"value": 2, "sha256": "0"}', "1.5"])
 def test_an_altered_figure_is_absent(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path))
@@ -95,4 +160,8 @@ def test_an_altered_figure_is_absent(text: str, tmp_path: Path, monkeypatch: pyt
     assert figures.get("one") == {"2": [1.5], "10": None}
     (path,) = figures.folder.glob("*.json")
     path.write_text(text)
-    assert figures.get("one") is None
+    told = Told()
+    assert kept.Kept("test", {"a": 1}, told).get("one") is None
+    assert len(told.notes) == 1
+    assert kept.Kept("test", {"a": 1}, told).get("two") is None
+    assert len(told.notes) == 1

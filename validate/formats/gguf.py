@@ -15,11 +15,11 @@ import numpy.typing as npt
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile, open_gguf
 from ...convert.gguf.recipe import FILE_TYPES
+from ...core.cache_folder import part
 from ...core.digest import sha256_file
 from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from .. import cache
 from ..report.model import Rung
 from ..rungs import structure_gguf, template_gguf, tokens_gguf
 from ..runtimes import llama_cpp
@@ -171,7 +171,7 @@ class GgufArtefact:
         path = self._runnable
         if not accurate or not needed(self.file()):
             return LlamaCppRuntime(path, accurate=accurate)
-        with float32(self.file(), cache.folder() / "float32", progress) as whole:
+        with float32(self.file(), part("float32"), progress) as whole:
             return LlamaCppRuntime(whole)  # it has mapped the file, and needs its name no more
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
@@ -211,7 +211,7 @@ class GgufArtefact:
             paths = []
             for first, file in ((self._runnable, self.file()), (self._eye.path, self._eye.file())):
                 whole = accurate and needed(file)
-                place = cache.folder() / "float32"
+                place = part("float32")
                 paths.append(stack.enter_context(float32(file, place, progress)) if whole else first)
             yield Eyes(paths[0], paths[1], hidden, accurate, self._eye.path.name)
 
@@ -222,7 +222,7 @@ class GgufArtefact:
         shape = gguf_pixels.geometry(size, hidden) if isinstance(size, int) else None
         if shape is None:
             return None
-        with gguf_pixels.written(file, shape, cache.folder() / "float32") as passing:
+        with gguf_pixels.written(file, shape, part("float32")) as passing:
             eyes = Eyes(self._runnable, passing, hidden, True, self._eye.path.name)
             seen = eyes.look(views, progress, "Reading llama.cpp's pixels")
         return [shape.pixels(glance.rows) for glance in seen]

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ...core.durable import sync_open
 from ...core.errors import ArtefactError, OutputError
+from ...core.own_text import require_own
 from ...core.scratch import scratch
 from . import html, markdown
 from .junit import render as junit_xml
@@ -20,6 +22,19 @@ JSON_NAME, MARKDOWN_NAME, HTML_NAME, JUNIT_NAME = "parity.json", "parity.md", "p
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 _COMPACT_DEPTH = 4
 """Values that lie this deep (a token, a figure, a block of positions) take one line each, so that a diff can be read."""
+
+
+def require_own_reports(folder: Path | None, junit: Path | None = None) -> None:
+    """Refuse, before anything is measured, to write a report over what edgeconv did not write.
+
+    Raises:
+        OutputError: a file of somebody else's has the name of one that would be written.
+    """
+    for name in (JSON_NAME, MARKDOWN_NAME, HTML_NAME):
+        if folder is not None:
+            require_own(folder / name)
+    if junit is not None:
+        require_own(junit / JUNIT_NAME if junit.is_dir() else junit)
 
 
 def write(report: Report, folder: Path, *, junit: Path | None = None) -> None:
@@ -120,15 +135,26 @@ def _json(value: Any, depth: int) -> str:
     return f"{opening}\n{inner}\n{' ' * depth}{closing}"
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write beside `path`, then rename: a reader sees the old file or the new one. Raises OutputError."""
+def write_file(path: Path, text: str, *, force: bool = False) -> None:
+    """Write beside `path`, then rename: a reader sees the old file or the new one.
+
+    Args:
+        path: a file of somebody else's that lies there is not replaced, unless `force`.
+        text: the content.
+        force: replace any file.
+
+    Raises:
+        OutputError: it cannot be written, or there is a file that edgeconv did not write.
+    """
+    if not force:
+        require_own(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch(path.parent, f".{path.name}.partial-") as folder:
             with (folder / path.name).open("w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
-                os.fsync(file.fileno())
+                sync_open(file.fileno(), path)
             (folder / path.name).replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another place for it.") from error

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.cache_folder import part
 from ...core.errors import ArtefactError
 from ...core.progress import Progress
 from ...core.scratch import scratch
-from .. import cache
 from .llama_cpp import binding
 from .llama_cpp_seeing import JOB, SEEN
 
@@ -92,7 +92,7 @@ class Eyes:
         Raises:
             ArtefactError: llama.cpp does not load a file, or falls over it.
         """
-        place = cache.folder() / "float32"
+        place = part("float32")
         place.mkdir(parents=True, exist_ok=True)
         with scratch(place, "see-") as folder:
             job = {

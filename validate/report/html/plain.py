@@ -88,7 +88,7 @@ def page(
     return str(
         Markup(
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="generator" content="edgeconv">'
             '<meta http-equiv="Content-Security-Policy" content="{}"><title>{}</title><style>'
         ).format(policy, title)
         + Markup(style)
