@@ -67,7 +67,7 @@ def test_json_is_stable_sorted_and_has_a_line_a_token(tmp_path: Path) -> None:
 
 
 def test_junit_may_be_a_folder_and_files_are_replaced(tmp_path: Path) -> None:
-    (tmp_path / "parity.md").write_text("old")
+    write(samples.report("failed", tokens=20), tmp_path, junit=tmp_path)
     write(samples.report("passed", tokens=20), tmp_path, junit=tmp_path)
     assert (tmp_path / "parity.xml").is_file()
     assert "Passed" in (tmp_path / "parity.md").read_text("utf-8")
