@@ -47,7 +47,8 @@ def main() -> NoReturn:
     _open_streams()
     watchdog.start()
     code = run(sys.argv[1:])
-    watchdog.ending(watchdog.LAST)
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):  # else it has all the time that libraries need to end
+        watchdog.ending(watchdog.CLEANING)
     for number in (
         signal.SIGINT,
         signal.SIGTERM,

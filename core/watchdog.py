@@ -18,9 +18,8 @@ import time
 DEAF = 1.5
 """Seconds that a handler has to run; Python runs it at once unless a library holds the thread."""
 CLEANING = 15
-"""Seconds from a SIGTERM that was heard to the end: folders of many gigabytes are removed in this time."""
-LAST = 2
-"""Seconds for the end of the interpreter, when all is done."""
+"""Seconds from a SIGTERM that was heard to the end, and for the end of the interpreter after Ctrl-C: folders of many gigabytes
+are removed in this time."""
 _HEARD = 0xFF
 _END_IN = 0x80
 """Plus a number of seconds."""
