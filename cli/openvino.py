@@ -82,6 +82,14 @@ def openvino(
             help="The device that the result is for: what its documentation asks is the default, what contradicts it an error.",
         ),
     ] = None,
+    kv_cache: Annotated[
+        str | None,
+        typer.Option(
+            click_type=choice(scheme.KV_CACHES),
+            help="What the artifact asks of the device for keys and values: float16, or what it does by itself. Left out: "
+            "float16 if the weights stay floats, or if the keys have a bias, which eight bits may not hold.",
+        ),
+    ] = None,
     vision_precision: conversion.VisionPrecision = None,
     revision: conversion.Revision = None,
     output: conversion.Folder = None,
@@ -155,6 +163,7 @@ def openvino(
         num_samples=num_samples,
         target=target,
         tensor_precision=tuple(tensor_precision or ()),
+        kv_cache=kv_cache,
     )
     job = pipeline.Job(
         model=model,

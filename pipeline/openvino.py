@@ -143,12 +143,21 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
         collector.check(lambda: _refuse(reason, "Leave it out."))
     default, family = int4_default(config, vision), _family(checkpoint, choice)
     request = collector.check(lambda: complete(job.request, checkpoint.parameters)) or replace(job.request, target=None)
-    scheme = collector.check(lambda: resolve(request, default, family))
+    scheme = _with_cache(collector.check(lambda: resolve(request, default, family)), checkpoint)
     beside = scheme or resolve(Request("int8"))  # for the checks that follow
     vision_scheme = collector.check(lambda: _vision_scheme(job, choice, beside))
     if scheme is None:
         collector.stop()
     return choice, beside, vision_scheme
+
+
+def _with_cache(scheme: Scheme | None, checkpoint: Checkpoint) -> Scheme | None:
+    """Ask for a float cache where keys have a bias and the user has said nothing."""
+    from ..convert.openvino.key_bias import keys_have_bias
+
+    if scheme is None or not scheme.compresses or scheme.kv_cache or not keys_have_bias(checkpoint.names):
+        return scheme
+    return replace(scheme, kv_cache="f16")
 
 
 def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Collector) -> list[str]:

@@ -28,10 +28,13 @@ from .modes import (
 )
 
 __all__ = [
-    "BACKUPS", "EXACT_MODES", "FALLBACKS", "FLOAT_PRECISIONS", "INT8_MODES", "MIN_ADJUSTED_GROUP", "ONLY_GROUP", "PRECISIONS",
+    "BACKUPS", "EXACT_MODES", "FALLBACKS", "FLOAT_PRECISIONS", "INT8_MODES", "KV_CACHES",
+    "MIN_ADJUSTED_GROUP", "ONLY_GROUP", "PRECISIONS",
     "VISION_PRECISIONS", "Request", "Scheme", "bits_of", "calibration_name", "resolve", "resolve_vision",
 ]  # fmt: skip
 _PER_CHANNEL = -1
+KV_CACHES = ("f16", "device")
+"""What an artifact may ask a device to keep keys and values in: float16, or whatever the device does by itself (u8 on CPUs)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Request:
     """What the user said; None means "you choose".
 
     `calibration` is a file, or "suite"; what belongs to it is explained in `quantize.data_aware`. `target` is a name of
-    `quantize.device.TARGETS`. `tensor_precision` holds rules of `quantize.tensor_precision`.
+    `quantize.device.TARGETS`. `tensor_precision` holds rules of `quantize.tensor_precision`. `kv_cache` is one of KV_CACHES.
     """
 
     precision: str
@@ -58,6 +61,7 @@ class Request:
     num_samples: int | None = None
     target: str | None = None
     tensor_precision: tuple[str, ...] = ()
+    kv_cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Scheme:
         num_samples: pieces of the text, at most.
         target: the device whose documented limits the scheme keeps (`quantize.device`).
         tensor_precision: rules for single weights, the first that is found in a name decides (`quantize.tensor_precision`).
+        kv_cache: what the artifact asks a device to keep keys and values in, one of KV_CACHES; None: float16 beside weights
+            that are not compressed, as optimum-intel asks, else "device".
     """
 
     precision: str
@@ -99,6 +105,7 @@ class Scheme:
     num_samples: int | None = None
     target: str | None = None
     tensor_precision: Sequence[str] = ()
+    kv_cache: str | None = None
 
     @property
     def compresses(self) -> bool:
@@ -130,7 +137,10 @@ class Scheme:
     def describe(self) -> str:
         """One line for a person."""
         made_for = f", for {self.target.upper()}" if self.target else ""
-        return self._sentence() + made_for
+        cache = {"f16": ", KV cache in float16", "device": ", KV cache as the device has it"}.get(
+            self.kv_cache or "", ""
+        )
+        return self._sentence() + made_for + cache
 
     def _sentence(self) -> str:
         if not self.compresses:
@@ -145,7 +155,9 @@ class Scheme:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form, as it stands in the manifest; without the methods that were not used."""
-        unused = {name for name in (*data_aware.FIELDS, "target", "tensor_precision") if not getattr(self, name)}
+        unused = {
+            name for name in (*data_aware.FIELDS, "target", "tensor_precision", "kv_cache") if not getattr(self, name)
+        }
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
@@ -163,7 +175,9 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         scheme_rules.refuse_compression(request)
         data_aware.refuse(request, f"--precision {request.precision}: nothing is compressed", "Choose int4.")
         mode = request.precision
-        return Scheme(precision=mode, mode=mode, backup="none", chosen_by="user", target=request.target)
+        return Scheme(
+            precision=mode, mode=mode, backup="none", chosen_by="user", target=request.target, kv_cache=request.kv_cache
+        )
     default = family_default if request.precision == "int4" and family_default else {}
     mode = _mode(request, default)
     scheme_rules.check(request, mode)
@@ -175,6 +189,7 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
             backup=mode,
             target=request.target,
             tensor_precision=request.tensor_precision,
+            kv_cache=request.kv_cache,
         )
     ratio = request.ratio if request.ratio is not None else float(default.get("ratio", 1.0))
     data_aware.check(request, mode, ratio)
@@ -190,6 +205,7 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         chosen_by=family if default else "nncf",
         target=request.target,
         tensor_precision=request.tensor_precision,
+        kv_cache=request.kv_cache,
         **data_aware.resolved(request, calibration_name(request), ratio),
     )
     scheme_rules.check_exact(scheme)

@@ -118,6 +118,10 @@ class OpenVINO(_Target):
     target: Literal["cpu", "gpu", "npu"] | None = Field(
         None, description="The device whose documented limits are kept."
     )
+    kv_cache: Literal["f16", "device"] | None = Field(
+        None,
+        description="What the artifact asks of the device for keys and values; left out: see `edgeconv openvino --help`.",
+    )
     vision_precision: VisionPrecision | None = None
     engine: Literal["auto", "stream", "trace"] = "auto"
     compressor: Literal["auto", "nncf"] = "auto"

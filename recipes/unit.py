@@ -247,7 +247,7 @@ def _request(target: OpenVINO | Onnx) -> Request:
 
 
 def _data_aware(target: OpenVINO, beside: Path) -> dict[str, Any]:
-    given = {name: getattr(target, name) for name in (*FIELDS, "target")}
+    given = {name: getattr(target, name) for name in (*FIELDS, "target", "kv_cache")}
     if target.calibration not in (None, SUITE):
         given["calibration"] = str(_file(beside, str(target.calibration)))
     return given

@@ -13,7 +13,8 @@ _ACTIVATIONS_SCALE = "8.0"
 def add(model: Any, scheme: Scheme, *, generates: bool = True) -> None:
     """Add edgeconv's version, the scheme and, to the graph that `generates`, the runtime options.
 
-    The cache of an uncompressed model asks for float16, as optimum-intel does; a compressed one leaves it to the device.
+    The cache of an uncompressed model asks for float16, as optimum-intel does; a compressed one leaves it to the device, unless
+    the scheme says more (`Scheme.kv_cache`).
     """
     from ... import __version__
 
@@ -23,5 +24,5 @@ def add(model: Any, scheme: Scheme, *, generates: bool = True) -> None:
     if not generates:
         return
     model.set_rt_info(_ACTIVATIONS_SCALE, ["runtime_options", "ACTIVATIONS_SCALE_FACTOR"])
-    if not scheme.compresses:
+    if (scheme.kv_cache or ("device" if scheme.compresses else "f16")) == "f16":
         model.set_rt_info("f16", ["runtime_options", "KV_CACHE_PRECISION"])

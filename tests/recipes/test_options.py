@@ -59,6 +59,7 @@ OPENVINO = {
     "sensitivity_metric": "max_activation_variance",
     "num_samples": 9,
     "target": "npu",
+    "kv_cache": "device",
     "vision_precision": "int8",
     "engine": "trace",
     "compressor": "nncf",
