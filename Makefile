@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
+SECONDS ?= 60
 STAMP := $(VENV)/.edgeconv-installed
 # What --json answers and docs/ has a schema of.
 RESULTS := parity sensitivity frontier search
@@ -75,6 +76,14 @@ kill: $(STAMP) ## kill every command at many points of its life (10 minutes); fi
 fuzz: $(STAMP) ## give hostile files to every reader (10 minutes); figures into docs/reliability.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/fuzz/campaign.py
 
+fuzz-coverage: $(STAMP) ## fuzz every reader guided by coverage (atheris), SECONDS each (60); crashes lie in fuzz-coverage/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	mkdir -p fuzz-coverage
+	$(BIN)/python -m tests.fuzz.small_targets | while read -r name; do (cd fuzz-coverage && PYTHONPATH=.. ../$(BIN)/python -m tests.fuzz.coverage "$$name" $(SECONDS)) || exit 1; done
+
+picklescan: $(STAMP) ## give the malicious files of picklescan's public repository to the reader of pickles; none may run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/bad/picklescan.py
+
 large: $(STAMP) ## convert tensors of 4 GB within 1 GiB of memory (5 GB of disk); figures into docs/reliability.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/bad/campaign.py
 
@@ -91,4 +100,4 @@ perplexity: $(STAMP) ## build llama.cpp's llama-perplexity (10 CPU-minutes, once
 	EDGECONV_BUILD_LLAMA=1 $(BIN)/python -m pytest -q tests/validate/test_llama_perplexity.py
 
 clean: ## remove what the targets above made, the environment excepted
-	rm -rf build dist *.egg-info .types .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis edgeconv-demo
+	rm -rf build dist *.egg-info .types .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis edgeconv-demo fuzz-coverage

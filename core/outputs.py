@@ -34,7 +34,7 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
     """
     damaged, missing = [], []
     for name in outputs:
-        if not is_inner(name) or ((folder / name).exists() and not (folder / name).is_dir()):
+        if not is_inner(name) or _lies_there(folder / name):
             own_file(folder, name, ArtefactError, whose=f"The manifest in {folder}", hint="Do not use it.", linked=True)
     task = progress.task("Checking files", sum(file.size for file in outputs.values()))
     for name, expected in sorted(outputs.items()):
@@ -50,3 +50,11 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
             ) from error
     task.finish()
     return OutputCheck(tuple(damaged), tuple(missing))
+
+
+def _lies_there(path: Path) -> bool:
+    """Whether there is something that is no folder; what cannot be looked at, as a name too long, is told when it is read."""
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:
+        return False

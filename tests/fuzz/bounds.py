@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from edgeconv.core import worker
+
 CPU_SECONDS = 10.0
 """Of one execution; the slowest that is known takes a fiftieth of it."""
 MEMORY = 768 << 20
@@ -29,6 +31,7 @@ class Broken(BaseException):
 _allowed: list[Path] | None = None
 _ROOTS = tuple(
     {str(Path(path)) for path in (sys.prefix, sys.base_prefix, *sysconfig.get_paths().values())}
+    | {path for path in sys.path if path.endswith("site-packages")}
     | {str(Path(__file__).parents[2]), "/proc", "/dev", "/usr", "/lib", "/etc/ld.so", "/sys"}
 )
 """Where modules, time zones and the like are loaded from."""
@@ -45,6 +48,8 @@ _FORBIDDEN = {
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if _allowed is None:
         return
+    if event == "subprocess.Popen" and list(arguments[1][1:3]) == ["-I", "-S"] and arguments[1][3] == _WORKER:
+        return  # the process that templates are rendered in
     if event in _FORBIDDEN:
         raise Broken(f"{event}{arguments!r:.200}")
     if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
@@ -53,6 +58,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             raise Broken(f"opened {path!r}")
 
 
+_WORKER = str(Path(worker.__file__).with_name("worker_child.py"))
 _installed = False
 
 

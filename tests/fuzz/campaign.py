@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ..reliability import record
 from .bounds import bounded, little_memory, watchdog
 from .mutate import Change, changes
+from .small_targets import SMALL
 from .targets import ALL, Target
 
 SECONDS = float(os.environ.get("EDGECONV_FUZZ_SECONDS", "600"))
@@ -22,7 +23,7 @@ ROUND = 2000
 _figures: dict[str, dict[str, Any]] = {}
 
 
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ALL + SMALL, ids=lambda kind: kind.name)
 def test_for_minutes(kind: type[Target], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     target = kind(tmp_path)
@@ -39,7 +40,7 @@ def test_for_minutes(kind: type[Target], tmp_path: Path, monkeypatch: pytest.Mon
 
     quiet = settings(max_examples=ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     begun, rounds = time.monotonic(), 0
-    share = SECONDS / len(ALL)
+    share = SECONDS / len(ALL + SMALL)
     with little_memory(), watchdog(share + 300):
         while time.monotonic() - begun < share:
             quiet(seed(SEED + rounds)(given(st.integers(0, 59), changes)(execute)))()

@@ -50,7 +50,9 @@ class Target(ABC):
     """The corpus of earlier attacks, by title."""
 
 
-class _Json(Target):
+class Trees(Target):
+    """A file of JSON: its values are changed, then its bytes."""
+
     seed: Any
 
     def made(self, which: int, drawn: list[Change]) -> bytes:
@@ -85,7 +87,7 @@ class Safetensors(Target):
             Header(path.name, len(content), header)
 
 
-class Index(_Json):
+class Index(Trees):
     """The index, beside two sound shards."""
 
     name = "safetensors index"
@@ -185,7 +187,7 @@ class RecipeFile(Target):
             assert unit.record.resolve().is_relative_to(out.resolve()), f"{unit.record} is outside"
 
 
-class ManifestFile(_Json):
+class ManifestFile(Trees):
     """A manifest, and the check of its files."""
 
     name = "manifest"
@@ -287,7 +289,7 @@ class TorchZip(Target):
             read_header(lambda start, count: content[start : start + count], len(content), path.name)
 
 
-class Report(_Json):
+class Report(Trees):
     """A parity report, as the gate of `edgeconv publish` reads it."""
 
     name = "report"

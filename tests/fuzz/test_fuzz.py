@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from .bounds import STUCK, bounded, little_memory, watchdog
 from .mutate import Change, changes
+from .small_targets import SMALL
 from .targets import ALL, Target
 
 EXAMPLES = 150
@@ -15,7 +16,7 @@ HARMLESS = {"chat template", "recipe", "manifest"}
 """Of these some attacks come to nothing: what the sandbox hides is empty, a file's name is one that is not there."""
 
 
-@pytest.fixture(scope="module", params=ALL, ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=ALL + SMALL, ids=lambda kind: kind.name)
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     root = tmp_path_factory.mktemp("fuzz")
     with pytest.MonkeyPatch.context() as patch:
