@@ -17,7 +17,8 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt quantize/kernels.c validate/scores.c $(wildcard quantize/ggml/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 dev: $(STAMP) ## make .venv with the locked versions and this checkout in it
@@ -34,9 +35,10 @@ test-fast: $(STAMP) ## run the tests that take seconds
 bench: $(STAMP) ## measure everything beside the peers (hours): make bench ARGS="--converter … --model …"
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(STAMP) ## check style
+lint: $(STAMP) ## check style, and the workflows for what an attacker could use
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --quiet --offline .github
 
 format: $(STAMP) ## mend style
 	$(BIN)/ruff check --fix .
@@ -61,7 +63,7 @@ check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.recipes.schema --check docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability --check docs/reliability.md
 
-lock: $(STAMP) ## write the newest versions that pyproject.toml admits into constraints.txt
+lock: $(STAMP) ## write the newest versions that pyproject.toml admits, with their hashes, into constraints.txt
 	$(BIN)/python .ci/lock.py constraints.txt
 
 outcomes: $(STAMP) ## record anew what edgeconv answers to each fault (tests/bad/outcomes.json), then `make docs`

@@ -1,28 +1,46 @@
-"""Write a constraints file: the versions that pip would install today for `.[dev]`. Installs nothing."""
+"""Write a requirements file: the newest versions that pyproject.toml admits for `.[dev]`, with the hashes of all their files.
 
-import json
+The versions that build the package are pyproject's own. Installs nothing.
+"""
+
 import subprocess
 import sys
+import tempfile
+import tomllib
 from pathlib import Path
 
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 HEAD = """\
-# The versions that edgeconv is tested with. Written by `make lock`; used by `make dev`.
-# A constraint installs nothing by itself: with the CPU build of torch the nvidia-* lines have no effect.
+# The versions that edgeconv is tested with, and the SHA-256 of every file of theirs. Written by `make lock`; `make dev` installs
+# these and nothing else (`pip install --require-hashes`).
 """
 
 
-def resolved() -> dict[str, str]:
-    """Return name and version of everything that an empty environment would get."""
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
-    answer = subprocess.run([*command, ".[dev]"], check=True, stdout=subprocess.PIPE).stdout
-    items = [item["metadata"] for item in json.loads(answer)["install"]]
-    return {item["name"]: item["version"].partition("+")[0] for item in items if item["name"] != "edgeconv"}
+def resolved(upgrade: list[str]) -> str:
+    """Return names, versions and hashes of everything that an empty environment would get, whatever the machine."""
+    build = tomllib.loads(PROJECT.read_text("utf-8"))["build-system"]["requires"]
+    options = [
+        "--extra",
+        "dev",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+    ]
+    with tempfile.NamedTemporaryFile("w", suffix=".in") as file:
+        file.write("\n".join(build) + "\n")
+        file.flush()
+        command = [sys.executable, "-m", "uv", "pip", "compile", *options, *upgrade, str(PROJECT), file.name]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
-    """Write the file that the first argument names."""
-    lines = sorted((f"{name}=={version}\n" for name, version in resolved().items()), key=str.lower)
-    Path(sys.argv[1]).write_text(HEAD + "".join(lines), "utf-8")
+    """Write the file that the first argument names; `--keep` keeps the versions that it has."""
+    target = Path(sys.argv[1])
+    upgrade = ["--constraint", str(target)] if "--keep" in sys.argv[2:] else ["--upgrade"]
+    target.write_text(HEAD + resolved(upgrade), "utf-8")
 
 
 if __name__ == "__main__":

@@ -20,16 +20,25 @@ from ..validate.report.model import Report
 _ENDS = 64 << 20
 _OVERLAP = 4096
 """Bytes of a block that are searched again with the next one: no secret that is looked for is longer on one line."""
-_SECRETS = {
-    "a token of the Hub": rb"\b(?:hf|api_org)_[A-Za-z0-9]{30,}",
-    "a token of GitHub": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})",
-    "a key of AWS": rb"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?i:aws_secret_access_key)[\"']?\s{0,9}[=:]\s{0,9}[\"']?[A-Za-z0-9/+]{40}",
-    "a private key": rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----",
-    "a token of Slack": rb"\bxox[abprs]-[A-Za-z0-9-]{20,}",
-    "a key of Google": rb"\bAIza[A-Za-z0-9_-]{35}",
-    "a token of PyPI": rb"\bpypi-AgEI[A-Za-z0-9_-]{40,}",
-    "a token of npm": rb"\bnpm_[A-Za-z0-9]{36}\b",
+_SECRETS: dict[str, list[tuple[bytes, bytes]]] = {
+    "a token of the Hub": [(rb"\bhf_[A-Za-z0-9]{30,}", b"hf_"), (rb"\bapi_org_[A-Za-z0-9]{30,}", b"api_org_")],
+    "a token of GitHub": [
+        *((rb"\b" + start + rb"[A-Za-z0-9]{36,}", start) for start in (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")),
+        (rb"\bgithub_pat_[A-Za-z0-9_]{40,}", b"github_pat_"),
+    ],
+    "a key of AWS": [
+        (rb"\bAKIA[A-Z0-9]{16}\b", b"AKIA"),
+        (rb"\bASIA[A-Z0-9]{16}\b", b"ASIA"),
+        (rb"aws_secret_access_key[\"']?\s{0,9}[=:]\s{0,9}[\"']?[A-Za-z0-9/+]{40}", b"aws_secret_access_key"),
+        (rb"AWS_SECRET_ACCESS_KEY[\"']?\s{0,9}[=:]\s{0,9}[\"']?[A-Za-z0-9/+]{40}", b"AWS_SECRET_ACCESS_KEY"),
+    ],
+    "a private key": [(rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----", b"PRIVATE KEY")],
+    "a token of Slack": [(rb"\bxox[abprs]-[A-Za-z0-9-]{20,}", b"xox")],
+    "a key of Google": [(rb"\bAIza[A-Za-z0-9_-]{35}", b"AIza")],
+    "a token of PyPI": [(rb"\bpypi-AgEI[A-Za-z0-9_-]{40,}", b"pypi-AgEI")],
+    "a token of npm": [(rb"\bnpm_[A-Za-z0-9]{36}\b", b"npm_")],
 }
+"""Expressions, each with a text that is in whatever it matches: to look for that alone is a hundred times as fast."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,10 @@ class Search:
         """Take the present access token (None: there is none), and the folders that are nobody else's business."""
         patterns = dict(_SECRETS)
         if token and len(token) >= 8:
-            patterns["your access token"] = re.escape(token.encode())
-        self._secrets = [(kind, re.compile(pattern)) for kind, pattern in patterns.items()]
+            patterns["your access token"] = [(re.escape(token.encode()), token.encode())]
+        self._secrets = [
+            (kind, re.compile(pattern), part) for kind, pairs in patterns.items() for pattern, part in pairs
+        ]
         places = {"your home folder": home, "the present folder": folder, "the folder of temporary files": temporary}
         self._places = [
             (kind, place, re.compile(re.escape(str(place).encode()) + rb"(?![A-Za-z0-9_.-])(?:/([A-Za-z0-9_.-]+))?"))
@@ -66,11 +77,11 @@ class Search:
 
     def kinds(self, data: bytes) -> Iterator[str]:
         """Yield what a piece of content holds."""
-        for kind, pattern in self._secrets:
-            if pattern.search(data):
+        for kind, pattern, part in self._secrets:
+            if part in data and pattern.search(data):
                 yield kind
         for kind, place, pattern in self._places:
-            if any(_is_told(place, found) for found in pattern.finditer(data)):
+            if str(place).encode() in data and any(_is_told(place, found) for found in pattern.finditer(data)):
                 yield f"a path in {kind}"
 
     def file(self, name: str, content: Content) -> Iterator[Leak]:

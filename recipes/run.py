@@ -22,6 +22,7 @@ from ..validate import cache
 from ..validate.artefact import check_files
 from ..validate.formats.manifest import digest_of
 from ..validate.ladder import validate
+from ..validate.report import seal
 from ..validate.report.model import Report
 from ..validate.report.write import JSON_NAME, read, write
 from .preview import foreign
@@ -161,6 +162,7 @@ def _report_before(place: Path, manifest: Manifest) -> Report | None:
         return None
     try:
         report = read(place)
-    except ArtefactError:
+        sealed = seal.state((place / JSON_NAME).read_bytes()) == "sealed"
+    except (ArtefactError, OSError):
         return None  # of another version: it is measured again
-    return report if report.artefact.digest == digest_of(manifest) else None
+    return report if sealed and report.artefact.digest == digest_of(manifest) else None

@@ -1,5 +1,6 @@
 """The repository's root is the package: what pyproject.toml lists by hand must be what is there."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -37,10 +38,32 @@ def test_no_module_lies_outside_a_package() -> None:
     assert [path for path in folders() if list(path.glob("*.py")) and not is_package(path)] == []
 
 
+def locked() -> dict[str, tuple[str, list[str]]]:
+    """Version and hashes of every line of constraints.txt, by canonical name."""
+    text = (ROOT / "constraints.txt").read_text("utf-8").replace("\\\n", " ")
+    found = {}
+    for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
+        requirement, *hashes = line.split(" --hash=")
+        name, version = requirement.partition(";")[0].split("==")
+        found[canonicalize_name(name)] = (version.strip(), [entry.strip() for entry in hashes])
+    return found
+
+
+def test_every_file_that_is_installed_is_known_by_its_hash() -> None:
+    for name, (_, hashes) in locked().items():
+        assert hashes, name
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", entry) for entry in hashes), name
+    assert "--require-hashes" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_what_builds_the_package_is_pinned_to_what_is_locked() -> None:
+    """`make dev` builds with what it has installed, and pip with what pyproject.toml says: both the same."""
+    for requirement in map(Requirement, PROJECT["build-system"]["requires"]):
+        assert str(requirement.specifier) == f"=={locked()[canonicalize_name(requirement.name)][0]}"
+
+
 def test_every_direct_requirement_is_locked_within_its_range() -> None:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    locked = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    versions = {canonicalize_name(name): version for name, version in locked.items()}
+    versions = {name: version for name, (version, _) in locked().items()}
     assert not [version for version in versions.values() if "+" in version], "a local version excludes other builds"
     wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]
     for requirement in map(Requirement, wanted):

@@ -21,6 +21,7 @@ from typing import Any
 from ..card import read_card
 from .header import Kind, Value, array, f32, i32, string, u32
 
+_LONGEST_NAME = 200
 _PHI = re.compile("phi-?3", re.IGNORECASE)
 _HUB = "https://huggingface.co"
 SAMPLING = {
@@ -64,7 +65,7 @@ def general(
         version: of this program.
     """
     card = read_card(folder)
-    keys = {"type": string("model"), **_names(origin, parameters, strips)}
+    keys = {"type": string("model"), **_names(card, origin, parameters, strips)}
     keys |= {
         "quantized_by": string(f"edgeconv {version}"),
         **_licence(card),
@@ -80,14 +81,14 @@ def general(
     return {f"general.{name}": value for name, value in keys.items()}
 
 
-def _names(origin: Origin, parameters: int, strips: bool) -> dict[str, Value]:
+def _names(card: Mapping[str, Any], origin: Origin, parameters: int, strips: bool) -> dict[str, Value]:
     from gguf import Metadata, size_label
 
     name, organization, basename, finetune, version, label = Metadata.get_model_id_components(
         origin.repo_id or origin.name, parameters
     )
     texts = {
-        "name": _name(name or origin.name, strips),
+        "name": _stated_name(card, strips) or _name(name or origin.name, strips),
         "version": version,
         "organization": Metadata.id_to_title(organization) if organization else None,
         "finetune": finetune,
@@ -95,6 +96,14 @@ def _names(origin: Origin, parameters: int, strips: bool) -> dict[str, Value]:
         "size_label": label or size_label(parameters, parameters, 0, 0),
     }
     return {key: string(text) for key, text in texts.items() if text}
+
+
+def _stated_name(card: Mapping[str, Any], strips: bool) -> str | None:
+    """Return the card's own name of the model, by the keys that llama.cpp's converter takes; None: it has none."""
+    stated = next((card[key] for key in ("name", "model_name") if isinstance(card.get(key), str) and card[key]), None)
+    if stated is None or len(stated) > _LONGEST_NAME:
+        return None
+    return _PHI.sub("Phi 3", stated) if not strips else _name(stated, strips)
 
 
 def _name(name: str, strips: bool) -> str:

@@ -160,3 +160,10 @@ def test_a_scheme_of_another_version_is_listed(cleared: gate.Cleared) -> None:
     assert r"new\_field 7, precision int4" in card.render(
         replace(of(cleared, manifest), report=report_samples.report("passed")), REPO
     )
+
+
+def test_where_the_source_says_it_comes_from_is_not_carried_over(cleared: gate.Cleared) -> None:
+    tags = ["chat", "base_model:meta-llama/Llama-3", "base_model:finetune:org/other", "arxiv:2406.12793", "dataset:x"]
+    found = front_of(card.render(with_source(cleared, {"card": {**GLM_EDGE, "tags": tags}}), REPO))
+    assert found["tags"] == ["chat", "openvino", "edgeconv", "int4"]
+    assert found["base_model"] == "org/name"

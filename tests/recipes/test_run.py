@@ -78,6 +78,10 @@ def test_recipe_in_published_repository_out(
     assert len(writable.commits) == 1
     assert edgeconv("verify", "org/good").code == 0
     assert edgeconv("diff", "org/good", folder / "out/small-good", "--json").data["same"]
+    # a report that was edited is measured again
+    report = folder / "out/small-good/parity/parity.json"
+    report.write_text(json.dumps(json.loads(report.read_text("utf-8")) | {"notes": ["edited"]}), "utf-8")
+    assert stages(edgeconv(*run))[0]["parity"] == "done"
     # a budget that is moved is measured again, and nothing is converted again
     (folder / "r.yaml").write_text(RECIPE.format(limit="1.0"))
     mended = edgeconv(*run)

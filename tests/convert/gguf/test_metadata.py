@@ -49,6 +49,22 @@ def test_from_the_hub_with_a_card(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("model_name: GLM-Edge of ours", "GLM-Edge of ours"),
+        ("name: first\nmodel_name: second", "first"),
+        ("model_name: [a list]", "Glm Edge 1.5b Chat"),
+        ("model_name: ''", "Glm Edge 1.5b Chat"),
+        (f"model_name: {'x' * 201}", "Glm Edge 1.5b Chat"),
+        ("model_name: phi3 of ours", "Phi 3 of ours"),
+    ],
+)
+def test_the_card_may_state_the_name_as_for_llama_cpp(line, name, tmp_path):
+    (tmp_path / "README.md").write_text(CARD.replace("pipeline_tag", f"{line}\npipeline_tag"))
+    assert made(tmp_path)["general.name"] == name
+
+
 def test_without_a_card_the_checkpoint_is_the_base(tmp_path):
     keys = made(tmp_path)
     assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/THUDM/glm-edge-1.5b-chat"
