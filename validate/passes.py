@@ -66,6 +66,7 @@ class TorchPasses:
     ) -> Made:
         """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
+        model.frequencies = getattr(self._weights, "frequencies", None)  # a GGUF holds none
         states = model.hidden_states(
             documents, self._progress, OWN, embeddings, self._released, firsts=firsts, row=self._row
         )

@@ -78,6 +78,8 @@ class LayeredReference:
         self.attention = str(self._shell.config.get_text_config()._attn_implementation)
         self.peaks: list[float] = []
         """The largest activation of each layer in the last `hidden_states`."""
+        self.frequencies: Array | None = None
+        """Rotary frequencies to take for those of the config, float32 [n], where a module has so many."""
         self._softcap = getattr(config, "final_logit_softcapping", None)
         self._scale = float(getattr(config, "logit_scale", None) or 1) / float(
             getattr(config, "logits_scaling", None) or 1
@@ -212,7 +214,7 @@ class LayeredReference:
         rotary = {name: module for name, module in body.named_children() if "rotary" in name}
         with self._loaded(body.embed_tokens, "model.embed_tokens.", tensors):
             for name, module in rotary.items():
-                setattr(body, name, type(module)(config=self._shell.config))  # its buffers follow from the config
+                setattr(body, name, self._turning(module))
             norm, body.norm = body.norm, torch.nn.Identity()
             try:
                 for d, row in enumerate(laid):
@@ -233,6 +235,16 @@ class LayeredReference:
                 body.norm = norm
         return states, calls
 
+    def _turning(self, module: Any) -> Any:
+        """Make a rotary embedding anew: its buffers follow from the config, or are those that were given."""
+        import torch
+
+        made = type(module)(config=self._shell.config)
+        given, own = self.frequencies, getattr(made, "inv_freq", None)
+        if given is not None and own is not None and own.numel() == given.size:
+            made.inv_freq = torch.from_numpy(given.copy()).reshape(own.shape)
+        return made
+
     @contextlib.contextmanager
     def _loaded(self, module: Any, prefix: str, tensors: Tensors | None = None) -> Iterator[None]:
         """Give a module its weights, and its buffers: those that a checkpoint holds, and Gemma's scale, for a while."""
@@ -241,7 +253,7 @@ class LayeredReference:
         kind = getattr(torch, self._dtype)
         for name, part in list(module.named_modules()):
             if name and "inv_freq" in part._non_persistent_buffers_set:  # its buffers follow from the config
-                assign(module, name, type(part)(config=self._shell.config))
+                assign(module, name, self._turning(part))
         derived = {name for name, buffer in module.named_buffers() if buffer.is_meta} - set(module.state_dict())
         if derived - {"embed_scale"}:
             raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(sorted(derived))}.")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeconv import pipeline
 from edgeconv.convert import families
-from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.core.progress import Silent
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.rungs import rotary
 from edgeconv.validate.rungs.weights import Findings
 from edgeconv.validate.weights.constant import StoredWeight
@@ -36,11 +42,10 @@ ROPES = {
 @dataclass
 class Weights:
     unmatched_artefact: list[StoredWeight] = field(default_factory=list)
+    frequencies: np.ndarray | None = None
 
 
 def judged(table: np.ndarray, config: dict[str, Any]) -> Findings:
-    from pathlib import Path
-
     found, checkpoint = Findings(), Checkpoint(Path(), config, {})
     constant = Constant("table", "f32", table.shape, np.asarray(table, np.float32))
     weights: Any = Weights([StoredWeight(constant, table.shape, names=["table"])])
@@ -93,3 +98,29 @@ def test_a_compressed_table_is_named() -> None:
     found = Findings()
     rotary.compressed(weights, found)
     assert "table [64] (u8)" in found.failures[0]
+
+
+@pytest.mark.slow
+def test_a_table_in_float16_is_the_weights_cost_and_not_the_graphs(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    source = tiny_model("llama")
+    out = pipeline.run(pipeline.Job(str(source), Request("bf16"), output=tmp_path / "out"), Silent()).path
+    table = frequencies(open_checkpoint(source).config).astype(np.float32)
+    data = (out / "openvino_model.bin").read_bytes()
+    assert data.count(table.tobytes()) == 1
+    rounded = table.astype(np.float16).astype(np.float32)
+    (out / "openvino_model.bin").write_bytes(data.replace(table.tobytes(), rounded.tobytes()))
+    (out / "edgeconv.json").unlink()
+
+    def error() -> tuple[float, list[str]]:
+        report = validate(Ask(out, reference=str(source), max_tokens=200, quick=True))
+        conversion = next(c for c in report.comparisons if c.name == "conversion")
+        return conversion.figures["max_abs_logit"].value, report.rungs[0].warnings
+
+    found, warnings = error()
+    assert found < 1e-4
+    assert any("judged with the rounded ones" in said for said in warnings)
+    monkeypatch.setattr(rotary, "_in_float16", lambda *_: False)
+    assert error()[0] > 1e-3, "the rounding shows where torch has the config's own"

@@ -29,33 +29,45 @@ _POSITIONS = 4096
 
 
 def check(decoder: Decoder, checkpoint: Checkpoint, weights: WeightsByName, found: Findings) -> None:
-    """Judge every constant of the size of the config's frequencies that holds no tensor, and take it off the list."""
+    """Judge every constant of the size of the config's frequencies that holds no tensor, and take it off the list.
+
+    One that is the config's rounded to float16 is what the artifact computes with, as its weights are: torch's pass on the
+    artifact's own weights takes it too (`WeightsByName.frequencies`), and its cost is the compression's, not the graph's.
+    """
     expected = np.asarray(decoder.rope.inverse_frequencies(), np.float64).reshape(-1)
     positions = int(checkpoint.config.get("max_position_embeddings") or _POSITIONS)
     tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size == expected.size]
+    rounded = [table for table in tables if _judge(table, expected, positions, f"theta {decoder.rope.theta:g}", found)]
     for table in tables:
-        _judge(table, expected, positions, f"theta {decoder.rope.theta:g}", found)
         weights.unmatched_artefact.remove(table)
+    held = [table.whole().reshape(-1).astype(np.float32) for table in rounded]
+    if held and len(held) == len(tables) and all(np.array_equal(held[0], other) for other in held):
+        weights.frequencies = held[0]
     found.figures["rotary_tables"] = len(tables)
 
 
-def _judge(table: StoredWeight, expected: Array, positions: int, config: str, found: Findings) -> None:
+def _judge(table: StoredWeight, expected: Array, positions: int, config: str, found: Findings) -> bool:
+    """Judge one; True if it is the config's, rounded to float16."""
     held = table.whole().reshape(-1).astype(np.float64)
     error = np.abs(held - expected)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative = float(np.max(error / np.abs(expected)))
     if relative <= _SAME:
-        return
+        return False
     angle = float(np.max(error)) * positions
     turn = f"by up to {angle:.2g} rad at position {positions:,}"
     if _in_float16(held, expected):
-        found.warnings.append(f"The rotary frequencies {table.name} are rounded to float16: {turn}.")
-    elif angle <= _RADIANS:
+        found.warnings.append(
+            f"The rotary frequencies {table.name} are rounded to float16: {turn}. The conversion is judged with the rounded ones."
+        )
+        return True
+    if angle <= _RADIANS:
         found.warnings.append(f"The rotary frequencies {table.name} are rounded: off by up to {relative:.1e}, {turn}.")
     else:  # not a number, too
         found.failures.append(
             f"The rotary frequencies {table.name} differ from those of the config ({config}) by up to {relative:.1%}, {turn}."
         )
+    return False
 
 
 def _in_float16(held: Array, expected: Array) -> bool:

@@ -21,7 +21,7 @@ from ..report.model import Rung
 from ..weights import ArtefactWeights
 from ..weights.fit import Fit, compare
 from ..weights.stored import untrue
-from . import fields, rotary
+from . import fields, rotary, windows
 from . import weights as common
 from .weights import Findings
 
@@ -87,6 +87,7 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
     fields.config(folder, checkpoint, found, sees=irs.sees(folder))
     fields.generation(folder, checkpoint, found)
     fields.runtime_options(weights.model, found)
+    windows.judge(windows.of_ir(weights.model), checkpoint.config, found)
     try:
         irs.require_state(folder)
     except ArtefactError as error:

@@ -18,7 +18,7 @@ from ..report.model import Rung
 from ..weights.fit import compare
 from ..weights.onnx import OnnxWeights
 from ..weights.stored import untrue
-from . import fields, fields_genai, rotary
+from . import fields, fields_genai, rotary, windows
 from . import weights as common
 from .weights import Findings
 
@@ -49,6 +49,7 @@ def check(
         fields.config(folder, checkpoint, found, sees=onnx_models.sees(folder))
         fields.generation(folder, checkpoint, found)
         fields_genai.check(folder, checkpoint, weights.graph, found)
+        windows.judge(windows.of_onnx(weights.graph.proto), checkpoint.config, found)
         _graph(checkpoint, weights, found)
         if manifest:
             common.untrue(untrue(manifest, weights.matched), found)

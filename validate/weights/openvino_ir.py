@@ -110,6 +110,8 @@ class WeightsByName:
         unmatched_artefact: weights of the graph that hold no tensor of the checkpoint (tables of frequencies, for one).
         unmatched_checkpoint: tensors that no weight of the graph holds. The export may have folded them away, as it does with
             norms of ones; it is for the caller to decide.
+        frequencies: the rotary frequencies that it holds, float32 [n], where they are the config's rounded to float16; None:
+            they are the config's (`rungs.rotary`).
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class WeightsByName:
         self._orders = orders
         self.methods: tuple[str, ...] = ()
         self.matched: dict[str, tuple[Match, ...]] = {}
+        self.frequencies: Array | None = None
         self.unmatched_artefact: list[StoredWeight] = []
         self._match(found)
         self.unmatched_checkpoint = self._left_over()
