@@ -182,7 +182,8 @@ def show(out: Output, found: Report, report: Path | None, stream: TextIO | None 
     for line in found.budgets:
         sign = "≥" if line.higher_is_better else "≤"
         word = "passed" if line.passed else "FAILED" if line.decided else "too few texts to judge"
-        rows.append((line.metric, f"{line.value:.4g} {sign} {line.limit:g}: {word}"))
+        held = f"{line.value:.4g}" + (f", at worst {line.worst:.4g}" if line.worst is not None else "")
+        rows.append((line.metric, f"{held} {sign} {line.limit:g}: {word}"))
     rows.append(("verdict", f"{found.verdict.upper()}. {reason(found)}"))
     if report and (report / "parity.html").is_file():
         rows.append(("report", str(report / "parity.html")))

@@ -258,7 +258,7 @@ def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLi
             lines.append(_line(budget, float("nan")))
             continue
         bad, good = (figure.low, figure.high) if budget.higher_is_better else (figure.high, figure.low)
-        line = _line(budget, figure.value if bad is None else bad)
+        line = _line(budget, figure.value, bad)
         if bad is None or good is None:
             decided = budget.metric not in MEANS or not math.isfinite(figure.value)
             line = line.model_copy(update={"decided": decided, "passed": line.passed and decided})
@@ -268,12 +268,14 @@ def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLi
     return lines
 
 
-def _line(budget: Budget, value: float) -> BudgetLine:
-    passed = value >= budget.limit if budget.higher_is_better else value <= budget.limit
+def _line(budget: Budget, value: float, worst: float | None = None) -> BudgetLine:
+    held = value if worst is None else worst
+    passed = held >= budget.limit if budget.higher_is_better else held <= budget.limit
     return BudgetLine(
         metric=f"{budget.comparison}.{budget.metric}",
         limit=budget.limit,
         value=value,
+        worst=worst,
         higher_is_better=budget.higher_is_better,
         passed=bool(passed),
         reason=budget.reason,

@@ -153,7 +153,8 @@ def _budgets(comparisons: list[Comparison], kind: str) -> list[BudgetLine]:
         end = figure.low if higher else figure.high
         value = figure.value if end is None else end
         lines.append(BudgetLine(
-            metric=metric, limit=limit, value=value, higher_is_better=higher, reason="Good conversions stay within it.",
+            metric=metric, limit=limit, value=figure.value, worst=end, higher_is_better=higher,
+            reason="Good conversions stay within it.",
             passed=value >= limit if higher else value <= limit,
         ))  # fmt: skip
     return lines

@@ -32,6 +32,7 @@ def test_the_bad_end_of_the_interval_decides() -> None:
     lines = budget.judge(budgets, [wide])
     assert not any(verdicts(lines).values())
     assert not any(line.decided for line in lines), "the limit lies within the interval"
+    assert [(line.value, line.worst) for line in lines] == [(0.05, 0.11), (0.95, 0.89)], "one name, one figure"
     bad = comparison("quantisation", mean_kl=(0.2, 0.11, 0.4), top1=(0.8, 0.7, 0.89))
     lines = budget.judge(budgets, [bad])
     assert all(line.decided and not line.passed for line in lines)

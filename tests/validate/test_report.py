@@ -10,6 +10,10 @@ from edgeconv.core.errors import ArtefactError, OutputError
 from edgeconv.validate.report import html, junit, markdown, words
 from edgeconv.validate.report.model import BudgetLine, Estimate, Report, Rung, RuntimeDefect
 from edgeconv.validate.report.write import dump, read, write
+from edgeconv.validate.rungs import engines
+from edgeconv.validate.rungs.known_defects import OPENVINO_DEFECTS
+from edgeconv.validate.rungs.runtime_defects import Seen
+from edgeconv.validate.rungs.template_defects import GENAI_DEFECTS
 
 from . import report_samples as samples
 
@@ -41,6 +45,39 @@ def test_an_engines_defects_stand_in_every_rendering_and_are_not_the_verdict() -
     assert "combining marks" in words.sentence(defect)
     assert "<failure" not in junit.render(report)
     assert words.reason(report) == words.reason(samples.report("passed", tokens=20))
+
+
+def test_a_version_that_no_list_has_looked_at_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [(engines.installed(d.engine), d) for d in (*OPENVINO_DEFECTS, *(one.defect for one in GENAI_DEFECTS))]
+    assert all(here for here, _ in listed)
+    seen = Seen()
+    seen.add(listed[0][1], "a text")
+    (row,) = seen.rows()
+    assert row.installed
+    assert row.looked_at, "the lists are not of what is locked"
+    monkeypatch.setattr(engines, "installed", lambda _: "2027.1.0")
+    (row,) = seen.rows()
+    assert not row.looked_at
+    assert "installed 2027.1.0: not looked at" in words.sentence(row)
+    report = samples.report("passed", tokens=20)
+    rungs = [r.model_copy(update={"defects": [row]}) if r.name == "tokens" else r for r in report.rungs]
+    report = report.model_copy(update={"rungs": rungs})
+    for text in (markdown.render(report), html.render(report), junit.render(report)):
+        assert "installed 2027.1.0: not looked at" in text
+
+
+@pytest.mark.parametrize(
+    ("here", "versions", "covered"),
+    [
+        ("2026.4.1", "2026.4", True), ("2026.4", "2026.4", True), ("2026.40", "2026.4", False), ("2026.5.0", "2026.4", False),
+        ("0.2.18", "b9190 (cyllama 0.2.18)", True), ("0.2.19", "b9190 (cyllama 0.2.18)", False), ("", "2026.4", True),
+    ],
+)  # fmt: skip
+def test_versions_cover_an_installed_one(
+    here: str, versions: str, covered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "installed", lambda _: here)
+    assert engines.looked_at("llama.cpp", versions) is covered
 
 
 @pytest.mark.parametrize("kind", ["passed", "failed", "crashed"])
@@ -124,8 +161,8 @@ def test_markdown_says_the_verdict_the_failing_budget_and_the_numbers() -> None:
     report = samples.report("failed", tokens=60)
     text = markdown.render(report)
     assert text.startswith("## ❌ Failed: parity of smollm2-135m-openvino-int4")
-    value = words.significant(report.budgets[0].value)
-    assert f"**Over budget: mean KL is {value} nats, wanted ≤ 0.1 nats; top-1 agreement is" in text
+    value = words.measured(report.budgets[0])
+    assert f"**Over budget: mean KL is {value}, wanted ≤ 0.1 nats; top-1 agreement is" in text
     for part in ("### Budget", "### Ladder", "### Three errors apart", "Noise floor", "### Generations", "⏭️ skipped"):
         assert part in text
     assert len(text.encode()) < 8000

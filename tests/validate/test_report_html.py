@@ -48,8 +48,9 @@ def test_the_sections_stand_in_their_order() -> None:
              'id="ladder"', 'id="generations"', 'id="documents"', 'id="facts"']  # fmt: skip
     places = [page.index(mark) for mark in marks]
     assert places == sorted(places)
-    value = words.significant(report.budgets[0].value)
-    assert f"Over budget: mean KL is {value} nats, wanted ≤ 0.1 nats" in page
+    value = words.measured(report.budgets[0])
+    assert "at worst" in value, "the figure and what is held against the limit have two names"
+    assert f"Over budget: mean KL is {value}, wanted ≤ 0.1 nats" in page
 
 
 def test_the_page_asks_the_network_for_nothing() -> None:
@@ -161,7 +162,7 @@ def strange() -> list[Report]:
         figures = {"mean_kl": Estimate(value=value, low=value, high=value), "top1": Estimate(value=value)}
         changed = {"figures": figures, "histogram": histogram, "positions": [block]}
         comparisons = [one.model_copy(update=changed) for one in base.comparisons]
-        lines = [line.model_copy(update={"value": value, "limit": 0.0}) for line in base.budgets]
+        lines = [line.model_copy(update={"value": value, "worst": value, "limit": 0.0}) for line in base.budgets]
         found.append(base.model_copy(update={"comparisons": comparisons, "budgets": lines, "documents": []}))
     facts = {"reference": "", "artefact": "", "tokens": 0, "documents": 0, "figures": {}, "positions": []}
     bare = Comparison(name="quantisation", histogram=nothing, **facts)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as Tree
 
 from ...core.escape import visible
 from .model import BudgetLine, Report, Rung, RungName
-from .words import RUNG_TITLES, bound, metric, quantity, reason, rungs, sentence
+from .words import RUNG_TITLES, bound, measured, metric, reason, rungs, sentence
 
 
 def render(report: Report) -> str:
@@ -42,8 +42,7 @@ def _rung(suite: Tree.Element, name: RungName, rung: Rung | None) -> None:
 
 def _budget(suite: Tree.Element, line: BudgetLine) -> None:
     case = _case(suite, line.metric, 0.0)
-    title, unit = metric(line.metric)
-    text = f"{title} is {quantity(line.value, unit)}, the limit {bound(line)}"
+    text = f"{metric(line.metric).title} is {measured(line)}, the limit {bound(line)}"
     if not line.passed:
         _failure(case, text if line.decided else f"{text}: too few texts to judge", line.reason)
     Tree.SubElement(case, "system-out").text = _clean(f"{text}: {line.reason}")

@@ -15,7 +15,9 @@ from .words import (
     comparison,
     defects,
     deviation,
+    engine,
     interval,
+    measured,
     metric,
     percent,
     quantity,
@@ -71,9 +73,9 @@ def _budget(report: Report) -> str:
         return "### Budget\n\nNo figure was reached that a budget is on."
     rows = []
     for line in report.budgets:
-        title, unit = metric(line.metric)
+        title = metric(line.metric).title
         mark = _MARKS[status(line)]
-        rows.append((_safe(title), f"**{quantity(line.value, unit)}**", bound(line), mark, _safe(line.reason)))
+        rows.append((_safe(title), f"**{measured(line)}**", bound(line), mark, _safe(line.reason)))
     return "### Budget\n\n" + _table(("metric", "measured", "limit", "", "why this limit"), rows, right=(1, 2))
 
 
@@ -119,7 +121,7 @@ def _defects(report: Report) -> str:
     rows = [
         (
             title,
-            _safe(f"{one.engine} {one.versions}"),
+            _safe(engine(one)),
             _safe(one.name),
             _safe(one.concerns),
             _safe(one.effect),

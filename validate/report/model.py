@@ -125,13 +125,16 @@ class GenerationPair(_Model):
 class RuntimeDefect(_Model):
     """What an engine does otherwise than the checkpoint says, whatever artifact it runs: no part of the verdict.
 
-    `versions` of the engine in which it was seen; `concerns` says which texts or prompts it touches, `effect` what the engine
-    does; `count` texts or prompts of this check showed it, the first of them by name in `examples`.
+    `versions` of the engine in which it was seen; `installed` is the version of its package here (empty: not known), and
+    `looked_at` whether those cover it. `concerns` says which texts or prompts it touches, `effect` what the engine does; `count`
+    texts or prompts of this check showed it, the first of them by name in `examples`.
     """
 
     name: str
     engine: str
     versions: str
+    installed: str = ""
+    looked_at: bool = True
     concerns: str
     effect: str
     count: int
@@ -168,7 +171,9 @@ class Deviation(_Model):
 
 
 class BudgetLine(_Model):
-    """One budget: `value` is the bad end of the figure's confidence interval, `limit` what it must not pass.
+    """One budget: `value` is the figure as its comparison has it, `limit` what its `worst` must not pass.
+
+    `worst` is the bad end of the figure's confidence interval; None: it has no interval, and the figure itself is held.
 
     `decided` is false where the texts are too few to judge: there is no interval, or `limit` lies within it. Then it has not
     `passed`, and has not failed either. `looser`: the user asked for it, and edgeconv's own limit on this figure asks for more.
@@ -177,11 +182,17 @@ class BudgetLine(_Model):
     metric: str
     limit: float
     value: float
+    worst: float | None = None
     higher_is_better: bool
     passed: bool
     decided: bool = True
     looser: bool = False
     reason: str
+
+    @property
+    def held(self) -> float:
+        """What is held against the limit."""
+        return self.value if self.worst is None else self.worst
 
 
 class Subject(_Model):

@@ -162,8 +162,10 @@ def bound(line: BudgetLine) -> str:
     return f"{'≥' if line.higher_is_better else '≤'} {limit}"
 
 
-def _value(line: BudgetLine) -> str:
-    return quantity(line.value, metric(line.metric).unit)
+def measured(line: BudgetLine) -> str:
+    """Write a budget's figure, and the end of its interval that is held against the limit."""
+    unit = metric(line.metric).unit
+    return quantity(line.value, unit) + (f" (at worst {quantity(line.worst, unit)})" if line.worst is not None else "")
 
 
 def used(line: BudgetLine) -> float | None:
@@ -171,9 +173,9 @@ def used(line: BudgetLine) -> float | None:
 
     For an agreement, whose ideal is 1, it is the disagreement that is spent.
     """
-    spent, allowed = line.value, line.limit
+    spent, allowed = line.held, line.limit
     if line.higher_is_better:
-        spent, allowed = 1 - line.value, 1 - line.limit
+        spent, allowed = 1 - line.held, 1 - line.limit
     return max(0.0, spent / allowed) if math.isfinite(spent) and allowed > 0 else None
 
 
@@ -213,9 +215,13 @@ def defects(report: Report) -> list[tuple[str, RuntimeDefect]]:
 
 def sentence(defect: RuntimeDefect) -> str:
     """Say what an engine does otherwise, without a full stop at the end."""
-    return (
-        f"{defect.engine} {defect.versions}, {defect.name} ({defect.concerns}): {defect.effect}; seen {times(defect)}"
-    )
+    return f"{engine(defect)}, {defect.name} ({defect.concerns}): {defect.effect}; seen {times(defect)}"
+
+
+def engine(defect: RuntimeDefect) -> str:
+    """Name the engine with the versions in which the defect was seen, and the installed one where those do not cover it."""
+    named = f"{defect.engine} {defect.versions}"
+    return named if defect.looked_at else f"{named} (installed {defect.installed}: not looked at)"
 
 
 def times(defect: RuntimeDefect) -> str:
@@ -242,7 +248,7 @@ def reason(report: Report) -> str:
     if failed:
         return f"{RUNG_TITLES[failed.name]}: {next(iter(failed.failures), failed.summary)}"
     if report.verdict == "failed" and over:
-        values = [f"{metric(line.metric).title} is {_value(line)}, wanted {bound(line)}" for line in over]
+        values = [f"{metric(line.metric).title} is {measured(line)}, wanted {bound(line)}" for line in over]
         return f"Over budget: {'; '.join(values)}."
     if report.verdict == "failed":
         return f"First failure: {report.first_failed or 'not named'}."
@@ -261,7 +267,7 @@ def _open(report: Report) -> str:
         found = next((one for one in report.comparisons if one.name == prefix), None)
         figure = found.figures.get(last) if found else None
         ends = interval(last, figure) if figure else ""
-        value = quantity(figure.value, metric(line.metric).unit) if figure else _value(line)
+        value = quantity(figure.value, metric(line.metric).unit) if figure else measured(line)
         said.append(f"{metric(line.metric).title} is {value}{f' ({ends})' if ends else ''}, wanted {bound(line)}")
     texts = max((one.texts for one in report.comparisons), default=0)
     whose = f"{texts} text{'' if texts == 1 else 's'}"

@@ -13,6 +13,7 @@ from functools import cached_property
 from ..report.model import Rung
 from ..report.model import RuntimeDefect as Row
 from ..report.words import sentence
+from . import engines
 from .reference_tokenizer import Description, ReferenceTokenizer
 
 _EXAMPLES = 3
@@ -74,6 +75,8 @@ class Seen:
                 name=defect.name,
                 engine=defect.engine,
                 versions=defect.versions,
+                installed=engines.installed(defect.engine),
+                looked_at=engines.looked_at(defect.engine, defect.versions),
                 concerns=defect.concerns,
                 effect=defect.effect,
                 count=count,

@@ -24,6 +24,7 @@ from ..words import (
     comparison,
     defects,
     deviation,
+    engine,
     interval,
     metric,
     percent,
@@ -116,7 +117,7 @@ def _context(report: Report) -> dict[str, Any]:
         "reason": reason(report), "verdict": VERDICTS[report.verdict],
         "budgets": [_budget(report, line) for line in report.budgets],
         "ladder": [(name, RUNG_TITLES[name], rung) for name, rung in rungs(report)],
-        "defects": [(title, one, times(one)) for title, one in defects(report)],
+        "defects": [(title, one, engine(one), times(one)) for title, one in defects(report)],
         "deviations": [(one, *deviation(one)) for one in report.deviations],
         "main": main, "floor": floor, "long": long, "comparisons": found,
         "titles": COMPARISON_TITLES, "questions": COMPARISON_QUESTIONS,
@@ -147,6 +148,7 @@ def _budget(report: Report, line: Any) -> dict[str, Any]:
     source = next((one for one in report.comparisons if one.name == (prefix or "quantisation")), None)
     return {
         "line": line, "status": status(line), "title": title, "value": quantity(line.value, unit), "bound": bound(line),
+        "worst": None if line.worst is None else quantity(line.worst, unit),
         "estimate": source.figures.get(name) if source else None, "name": name,
         "used": None if part is None else f"{part * 100:.0f} %" if part < 9.995 else f"{significant(part)} times",
         # A bar of 160 units in which the limit stands at 100: what is far beyond it runs into the border.
