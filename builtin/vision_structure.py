@@ -66,8 +66,9 @@ def make_model(folder: Path) -> tuple[Any, Any]:
     model = GlmEdgeVForConditionalGeneration(GlmEdgeVConfig.from_checkpoint(config)).float()
     text = GlmForCausalLM.from_pretrained(model_path(), dtype="float32").state_dict()
     lacking = model.load_state_dict(text, strict=False)
-    assert not lacking.unexpected_keys
-    assert all(name.startswith("model.vision.") for name in lacking.missing_keys)
+    strangers = [*lacking.unexpected_keys, *(n for n in lacking.missing_keys if not n.startswith("model.vision."))]
+    if strangers:
+        raise RuntimeError(f"The language halves of the two built-in models differ: {', '.join(strangers)}")
     positions = model.model.vision.vit.model.vision_model.embeddings.position_embedding.weight
     with torch.no_grad():
         positions.copy_(0.3 * sines(SIZE // PATCH, TOWER["hidden_size"]))

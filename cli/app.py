@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from ..core import hub_settings
 from . import (
     bench,
     cache,
@@ -48,7 +49,7 @@ def _root(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    hub_settings.require()
 
 
 app.command("openvino", short_help="Convert a chat checkpoint to an OpenVINO IR.")(openvino.openvino)

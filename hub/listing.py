@@ -91,11 +91,26 @@ class Listing:
         if not any(map(is_weight, wanted)):
             others = [name for name in names if name.endswith((".gguf", ".onnx", ".bin", ".pt", ".pth", ".xml"))][:3]
             found = f" (it holds {', '.join(others)})" if others else ""
+            made = _converted(names)
+            if made:
+                raise CheckpointError(
+                    f"{label} is already converted: it holds {made}{found}.",
+                    "--model takes the checkpoint that it was made from, or a GGUF. `edgeconv inspect` shows what this one is.",
+                )
             raise CheckpointError(
                 f"{label} has neither *.safetensors nor pytorch_model*.bin weights{found}.",
-                "Choose the original checkpoint, not an already converted one.",
+                "Choose the original checkpoint, in the transformers format.",
             )
         return tuple(file for file in self.files if file.path in wanted)
+
+
+def _converted(names: Sequence[str]) -> str:
+    """Say what converted model files are of; empty if they are of none."""
+    if any(name.endswith(".onnx") for name in names):
+        return "an ONNX model"
+    if any(name.endswith(".xml") and f"{name[:-4]}.bin" in names for name in names):
+        return "an OpenVINO IR"
+    return ""
 
 
 @dataclass(frozen=True)

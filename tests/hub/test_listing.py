@@ -122,3 +122,16 @@ def test_what_is_no_checkpoint_is_named(names: tuple[str, ...], said: str) -> No
 def test_an_adapters_config_alone_is_left_over() -> None:
     names = ("config.json", "model.safetensors", "adapter_config.json")
     assert needed(*names) == {"config.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml"), "an OpenVINO IR"),
+        (("model.onnx", "model.onnx_data", "genai_config.json"), "an ONNX model"),
+    ],
+)
+def test_what_is_already_converted_is_called_so(names: tuple[str, ...], what: str) -> None:
+    with pytest.raises(CheckpointError, match=f"is already converted: it holds {what}") as caught:
+        needed("config.json", *names)
+    assert "the checkpoint that it was made from" in str(caught.value.hint)
