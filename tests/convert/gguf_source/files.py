@@ -8,13 +8,21 @@ import gguf
 import numpy as np
 
 
-def rewritten(source: Path, out: Path, keys: Mapping[str, Any] | None = None, *, fuse: bool = False) -> Path:
+def rewritten(
+    source: Path,
+    out: Path,
+    keys: Mapping[str, Any] | None = None,
+    *,
+    fuse: bool = False,
+    tensors: Mapping[str, np.ndarray] | None = None,
+) -> Path:
     """Write a file again with gguf-py.
 
     Args:
         source: of whole weights.
         out: the new file.
         keys: values to change; None: the key is left out.
+        tensors: those that it gets besides, float32.
         fuse: q, k and v become one tensor, as in the files that llama.cpp makes of a ChatGLM.
     """
     reader, keys = gguf.GGUFReader(source), keys or {}
@@ -36,6 +44,8 @@ def rewritten(source: Path, out: Path, keys: Mapping[str, Any] | None = None, *,
             writer.add_tensor(name.replace("attn_q", "attn_qkv"), np.concatenate(parts))
         elif not (fuse and (".attn_k." in name or ".attn_v." in name)):
             writer.add_tensor(name, tensor.data, raw_dtype=tensor.tensor_type)
+    for name, values in (tensors or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,0 +1,147 @@
+"""Tensors of one shape that changed places, and one that nobody has: biases, experts, states. The structure check names them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeconv import pipeline
+from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.core.progress import Silent
+from edgeconv.pipeline import onnx
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.loaded_names import as_loaded
+from edgeconv.validate.report.model import Rung
+
+from ..convert.gguf_source.files import rewritten
+from .gguf_files import edit_weights, write
+
+pytestmark = pytest.mark.slow
+Tensors = dict[str, Any]
+
+
+def openvino(source: Path, out: Path) -> Path:
+    job = pipeline.Job(str(source), Request("bf16"), output=out, smoke_test=False)
+    return pipeline.run(job, Silent()).path
+
+
+def onnx_model(source: Path, out: Path) -> Path:
+    return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
+
+
+def gguf(source: Path, out: Path) -> Path:
+    return write(source, out.with_suffix(".gguf"), "f32")
+
+
+def structure(artifact: Path, reference: Path) -> Rung:
+    checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artefact(artifact)
+    return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
+
+
+def spoilt(source: Path, to: Path, change: Callable[[Tensors], None]) -> Path:
+    folder = shutil.copytree(source, to)
+    edit_weights(folder, change)
+    return folder
+
+
+def swapped(one: str, other: str) -> Callable[[Tensors], None]:
+    """Exchange two tensors of one shape, which must differ."""
+
+    def change(tensors: Tensors) -> None:
+        assert tensors[one].shape == tensors[other].shape
+        assert (tensors[one] != tensors[other]).any()
+        tensors[one], tensors[other] = tensors[other].clone(), tensors[one].clone()
+
+    return change
+
+
+def filled(tensors: Tensors) -> None:
+    """Give every bias values: those of a new model are zeros, and nothing tells one zero from another."""
+    import torch
+
+    random = torch.Generator().manual_seed(5)
+    for name, tensor in tensors.items():
+        if name.endswith("_proj.bias"):
+            tensors[name] = torch.randn(tensor.shape, generator=random).to(tensor.dtype)
+
+
+ATTENTION = "model.layers.0.self_attn"
+
+
+@pytest.mark.parametrize("convert", [openvino, onnx_model, gguf])
+def test_biases_of_q_and_k(
+    convert: Callable[[Path, Path], Path], tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = spoilt(tiny_model("qwen2", num_key_value_heads=4), tmp_path / "source", filled)
+    wrong = spoilt(source, tmp_path / "wrong", swapped(f"{ATTENTION}.q_proj.bias", f"{ATTENTION}.k_proj.bias"))
+    assert structure(convert(source, tmp_path / "sound"), source).failures == []
+    failures = structure(convert(wrong, tmp_path / "out"), source).failures
+    assert any("q_proj.bias" in said for said in failures), failures
+    assert any("k_proj.bias" in said for said in failures), failures
+
+
+def test_a_bias_that_the_checkpoint_has_not_fails_a_quick_validation(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """llama.cpp computes with every tensor that it knows."""
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    source = tiny_model("llama")
+    sound = gguf(source, tmp_path / "sound")
+    width = open_checkpoint(source).info(f"{ATTENTION}.q_proj.weight").shape[0]
+    bias = np.random.default_rng(3).standard_normal(width).astype(np.float32)
+    out = rewritten(sound, tmp_path / "out.gguf", tensors={"blk.0.attn_q.bias": bias})
+    report = validate(Ask(out, reference=str(source), max_tokens=100, quick=True))
+    assert report.first_failed == "structure"
+    failures = report.rungs[0].failures
+    assert any("blk.0.attn_q.bias" in said and "computes with every tensor" in said for said in failures), failures
+    conversion = next(line for line in report.budgets if line.metric == "conversion.max_abs_logit")
+    assert not conversion.passed, "llama.cpp adds it"
+
+
+def two_experts(tensors: Tensors) -> None:
+    """Let two experts of a layer change places; the router stays."""
+    own = [name for name in tensors if name.startswith("model.layers.0.mlp.experts.0.")]
+    stacked = [name for name in tensors if "layers.0." in name and "experts" in name and tensors[name].dim() == 3]
+    assert own or stacked, sorted(tensors)
+    for name in own:
+        swapped(name, name.replace("experts.0.", "experts.1."))(tensors)
+    for name in stacked:
+        tensors[name] = tensors[name][[1, 0, *range(2, len(tensors[name]))]].contiguous()
+
+
+def test_two_experts(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    source = tiny_model("qwen3_moe")
+    assert structure(openvino(source, tmp_path / "sound"), source).failures == []
+    wrong = spoilt(source, tmp_path / "wrong", two_experts)
+    failures = structure(openvino(wrong, tmp_path / "out"), source).failures
+    assert any("experts" in said for said in failures), failures
+
+
+STATE = "model.layers.0.mamba"
+
+
+def reversed_channels(tensors: Tensors) -> None:
+    name = f"{STATE}.conv1d.weight"
+    tensors[name] = tensors[name].flip(0).contiguous()
+
+
+def test_states(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    """A_log and D have one shape; a convolution's channels have one size."""
+
+    def distinct(tensors: Tensors) -> None:
+        tensors[f"{STATE}.D"] = tensors[f"{STATE}.D"] * 0.5
+
+    source = spoilt(tiny_model("granitemoehybrid"), tmp_path / "source", distinct)
+    assert structure(openvino(source, tmp_path / "sound"), source).failures == []
+    plants = {"A_log": swapped(f"{STATE}.A_log", f"{STATE}.D"), "conv1d": reversed_channels}
+    for name, change in plants.items():
+        wrong = spoilt(source, tmp_path / f"wrong {name}", change)
+        failures = structure(openvino(wrong, tmp_path / name), source).failures
+        assert any(f"mamba.{name}" in said for said in failures), (name, failures)
