@@ -30,7 +30,10 @@ def compile(text: str) -> None:
 
 
 def render(text: str, values: dict[str, Any]) -> str:
-    """Return the rendered text."""
+    """Return the rendered text; a `strftime_now` among the values is the moment, in ISO 8601, at which the clock stands."""
+    moment = values.get("strftime_now")
+    if isinstance(moment, str):
+        values = {**values, "strftime_now": datetime.fromisoformat(moment).strftime}
     made = str(_template(text).render(**values))
     if len(made) > LONGEST:
         raise OverflowError(f"it writes {len(made):,} characters")

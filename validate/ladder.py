@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from .metrics import compare
 from .passes import Made, TorchPasses
 from .probes import LONG, Probes, switch_of
 from .report.model import BudgetLine, Comparison, Deviation, DocumentScore, GenerationPair, Report, Rung
-from .rungs import batched, decode, deep, generation, logits, tokenizer_pair
+from .rungs import batched, decode, deep, generation, logits, pipelines, tokenizer_pair
+from .rungs.answer import Answer
 from .rungs.runtime_defects import as_failures
+from .rungs.token_texts import stops_of
 from .runtimes.base import Runtime
 from .runtimes.turns import Turn
 from .scores import Scores
@@ -121,6 +124,7 @@ class _Climb:
         self.lines: list[BudgetLine] = []
         self.deviations: list[Deviation] = []
         self.peaks: list[float] = []
+        self.answered: tuple[datetime, datetime] = (datetime.now(), datetime.now())
         self.seconds: dict[str, float] = {}
 
     def run(self, beside: FirstRungs) -> None:
@@ -130,7 +134,7 @@ class _Climb:
             passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
             rung = verdict.logits_rung(self.rungs, self.budgets, self.comparisons)
-            self.rungs.append(peaks.judge(rung, self.peaks, self.ask.device))
+            self.rungs.append(peaks.judge(rung, self.peaks, [self.ask.device, *self._made_for()]))
         except ArtefactError as error:
             done = {rung.name for rung in self.rungs}
             for name in verdict.order(sees=self.pair.sees):
@@ -138,6 +142,11 @@ class _Climb:
                     self.rungs.append(
                         Rung(name=name, status="failed", summary="could not run", failures=[error.message])
                     )
+
+    def _made_for(self) -> list[str]:
+        """The device that the artifact's maker chose its scheme for: it is judged for that one too, wherever it runs here."""
+        stated = self.pair.manifest.scheme.get("target") if self.pair.manifest else None
+        return [stated.upper()] if isinstance(stated, str) else []
 
     def _first_rungs(self, beside: FirstRungs) -> Weights:
         artefact, checkpoint = self.pair.artefact, self.pair.checkpoint
@@ -197,10 +206,14 @@ class _Climb:
             with self._timed("decode and generate"):
                 self._decode(runtime, own, probes, long)
                 answers = self._answers(runtime)
-                again = generation.of_turns(turns, self.pair.artefact.pipeline, runtime)
+                again = pipelines.of_turns(turns, self.pair.artefact.pipeline, runtime, self._expected())
+                if self.pair.artefact.pipeline_accurate:
+                    again = pipelines.as_they_compute(again, runtime)
             kept = logits.Kept(runtime, self.share)
         with contextlib.closing(kept), self._timed("defaults"), self._runtime(accurate=False) as runtime:
             prefilled, stepped = logits.apart_from(kept, runtime, self.share, self.progress)
+            if not self.pair.artefact.pipeline_accurate:
+                again = pipelines.as_they_compute(again, runtime)
         for name, scores in (("runtime", prefilled), ("runtime_decode", stepped)):
             self._add(name, "approximations off", f"defaults of {self.ask.device}", scores)
         if failed:
@@ -230,11 +243,24 @@ class _Climb:
         """Let the user's pipeline answer; if it cannot, that is told once everything else is measured."""
         artefact = self.pair.artefact
         prompts = [[message.turn for message in prompt] for prompt in self.suite.prompts[:PIPELINE_PROMPTS]]
+        begun = datetime.now()
         try:
             with self._timed(artefact.pipeline):
                 return artefact.answers(self.ask.device, prompts, NEW_TOKENS), None
         except ArtefactError as error:
             return [], error
+        finally:
+            self.answered = (begun, datetime.now())
+
+    def _expected(self) -> pipelines.Expected:
+        """What the checkpoint itself makes of the pipeline's conversations."""
+        checkpoint = self.pair.checkpoint
+        stops = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
+
+        def prompts(messages: list[dict[str, str]]) -> list[list[int]]:
+            return [generation.prompt_ids(self.tokenizer, messages, moment) for moment in self.answered]
+
+        return pipelines.Expected(prompts, stops, NEW_TOKENS)
 
     def _see(self, passes: TorchPasses) -> None:
         reason = self.pair.artefact.unseen
@@ -267,9 +293,10 @@ class _Climb:
         return 2 * 2**0.5 / 0.8 * floor.figures["mean_abs_logit"].value
 
     def _noise_of_defaults(self) -> float:
-        """How far below the best logit the device's defaults may choose: by as much as any logit of theirs was off.
+        """How far below the best logit the device's defaults may choose at most: by as much as any logit of theirs was off.
 
         That is five standard deviations of one logit, the largest of millions, and so three and a half of the difference of two.
+        The sharp bound of each token is `pipelines`'.
         """
         names = ("runtime", "runtime_decode")
         return max(c.figures["max_abs_logit"].value for c in self.comparisons if c.name in names)
@@ -306,21 +333,19 @@ class _Climb:
         if self.rounds:
             self.budgets = budget.rounded(self.budgets, self.comparisons[-1])
 
-    def _answers(self, runtime: Runtime) -> list[generation.Answer]:
+    def _answers(self, runtime: Runtime) -> list[Answer]:
         stop = self.pair.stop_ids
         task = self.progress.task("Generating", len(self.suite.prompts))
         answers = []
         for prompt in self.suite.prompts:
             messages = [message.turn for message in prompt]
             ids = generation.prompt_ids(self.tokenizer, messages)
-            answers.append(generation.Answer(messages, ids, runtime.generate(ids, NEW_TOKENS, stop)))
+            answers.append(Answer(messages, ids, runtime.generate(ids, NEW_TOKENS, stop)))
             task.advance(1)
         task.finish()
         return answers
 
-    def _generation(
-        self, answers: list[generation.Answer], again: list[generation.Answer], passes: TorchPasses
-    ) -> None:
+    def _generation(self, answers: list[Answer], again: list[Answer], passes: TorchPasses) -> None:
         started = time.perf_counter()
         everything = [*answers, *again]
         with self._timed("reference over the answers"):
@@ -329,7 +354,13 @@ class _Climb:
         self.generations = generation.pairs(everything, reference.head, reference.states, passes.text, noise)
         seconds = time.perf_counter() - started
         noise = max(noise, self._noise_of_defaults())
-        self.rungs.append(generation.judge(self.generations, answers, again, seconds, noise=noise, decode=passes.text))
+        listed = any(rung.defects for rung in self.rungs if rung.name in ("template", "tokens"))
+        tie = budget.limit(self.pair.artefact.graph, "decode")
+        self.rungs.append(
+            generation.judge(
+                self.generations, answers, again, seconds, noise=noise, tie=tie, listed=listed, decode=passes.text
+            )
+        )
 
     def _add(self, name: Any, reference: str, artefact: str, scores: list[Scores]) -> None:
         texts = [document.document for document in self.documents]

@@ -46,13 +46,13 @@ def watched(module: Any) -> Iterator[Peak]:
             handle.remove()
 
 
-def judge(rung: Rung, peaks: Sequence[float], device: str) -> Rung:
+def judge(rung: Rung, peaks: Sequence[float], devices: Sequence[str]) -> Rung:
     """Say in the logits' rung how near the model comes to the end of float16: a failure on a device that computes in it.
 
     Args:
         rung: of the logits.
         peaks: the largest activation of each layer.
-        device: OpenVINO's name; "CPU" computes in float32 or bfloat16.
+        devices: OpenVINO's names of those that the artifact runs on and was made for; "CPU" computes in float32 or bfloat16.
     """
     if not peaks:
         return rung
@@ -61,8 +61,9 @@ def judge(rung: Rung, peaks: Sequence[float], device: str) -> Rung:
     figures = {**rung.figures, "largest_activation": largest, "largest_activation_layer": float(at)}
     sentence = f"An activation of layer {at} reaches {largest:,.0f}; float16 ends at {HALF:,.0f}"
     failures, warnings = list(rung.failures), list(rung.warnings)
-    if not largest <= HALF and device.partition(".")[0] in ("GPU", "NPU"):
-        failures.append(f"{sentence}, in which {device} computes: it becomes infinite.")
+    halves = list(dict.fromkeys(device for device in devices if device.partition(".")[0] in ("GPU", "NPU")))
+    if not largest <= HALF and halves:
+        failures.append(f"{sentence}, in which {halves[0]} computes: it becomes infinite.")
     elif not largest <= HALF * _NEAR:
         warnings.append(f"{sentence}: a GPU or NPU, which computes in it, may make infinities of it.")
     status = "failed" if failures else rung.status

@@ -22,6 +22,7 @@ from .formats.openvino import OpenVINOArtefact
 from .passes import TorchPasses
 from .report.model import BudgetLine, Deviation, GenerationPair, Rung
 from .rungs import generation, pixels, vision
+from .rungs.answer import Answer
 from .runtimes.base import SeeingRuntime
 from .runtimes.openvino_vision import splice
 from .scores import Scores
@@ -128,13 +129,13 @@ class Sight:
         task.finish()
         return rows
 
-    def _captions(self, runtime: SeeingRuntime, ids: list[list[int]], made: list[Array]) -> list[generation.Answer]:
+    def _captions(self, runtime: SeeingRuntime, ids: list[list[int]], made: list[Array]) -> list[Answer]:
         task = self.progress.task("Captioning", len(ids))
         answers = []
         for picture, prompt, embeddings in zip(self.pictures, ids, made, strict=True):
             messages = [{"role": "user", "content": f"[{picture.name}] {picture.question}"}]
             caption = runtime.generate(prompt, NEW_TOKENS, self.pair.stop_ids, embeddings)
-            answers.append(generation.Answer(messages, prompt, caption))
+            answers.append(Answer(messages, prompt, caption))
             task.advance(1)
         task.finish()
         return answers

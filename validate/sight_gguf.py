@@ -24,6 +24,7 @@ from .formats.gguf import GgufArtefact
 from .passes import Made, TorchPasses
 from .report.model import Rung
 from .rungs import generation, pixels, template_gguf, vision_gguf
+from .rungs.answer import Answer
 from .runtimes.llama_cpp_vision import Glance, View, marker
 from .runtimes.openvino_vision import splice
 from .scores import Scores
@@ -160,17 +161,13 @@ class GgufSight:
         ]
         return [str(self.processor.apply_chat_template(turn, add_generation_prompt=True)) for turn in turns]
 
-    def _answers(self, prompts: list[list[int]], seen: Sequence[Glance]) -> list[generation.Answer]:
+    def _answers(self, prompts: list[list[int]], seen: Sequence[Glance]) -> list[Answer]:
         return [
-            generation.Answer(
-                [{"role": "user", "content": f"[{picture.name}] {picture.question}"}], prompt, glance.made
-            )
+            Answer([{"role": "user", "content": f"[{picture.name}] {picture.question}"}], prompt, glance.made)
             for picture, prompt, glance in zip(self.pictures, prompts, seen, strict=True)
         ]
 
-    def _sides(
-        self, answers: Sequence[generation.Answer], seen: Sequence[Glance], rows: deviations.Rows
-    ) -> tuple[Made, Made]:
+    def _sides(self, answers: Sequence[Answer], seen: Sequence[Glance], rows: deviations.Rows) -> tuple[Made, Made]:
         """Run torch over prompts and answers: the file's weights behind llama.cpp's rows, the checkpoint's behind the model's.
 
         The rows themselves are judged on their own rung; here the language half behind them is.
@@ -188,7 +185,7 @@ class GgufSight:
             made.append(splice(ids, embeddings, features, placeholder))
         return made
 
-    def _scores(self, answers: Sequence[generation.Answer], seen: Sequence[Glance], side: Made) -> list[Scores]:
+    def _scores(self, answers: Sequence[Answer], seen: Sequence[Glance], side: Made) -> list[Scores]:
         """Score the positions behind each picture, where the model speaks."""
         found = []
         for d, (answer, glance) in enumerate(zip(answers, seen, strict=True)):

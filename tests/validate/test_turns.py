@@ -13,7 +13,8 @@ import pytest
 from edgeconv.core.progress import Silent
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.report.model import GenerationPair, Rung
-from edgeconv.validate.rungs import generation
+from edgeconv.validate.rungs import generation, pipelines
+from edgeconv.validate.rungs.answer import Answer
 from edgeconv.validate.runtimes import onnx_genai_once
 from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.validate.runtimes.onnx_chat import CachedOnnx
@@ -37,11 +38,13 @@ def artefacts(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return made | {"gguf": write(builtin_model, folder / "a.gguf", "f32")}
 
 
-def climb(path: Path) -> tuple[list[generation.Answer], Rung]:
+def climb(path: Path) -> tuple[list[Answer], Rung]:
     artefact = open_artefact(path)
     turns = artefact.answers("CPU", PROMPTS, COUNT)
+    # whose prompt and ends these are is of no matter here: see test_planted_pipelines.py
+    expected = pipelines.Expected(lambda asked: [t.ids for t in turns if t.messages == asked], {}, COUNT)
     with contextlib.closing(artefact.runtime("CPU", Silent(), accurate=True)) as runtime:
-        answers = generation.of_turns(turns, artefact.pipeline, runtime)
+        answers = pipelines.of_turns(turns, artefact.pipeline, runtime, expected)
     return answers, generation.judge([PAIR], [], answers, 0.0, noise=NOISE)
 
 

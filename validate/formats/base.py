@@ -36,12 +36,14 @@ class Artefact(Protocol):
         path: its folder or file.
         manifest: its manifest, or None (another tool made it).
         pipeline: what runs it for a user, by name.
+        pipeline_accurate: it answers with approximations off, else as the device does by default.
         packages: those whose versions decide the figures.
     """
 
     path: Path
     manifest: Manifest | None
     pipeline: str
+    pipeline_accurate: bool
     packages: tuple[str, ...]
 
     @property

@@ -43,6 +43,7 @@ class GgufArtefact:
     """Implements `base.Artefact`. A damaged file is an artefact too: the rungs say what is wrong with it."""
 
     pipeline = llama_cpp.NAME
+    pipeline_accurate = False
     packages: tuple[str, ...] = (llama_cpp.PACKAGE,)
 
     def __init__(self, path: Path, manifest: Manifest | None, *, blind: bool = False) -> None:

@@ -35,6 +35,7 @@ class OnnxArtefact:
     """Implements `base.Artefact`."""
 
     pipeline = onnxruntime.NAME
+    pipeline_accurate = False
     packages: tuple[str, ...] = ("onnxruntime", "onnx")
     graph = onnxruntime.NAME
     context: int | None = None

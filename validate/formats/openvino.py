@@ -32,6 +32,7 @@ class OpenVINOArtefact:
     """Implements `base.Artefact`."""
 
     pipeline = openvino_genai_once.NAME
+    pipeline_accurate = True
     packages: tuple[str, ...] = ("openvino",)
     graph = "openvino"
     context: int | None = None

@@ -5,14 +5,14 @@ the reference would have chosen another token. Generations of small compressed m
 reported, not failed; the rung fails if nothing was generated, or if an answer departs at once where the reference was sure.
 
 The user's own pipeline, which has a template, a tokenizer, a cache and an attention of its own, must choose as the artefact
-itself does, approximations off and in one prefill: each of its tokens, those of a second turn too, is held against the
-artefact's best, and one that lies further below it than the approximations' noise is a failure.
+itself does (`pipelines`): each of its tokens, those of a second turn too, is held against the artefact's best; its prompt and its
+end against the checkpoint's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,61 +20,26 @@ import numpy.typing as npt
 
 from ..head import Head
 from ..report.model import GenerationPair, Rung
-from ..runtimes.base import Runtime
-from ..runtimes.turns import Turn
+from . import pipelines
+from .answer import Answer
+from .template_texts import CLOCK
 
 Array = npt.NDArray[Any]
 SURE = 5.0
 """Gap of the reference's two best logits, in nats, beyond which another first token is no accident."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A prompt (as messages and as the ids that the runtime was fed) and the ids that a runtime made of it."""
-
-    messages: list[dict[str, str]]
-    prompt_ids: list[int]
-    made: list[int]
-    runtime: str = ""
-    turn: int = 1
-    regrets: tuple[float, ...] = ()
-    """Of a pipeline's tokens: how far below the artefact's best logit, approximations off, the chosen one lies."""
-
-    @property
-    def prompt(self) -> str:
-        """The prompt as a report shows it."""
-        return " / ".join(message["content"] for message in self.messages if message["role"] != "system")
-
-    @property
-    def ids(self) -> list[int]:
-        """Prompt and answer."""
-        return self.prompt_ids + self.made
-
-
-def of_turns(turns: Sequence[Turn], pipeline: str, runtime: Runtime) -> list[Answer]:
-    """Hold what a pipeline made against the artefact itself, in one prefill a turn.
+def prompt_ids(tokenizer: Any, messages: list[dict[str, str]], moment: datetime | None = None) -> list[int]:
+    """Return the ids of a conversation, by the chat template; of its last message if the model has none.
 
     Args:
-        turns: the pipeline's.
-        pipeline: its name.
-        runtime: the artefact, approximations off.
+        tokenizer: transformers'.
+        messages: the conversation.
+        moment: what a template takes for now that asks for the date; None: the real clock.
     """
-    found = []
-    for turn in turns:
-        own = turn.runtime or pipeline
-        name = own if turn.number == 1 else f"{own}, turn {turn.number}"
-        ids, regrets = [*turn.ids, *turn.made], []
-        if turn.made:
-            logits = np.concatenate([made.copy() for made in runtime.logits(ids[:-1])])[-len(turn.made) :]
-            regrets = (logits.max(1) - logits[np.arange(len(logits)), turn.made]).tolist()
-        found.append(Answer(turn.messages, turn.ids, turn.made, name, turn.number, tuple(regrets)))
-    return found
-
-
-def prompt_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
-    """Return the ids of a conversation, by the chat template; of its last message if the model has none."""
     if getattr(tokenizer, "chat_template", None):
-        made = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        clock = {} if moment is None else {CLOCK: moment.isoformat()}
+        made = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, **clock)
         return list(made["input_ids"])
     return list(tokenizer(messages[-1]["content"])["input_ids"])
 
@@ -129,6 +94,8 @@ def judge(
     seconds: float,
     *,
     noise: float = 0.0,
+    tie: float = 0.0,
+    listed: bool = False,
     decode: Callable[[Sequence[int]], str] = str,
 ) -> Rung:
     """Sum up: the share of exact answers, the share of tokens before the parting.
@@ -138,7 +105,9 @@ def judge(
         plain: answers of the bare runtime.
         again: answers of a pipeline to the first prompts of `plain`, and its second turn.
         seconds: what it took.
-        noise: how far below the best logit approximations may choose (`Answer.regrets`).
+        noise: how far below the best logit approximations may choose at most (`Answer.regrets`).
+        tie: how far apart two logits may lie and be one, for this graph.
+        listed: a defect of the engine was met in templates or tokens, so that its prompts and ends may be others.
         decode: ids to text.
     """
     own = [pair for pair in found if not pair.runtime]
@@ -153,8 +122,8 @@ def judge(
     ]
     if not own or tokens == 0:
         failures = ["nothing was generated"]
-    failures += [f"{a.runtime} generated nothing for {a.prompt[:60]!r}" for a in again if not a.made]
-    failures += [failure for a in again if (failure := _strays(a, noise, decode))]
+    faults, warnings = pipelines.judge(again, noise, tie, decode, listed=listed)
+    failures += faults
     made = {tuple(a.ids) for a in plain}
     same = sum(a.turn == 1 and tuple(a.ids) in made for a in again)
     summary = (
@@ -164,29 +133,19 @@ def judge(
     regret = max((r for a in again for r in a.regrets), default=0.0)
     if again:
         first = sum(a.turn == 1 for a in again)
-        pipelines = list(dict.fromkeys(a.runtime for a in again if a.turn == 1))
-        summary += f"; {', '.join(pipelines)}: the same tokens in {same} of {first}"
+        names = list(dict.fromkeys(a.runtime for a in again if a.turn == 1))
+        summary += f"; {', '.join(names)}: the same tokens in {same} of {first}"
         summary += f", at most {regret:.2g} below the artefact's best logit (noise {noise:.2g})"
     return Rung(
         name="generation",
         status="failed" if failures else "passed",
         summary=summary,
         failures=failures,
+        warnings=warnings,
         figures={
             "exact_share": exact / len(own) if own else float("nan"),
             "tokens_before_divergence": before / tokens if tokens else float("nan"),
             **({"pipeline_same_share": same / max(1, first), "pipeline_regret": regret} if again else {}),
         },
         seconds=seconds,
-    )
-
-
-def _strays(answer: Answer, noise: float, decode: Callable[[Sequence[int]], str]) -> str | None:
-    """Say where a pipeline chooses what the artefact itself would not, or return None; a NaN is no choice either."""
-    at = next((i for i, regret in enumerate(answer.regrets) if not regret <= noise), None)
-    if at is None:
-        return None
-    return (
-        f"{answer.runtime} answers {answer.prompt[:60]!r} with {decode([answer.made[at]])!r} as token {at + 1}, which the "
-        f"artefact itself, in one prefill, has {answer.regrets[at]:.3g} below its best; {noise:.2g} is noise"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from . import template_texts, tokenizer_pair
 from .runtime_defects import RuntimeDefect, Seen
 from .template_conversations import CONVERSATIONS, Conversation, Dialogue, dialogues, with_pictures
 from .template_defects import GENAI_DEFECTS, GENAI_OTHERWISE, GENAI_REFUSES, TemplateDefect
-from .template_texts import DEFAULT, Render
+from .template_texts import CLOCK, DEFAULT, FROZEN, Render
 
 __all__ = ["CONVERSATIONS", "Conversation", "Place", "Render", "check", "judge", "of_files", "with_pictures"]
 
@@ -37,6 +38,7 @@ class Place:
         templates: by name.
         render: makes a renderer of a template's name.
         one: it holds the default template and no others.
+        own_clock: its engine has a clock that cannot be stopped.
         defects: of the engine that renders here.
         otherwise: what it is called if it renders the checkpoint's own template otherwise, beyond plain conversations.
         refuses: what it is called if it refuses the checkpoint's own template where transformers does not.
@@ -46,6 +48,7 @@ class Place:
     templates: Mapping[str, str]
     render: Callable[[str], Render]
     one: bool = False
+    own_clock: bool = False
     defects: Sequence[TemplateDefect] = ()
     otherwise: RuntimeDefect | None = None
     refuses: RuntimeDefect | None = None
@@ -165,7 +168,7 @@ def _of_genai(folder: Path) -> Place:
             raise
 
     held = {DEFAULT: text} if text else {}
-    return Place("openvino_genai", held, lambda _: render, True, GENAI_DEFECTS, GENAI_OTHERWISE, GENAI_REFUSES)
+    return Place("openvino_genai", held, lambda _: render, True, True, GENAI_DEFECTS, GENAI_OTHERWISE, GENAI_REFUSES)
 
 
 def _compare(reference: Place, places: Sequence[Place], found: _Compared, progress: Progress, *, parts: bool) -> None:
@@ -181,20 +184,27 @@ def _compare(reference: Place, places: Sequence[Place], found: _Compared, progre
     found.conversations = len(asked)
     for name, said, dialogue in asked:
         called = said if name == DEFAULT else f"{said}, template {name}"
+        dated = CLOCK in reference.templates[name]
         for prompted in (True, False):
-            wanted = _rendered(renders[name], dialogue, prompted)
+            wanted = _rendered(renders[name], dialogue, prompted, FROZEN)
             for place, known in sides:
                 if name in known:
                     same = same_program(reference.templates[name], place.templates[name])
-                    one = _Prompt(called, dialogue, prompted, renders[name], known[name], place, same)
-                    one.judge(wanted, found)
+                    one = _Prompt(called, dialogue, prompted, renders[name], known[name], place, same, dated, wanted)
+                    one.judge(found)
         task.advance(1)
     task.finish()
 
 
 @dataclass(frozen=True)
 class _Prompt:
-    """One conversation in one place; `same`: the place holds the checkpoint's own program, so it differs by its engine alone."""
+    """One conversation in one place.
+
+    Attributes:
+        same: the place holds the checkpoint's own program, so it differs by its engine alone.
+        dated: the program asks for the date.
+        frozen: what the checkpoint's template makes of the conversation at the moment FROZEN.
+    """
 
     called: str
     dialogue: Dialogue
@@ -203,27 +213,46 @@ class _Prompt:
     render: Render
     place: Place
     same: bool
+    dated: bool
+    frozen: str | None
 
-    def judge(self, wanted: str | None, found: _Compared) -> None:
+    def judge(self, found: _Compared) -> None:
         """Compare; a difference is a failure unless a defect of the engine explains it."""
         found.prompts += 1
-        got = _rendered(self.render, self.dialogue, self.prompted)
-        if got == wanted:
+        before = datetime.now()
+        got = self._theirs(self.dialogue)
+        # an engine with its own clock read it between two moments, of which one may be yesterday
+        moments = [before, datetime.now()] if self._ticks else [FROZEN]
+        if any(got == self._wanted(moment) for moment in moments):
             return
-        defect = self._explained(got) or self._otherwise(got)
+        explained = (self._explained(got, moment) for moment in moments)
+        defect = next((one for one in explained if one), None) or self._otherwise(got)
         if defect:
             found.defects.add(defect, self.called)
         else:
+            wanted = self._wanted(moments[0])
             found.failures.append(_difference(self.called, self.prompted, self.place.where, wanted, got))
 
-    def _explained(self, got: str | None) -> RuntimeDefect | None:
+    @property
+    def _ticks(self) -> bool:
+        return self.dated and self.place.own_clock
+
+    def _wanted(self, moment: datetime, dialogue: Dialogue | None = None) -> str | None:
+        if moment == FROZEN and dialogue is None:
+            return self.frozen
+        return _rendered(self.reference, dialogue or self.dialogue, self.prompted, moment)
+
+    def _theirs(self, dialogue: Dialogue) -> str | None:
+        return _rendered(self.render, dialogue, self.prompted, None if self.place.own_clock else FROZEN)
+
+    def _explained(self, got: str | None, moment: datetime) -> RuntimeDefect | None:
         """Return the listed defect that explains the difference exactly."""
         for defect in self.place.defects:
             changed = defect.change(self.dialogue)
             if changed == self.dialogue:
                 continue
-            other = got if defect.as_run else _rendered(self.render, changed, self.prompted)
-            expected = _rendered(self.reference, changed, self.prompted)
+            other = got if defect.as_run else self._theirs(changed)
+            expected = self._wanted(moment, changed)
             if other == expected and expected is not None:
                 return defect.defect
         return None
@@ -237,10 +266,14 @@ class _Prompt:
         return None if self.dialogue.plain else self.place.otherwise
 
 
-def _rendered(render: Render, dialogue: Dialogue, prompted: bool) -> str | None:
-    """Return the prompt; None if the template refuses the conversation (no system role, for one), which both must do."""
+def _rendered(render: Render, dialogue: Dialogue, prompted: bool, moment: datetime | None) -> str | None:
+    """Return the prompt; None if the template refuses the conversation (no system role, for one), which both must do.
+
+    `moment` is what the template takes for now; None: the engine asks a clock of its own.
+    """
+    clock = {} if moment is None else {CLOCK: moment.isoformat()}
     try:
-        return render(dialogue.messages, prompted, **dialogue.options)
+        return render(dialogue.messages, prompted, **dialogue.options, **clock)
     except EdgeconvError:
         raise
     except Exception:  # noqa: BLE001 - Jinja's errors in two languages; that there is one is what is compared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from . import tokenizer_pair
 from .template_conversations import Conversation
 
 DEFAULT = "default"
+CLOCK = "strftime_now"
+"""What templates call for the date; an option of this name, a moment in ISO 8601, stops the clock (`core.template_task`)."""
+FROZEN = datetime(2024, 7, 26, 12, 30, 45)
+"""The moment at which both sides of a comparison are rendered."""
 Render = Callable[..., str]
 """(messages, with the generation prompt, **options) → the prompt."""
 

@@ -95,10 +95,14 @@ class Cached(ABC):
         if not keep:
             self.clear()
         logits = self.prefill(ids, [], Event())
-        made = [int(logits.argmax())]
+        made = [self._choose(logits, ids)]
         while len(made) < count and made[-1] not in stop:
-            made.append(int(self.step(made[-1]).argmax()))
+            made.append(self._choose(self.step(made[-1]), [*ids, *made]))
         return made
+
+    def _choose(self, logits: Array, read: Sequence[int]) -> int:
+        """Return the token of the best logit; `read` is what stands before it."""
+        return int(logits.argmax())
 
     def see(self, picture: Picture, stop: Event) -> Array:
         """Return a picture's rows, float32 [k, hidden]; the tower runs once for each. Raises StoppedError."""

@@ -197,12 +197,16 @@ class LlamaCppRuntime:
         made: list[int] = []
         self._read = list(ids)
         while len(made) < count:
-            made.append(int(np.argmax(self._context.get_logits_ith(-1))))
+            made.append(self._choose(np.array(self._context.get_logits_ith(-1), np.float32), [*ids, *made]))
             if made[-1] in stop:
                 break
             self._decode(made[-1:], len(ids) + len(made) - 1, every=False)
             self._read.append(made[-1])
         return made
+
+    def _choose(self, logits: Array, read: Sequence[int]) -> int:
+        """Return the token of the best logit; `read` is what stands before it."""
+        return int(logits.argmax())
 
     def _known(self, ids: Sequence[int], count: int) -> int:
         """Shorten the cache to what a prompt begins with; 0, if it cannot be, or has no room for more."""
