@@ -104,10 +104,19 @@ def _parity(cleared: Cleared, report_at: str) -> str:
     reports += f"[parity.html]({address(report_at)}/parity.html) (download it and open it in a browser)."
     dtype = report.reference.facts.get("dtype", "float32")
     return (
-        "## Is it still the same model?\n\nYes, within its budget: measured token by token against "
+        f"## Is it still the same model?\n\nYes, {within(report)}: measured token by token against "
         f"{markdown(report.reference.name)} in {markdown(dtype)}, over {_tokens(report):,} tokens, with `{_command(report)}`.\n\n"
         f"{_figures(report)}\n\n{reports}"
     )
+
+
+def within(report: Report) -> str:
+    """Say whose budget a report that passed is within: a user may have asked for less than edgeconv does."""
+    looser = [line for line in report.budgets if line.looser]
+    if not looser:
+        return "within its budget"
+    names = ", ".join(dict.fromkeys(metric(line.metric)[0] for line in looser))
+    return f"**within a budget that is looser than edgeconv's own limits** ({markdown(names)})"
 
 
 def _figures(report: Report) -> str:

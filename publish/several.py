@@ -78,7 +78,7 @@ def _figures(target: Shown) -> list[str]:
 def _verdict(target: Shown) -> list[str]:
     if target.report is None:
         return ["not shown", ""]
-    return ["yes, within its budget", f"[parity.md]({address(str(target.report_at))}/parity.md)"]
+    return [f"yes, {card.within(target.report)}", f"[parity.md]({address(str(target.report_at))}/parity.md)"]
 
 
 def _files(targets: list[Shown]) -> str:

@@ -167,3 +167,13 @@ def test_where_the_source_says_it_comes_from_is_not_carried_over(cleared: gate.C
     found = front_of(card.render(with_source(cleared, {"card": {**GLM_EDGE, "tags": tags}}), REPO))
     assert found["tags"] == ["chat", "openvino", "edgeconv", "int4"]
     assert found["base_model"] == "org/name"
+
+
+def test_a_budget_looser_than_our_own_is_called_so(cleared: gate.Cleared) -> None:
+    assert cleared.report
+    assert "Yes, within its budget" in card.render(cleared, REPO)
+    lines = [line.model_copy(update={"looser": "mean_kl" in line.metric}) for line in cleared.report.budgets]
+    assert any(line.looser for line in lines)
+    text = card.render(replace(cleared, report=cleared.report.model_copy(update={"budgets": lines})), REPO)
+    assert "Yes, **within a budget that is looser than edgeconv's own limits** (mean KL)" in text
+    assert "Yes, within its budget" not in text
