@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-HEAD_ROWS = 16384
+HEAD_ROWS = 8192
 """Rows of the head that are widened at a time."""
 WIDE = 256 << 20
 """Bytes up to which a widened head is kept."""
@@ -26,6 +26,7 @@ class Head:
     """The last projection, kept in its own type and widened block by block. `weight` is [vocab, hidden].
 
     `scale` multiplies its logits (Cohere's `logit_scale`, Granite's `logits_scaling`), before `softcap` (Gemma 2) bends them.
+    `release` gives the memory back in which the pages of a mapped weight lie; called after each block.
     """
 
     weight: Any
@@ -33,6 +34,7 @@ class Head:
     dtype: str
     softcap: float | None = None
     scale: float = 1.0
+    release: Callable[[], None] = lambda: None
 
     @functools.cached_property
     def _widened(self) -> Any:
@@ -56,6 +58,7 @@ class Head:
                 for start in range(0, self.weight.shape[0], HEAD_ROWS):
                     part = slice(start, start + HEAD_ROWS)
                     made[:, part] = states @ self.weight[part].to(kind).T
+                    self.release()
             if self.bias is not None:
                 made += self.bias.to(kind)
             if self.scale != 1:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.progress import Progress
@@ -56,7 +56,7 @@ class TorchPasses:
             kept = states, model.peaks
             about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
             cache.put(name, *kept, about, self._progress)
-        return Made(model.head(), *kept)
+        return Made(replace(model.head(), release=self._release_of(model.head_name)), *kept)
 
     def own(
         self,
@@ -103,6 +103,12 @@ class TorchPasses:
     def text(self, ids: Sequence[int]) -> str:
         """Decode ids with the reference's tokenizer."""
         return shown(self.tokenizer, ids[0]) if len(ids) == 1 else str(self.tokenizer.decode(list(ids)))
+
+    def _release_of(self, name: str) -> Callable[[], None]:
+        """Return what drops the pages of one of the checkpoint's tensors."""
+        checkpoint = self._pair.checkpoint
+        shard, info = checkpoint.shard_of(name), checkpoint.info(name)
+        return lambda: shard.release(info.start, info.end)
 
     @contextlib.contextmanager
     def _released(self, _module: Any, _prefix: str) -> Iterator[None]:

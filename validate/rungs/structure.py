@@ -14,6 +14,7 @@ from ...convert.families.decoder import Decoder, NotExpressible
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
+from ...core.mapped_pages import release_pages
 from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from .. import irs
@@ -26,6 +27,8 @@ from . import weights as common
 from .weights import Findings
 
 TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_HELD = 16
+"""Weights whose pages stay in memory."""
 _COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
 
@@ -129,7 +132,11 @@ def check_weights(checkpoint: Checkpoint, weights: ArtefactWeights, found: Findi
     total = sum(checkpoint.info(n).end - checkpoint.info(n).start for n in weights.matched)
     task = progress.task("Comparing weights", total)
     pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
-    fits = list(in_order((compare, name, match, checkpoint, task, weights.methods) for name, match in pairs))
+    fits = []
+    for fit in in_order((compare, name, match, checkpoint, task, weights.methods) for name, match in pairs):
+        fits.append(fit)
+        if len(fits) % _HELD == 0:
+            release_pages(weights.folder.glob("*.bin"))
     task.finish()
     coarse = sorted(fit.name for fit in fits if 0 < fit.coarse <= _COARSE)
     if coarse:

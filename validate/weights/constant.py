@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...convert.parallel import in_order
 from . import elements
 
 Array = npt.NDArray[Any]
+_MANY = 4
+"""Blocks for which threads are worth starting."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a reason to list the weight as unmatched, not an error
@@ -98,11 +101,23 @@ class StoredWeight:
         return levels if scale is None else levels * scale
 
     def whole(self) -> Array:
-        """Return the weight in the shape in which the graph uses it, float32; made in blocks, so that it is the only copy."""
+        """Return the weight in the shape in which the graph uses it, float32; made in blocks, so that it is the only copy.
+
+        A weight of many blocks is made on as many threads as there are cores.
+        """
         out = np.empty(self.stored_shape, np.float32)
         flat = out if out.ndim else out.reshape(1)
-        for start, stop in self.blocks():
+
+        def fill(start: int, stop: int) -> None:
             flat[start:stop] = self.weights(start, stop)
+
+        blocks = self.blocks()
+        if len(blocks) < _MANY:
+            for block in blocks:
+                fill(*block)
+        else:
+            for _ in in_order((fill, *block) for block in blocks):
+                pass
         return out.reshape(self.shape)
 
     def blocks(self, elements_at_once: int = 1 << 20) -> list[tuple[int, int]]:

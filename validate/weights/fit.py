@@ -16,6 +16,8 @@ from .allowed import LARGER, cut_off, error_bound
 from .openvino_ir import Match
 
 Array = npt.NDArray[Any]
+_HELD = 16
+"""Blocks whose pages stay in memory."""
 GROUP, ROW, COLUMN = 5.0, 3.0, 6.0
 """Times the RMS error of rounding that GPTQ may leave; another row's values are 11 to 15 times."""
 SLOPE = 5.0
@@ -71,7 +73,10 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
     spread = "gptq" in methods and free
     chosen = "scale_estimation" in methods and free and not spread
     sums = GroupSums() if spread else Sums()
-    for start, stop in stored.blocks():
+    shard = checkpoint.shard_of(name)
+    for number, (start, stop) in enumerate(stored.blocks()):
+        if number % _HELD == 0:
+            shard.release(info.start, info.end)  # a table of embeddings would stay in memory else
         source = match.source_rows(tensor, start, stop)
         levels, scale = stored.levels(start, stop), stored.scale(start, stop)
         reach = LARGER if chosen else 1 + match.slack
@@ -94,7 +99,7 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
             sums.add_beside(source, levels, match.beside[start:stop].reshape(source.shape))
         sums.add(source, levels, bound)
         task.advance((info.end - info.start) * (stop - start) // max(stored.rows, 1))
-    checkpoint.shard_of(name).release(info.start, info.end)  # all of the checkpoint would stay in memory else
+    shard.release(info.start, info.end)  # so would all of the checkpoint
     return sums.fit(name, describe(match), stored.rows)
 
 
