@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import json
 import os
 import re
 import signal
 import sys
-import threading
 import traceback
 from types import FrameType
 from typing import NoReturn
@@ -47,8 +48,6 @@ def main() -> NoReturn:
     _open_streams()
     watchdog.start()
     code = run(sys.argv[1:])
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):  # else it has all the time that libraries need to end
-        watchdog.ending(watchdog.CLEANING)
     for number in (
         signal.SIGINT,
         signal.SIGTERM,
@@ -56,15 +55,15 @@ def main() -> NoReturn:
     ):  # as the interpreter ends, nobody catches what ours raise
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    if hurried() or (code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) and _others_run()):
-        sys.stderr.flush()
+    if hurried() or code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        watchdog.ending(watchdog.CLEANING)
+        if not hurried():
+            atexit._run_exitfuncs()  # what libraries clean up; to take their modules apart and to wait for threads takes long
+        with contextlib.suppress(OSError):  # whoever read it may have left
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _others_run() -> bool:
-    """Whether there are threads that the end of the interpreter would wait for, maybe for ever."""
-    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
 def _speak_utf8() -> None:

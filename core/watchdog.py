@@ -17,7 +17,7 @@ import time
 
 DEAF = 1.5
 """Seconds that a handler has to run; Python runs it at once unless a library holds the thread."""
-CLEANING = 15
+CLEANING = 60
 """Seconds from a SIGTERM that was heard to the end, and for the end of the interpreter after Ctrl-C: folders of many gigabytes
 are removed in this time."""
 _HEARD = 0xFF

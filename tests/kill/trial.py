@@ -22,7 +22,7 @@ from ..hub.conftest import TOKEN
 from ..hub.server import HubServer, Reply, Request
 from .commands import SMALL, Command, OpenVINO, Stage
 
-STRAY = re.compile(r"\.partial-|\.edgeconv-|float32-|edgeconv-genai-|edgeconv-native-|\.partial$")
+STRAY = re.compile(r"\.partial-|\.edgeconv-(?!cache$)|float32-|edgeconv-genai-|edgeconv-native-|\.partial$")
 """Names of what is not finished."""
 FOREIGN = re.compile(r"torchinductor_\w+|[a-z0-9_]{8}")
 """What others leave in TMPDIR: torch, and Python's `tempfile` when it is killed while it tries the folder out."""
