@@ -77,6 +77,12 @@ class Checkpoint:
     def _home(self) -> dict[str, tuple[str, TensorInfo]]:
         return {name: (shard, info) for shard, file in self.shards.items() for name, info in file.tensors.items()}
 
+    def require_unchanged(self) -> None:
+        """Refuse a source of which a file is not what it was before anything of it was read. Raises CheckpointError."""
+        self.unchanged.require(self.origin / name for name in self.shards)
+        if not self.is_file:  # what lies beside a GGUF is not of it
+            self.unchanged.require_model()
+
     @property
     def model_type(self) -> str:
         """The family's name as transformers registers it."""

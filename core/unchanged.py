@@ -14,6 +14,10 @@ from .errors import CheckpointError
 from .progress import Task
 
 _BLOCK = 1 << 22
+_OF_A_MODEL = (
+    ".safetensors", ".bin", ".gguf", ".xml", ".onnx", ".onnx_data", ".json", ".jinja", ".model", ".tiktoken",
+)  # fmt: skip
+_TABLES = ("merges.txt", "vocab.txt")
 Stamp = tuple[int, int, int, int]
 """Inode, bytes, nanoseconds of the last writing, nanoseconds of the last change."""
 
@@ -40,6 +44,10 @@ class Unchanged:
         """Look at the files in a folder, and at what lies in its folder of chat templates. Raises OSError."""
         for file in [*folder.iterdir(), *folder.glob("additional_chat_templates/*")]:
             self.add(file)
+
+    def require_model(self) -> None:
+        """Refuse if a file that can be of a model is not what it was; notes beside it are none. Raises CheckpointError."""
+        self.require([path for path in self._stamps if path.suffix in _OF_A_MODEL or path.name in _TABLES])
 
     def require(self, files: Iterable[Path] | None = None) -> None:
         """Refuse if one of the files, or any that was looked at, is not what it was.

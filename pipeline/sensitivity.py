@@ -85,7 +85,7 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
         from ..validate.sensitivity import tower
 
         parts.append(tower.measure(subject, chosen, progress))
-    opened.checkpoint.unchanged.require()
+    opened.checkpoint.require_unchanged()
     return Sensitivity(
         model=subject.name,
         weights_digest=subject.digest,

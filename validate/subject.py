@@ -42,8 +42,8 @@ class Pair:
 
     def require_unchanged(self) -> None:
         """Refuse if a file of a side is not what it was before it was read. Raises CheckpointError."""
-        self.checkpoint.unchanged.require()
-        self.artefact_files.require()
+        self.checkpoint.require_unchanged()
+        self.artefact_files.require_model()
 
     @property
     def folder(self) -> Path:
