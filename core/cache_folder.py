@@ -50,7 +50,11 @@ def mark(place: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     marker = place / MARKER
     if not marker.exists():
-        marker.write_text(json.dumps({"magic": _MAGIC, "id": secrets.token_hex(8)}) + "\n", "utf-8")
+        try:
+            marker.write_text(json.dumps({"magic": _MAGIC, "id": secrets.token_hex(8)}) + "\n", "utf-8")
+        except OSError:
+            marker.unlink(missing_ok=True)
+            raise
     return place
 
 
@@ -96,7 +100,8 @@ def _is_free(place: Path) -> bool:
         if _is_marked(place / MARKER):
             return True
         scratches = {path.name for path in left_behind(place, "")}
-        return all(path.name in scratches or _ENTRY.fullmatch(path.name) for path in place.iterdir())
+        known = {MARKER, *scratches}  # a marker that a kill left half written says nothing, and harms nothing
+        return all(path.name in known or _ENTRY.fullmatch(path.name) for path in place.iterdir())
     except OSError:
         return False
 

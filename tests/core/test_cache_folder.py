@@ -83,6 +83,17 @@ def test_caches_of_older_versions_are_known_by_their_names(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_a_marker_that_was_cut_short_makes_nobody_else_the_owner(root: Path, tmp_path: Path) -> None:
+    fill(tmp_path)
+    (root / "reference" / MARKER).write_text('{"mag')
+    assert part("reference") == root / "reference"
+    assert clear()[1] == []
+    (root / "reference").mkdir()
+    (root / "reference" / MARKER).write_text("")
+    (root / "reference" / "notes.txt").write_text("mine")
+    assert part("reference") == root / "edgeconv-reference"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '["a|b|c|d|e"]', '{"a": 1}', '{"note": "mine"}', "\udcff"])
 def test_a_book_of_somebody_elses_stays(text: str, root: Path) -> None:
     root.mkdir()
