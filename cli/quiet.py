@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 
 from ..core.escape import terminal
+from ..core.foreign_code import block_foreign_code
 from ..core.telemetry import silence_telemetry
 
 _ENVIRONMENT = {
@@ -34,6 +35,7 @@ def libraries(*, verbose: bool) -> Iterator[None]:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     silence_telemetry()
+    block_foreign_code()
     level = logging.root.manager.disable
     if not verbose:
         logging.disable(logging.WARNING)  # for all loggers: NNCF sets its own one's level and handler at import

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from ..convert.checkpoint import Checkpoint
 from ..convert.mapped_file import ITEM_SIZE, MappedFile, TensorInfo
+from ..convert.native_config import read_config
 from ..core.lean_transformers import import_models
 from .reference import checkpoint_tensors
-from .reference_shell import read_config, shell
+from .reference_shell import shell
 
 
 @dataclass(frozen=True)

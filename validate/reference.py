@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.progress import Progress
 from . import peaks, rows
 from .head import Head
-from .reference_shell import read_config, require_layers, shell
+from .reference_shell import require_layers, shell
 
 Array = npt.NDArray[Any]
 Tensors = Callable[[str], Any]

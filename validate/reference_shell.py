@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConversionError
@@ -12,14 +11,6 @@ FAST, PLAIN = "sdpa", "eager"
 """transformers' names of two ways to compute attention; the first needs no matrix of all scores."""
 _NEEDS_PLAIN = ("attn_logit_softcapping", "attention_sinks", "sinks")
 """What torch's fast attention leaves out without a word: fields of a config, or parameters of a module."""
-
-
-def read_config(folder: Path) -> Any:
-    """Read config.json as transformers does; code of the checkpoint's own is never run."""
-    import_models()
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def shell(config: Any, attention: str | None = None) -> Any:

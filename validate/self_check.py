@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.progress import Progress, Silent
 from .kept import Kept
 from .reference import LayeredReference
-from .reference_shell import PLAIN, read_config
+from .reference_shell import PLAIN
 
 TOKENS = 32
 LIMIT = 2e-3

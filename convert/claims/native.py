@@ -32,7 +32,7 @@ def fields(model_type: str) -> frozenset[str] | None:
     if "rope_parameters" in names:
         names |= _LEGACY
     modeling = path.with_name(path.name.replace("configuration_", "modeling_", 1))
-    if _PARTIAL not in modeling.read_text("utf-8"):
+    if not modeling.is_file() or _PARTIAL not in modeling.read_text("utf-8"):
         names.discard(_PARTIAL)
     else:
         names.add(_PARTIAL)

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from ...core import tokenizer_files
 from ...core.errors import CheckpointError, ConversionError, OutputError
+from ...core.foreign_code import block_foreign_code
 from ...core.hf_tokenizer import open_tokenizer, require_own_files
 from ...core.lifetime import end_with
 from ...core.telemetry import silence_telemetry
@@ -85,6 +86,7 @@ class TokenizerExport:
 def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     """Write openvino_tokenizer.xml/.bin and openvino_detokenizer.xml/.bin (in this process)."""
     silence_telemetry()
+    block_foreign_code()
     from openvino import save_model
     from openvino_tokenizers import convert_tokenizer
 

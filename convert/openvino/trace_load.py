@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CheckpointError
+from ...core.foreign_code import block_foreign_code
+from .. import native_config
 from ..checkpoint import Checkpoint
 from ..claims import purpose, unused
 from .trace_exact import widen_buffers
@@ -30,6 +32,7 @@ def load(checkpoint: Checkpoint) -> Any:
     Raises:
         CheckpointError: a tensor is missing, has another shape, or would be left out silently.
     """
+    block_foreign_code()
     from optimum.exporters.openvino.__main__ import FORCE_ATTN_MODEL_CLASSES
 
     options: dict[str, Any] = {}
@@ -69,6 +72,7 @@ def build(checkpoint: Checkpoint, tensors: dict[str, Any], **options: Any) -> An
             f"transformers cannot build {checkpoint.model_type} from this checkpoint: {' '.join(str(error).split())}.",
             "Its config.json and its tensors do not belong together.",
         ) from error
+    native_config.require_own_code(model)
     _check(checkpoint, model, report)
     return model
 
@@ -79,12 +83,11 @@ def _classes(checkpoint: Checkpoint) -> tuple[Any, Any]:
         CONFIG_MAPPING,
         MODEL_FOR_CAUSAL_LM_MAPPING,
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-        AutoConfig,
     )
 
     if checkpoint.model_type not in CONFIG_MAPPING:
         raise CheckpointError(f"transformers does not know model_type {checkpoint.model_type!r}.")
-    config = _config(checkpoint, AutoConfig)
+    config = _config(checkpoint)
     pictures = sees(checkpoint.config)
     mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) not in mapping:
@@ -93,10 +96,10 @@ def _classes(checkpoint: Checkpoint) -> tuple[Any, Any]:
     return config, mapping[type(config)]
 
 
-def _config(checkpoint: Checkpoint, auto: Any) -> Any:
+def _config(checkpoint: Checkpoint) -> Any:
     """Read config.json with transformers, which checks the types of what it knows."""
     try:
-        config = auto.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
+        config = native_config.read_config(checkpoint.folder)
         layers = getattr(config.get_text_config(), "num_hidden_layers", None)
     except Exception as error:  # its errors are of many kinds, and all say that this file cannot be right
         raise CheckpointError(

@@ -7,6 +7,7 @@ import gc
 import warnings
 from collections.abc import Iterator
 
+from ...core.foreign_code import block_foreign_code
 from ...core.telemetry import silence_telemetry
 
 
@@ -18,6 +19,7 @@ def tracing() -> Iterator[None]:
     over all of torch again and again while the tracer makes its nodes: together they cost more than the trace itself.
     """
     silence_telemetry()
+    block_foreign_code()
     import torch
     import transformers
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.native_config import read_config
 from edgeconv.core.errors import ConversionError
 from edgeconv.core.progress import Silent
 from edgeconv.validate import reference_shell, self_check
@@ -58,7 +59,7 @@ def test_is_the_whole_model_in_plain_attention(model_type: str, tiny_model: Call
 
 @pytest.mark.parametrize("model_type", EVERY)
 def test_the_self_check_passes(model_type: str, tiny_model: Callable[..., Path]) -> None:
-    assert self_check.difference(reference_shell.read_config(tiny_model(model_type))) <= 1e-4
+    assert self_check.difference(read_config(tiny_model(model_type))) <= 1e-4
 
 
 @pytest.mark.parametrize("model_type", EVERY)
@@ -67,7 +68,7 @@ def test_documents_in_one_row_are_what_each_is_alone(model_type: str, tiny_model
     model = LayeredReference(folder, checkpoint_tensors(as_loaded(open_checkpoint(folder))))
     alone = model.hidden_states(DOCUMENTS, Silent(), "test")
     peaks = model.peaks
-    if self_check.may_share(reference_shell.read_config(folder)):
+    if self_check.may_share(read_config(folder)):
         together = model.hidden_states(DOCUMENTS, Silent(), "test", row=256)
         for one, other in zip(alone, together, strict=True):
             assert np.abs(one - other).max() <= 1e-4 * max(1.0, float(np.abs(one).max()))
@@ -81,7 +82,7 @@ def test_a_model_that_does_not_tell_documents_apart_runs_each_alone(
 ) -> None:
     from transformers import masking_utils
 
-    config = reference_shell.read_config(tiny_model("llama"))
+    config = read_config(tiny_model("llama"))
     assert self_check.may_share(config)
     monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", lambda positions: None)
     assert not self_check.may_share(config)

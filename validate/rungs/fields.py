@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
+from ...convert.native_config import admitted
 from ...core.errors import CheckpointError
 from ...models.glm_edge_v.facts import MODEL_TYPE
 from .weights import Findings
@@ -127,7 +128,7 @@ def _meant(stated: dict[str, Any]) -> dict[str, Any] | None:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         return None
     try:
-        meant = CONFIG_MAPPING[kind].from_dict({key: value for key, value in stated.items() if key != "auto_map"})
+        meant = CONFIG_MAPPING[kind].from_dict(admitted(stated))
         return _flat(meant.to_dict())
     except Exception:  # noqa: BLE001 - checks of their own, by class and version; then the fields themselves are compared
         return None

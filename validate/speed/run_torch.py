@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint, open_checkpoint
+from ...convert.native_config import read_config
 from ...core.errors import UsageError
 from ...models import glm_edge_v
 from ...models.glm_edge_v.facts import is_glm_edge_v
@@ -71,10 +72,9 @@ class TorchRunner:
 def _text(checkpoint: Checkpoint) -> Any:
     """Build transformers' model over the checkpoint's tensors, whatever form they are stored in."""
     import torch
-    from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    config = read_config(checkpoint.folder)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise UsageError(f"transformers has no text model of type {config.model_type}.", "Leave the reference out.")
     tensors = checkpoint_tensors(checkpoint)
