@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..core import limits
 from ..core.errors import OutputError
 from .options import Json, Quiet, RecipeFiles
 from .output import Output
@@ -40,7 +41,7 @@ def show(name: Name, *, json: Json = False, quiet: Quiet = False) -> None:
     if out.json:
         out.data(recipe.model_dump(mode="json"))
     else:
-        out.result(path.read_text("utf-8").rstrip("\n"))
+        out.result(limits.read_text(path, limits.RECIPE, OutputError).rstrip("\n"))
 
 
 @recipes.command("validate")

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import sentencepiece_tokenizer, tokenizer_files, tokenizer_trial
+from . import limits, sentencepiece_tokenizer, tokenizer_files, tokenizer_trial
 from .chat_template import TemplateFault, limited, require_bounded
 from .errors import CheckpointError
 from .sentencepiece_file import SentencePiece
@@ -228,7 +228,7 @@ def require_own_files(folder: Path) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
-        content = json.loads(path.read_text("utf-8-sig")) if path.is_file() else {}
+        content = json.loads(limits.read_text(path, limits.JSON, encoding="utf-8-sig")) if path.is_file() else {}
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{CONFIG} is not valid JSON: {error}.", "Download the file again.") from error
     return content if isinstance(content, dict) else {}

@@ -6,21 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from . import limits
 from .errors import CheckpointError
 
-_MAX_JSON = 200_000_000
 _SURROGATE = "\\ud"
 """How JSON writes the halves of characters beyond 65,536; two make one, one alone is no text."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object (a byte-order mark is tolerated). Raises CheckpointError if it is none."""
-    if path.stat().st_size > _MAX_JSON:
-        raise CheckpointError(
-            f"{path.name} has {path.stat().st_size:,} bytes, which no such file needs.", "Download the file again."
-        )
     try:
-        text = path.read_text("utf-8-sig")
+        text = limits.read_text(path, limits.JSON, encoding="utf-8-sig", hint="Download the file again.")
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} is not valid JSON: {error}.", "Download the file again.") from error

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from . import limits
 from .errors import ArtefactError
 
 MANIFEST_NAME = "edgeconv.json"
@@ -172,7 +173,7 @@ def read_manifest(where: Path) -> Manifest:
             f"{path} has {size:,} bytes, which no manifest needs.", "It is damaged or hostile; do not use the model."
         )
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(limits.read_bytes(path, LARGEST, ArtefactError))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import OutputError
+from . import limits
+from .errors import CheckpointError, OutputError
 
 HTML_MARK = '<meta name="generator" content="edgeconv">'
 _HEAD = 1 << 12
@@ -81,7 +82,7 @@ _HINT = "Choose another name, or move that file away."
 
 def _is_own_json(path: Path, kinds: Sequence[set[str]] = _KEYS) -> bool:
     try:
-        content: Any = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        content: Any = json.loads(limits.read_bytes(path, limits.REPORT))
+    except (ValueError, RecursionError, CheckpointError):
         return False
     return isinstance(content, dict) and any(keys <= content.keys() for keys in kinds)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from . import limits
 from .errors import CheckpointError
 
 _PIECES, _TRAINER, _NORMALIZER = 1, 2, 3
@@ -67,7 +68,7 @@ def read(path: Path) -> SentencePiece:
     trainer: dict[int, int | memoryview] = {}
     normalizer: dict[int, int | memoryview] = {}
     try:
-        for number, value in _fields(memoryview(path.read_bytes())):
+        for number, value in _fields(memoryview(limits.read_bytes(path, limits.VOCABULARY))):
             if number == _PIECES:
                 pieces.append(_piece(_message(value)))
             elif number == _TRAINER:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import sentencepiece_file
+from . import limits, sentencepiece_file
 from .chat_template import TemplateFault, require_bounded
 from .digest import sha256_file
 from .errors import CheckpointError
@@ -247,7 +247,7 @@ class Files:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return limits.read_text(path, limits.TEMPLATE)
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{path.name} is not UTF-8 text.", "Download the file again.") from error
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import limits
 from .errors import CheckpointError
 from .hf_tokenizer import CONFIG, open_tokenizer
 
@@ -41,7 +42,7 @@ def may_be(folder: Path) -> bool:
     path = folder / CONFIG
     if not (folder / "tokenizer.json").is_file():
         return False
-    stated = json.loads(path.read_text("utf-8-sig")) if path.is_file() else {}
+    stated = json.loads(limits.read_text(path, limits.JSON, encoding="utf-8-sig")) if path.is_file() else {}
     return stated.get("tokenizer_class") not in _AS_THE_FILE
 
 
@@ -50,13 +51,13 @@ def is_rebuilt(folder: Path) -> bool:
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
-    description = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    description = json.loads(limits.read_text(folder / "tokenizer.json", limits.JSON))
     shell = _small(description)
     with tempfile.TemporaryDirectory() as made:
         (Path(made) / "tokenizer.json").write_text(json.dumps(shell), "utf-8")
         for name in (CONFIG, "config.json"):
             if (folder / name).is_file():
-                (Path(made) / name).write_bytes((folder / name).read_bytes())
+                (Path(made) / name).write_bytes(limits.read_bytes(folder / name, limits.JSON))
         try:
             rebuilt: Any = AutoTokenizer.from_pretrained(made, local_files_only=True, trust_remote_code=False)
         except Exception:  # noqa: BLE001 - it cannot open the folder at all: what it would make is unknown

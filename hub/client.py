@@ -4,6 +4,7 @@ huggingface_hub's own listing call has no timeout and is not retried, so the two
 session, headers and errors.
 """
 
+import json
 import logging
 import re
 import time
@@ -14,9 +15,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from .. import __version__
+from ..core import limits
 from ..core.errors import HubUnreachableError
 from ..core.progress import Progress
-from .faults import is_transient, translated
+from .faults import endpoint, is_transient, translated
 from .listing import CommitListing, from_tree
 from .source import DEFAULT_REVISION, is_commit, is_repo_id
 
@@ -78,6 +80,7 @@ def resolve(repo_id: str, revision: str | None, retry: Retry, progress: Progress
     """
     from huggingface_hub import constants
 
+    _warn_of_plain_http(progress)
     with translated(repo_id, revision):
         base = f"{constants.ENDPOINT}/api/models/"
         url = f"{base}{repo_id}/revision/{quote(revision or DEFAULT_REVISION, safe='')}"
@@ -92,10 +95,23 @@ def resolve(repo_id: str, revision: str | None, retry: Retry, progress: Progress
             if not isinstance(page, list):
                 raise HubUnreachableError(f"The file list of {name} is not in the form that the Hub documents.")
             entries += page
+            if len(entries) > limits.LISTING:
+                break
             if next_url is None:
                 return from_tree(name, commit, entries)
             url = next_url
-    raise HubUnreachableError(f"The file list of {name} does not end.")
+    raise HubUnreachableError(
+        f"The file list of {name} does not end: {limits.LISTING:,} files are more than any model needs."
+    )
+
+
+def _warn_of_plain_http(progress: Progress) -> None:
+    """Say that a token goes to the endpoint unencrypted; to this machine itself it goes nowhere."""
+    from huggingface_hub import constants, get_token
+
+    parts = urlsplit(str(constants.ENDPOINT))
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1") and get_token():
+        progress.note(f"Your access token goes to {endpoint()} over http, where everybody on the way can read it.")
 
 
 def model_info(repo_id: str, retry: Retry, progress: Progress) -> dict[str, Any]:
@@ -132,14 +148,15 @@ def _get_json(url: str, retry: Retry, progress: Progress) -> tuple[Any, str | No
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session, hf_raise_for_status
 
-    def call() -> Any:
-        response = get_session().get(url, headers=headers(), timeout=constants.HF_HUB_ETAG_TIMEOUT)
-        hf_raise_for_status(response)
-        return response
+    def call() -> tuple[bytes, str | None]:
+        with get_session().stream("GET", url, headers=headers(), timeout=constants.HF_HUB_ETAG_TIMEOUT) as response:
+            data = limits.gather(response.iter_bytes(), limits.ANSWER, limits.ANSWER_SECONDS)
+            response._content = data
+            hf_raise_for_status(response)
+            return data, response.links.get("next", {}).get("url")
 
-    response = retry.run(call, progress)
-    next_url = response.links.get("next", {}).get("url")
-    return response.json(), None if next_url is None else _on_endpoint(next_url)
+    data, next_url = retry.run(call, progress)
+    return json.loads(data), None if next_url is None else _on_endpoint(next_url)
 
 
 def _on_endpoint(url: str) -> str:
@@ -185,8 +202,11 @@ def _stream_range(url: str, start: int, count: int) -> bytes:
                 raise ValueError("the answer is another range than the one asked for")
             skip = 0
         data = bytearray()
+        until = time.monotonic() + limits.ANSWER_SECONDS + (skip + count) / limits.RANGE_BYTES_A_SECOND
         for chunk in response.iter_bytes():
             data += chunk
+            if time.monotonic() > until:
+                raise ValueError("a part of a file that drips")
             if len(data) >= skip + count:  # a server that ignores Range would send the whole file
                 break
     return bytes(data[skip : skip + count])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..core import adapter_folder
+from ..core import adapter_folder, limits
 from ..core.errors import CheckpointError, HubUnreachableError
 
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
@@ -101,7 +101,7 @@ class Listing:
                 f"{label} has neither *.safetensors nor pytorch_model*.bin weights{found}.",
                 "Choose the original checkpoint, in the transformers format.",
             )
-        return tuple(file for file in self.files if file.path in wanted)
+        return _bounded(label, [file for file in self.files if file.path in wanted])
 
 
 def _converted(names: Sequence[str]) -> str:
@@ -121,14 +121,37 @@ class CommitListing(Listing):
     commit: str
 
 
+def _bounded(label: str, files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
+    """Leave out texts that nobody wrote so long, and refuse small files that are not small: a plan fetches them already."""
+    kept = tuple(file for file in files if not (_is_words(file.path) and file.size > limits.WORDS))
+    small = [file for file in kept if not is_weight(file.path)]
+    for file in small:
+        if file.size > (largest := limits.TEMPLATE if file.path.endswith(".jinja") else limits.JSON):
+            raise CheckpointError(
+                f"{file.path} of {label} has {file.size:,} bytes; no such file needs more than {largest:,}.",
+                "It is damaged or hostile, or another's.",
+            )
+    total = sum(file.size for file in small)
+    if total > limits.SMALL_FILES:
+        raise CheckpointError(
+            f"The files of {label} beside its weights have {total:,} bytes, more than the {limits.SMALL_FILES:,} of any model.",
+            "Choose another revision.",
+        )
+    return kept
+
+
+def _is_words(name: str) -> bool:
+    return _matches(name, ("LICEN[CS]E*", "MODEL_LICENSE*", "NOTICE*", "README.md"))
+
+
 def is_metadata(name: str) -> bool:
     """Whether the file is one of the small ones that describe the model."""
     return _matches(name, METADATA_PATTERNS)
 
 
 def is_weight(name: str) -> bool:
-    """Whether the file holds tensors."""
-    return name.endswith((".safetensors", ".bin"))
+    """Whether the file holds tensors; LICENSE.bin does not."""
+    return name.endswith((".safetensors", ".bin")) and not is_metadata(name)
 
 
 def is_read_by_loaders(name: str, *, allow_remote_code: bool) -> bool:

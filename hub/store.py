@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any, Literal
 
+from ..core import limits
 from ..core.digest import sha256_file
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
@@ -99,7 +100,7 @@ class Store:
         """The commit that `revision` meant when it was last fetched, or None."""
         path = self.root / "refs" / revision
         try:
-            return path.read_text(encoding="utf-8").strip()
+            return limits.read_text(path, limits.RECORD).strip()
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -147,7 +148,7 @@ class Store:
         """A record's content, or None where it is absent or unreadable (then the work is done again)."""
         path = self._records / name
         try:
-            return json.loads(path.read_bytes())
+            return json.loads(limits.read_bytes(path, limits.JSON))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:

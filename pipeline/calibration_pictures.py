@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..convert.openvino.data_aware import Calibration
 from ..convert.openvino.stream_graph import TABLE
+from ..core import limits
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
 from ..core.paths import own_file
@@ -45,7 +46,9 @@ def of_file(calibration: str) -> dict[int, Picture]:
         return {}
     measured = {picture.sha256: picture.name for picture in load().pictures}
     found = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").split("\n"), 1):
+    for number, line in enumerate(
+        limits.read_text(path, limits.SUITE, UsageError, encoding="utf-8-sig").split("\n"), 1
+    ):
         content = json.loads(line) if line.strip() else {}
         if not isinstance(content, dict) or "image" not in content:
             continue

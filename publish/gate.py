@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from ..core import limits
 from ..core.errors import ArtefactError, ParityError
 from ..core.manifest import Manifest
 from ..core.progress import Progress
@@ -27,7 +28,7 @@ from .record import may_be_published
 
 __all__ = ["PARITY", "Cleared", "clear"]
 
-LARGEST_REPORT = 256 << 20
+LARGEST_REPORT = limits.REPORT
 _OURS = re.compile(r"^readme\.md$|(^|\.)(edgeconv\.(published\.)?json|parity)$")
 """Names that a publication gives itself."""
 

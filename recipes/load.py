@@ -11,11 +11,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from ..core import limits
 from ..core.errors import UsageError
 from .model import Gguf, Onnx, OpenVINO, Recipe
-
-LARGEST = 1 << 20
-"""Bytes; a recipe is a page."""
 
 
 def shipped() -> dict[str, Path]:
@@ -77,9 +75,11 @@ def load(path: Path) -> Recipe:
 
 def _compose(path: Path) -> yaml.Node:
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path} is larger than {LARGEST} bytes; that is no recipe.", "Give a recipe's file.")
-        text = path.read_text("utf-8")
+        if path.stat().st_size > limits.RECIPE:
+            raise UsageError(
+                f"{path} is larger than {limits.RECIPE} bytes; that is no recipe.", "Give a recipe's file."
+            )
+        text = limits.read_text(path, limits.RECIPE, UsageError)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.", "Give a recipe's file.") from error
     try:

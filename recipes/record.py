@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..core import limits
+from ..core.errors import ArtefactError
 from ..validate.report.write import write_file
 from .unit import Unit
 
@@ -27,7 +29,7 @@ class Record:
     def read(self, part: str) -> Any:
         """Return a part of it; None if there is no record that can be read."""
         try:
-            content = json.loads(self._unit.record.read_text("utf-8"))
+            content = json.loads(limits.read_text(self._unit.record, limits.RECORD, ArtefactError))
         except (OSError, ValueError):
             return None
         return content.get(part) if isinstance(content, dict) else None

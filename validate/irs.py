@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..convert.openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION_EMBEDDINGS
+from ..core import limits
 from ..core.errors import ArtefactError
 
 SEEING = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
@@ -48,6 +49,6 @@ def require_state(folder: Path) -> None:
 def stateful(xml: Path) -> bool:
     """Tell whether an IR keeps a cache itself, by its operations. What cannot be read is for others to refuse."""
     try:
-        return b'type="ReadValue"' in xml.read_bytes()
+        return b'type="ReadValue"' in limits.read_bytes(xml, limits.GRAPH, ArtefactError)
     except OSError:
         return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...core import limits
 from ...core.json_file import read_json
 from .version import Version
 
@@ -58,7 +59,7 @@ def choose(folder: Path, version: Version) -> tuple[str, bool]:
 def _stated(folder: Path) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text("utf-8", errors="replace")
+        return limits.read_text(path, limits.TEMPLATE, errors="replace")
     path = folder / "tokenizer_config.json"
     stated: Any = read_json(path).get("chat_template") if path.is_file() else None
     return stated if isinstance(stated, str) else None

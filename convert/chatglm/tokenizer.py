@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core import sentencepiece_file, sentencepiece_tokenizer
+from ...core import limits, sentencepiece_file, sentencepiece_tokenizer
 from ...core.errors import CheckpointError
 from ...core.json_file import read_json
 from ...core.sentencepiece_file import PieceType
@@ -93,7 +93,7 @@ def _ranks(path: Path) -> dict[bytes, int]:
     """Read a file of `BASE64 RANK` lines (`tiktoken/load.py`, load_tiktoken_bpe)."""
     ranks: dict[bytes, int] = {}
     try:
-        for line in path.read_bytes().splitlines():
+        for line in limits.read_bytes(path, limits.VOCABULARY).splitlines():
             if line:
                 token, rank = line.split()
                 ranks[base64.b64decode(token, validate=True)] = int(rank)

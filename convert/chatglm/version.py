@@ -11,6 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from ...core import limits
 from ...core.errors import CheckpointError
 
 VOCABULARY = "tokenizer.model"
@@ -43,7 +44,7 @@ def find(folder: Path, config: dict[str, Any]) -> tuple[Version, str]:
     if _RANK.match(head):
         return Version.GLM4, "a GLM-4, known by its vocabulary of byte-pair ranks"
     for name in _TOKENIZER_FILES:
-        if (folder / name).is_file() and _ROLES.search((folder / name).read_text("utf-8", errors="replace")):
+        if (folder / name).is_file() and _ROLES.search(limits.read_text(folder / name, limits.JSON, errors="replace")):
             return Version.CHATGLM3, f"a ChatGLM3, known by the role tokens in {name}"
     on_the_hub = [part for part in folder.absolute().parts if part.startswith("models--")]  # of its cache
     stated = config.get("_name_or_path", "")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core import limits
 from ...core.errors import ArtefactError
 from .header import Keys, string, u32
 from .read import GgufFile, open_gguf
@@ -102,7 +103,7 @@ def _mean(file: GgufFile, name: str) -> npt.NDArray[Any]:
 
 def _read_legacy(path: Path) -> ImportanceFile:
     """Read the form without a magic: counts, names and floats one after the other, little-endian."""
-    data = memoryview(path.read_bytes()) if path.stat().st_size < 1 << 30 else memoryview(b"")
+    data = memoryview(limits.read_bytes(path, limits.MATRIX))
     at = 0
 
     def take(count: int) -> memoryview:

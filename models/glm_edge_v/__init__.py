@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...core import limits
 from ...core.errors import CheckpointError
 from .facts import is_glm_edge_v
 
@@ -40,7 +41,7 @@ def read_config(folder: Path) -> Any:
     from .configuration import GlmEdgeVConfig
 
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(limits.read_text(folder / "config.json", limits.JSON))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder}: config.json cannot be read ({error}).") from error
     return GlmEdgeVConfig.from_checkpoint(config)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ...core import limits
 from ...core.errors import CheckpointError, UsageError
 
 Array = npt.NDArray[Any]
@@ -80,7 +81,7 @@ class Preprocess:
         """Read preprocessor_config.json in a checkpoint's or an artefact's folder. Raises CheckpointError."""
         path = folder / "preprocessor_config.json"
         try:
-            config = json.loads(path.read_text(encoding="utf-8"))
+            config = json.loads(limits.read_text(path, limits.JSON))
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{path} cannot be read ({error}).", "Pictures need it; take it from the model's own repository."

@@ -13,6 +13,7 @@ from typing import Any
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from ...core import limits
 from ...core.errors import CheckpointError, UsageError
 from ...core.hf_tokenizer import open_tokenizer
 from .configuration import GlmEdgeVConfig
@@ -59,8 +60,8 @@ class GlmEdgeVProcessor(ProcessorMixin):  # type: ignore[misc]
             CheckpointError: see `__init__` and `Preprocess.from_config`; or the files differ about size or placeholder.
         """
         try:
-            config = GlmEdgeVConfig.from_checkpoint(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-            preparation = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+            config = GlmEdgeVConfig.from_checkpoint(json.loads(limits.read_text(folder / "config.json", limits.JSON)))
+            preparation = json.loads(limits.read_text(folder / "preprocessor_config.json", limits.JSON))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{folder}: a file of the processor cannot be read ({error}).") from error
         images = GlmEdgeVImageProcessor(**preparation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.onnx.names import MODEL, VISION_EMBEDDINGS
+from ...core.digest import sha256_file
 from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
@@ -82,7 +82,7 @@ class OnnxArtefact:
         """By the manifest, else that of the graph."""
         if self.manifest:
             return digest_of(self.manifest)
-        return hashlib.sha256((self._graph).read_bytes()).hexdigest()
+        return sha256_file(self._graph)
 
     @property
     def sees(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.openvino.stream_ir import VISION_EMBEDDINGS
+from ...core import limits
 from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
@@ -70,7 +71,9 @@ class OpenVINOArtefact:
         """By the manifest, else that of the .xml files."""
         if self.manifest:
             return digest_of(self.manifest)
-        return hashlib.sha256(b"".join((self.path / name).read_bytes() for name in self._names)).hexdigest()
+        return hashlib.sha256(
+            b"".join(limits.read_bytes(self.path / name, limits.GRAPH, ArtefactError) for name in self._names)
+        ).hexdigest()
 
     @property
     def sees(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ...core import limits
 from ...core.durable import sync_open
 from ...core.errors import ArtefactError, OutputError
 from ...core.own_text import require_own
@@ -103,7 +104,7 @@ def read(path: Path) -> Report:
     """
     path = path / JSON_NAME if path.is_dir() else path
     try:
-        data = path.read_bytes()
+        data = limits.read_bytes(path, limits.REPORT, ArtefactError)
     except FileNotFoundError as error:
         raise ArtefactError(f"{path} does not exist.", "`edgeconv validate OUT --report FOLDER` writes it.") from error
     except OSError as error:

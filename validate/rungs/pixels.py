@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core import limits
 from ...core.errors import EdgeconvError
 from ...models.glm_edge_v.pixels import Preprocess, open_picture, upright_rgb
 from ..report.model import Rung
@@ -28,7 +29,7 @@ def reference(folder: Path, pictures: Sequence[Picture]) -> list[Array]:
     """Return float32 [3, S, S] of each picture, by transformers, from the checkpoint's preprocessor_config.json."""
     from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
-    config = json.loads((folder / FILE).read_text("utf-8"))
+    config = json.loads(limits.read_text(folder / FILE, limits.JSON))
     config = {key: value for key, value in config.items() if key != "image_processor_type"} | {"max_image_tiles": 1}
     processor = MllamaImageProcessorPil(**config)
     images = [upright_rgb(open_picture(picture.path)) for picture in pictures]

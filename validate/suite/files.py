@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ...core import limits
 from ...core.digest import sha256_file
 from ...core.errors import UsageError
 from ...core.paths import own_file
@@ -37,7 +38,6 @@ from .model import Document, Kind, Message, Picture, Suite
 BUILTIN = Path(__file__).parent / "suite.yaml"
 DOCUMENT_BYTES = 2000
 """A longer text is cut: many short documents give the bootstrap over documents something to draw from."""
-_MAX_FILE = 20_000_000
 _MAX_PROMPTS = 12
 
 
@@ -240,9 +240,7 @@ def _message(value: Any) -> Any:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > _MAX_FILE:
-            raise UsageError(f"{path} has {path.stat().st_size:,} bytes; a suite has {_MAX_FILE:,} at most.")
-        return path.read_text("utf-8-sig")
+        return limits.read_text(path, limits.SUITE, UsageError, encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
     except UnicodeDecodeError as error:
