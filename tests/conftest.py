@@ -46,6 +46,14 @@ def qwen25() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Checkpoints with real tokenizers, and their artifacts (`RealArtifacts`). Read-only."""
+    from .validate.real_artifacts import RealArtifacts
+
+    return RealArtifacts(tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A factory of tiny random checkpoints, `tiny_model("qwen2", tie_word_embeddings=True)`: see models/tiny.py.
 

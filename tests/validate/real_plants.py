@@ -1,4 +1,4 @@
-"""Faults of real tokenizers: each changes one thing in a copy, which is converted and held against the sound checkpoint."""
+"""Faults of real tokenizers: each changes one thing in the files of a finished artifact, or in the keys of a finished GGUF."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ _SPACES = ("llama2", "gemma3")
 
 @dataclass(frozen=True)
 class Plant:
-    """A fault; `kinds`: the real tokenizers that can have it; `hidden`: formats whose runtime cannot show it, by tokenizer."""
+    """A fault.
+
+    Attributes:
+        change: plants it into a folder's files.
+        kinds: the real tokenizers that can have it.
+        no_gguf: those of them whose GGUF has no place for it, so that llama.cpp does the same with it and without.
+        check: that must see it.
+    """
 
     change: Callable[[Path], None]
     kinds: tuple[str, ...]
-    hidden: frozenset[tuple[str, str]] = frozenset()
+    no_gguf: tuple[str, ...] = ()
     check: str = "tokens"
 
 
@@ -140,14 +147,68 @@ PLANTS: dict[str, Plant] = {
     "vocabulary swapped": Plant(_tokenizer(vocabulary_swapped), (*_BYTE_LEVEL, *_SPACES)),
     "added token moved": Plant(added_moved, (*_BYTE_LEVEL, *_SPACES)),
     # llama.cpp normalizes no byte-level vocabulary, whatever a file says
-    "normalizer removed": Plant(_tokenizer(normalizer_removed), ("qwen3", "llama2"), frozenset({("qwen3", "gguf")})),
+    "normalizer removed": Plant(_tokenizer(normalizer_removed), ("qwen3", "llama2"), ("qwen3",)),
     "begin flipped": Plant(begin_flipped, (*_BYTE_LEVEL, *_SPACES)),
-    # GGUFs call what looks like a marker one, and llama.cpp knows some texts
-    "special flag flipped": Plant(
-        special_flipped, (*_BYTE_LEVEL, "gemma3"), frozenset((kind, "gguf") for kind in (*_BYTE_LEVEL, "gemma3"))
-    ),
+    "special flag flipped": Plant(special_flipped, (*_BYTE_LEVEL, "gemma3")),
     "prefix removed": Plant(_tokenizer(prefix_removed), ("llama2",)),
-    "prefix added": Plant(_tokenizer(prefix_added), _BYTE_LEVEL),
+    "prefix added": Plant(_tokenizer(prefix_added), _BYTE_LEVEL),  # a byte-level GGUF has no place for it
     "stop token wrong": Plant(stop_dropped, (*_BYTE_LEVEL, *_SPACES)),
     "tools of the template altered": Plant(tools_altered, ("qwen3",), check="template"),
+}
+
+
+# The same in the keys of a finished GGUF: each gives the keys that change.
+
+_GGML = "tokenizer.ggml."
+_CONTROL, _NORMAL = 3, 1
+
+
+def _swapped(keys: Content, name: str, one: int, other: int) -> Content:
+    values = list(keys[_GGML + name])
+    assert values[one] != values[other]
+    values[one], values[other] = values[other], values[one]
+    return {_GGML + name: values}
+
+
+def _markers(keys: Content) -> list[int]:
+    """The ids of the tokens that the file calls control tokens, and no others' places."""
+    return [number for number, kind in enumerate(keys[_GGML + "token_type"]) if kind == _CONTROL]
+
+
+def keys_merges(keys: Content) -> Content:
+    """The order of merges; sentencepiece's is that of its scores."""
+    if _GGML + "merges" in keys:
+        return _swapped(keys, "merges", 2, 4000)
+    first = list(keys[_GGML + "tokens"]).index("\u2581t")
+    return _swapped(keys, "scores", first, first + 4000)
+
+
+def keys_special(keys: Content) -> Content:
+    """The last marker is no marker any more."""
+    types = list(keys[_GGML + "token_type"])
+    types[_markers(keys)[-1]] = _NORMAL
+    return {_GGML + "token_type": types}
+
+
+def keys_begin(keys: Content) -> Content:
+    bos = keys.get(_GGML + "bos_token_id", _markers(keys)[0])
+    return {_GGML + "add_bos_token": not keys.get(_GGML + "add_bos_token", False), _GGML + "bos_token_id": bos}
+
+
+def keys_tools(keys: Content) -> Content:
+    template = keys["tokenizer.chat_template"]
+    assert "<tool_response>" in template
+    return {"tokenizer.chat_template": template.replace("<tool_response>", "<tool_result>")}
+
+
+GGUF_PLANTS: dict[str, Callable[[Content], Content]] = {
+    "merges swapped": keys_merges,
+    "vocabulary swapped": lambda keys: _swapped(keys, "tokens", 1000, 2000),
+    "added token moved": lambda keys: _swapped(keys, "tokens", *_markers(keys)[1:3]),
+    "normalizer removed": lambda keys: {_GGML + "add_space_prefix": False},
+    "begin flipped": keys_begin,
+    "special flag flipped": keys_special,
+    "prefix removed": lambda keys: {_GGML + "add_space_prefix": False},
+    "stop token wrong": lambda keys: {_GGML + "eos_token_id": 1000},
+    "tools of the template altered": keys_tools,
 }
