@@ -21,7 +21,7 @@ def rewritten(
     Args:
         source: of whole weights.
         out: the new file.
-        keys: values to change; None: the key is left out.
+        keys: values to change, numpy's too; None: the key is left out.
         tensors: those that it gets besides, float32.
         fuse: q, k and v become one tensor, as in the files that llama.cpp makes of a ChatGLM.
     """
@@ -35,8 +35,9 @@ def rewritten(
             writer.add_key_value(name, field.contents(), field.types[0], inner)
     for name, value in keys.items():
         if value is not None and name != "general.architecture":
-            inner = gguf.GGUFValueType.get_type(value[0]) if isinstance(value, list) else None
-            writer.add_key_value(name, value, gguf.GGUFValueType.get_type(value), inner)
+            plain = _plain(value)
+            inner = gguf.GGUFValueType.get_type(plain[0]) if isinstance(plain, list) else None
+            writer.add_key_value(name, plain, gguf.GGUFValueType.get_type(plain), inner)
     stored = {tensor.name: tensor for tensor in reader.tensors}
     for name, tensor in stored.items():
         if fuse and ".attn_q." in name:
@@ -51,3 +52,10 @@ def rewritten(
     writer.write_tensors_to_file()
     writer.close()
     return out
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's own numbers for numpy's, which gguf-py has no types for."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
