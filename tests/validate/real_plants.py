@@ -179,9 +179,7 @@ def keys_merges(keys: Content) -> Content:
     """The order of merges; sentencepiece's is that of its scores."""
     if _GGML + "merges" in keys:
         return _swapped(keys, "merges", 2, 4000)
-    first = list(keys[_GGML + "tokens"]).index(
-        "er"
-    )  # \u2581t would not do: every word that begins with it comes about otherwise too
+    first = list(keys[_GGML + "tokens"]).index("er")  # words that begin with \u2581t come about without it too
     return _swapped(keys, "scores", first, first + 4000)
 
 
