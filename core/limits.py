@@ -63,9 +63,9 @@ def read_bytes(path: Path, largest: int, error: type[EdgeconvError] = Checkpoint
     if found.st_size > largest:
         raise error(f"{path.name} has {found.st_size:,} bytes, which no such file needs.", hint)
     with path.open("rb") as file:
-        data = file.read(largest + 1)
-    if len(data) > largest:  # it grows
-        raise error(f"{path.name} has more than {largest:,} bytes, which no such file needs.", hint)
+        data = file.read(found.st_size + 1)  # the buffer has this size at once
+    if len(data) > found.st_size:
+        raise error(f"{path.name} grows while it is read.", "Wait until it is written.")
     return data
 
 

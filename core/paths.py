@@ -87,13 +87,13 @@ def own_file(
         )
 
     if not isinstance(name, str) or not (is_inner(name) or (absolute and is_inner(name.lstrip("/")))):
-        raise refuse(f"which lies outside of {root}")
+        raise refuse(f"which lies outside the folder {root}")
     home, path = root.resolve(), root / name
     try:
         target = path.parent.resolve() / path.name if linked else path.resolve()
         inside = target.is_relative_to(home) or target.is_relative_to(_blobs(home))
         if not inside:
-            raise refuse(f"which leads outside of {root}")
+            raise refuse(f"which leads outside the folder {root}")
         mode = path.stat().st_mode
     except FileNotFoundError:
         raise refuse("which is not there") from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core import limits
 from ..core.errors import ArtefactError, EdgeconvError, ExitCode, ParityError
 from ..core.manifest import Manifest, read_manifest
 from ..core.progress import Progress
@@ -162,7 +163,7 @@ def _report_before(place: Path, manifest: Manifest) -> Report | None:
         return None
     try:
         report = read(place)
-        sealed = seal.state((place / JSON_NAME).read_bytes()) == "sealed"
+        sealed = seal.state(limits.read_bytes(place / JSON_NAME, limits.REPORT, ArtefactError)) == "sealed"
     except (ArtefactError, OSError):
         return None  # of another version: it is measured again
     return report if sealed and report.artefact.digest == digest_of(manifest) else None

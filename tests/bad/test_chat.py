@@ -66,7 +66,7 @@ ONNX_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "the graph is not there": (lambda folder: (folder / "model.onnx").unlink(), r"chat model: model\.onnx missing"),
     "the graph is truncated": (lambda folder: half(folder / "model.onnx"), r"model\.onnx is no ONNX model"),
     "the graph is another one": (lambda folder: rename_input(folder / "model.onnx"), "has the input pixels"),
-    "the weights are not there": (lambda folder: (folder / "model.onnx_data").unlink(), r"model\.onnx_data is missing"),
+    "the weights are not there": (lambda folder: (folder / "model.onnx_data").unlink(), r"model\.onnx_data', which is not there"),
     "the weights are truncated": (lambda folder: half(folder / "model.onnx_data"), r"model\.onnx_data ends before"),
     "the tokenizer is not there": (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\.json"),
     "the tokenizer is truncated": (lambda folder: half(folder / "tokenizer.json"), r"tokenizer\.json cannot be read"),

@@ -78,7 +78,8 @@ TOKENIZERS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 @pytest.mark.parametrize("name", [pytest.param(n, id=n, marks=fault(f"tokenizer: {n}")) for n in TOKENIZERS])
 def test_a_hostile_tokenizer(name: str, source: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil, says = TOKENIZERS[name]
-    monkeypatch.setattr(worker, "SECONDS", 2.0)
+    if "GB" not in name:  # memory must be what runs out first, on a busy machine too
+        monkeypatch.setattr(worker, "SECONDS", 2.0)
     edit(source / "tokenizer.json", spoil)
     for line in (GGUF, ONNX):
         bad.refused(*line, "--model", source, says=says, source=source)

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeconv.builtin import model_path
 from edgeconv.core.manifest import LOG_NAME, MANIFEST_NAME, Manifest, sidecar
+from edgeconv.publish import record
 
 from ..hub.server import HubServer
 from ..words import WORDS
@@ -217,14 +218,17 @@ ALL = (OpenVINO, Forced, Onnx, Gguf, Validate, Run, Publish)
 
 
 def figures(folder: Path) -> Any:
-    """Return a report without what differs between two runs on the same input; None if there is none."""
+    """Return a report without what differs between two runs on the same input (its seal covers the seconds); None: there is none.
+
+    The recipe's digest goes too: each trial has a recipe of its own, which names its repository.
+    """
     path = folder / "parity.json"
     return _timeless(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(entry) for key, entry in value.items() if key != "seconds"}
+        return {key: _timeless(entry) for key, entry in value.items() if key not in ("seconds", "seal", "recipe")}
     return [_timeless(entry) for entry in value] if isinstance(value, list) else value
 
 
@@ -235,7 +239,8 @@ def published(hub: HubServer, name: str) -> Any:
         return None
     assert len(repo.commits) == 2, f"{len(repo.commits) - 1} commits instead of one"
     files = repo.commits[repo.refs["main"]]
-    # the card names the repository, the report its seconds
-    kept = {path: data for path, data in files.items() if path != "README.md" and not path.startswith("parity/")}
+    # the card and the record (by its digest of the card) name the repository, the report its seconds
+    naming = ("README.md", record.NAME)
+    kept = {path: data for path, data in files.items() if path not in naming and not path.startswith("parity/")}
     assert {"README.md", "parity/parity.json", "parity/parity.md", "parity/parity.html"} <= set(files)
     return {path: hashlib.sha256(data).hexdigest() for path, data in kept.items()}

@@ -37,9 +37,11 @@ BOUNDARIES: dict[type[Command], tuple[str, ...]] = {
 def boundaries(command: Command, points: list[str]) -> list[str]:
     """The points of a life that begin as those above."""
     last = max(int(point.split()[1]) for point in ["request 0", *points] if point.startswith("request "))
-    commit = last - 1  # behind the commit the branch is looked at once more
+    commit = last - 2  # behind the commit the branch is looked at once more, and its list of files
     kinds = tuple(kind.replace("LAST", str(commit)) for kind in BOUNDARIES[type(command)])
-    return [point for point in points if point.startswith(kinds)]
+    exact = {kind for kind in kinds if kind[-1].isdigit()}  # "reply 1" is not "reply 10"
+    begins = tuple(set(kinds) - exact)
+    return [point for point in points if point in exact or point.startswith(begins)]
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)

@@ -135,5 +135,7 @@ def test_the_validator_passes_it(kind: str, source: Path, tmp_path: Path) -> Non
         path = run(Job(str(source), Request("int8"), output=tmp_path / "out")).path
     else:
         path = run_gguf(GgufJob(str(source), recipe("q8_0"), output=tmp_path / "m.gguf")).path
-    report = validate(Ask(path, max_tokens=600))
+    report = validate(
+        Ask(path, max_tokens=1200)
+    )  # random weights have near ties: fewer texts may be too few to judge top-1
     assert report.verdict == "passed", [rung.failures for rung in report.rungs]
