@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from .errors import ArtefactError
 from .manifest import LOG_NAME, MANIFEST_NAME, Manifest, read_manifest
 from .own_text import is_own
+from .paths import is_inner
 
 _REPORTS = ("parity/parity.json", "parity/parity.md", "parity/parity.html", "parity/parity.xml")
 """Where reports on a folder lie; which of them are ours is seen by what stands in them."""
@@ -31,12 +32,8 @@ def owned(folder: Path) -> set[str] | None:
 
 def named(manifest: Manifest) -> set[str]:
     """Name a manifest's files, those left out whose names lead out of its folder."""
-    paths = {name: PurePosixPath(name) for name in manifest.outputs}
-    return {path.as_posix() for name, path in paths.items() if path.parts and _is_inside(name, path)}
-
-
-def _is_inside(name: str, path: PurePosixPath) -> bool:
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name and "\0" not in name
+    paths = [PurePosixPath(name) for name in manifest.outputs if is_inner(name)]
+    return {path.as_posix() for path in paths if path.parts}
 
 
 def _is_report(path: Path) -> bool:

@@ -138,9 +138,8 @@ def _start() -> tuple[subprocess.Popen[bytes], int]:
     """Return the process, and the descriptor whose end is its end."""
     paths = [str(Path(path).resolve()) for path in sys.path if path and Path(path).is_absolute()]
     child = Path(__file__).with_name("worker_child.py")
-    life, ours = (
-        os.pipe()
-    )  # nothing is written to it: its end says to the process that this side has ended, however it did
+    # nothing is written to this pipe: its end says to the process that this side has ended, however it did
+    life, ours = os.pipe()
     # -I: neither the folder one stands in nor PYTHON* counts; -S: no .pth file of site-packages runs
     command = [sys.executable, "-I", "-S", str(child), str(life), json.dumps(paths)]
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeconv.builtin import model_path
 
+from ..cards import CARD
 from . import mutate
 from .mutate import Change
 from .targets import ALL, Target, Trees
@@ -36,19 +37,6 @@ SUITE = {
     ],
     "prompts": [[{"role": "user", "content": "Who?"}]],
 }  # fmt: skip
-FRONT = """---
-license: other
-license_name: glm-4
-license_link: LICENSE
-language:
-- zh
-- no
-tags: [glm, edge]
-pipeline_tag: text-generation
-base_model: THUDM/glm-edge-base
----
-# A model
-"""
 HOSTILE_VALUES = (
     "2001-99-99",
     "!!int x",
@@ -179,7 +167,7 @@ class Readme(Target):
     name = "README.md"
 
     def made(self, which: int, drawn: list[Change]) -> bytes:
-        lines = FRONT.splitlines()
+        lines = CARD.splitlines()
         for kind, place, pick in drawn[: which % 4]:
             at = 1 + place % (len(lines) - 4)
             if kind % 2:

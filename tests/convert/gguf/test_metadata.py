@@ -2,19 +2,8 @@ import pytest
 
 from edgeconv.convert.gguf.metadata import Origin, general, read_card
 
-CARD = """---
-license: other
-license_name: glm-4
-license_link: LICENSE
-language:
-- zh
-- no
-tags: [glm, edge]
-pipeline_tag: text-generation
-base_model: THUDM/glm-edge-base
----
-# Model
-"""
+from ...cards import CARD
+
 HUB = Origin("glm-edge-1.5b-chat", "THUDM/glm-edge-1.5b-chat", "7b201d3c160c25beda4cf0d107617ad975cd1ca8")
 
 
