@@ -50,12 +50,26 @@ def read_config(folder: Path) -> Any:
     import_models()
     from transformers import AutoConfig
 
-    with tempfile.TemporaryDirectory(
-        prefix="edgeconv-config-"
-    ) as place:  # AutoConfig knows more than the class: old names
+    with tempfile.TemporaryDirectory(prefix="edgeconv-config-") as place:
+        # AutoConfig knows more than the class: old names
         (Path(place) / "config.json").write_text(json.dumps(admitted(read_json(folder / "config.json"))), "utf-8")
         config = AutoConfig.from_pretrained(place, trust_remote_code=False, local_files_only=True)
     config._name_or_path = str(folder)
+    return config
+
+
+def meant(stated: dict[str, Any]) -> Any:
+    """Return what a config means to transformers' class of its type, defaults filled in; None if it has none that takes it."""
+    from transformers import CONFIG_MAPPING
+
+    kind = stated.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        return None
+    try:
+        config = CONFIG_MAPPING[kind].from_dict(admitted(stated))
+        config.to_dict()  # some fail only here
+    except Exception:  # noqa: BLE001 - checks of their own, by class and version; callers then look at the fields themselves
+        return None
     return config
 
 

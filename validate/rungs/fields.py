@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
-from ...convert.native_config import admitted
+from ...convert.native_config import meant
 from ...core.errors import CheckpointError
 from ...models.glm_edge_v.facts import MODEL_TYPE
 from .weights import Findings
@@ -122,16 +122,8 @@ def _generates(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 def _meant(stated: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a config means: every field of transformers' class, flat; None if it has no class for it."""
-    from transformers import CONFIG_MAPPING
-
-    kind = stated.get("model_type")
-    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-        return None
-    try:
-        meant = CONFIG_MAPPING[kind].from_dict(admitted(stated))
-        return _flat(meant.to_dict())
-    except Exception:  # noqa: BLE001 - checks of their own, by class and version; then the fields themselves are compared
-        return None
+    config = meant(stated)
+    return None if config is None else _flat(config.to_dict())
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

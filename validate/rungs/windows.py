@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...convert.native_config import meant
 from .weights import Findings
 
 _COMPARING = {"Greater", "GreaterEqual", "GreaterOrEqual", "Less", "LessEqual", "LessOrEqual"}
@@ -21,16 +22,10 @@ _ATTRIBUTE = "local_window_size"
 
 def stated(config: Mapping[str, Any]) -> int | None:
     """Return the width of the window by what a config means, as transformers reads it; None: its layers see everything."""
-    from transformers import CONFIG_MAPPING
-
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+    known = meant(dict(config))
+    if known is None:
         return None
-    try:
-        meant = CONFIG_MAPPING[kind].from_dict({key: value for key, value in config.items() if key != "auto_map"})
-    except Exception:  # noqa: BLE001 - checks of their own, by class and version; the fields are compared elsewhere
-        return None
-    text = meant.get_text_config()
+    text = known.get_text_config()
     width, kinds = getattr(text, "sliding_window", None), getattr(text, "layer_types", None)
     if not isinstance(width, int) or getattr(text, "use_sliding_window", True) is False:
         return None
