@@ -10,7 +10,7 @@ RESULTS := parity sensitivity frontier search
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen perplexity clean
+.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ tokenizers: $(STAMP) ## plant faults in every real tokenizer (half an hour): eac
 
 qwen: $(STAMP) ## convert and validate Qwen2.5-Coder-0.5B in every format (an hour); reports into docs/example-report
 	$(BIN)/python -m pytest -q tests/exact/qwen.py
+
+examples: $(STAMP) ## make the reports in docs/example-report anew (half an hour)
+	$(BIN)/python -m pytest -q tests/exact/examples.py
 
 perplexity: $(STAMP) ## build llama.cpp's llama-perplexity (10 CPU-minutes, once) and compare its figures with the validator's
 	EDGECONV_BUILD_LLAMA=1 $(BIN)/python -m pytest -q tests/validate/test_llama_perplexity.py

@@ -37,13 +37,21 @@ PACKAGED = "packaged-q4_k_m"
 @pytest.mark.parametrize("case", [*CASES, PACKAGED])
 def test_only_the_quantization_may_fail(case: str, qwen25: Path, tmp_path: Path) -> None:
     out = _artifact(case, qwen25, tmp_path)
-    report = tmp_path / "report"
-    proof = edgeconv(
-        "validate", out, "--reference", qwen25, "--max-tokens", TOKENS, *QUICK, "--report", report, "--json"
-    )
+    result = validated(out, qwen25, tmp_path / "report", "--max-tokens", TOKENS, *QUICK)
+    shutil.copyfile(tmp_path / "report" / "parity.md", REPORTS / f"qwen2.5-{case}.md")
+    only_quantization_fails(result)
+
+
+def validated(artifact: Path, source: Path, report: Path, *options: str) -> dict[str, Any]:
+    """Validate an artifact by the command line, with its report in a folder; return the result."""
+    proof = edgeconv("validate", artifact, "--reference", source, *options, "--report", report, "--json")
     assert proof.returncode in (0, 3, 6), proof.stderr
     result: dict[str, Any] = json.loads(proof.stdout)
-    shutil.copyfile(report / "parity.md", REPORTS / f"qwen2.5-{case}.md")
+    return result
+
+
+def only_quantization_fails(result: dict[str, Any]) -> None:
+    """Raise AssertionError if a result fails by anything but a budget of quantization."""
     failures = [
         f"{rung['name']}: {f}" for rung in result["rungs"] for f in rung["failures"] if rung["name"] != "logits"
     ]

@@ -88,7 +88,7 @@ REAL: dict[str, Real] = {
 SIZE: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
 }  # fmt: skip
-_GEMMA: dict[str, Any] = {"num_hidden_layers": 6, "layer_types": [*["sliding_attention"] * 5, "full_attention"]}
+GEMMA_LAYERS: dict[str, Any] = {"num_hidden_layers": 6, "layer_types": [*["sliding_attention"] * 5, "full_attention"]}
 """llama.cpp takes every sixth layer of a Gemma 3 for one that sees all, and falls over a model that has none."""
 
 
@@ -119,7 +119,7 @@ def checkpoint(name: str, folder: Path, **overrides: Any) -> Path:
         **overrides: as for `tiny.make`.
     """
     real = REAL[name]
-    layers = _GEMMA if real.family == "gemma3_text" else {}
+    layers = GEMMA_LAYERS if real.family == "gemma3_text" else {}
     dtype = overrides.pop("dtype", "bfloat16")
     tiny.make(real.family, folder, dtype=dtype, **(SIZE | layers | real.ids | overrides))
     for old in tiny.TOKENIZER_FILES:
