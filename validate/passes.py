@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.progress import Progress
-from . import cache, self_check, vision_reference
+from . import cache, gelu_table, self_check, vision_reference
 from .formats import Weights
 from .head import Head
 from .probes import switch_of
@@ -67,9 +67,8 @@ class TorchPasses:
         """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
         model.frequencies = getattr(self._weights, "frequencies", None)  # a GGUF holds none
-        states = model.hidden_states(
-            documents, self._progress, OWN, embeddings, self._released, firsts=firsts, row=self._row
-        )
+        watch = self._looking_up if getattr(self._weights, "gelu_table", False) else self._released
+        states = model.hidden_states(documents, self._progress, OWN, embeddings, watch, firsts=firsts, row=self._row)
         return Made(model.head(), states, model.peaks)
 
     def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:
@@ -115,6 +114,12 @@ class TorchPasses:
         """Keep one layer's pages in memory, not those of all that have passed."""
         yield
         self._pair.release()
+
+    @contextlib.contextmanager
+    def _looking_up(self, module: Any, prefix: str) -> Iterator[None]:
+        """The same, with GELU as llama.cpp computes it."""
+        with self._released(module, prefix), gelu_table.looking_up(module):
+            yield
 
     def _own(self, name: str) -> Any:
         """Give a weight as the artefact holds it; one that it folded away, as the checkpoint does."""

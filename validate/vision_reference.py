@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..core.progress import Progress, Task
 from ..models import glm_edge_v
 from ..models.glm_edge_v.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
+from .gelu_table import looked_up
 from .reference import Tensors, assign, loaded
 
 Array = npt.NDArray[Any]
@@ -102,7 +103,7 @@ def _tower(
     task.advance(len(pictures))
     for i, layer in enumerate(tower.encoder.layers):
         if table:
-            layer.mlp.activation_fn = _module(_looked_up)
+            layer.mlp.activation_fn = _module(looked_up)
         with loaded(layer, f"{prefix}encoder.layers.{i}.", tensors, kind):
             for d, made in enumerate(states):
                 output = layer(made, attention_mask=None)
@@ -123,7 +124,7 @@ def _adapted(adapter: Any, arithmetic: Arithmetic) -> Callable[[Any], Any]:
     def projected(x: Any) -> Any:
         x = part.linear_proj(x)
         x = functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, arithmetic.norm_eps)
-        x = _looked_up(x) if arithmetic.table else functional.gelu(x, approximate=arithmetic.gelu)
+        x = looked_up(x) if arithmetic.table else functional.gelu(x, approximate=arithmetic.gelu)
         return part.dense_4h_to_h(functional.silu(part.gate_proj(x)) * part.dense_h_to_4h(x))
 
     def whole(states: Any) -> Any:
@@ -135,14 +136,6 @@ def _adapted(adapter: Any, arithmetic: Arithmetic) -> Callable[[Any], Any]:
             part.forward = own
 
     return whole
-
-
-def _looked_up(x: Any) -> Any:
-    """GELU in its tanh form of x rounded to float16, rounded to float16; beyond 10 its limits."""
-    import torch
-
-    made = torch.nn.functional.gelu(x.half().to(x.dtype), approximate="tanh").half().to(x.dtype)
-    return torch.where(x <= -10, torch.zeros_like(x), torch.where(x >= 10, x, made))
 
 
 def _module(function: Callable[[Any], Any]) -> Any:

@@ -50,9 +50,10 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         reference = tokenizer_pair.reference(checkpoint.folder)
         artefact = tokenizer_pair.of_genai(folder)
         _special_ids(folder, checkpoint, reference, artefact, found)
-        found.failures += bpe_tables.differences(folder, reference, artefact)
+        rows = int(checkpoint.config.get("vocab_size") or 0)
+        found.failures += bpe_tables.differences(folder, reference, artefact, rows)
         if (folder / "tokenizer.json").is_file():  # what optimum-intel and transformers read of the folder
-            own, rows = tokenizer_pair.reference(folder), int(checkpoint.config.get("vocab_size") or 0)
+            own = tokenizer_pair.reference(folder)
             found.failures += added_tokens.differences(
                 reference.added, own.added, "the artefact's tokenizer.json", rows
             )

@@ -76,7 +76,7 @@ def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
     """Compare vocabulary and merges; sentencepiece's scores are seen in the texts alone."""
     kind = file.keys.get(_MODEL)
     wanted = bpe_tables.of_reference(reference)
-    if wanted is not None:
+    if wanted is not None and wanted.byte_level:
         if kind != "gpt2":
             return [f"{_MODEL} is {kind!r}; the checkpoint's tokenizer is a byte-level BPE, which is 'gpt2'."]
         got = bpe_tables.of_gguf(file.keys)

@@ -33,8 +33,9 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
         reference, artefact = (tokenizer_pair.reference(place) for place in (checkpoint.folder, folder))
         _special_ids(folder, checkpoint, reference, artefact, found)
         wanted, got = bpe_tables.of_reference(reference), bpe_tables.of_reference(artefact)
-        if (wanted is None) != (got is None):
-            found.failures.append("Only one of the two tokenizers is a byte-level BPE.")
+        kinds = {None if tables is None else tables.byte_level for tables in (wanted, got)}
+        if len(kinds) == 2:
+            found.failures.append("The two tokenizers are of different kinds: only one is a BPE, or a byte-level one.")
         elif wanted and got:
             found.failures += bpe_tables.compare(wanted, got.merges, got.vocabulary, "The artefact's tokenizer.json")
         rows = int(checkpoint.config.get("vocab_size") or 0)

@@ -119,7 +119,10 @@ class GgufWeights(Half):
     Attributes:
         model: what the checkpoint is in llama.cpp's terms.
         constants: tensors that the config implies, by their names in the file, as they should be.
+        gelu_table: what runs them looks GELU up in a table of float16 (`gelu_table`).
     """
+
+    gelu_table = True
 
     def __init__(self, file: GgufFile, checkpoint: Checkpoint) -> None:
         """Match.
