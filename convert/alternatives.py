@@ -49,7 +49,7 @@ def _openvino(config: dict[str, Any], names: Collection[str]) -> None:
 
 
 def _gguf(config: dict[str, Any], names: Collection[str]) -> None:
-    from .gguf.families import describe_as_claimed
+    from .gguf.describe import describe_as_claimed
 
     describe_as_claimed(config, names)
 

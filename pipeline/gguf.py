@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..convert.families import glm_edge_v
+from ..convert import families
 from ..convert.gguf import export, mmproj
-from ..convert.gguf.families import glm
 from ..convert.gguf.metadata import Origin
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
@@ -172,9 +171,8 @@ def _memory(job: GgufJob, opened: Opened, prepared: Prepared, importance: Import
 
 def _projector(job: GgufJob, opened: Opened, prepared: Prepared) -> Projector | None:
     """Describe the file of the half that sees; None if there is no such half, or the user does not want it."""
-    checkpoint, vision = opened.checkpoint, None
-    if checkpoint.model_type in glm.MODEL_TYPES:
-        vision = glm_edge_v.vision(checkpoint.config, checkpoint.names, prepared.model.decoder)
+    checkpoint = opened.checkpoint
+    vision = families.vision(checkpoint.config, checkpoint.names, prepared.model.decoder)
     if vision is None and job.vision_precision:
         raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
     if vision is None or job.vision_precision == "none":
@@ -221,7 +219,7 @@ def _uncovered(prepared: Prepared, importance: ImportanceFile | None) -> list[st
 
 
 def _left_out(opened: Opened, prepared: Prepared) -> list[str]:
-    patterns = prepared.model.left_out
+    patterns = prepared.model.skipped_tensors
     count = sum(any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in opened.checkpoint.names)
     if not count:
         return []

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convert.checkpoint import Checkpoint
 from ..convert.gguf import imatrix
-from ..convert.gguf.families import describe
+from ..convert.gguf.describe import describe
 from ..convert.gguf.imatrix import ImportanceFile
 from ..core.progress import Progress
 from ..validate.importance import CHUNK, TEXTS, documents_of, importance

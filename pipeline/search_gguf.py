@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from ..convert.gguf.families import Tensor, describe
+from ..convert.gguf.describe import describe
 from ..convert.gguf.header import aligned
 from ..convert.gguf.mix import quantisable
+from ..convert.gguf.model import Tensor
 from ..core.errors import CheckpointError
 from ..quantize.ggml.types import TYPES
 from ..validate.sensitivity.codec import Codec

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..convert import families
-from ..convert.families.decoder import NotExpressible
+from ..convert.families.reading import UnsupportedArchitecture
 from ..convert.openvino import stream
 from ..core.errors import CheckpointError
 from ..quantize import integer
@@ -64,7 +64,7 @@ class OpenVINOSpace:
         self._sizes: dict[str, int] = {}
         try:
             decoder = families.decoder(subject.checkpoint.config)
-        except NotExpressible as reason:
+        except UnsupportedArchitecture as reason:
             raise CheckpointError(
                 f"A search over schemes needs to know the model's matrices, and {reason}.", "Search with --format gguf."
             ) from reason

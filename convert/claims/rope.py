@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ..families.rope import kind_of, tables
 
-TABLES = ("rope_scaling", "rope_parameters")
 _ALWAYS = {
     "rope_type",
     "type",
@@ -54,8 +54,8 @@ def refuse_varying(table: dict[str, Any], prefix: str) -> tuple[str, ...]:
     Raises:
         CheckpointError: with the length up to which the scaling changes nothing.
     """
-    for where, rope in _ropes(table):
-        if _kind(rope) != "dynamic":
+    for where, rope in tables(table):
+        if str(kind_of(rope)) != "dynamic":
             continue
         longest = table.get("max_position_embeddings")
         length = f"{longest:,} positions" if isinstance(longest, int) else "the length that it was trained for"
@@ -86,8 +86,8 @@ def unread(table: dict[str, Any], prefix: str, reader: str, reads: Collection[st
         CheckpointError: one changes what the model computes.
     """
     left = []
-    for where, rope in _ropes(table):
-        kind = _kind(rope)
+    for where, rope in tables(table):
+        kind = str(kind_of(rope))
         if kind not in _READ:
             continue  # a kind of the family's own, or one that every reader refuses by its name
         known = _READ[kind] | _ALWAYS
@@ -113,19 +113,3 @@ def _refused(field: str, value: Any, what: str, reader: str) -> CheckpointError:
         "model.",
         "Repair config.json: a kind of scaling is named by rope_type.",
     )
-
-
-def _ropes(table: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the table that transformers takes of the two, or those of single kinds of layers in it."""
-    where = next((name for name in TABLES if table.get(name)), None)
-    if where is None or not isinstance(table[where], dict):
-        return
-    inner = {name: part for name, part in table[where].items() if isinstance(part, dict)}
-    if not inner:
-        yield where, table[where]
-    for name, part in inner.items():
-        yield f"{where}.{name}", part
-
-
-def _kind(rope: dict[str, Any]) -> str:
-    return str(rope.get("rope_type", rope.get("type", "default")))

@@ -1,68 +1,91 @@
-"""The model families: what a config.json means. One file a family; this table is where a new one is entered."""
+"""The model families: one file for each `model_type`, in which everything about it is declared (`spec.Family`).
+
+Everybody else asks here. No other file names a family (tests/convert/test_family_names.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from types import ModuleType
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
 
-from . import glm, glm_edge_v, llama, phi3
-from .decoder import Decoder, NotExpressible
-from .glm_edge_v import Vision
+from . import registry
+from .decoder import Decoder
+from .reading import UnsupportedArchitecture
+from .registry import find
+from .spec import Config, Family, Scheme, VisionPart
 
-_BY_TYPE: dict[str, ModuleType] = {kind: module for module in (glm, llama, phi3) for kind in module.MODEL_TYPES}
-STREAMED = tuple(sorted(_BY_TYPE))
-"""Model types whose block the stream engine can build."""
-_BY_TYPE[Vision.family] = glm  # its language half
-_SIZES = frozenset(
-    [
-        "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-        "rope_scaling", "rope_parameters",
-    ]
-)  # fmt: skip
-"""Fields that every family's reader reads beside those that it has defaults for."""
+if TYPE_CHECKING:
+    from .glm_edge_v import Vision
+
+__all__ = [
+    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "streamed", "unused_tensors", "vision",
+    "vision_part",
+]  # fmt: skip
 
 
-def decoder(config: dict[str, Any]) -> Decoder:
+def streamed() -> tuple[str, ...]:
+    """Return the model types whose block the stream engines build, as checkpoints state them."""
+    return tuple(one.model_type for one in registry.every() if one.streamed and one.vision_part is None)
+
+
+def decoder(config: Config) -> Decoder:
     """Describe the checkpoint's decoder.
 
     Raises:
-        NotExpressible: the stream engine cannot build it, with the reason.
+        CheckpointError: config.json is damaged or contradicts itself.
+        UnsupportedArchitecture: the stream engines cannot build it, with the reason.
     """
     kind = config["model_type"]
-    if kind not in _BY_TYPE:
-        raise NotExpressible(f"the block of model_type {kind} is not one of {', '.join(STREAMED)}")
-    described: Decoder = _BY_TYPE[kind].decoder(config)
-    return described
+    family = find(kind)
+    if family is None or not family.streamed:
+        raise UnsupportedArchitecture(f"the block of model_type {kind} is not one of {', '.join(streamed())}")
+    return family.decoder(config)
 
 
 def fields(model_type: str) -> frozenset[str]:
-    """Return the fields of config.json that the family's reader reads, those of the half that sees included."""
-    module = _BY_TYPE[model_type]
-    defaults = module.DEFAULTS[model_type] if module is llama else module.DEFAULTS
-    seeing = glm_edge_v.FIELDS if module is glm else frozenset()
-    return _SIZES | frozenset(defaults) | getattr(module, "ALSO_READ", frozenset()) | seeing
+    """Return the fields of config.json that the family's reader reads, those of the vision part included.
+
+    A type that has no file has none.
+    """
+    family, part = find(model_type), vision_part(model_type)
+    return (family.fields if family else frozenset()) | (part.fields if part else frozenset())
 
 
-def vision(config: dict[str, Any], names: Iterable[str], decoder: Decoder) -> Vision | None:
-    """Describe the half that sees, which a checkpoint has if its tensors say so; None for a text model.
+def vision_part(model_type: str, names: Iterable[str] | None = None) -> VisionPart | None:
+    """Return the vision part that checkpoints of a type may have; with the names of its tensors, the one that it has."""
+    family = find(model_type)
+    owner = find(family.vision) if family and family.vision else None
+    part = owner.vision_part if owner else None
+    return part if part and (names is None or any(name.startswith(part.prefix) for name in names)) else None
+
+
+def unused_tensors(model_type: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return patterns of tensors that a checkpoint with these names may hold and its model never reads."""
+    part = vision_part(model_type, names)
+    return part.unused_tensors if part else ()
+
+
+def vision(config: Config, names: Collection[str], decoder: Decoder) -> Vision | None:
+    """Describe the vision part, which a checkpoint has if its tensors say so; None for a text model.
 
     Raises:
         CheckpointError: config and tensors contradict each other.
     """
-    if _BY_TYPE.get(config["model_type"]) is not glm:
-        return None
-    return glm_edge_v.vision(config, names, decoder)
+    part = vision_part(config["model_type"])
+    found: Vision | None = part.describe(config, names, decoder) if part else None
+    return found
 
 
-def int4_default(config: dict[str, Any], vision: Vision | None = None) -> dict[str, Any] | None:
-    """Return the makers' own int4 choice (sym, group_size, ratio) for the language half, if the family has one."""
-    module = glm_edge_v if vision else _BY_TYPE.get(config["model_type"])
-    choose = getattr(module, "int4_default", None)
-    default: dict[str, Any] | None = choose(config) if choose else None
-    return default
+def int4_default(config: Config, vision: Vision | None = None) -> Scheme | None:
+    """Return the vendor's own int4 choice (sym, group_size, ratio) for the language model, if the family has one."""
+    if vision is not None:
+        part = vision_part(vision.family)
+        return part.int4_default if part else None
+    family = find(config["model_type"])
+    return family.int4_default(config) if family else None
 
 
 def is_native(config: dict[str, Any]) -> bool:
     """True if the architecture is known without code from the checkpoint."""
-    return config["model_type"] in _BY_TYPE
+    family = find(config["model_type"])
+    return family is not None and family.streamed

@@ -1,28 +1,23 @@
 """GLM: GLM-Edge chat (1.5B, 4B), and the ChatGLM and GLM-4 chat models in transformers' form (`model_type: glm`).
 
-Block: neighbouring pairs are rotated, on `partial_rotary_factor` of each head; gate and up are one projection, gate first.
+Block: neighboring pairs are rotated, on `partial_rotary_factor` of each head; gate and up are one projection, gate first.
+Checkpoints of GLM-Edge-V say `model_type: glm` too: their tensors tell (`glm_edge_v`).
+
 Sources: `transformers/models/glm/modeling_glm.py`; of the int4 schemes GLM-Edge's `inference/ov_convert/convert_chat.py`, and
-optimum-intel's list of defaults (`optimum/intel/openvino/configuration.py`, THUDM/chatglm2-6b).
+optimum-intel's list of defaults (`optimum/intel/openvino/configuration.py`, THUDM/chatglm2-6b); `src/models/chatglm.cpp` and
+`conversion/chatglm.py` of llama.cpp. The converter there takes context_length from seq_length or else hidden_size, the epsilon
+from layernorm_epsilon or else 1e-5, the base from rope_ratio alone; we take what GlmConfig reads: max_position_embeddings,
+rms_norm_eps, rope_theta.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .decoder import Decoder, Reader
+from ...models.glm_edge_v.facts import MODEL_TYPE, VISION
+from .llama import biased
+from .spec import Config, Family, Gguf, GgufKeys, GgufTensors, Scheme
 
-MODEL_TYPES = ("glm",)
-DEFAULTS = {
-    "hidden_act": "silu",
-    "head_dim": 128,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1.5625e-07,
-    "rope_theta": 10000.0,
-    "partial_rotary_factor": 0.5,
-    "attention_bias": True,
-    "tie_word_embeddings": False,
-    "max_position_embeddings": 131072,
-}
 GLM_EDGE_INT4 = {"sym": True, "group_size": 128, "ratio": 0.8}
 """What the makers of GLM-Edge compress their chat models with."""
 CHATGLM_INT4 = {"sym": True, "group_size": 128, "ratio": 0.72}
@@ -31,31 +26,38 @@ CHATGLM_VOCABULARY = 65024
 """Rows of the embedding of ChatGLM2-6B and ChatGLM3-6B, and of nothing else."""
 
 
-def decoder(config: dict[str, Any]) -> Decoder:
-    """Read config.json."""
-    read = Reader(config, DEFAULTS)
-    head_dim = read.size("head_dim")
-    return Decoder(
-        family="glm",
-        vocab_size=read.size("vocab_size"),
-        hidden_size=read.size("hidden_size"),
-        intermediate_size=read.size("intermediate_size"),
-        num_layers=read.layers(),
-        num_heads=read.size("num_attention_heads"),
-        num_kv_heads=read.size("num_key_value_heads"),
-        head_dim=head_dim,
-        rms_norm_eps=read.number("rms_norm_eps"),
-        rope=read.rope(head_dim, interleaved=True, partial=True),
-        activation=read.activation(),
-        qkv_bias=bool(read.get("attention_bias")),
-        fused_gate_up=True,
-        tied=bool(read.get("tie_word_embeddings")),
-        assumed=tuple(read.assumed),
-    )
-
-
-def int4_default(config: dict[str, Any]) -> dict[str, Any] | None:
+def int4_default(config: Config) -> Scheme | None:
     """GLM-Edge's own int4 scheme, optimum-intel's for ChatGLM; GLM-4, known by its biases, takes the general defaults."""
     if not config.get("attention_bias", True):
         return GLM_EDGE_INT4
     return CHATGLM_INT4 if config.get("vocab_size") == CHATGLM_VOCABULARY else None
+
+
+def to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
+    """Return what a GGUF's tensors tell of its config."""
+    return {"attention_bias": biased(file, "attn_q", "attn_qkv")}
+
+
+FAMILY = Family(
+    "glm",
+    "GlmForCausalLM",
+    {
+        "head_dim": 128,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1.5625e-07,
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 0.5,
+        "max_position_embeddings": 131072,
+        "hidden_act": "silu",
+        "attention_bias": True,
+        "tie_word_embeddings": False,
+    },
+    vision=MODEL_TYPE,
+    interleaved_rope=True,
+    partial_rotary=True,
+    fused_gate_up=True,
+    output_bias=False,
+    may_slide=False,
+    int4_default=int4_default,
+    gguf=Gguf("chatglm", square_heads=True, skipped_tensors=(f"{VISION}*",), to_config=to_config),
+)

@@ -9,7 +9,7 @@ Source of the structure: `edgeconv.models.glm_edge_v`; of the int4 scheme: GLM-E
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import CheckpointError
@@ -22,7 +22,10 @@ from ...models.glm_edge_v.facts import (
     image_tokens,
     is_glm_edge_v,
 )
-from .decoder import DAMAGED, Decoder, NotExpressible, Reader
+from .decoder import Decoder
+from .glm import FAMILY as GLM
+from .reading import DAMAGED, Reader, UnsupportedArchitecture
+from .spec import Config, VisionPart
 
 DEFAULTS = {
     "intermediate_size": 3072,
@@ -138,7 +141,7 @@ class Vision:
         return shapes | _with_bias("mlp.fc1", (inner, width)) | _with_bias("mlp.fc2", (width, inner))
 
 
-def vision(config: dict[str, Any], names: Iterable[str], decoder: Decoder) -> Vision | None:
+def vision(config: Config, names: Iterable[str], decoder: Decoder) -> Vision | None:
     """Describe the vision half of a checkpoint, or return None if its tensors say that it has none.
 
     Args:
@@ -166,16 +169,11 @@ def vision(config: dict[str, Any], names: Iterable[str], decoder: Decoder) -> Vi
     return _read(config, described, decoder)
 
 
-def int4_default(_config: dict[str, Any]) -> dict[str, Any]:
-    """GLM-Edge-V's own int4 scheme, for the language half."""
-    return GLM_EDGE_V_INT4
-
-
-def _read(config: dict[str, Any], described: dict[str, Any], decoder: Decoder) -> Vision:
+def _read(config: Config, described: dict[str, Any], decoder: Decoder) -> Vision:
     top, read = Reader(config, {}), Reader(described, DEFAULTS, "vision_config.")
     try:
         activation = read.activation()
-    except NotExpressible as reason:
+    except UnsupportedArchitecture as reason:
         raise CheckpointError(f"The vision tower cannot be converted: {reason}.", DAMAGED) from reason
     boi = top.get("boi_token_id")
     if type(boi) is not int or not 0 <= boi < decoder.vocab_size:
@@ -198,7 +196,7 @@ def _read(config: dict[str, Any], described: dict[str, Any], decoder: Decoder) -
         adapter_activation="gelu" if ADAPTER_GELU == "none" else "gelu_pytorch_tanh",
         boi_token_id=boi,
         assumed=(
-            *read.assumed,
+            *read.assumed.values(),
             f"the adapter's normalisation has eps = {ADAPTER_NORM_EPS} (no config states it)",
             f"the adapter's GELU is {'exact' if ADAPTER_GELU == 'none' else 'the tanh form'} (no config states it)",
         ),
@@ -214,3 +212,16 @@ def _read(config: dict[str, Any], described: dict[str, Any], decoder: Decoder) -
 
 def _with_bias(name: str, weight: tuple[int, ...]) -> Shapes:
     return {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
+
+
+VISION_PART = VisionPart(
+    MODEL_TYPE,
+    title="GLM-Edge-V",
+    prefix=VISION,
+    fields=FIELDS,
+    describe=vision,
+    int4_default=GLM_EDGE_V_INT4,
+    unused_tensors=ALLOWED,
+)
+FAMILY = replace(GLM, model_type=MODEL_TYPE, vision_part=VISION_PART)
+"""Its language model is GLM's; `streamed` as such is a checkpoint of `model_type: glm`."""

@@ -1,64 +1,53 @@
-"""Llama and the families that share its block: Mistral (full attention), Qwen2 (biases on q, k, v), Qwen3 (norms on q and k).
+"""Llama, and what the families of its block have in common.
 
-Source: `transformers/models/{llama,mistral,qwen2,qwen3}/`.
+llama.cpp turns neighboring pairs here, transformers halves: the rows of each head of q and k are reordered, biases too.
+Sources: `transformers/models/llama/`; `src/models/llama.cpp` and `conversion/llama.py` of llama.cpp.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .decoder import Decoder, Reader
+from .decoder import Decoder
+from .spec import Family, Gguf, GgufKeys, GgufTensors
 
-_COMMON = {
-    "hidden_act": "silu",
+COMMON: dict[str, Any] = {
+    "head_dim": None,
+    "attention_bias": False,
+    "num_key_value_heads": None,
     "rms_norm_eps": 1e-06,
     "rope_theta": 10000.0,
+    "max_position_embeddings": 2048,
+    "hidden_act": "silu",
+    "mlp_bias": False,
     "tie_word_embeddings": False,
-    "head_dim": None,
-    "num_key_value_heads": None,
 }
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "llama": {**_COMMON, "attention_bias": False, "mlp_bias": False, "max_position_embeddings": 2048},
-    "mistral": {**_COMMON, "num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131072},
-    "qwen2": {**_COMMON, "num_key_value_heads": 32, "use_sliding_window": False, "max_position_embeddings": 32768},
-    "qwen3": {
-        **_COMMON,
-        "num_key_value_heads": 32,
-        "head_dim": 128,
-        "attention_bias": False,
-        "use_sliding_window": False,
-        "max_position_embeddings": 32768,
-    },
-}
-MODEL_TYPES = tuple(DEFAULTS)
-ALSO_READ = frozenset(["sliding_window", "layer_types"])
+"""What transformers takes for a Llama; the others say what is different."""
 
 
-def decoder(config: dict[str, Any]) -> Decoder:
-    """Read config.json. Raises NotExpressible for sliding windows and for rope kinds that the block lacks."""
-    kind = config["model_type"]
-    read = Reader(config, DEFAULTS[kind])
-    read.refuse_sliding_window()
-    heads = read.size("num_attention_heads")
-    hidden = read.size("hidden_size")
-    head_dim = read.size_or("head_dim", hidden // heads)
-    bias = bool(read.get("attention_bias")) if "attention_bias" in DEFAULTS[kind] else False
-    return Decoder(
-        family=kind,
-        vocab_size=read.size("vocab_size"),
-        hidden_size=hidden,
-        intermediate_size=read.size("intermediate_size"),
-        num_layers=read.layers(),
-        num_heads=heads,
-        num_kv_heads=read.size_or("num_key_value_heads", heads),
-        head_dim=head_dim,
-        rms_norm_eps=read.number("rms_norm_eps"),
-        rope=read.rope(head_dim),
-        activation=read.activation(),
-        qkv_bias=bias or kind == "qwen2",
-        output_bias=bias,
-        mlp_bias=bool(read.get("mlp_bias")) if kind == "llama" else False,
-        qk_norm=kind == "qwen3",
-        tied=bool(read.get("tie_word_embeddings")),
-        assumed=tuple(read.assumed),
-    )
+def common(*, without: tuple[str, ...] = (), **changed: Any) -> dict[str, Any]:
+    """Return `COMMON` with some values changed, and without the fields that a family does not read."""
+    return {key: value for key, value in {**COMMON, **changed}.items() if key not in without}
+
+
+def biased(file: GgufTensors, *names: str) -> bool:
+    """Tell whether the first block of a GGUF has a bias for one of these tensors."""
+    return any(f"blk.0.{name}.bias" in file.tensors for name in names)
+
+
+def is_70b(decoder: Decoder) -> bool:
+    """Tell the 70B models, whose heads share keys, from the 65B of 2023."""
+    return decoder.num_layers == 80 and decoder.num_heads != decoder.num_kv_heads
+
+
+def _to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
+    return {"attention_bias": biased(file, "attn_q"), "mlp_bias": biased(file, "ffn_gate")}
+
+
+GGUF = Gguf("llama", permute_qk=True, rope_factors=True, is_70b=is_70b, to_config=_to_config)
+FAMILY = Family(
+    "llama",
+    "LlamaForCausalLM",
+    COMMON,
+    gguf=GGUF,
+)

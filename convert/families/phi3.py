@@ -1,50 +1,80 @@
-"""Phi-3 with the default rotary embedding (its long-context kind goes through the trace engine).
+"""Phi-3, Phi-3.5 and Phi-4-mini: q, k and v are one projection, and so are gate and up (gate first).
 
-Block: q, k, v are one projection, and so are gate and up (gate first). Source: `transformers/models/phi3/modeling_phi3.py`.
+The stream engines take the default rope; the long-context kind goes through a trace engine, and becomes two tensors in a GGUF.
+llama.cpp chooses between its two sets of factors by the size of the context that a user opens, transformers by the length of the
+text. Sources: `transformers/models/phi3/modeling_phi3.py`; `src/models/phi3.cpp` and `conversion/phi.py` of llama.cpp.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from .decoder import Decoder, Reader, whole
+import numpy as np
 
-MODEL_TYPES = ("phi3",)
-DEFAULTS = {
-    "hidden_act": "silu",
-    "num_key_value_heads": None,
-    "rms_norm_eps": 1e-05,
-    "rope_theta": 10000.0,
-    "partial_rotary_factor": 1.0,
-    "tie_word_embeddings": False,
-    "sliding_window": None,
-    "max_position_embeddings": 4096,
-}
-
-ALSO_READ = frozenset(["head_dim", "layer_types"])
+from ..gguf_values import Value, f32, u32
+from .decoder import Decoder
+from .reading import UnsupportedArchitecture
+from .rope import kind_of, parameters
+from .spec import Config, Family, Gguf, GgufKeys, GgufTensors, Stretch
 
 
-def decoder(config: dict[str, Any]) -> Decoder:
-    """Read config.json. Raises NotExpressible for sliding windows and long-context rope."""
-    read = Reader(config, DEFAULTS)
-    read.refuse_sliding_window()
-    heads = read.size("num_attention_heads")
-    hidden = read.size("hidden_size")
-    head_dim = whole(config.get("head_dim") or hidden // heads, "head_dim")
-    return Decoder(
-        family="phi3",
-        vocab_size=read.size("vocab_size"),
-        hidden_size=hidden,
-        intermediate_size=read.size("intermediate_size"),
-        num_layers=read.layers(),
-        num_heads=heads,
-        num_kv_heads=read.size_or("num_key_value_heads", heads),
-        head_dim=head_dim,
-        rms_norm_eps=read.number("rms_norm_eps"),
-        rope=read.rope(head_dim, partial=True),
-        activation=read.activation(),
-        fused_qkv=True,
-        fused_gate_up=True,
-        tied=bool(read.get("tie_word_embeddings")),
-        assumed=tuple(read.assumed),
+def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    # 0 says "no window"; llama.cpp ignores any other number in this architecture
+    return {"attention.sliding_window": u32(config.get("sliding_window") or 0)}
+
+
+def _stretch(config: Config, decoder: Decoder, context: int) -> Stretch | None:
+    """Translate long rope; transformers takes "su" and "yarn" of old Phi-3 configs for "longrope"."""
+    table = parameters(config)
+    if str(kind_of(table)) not in ("longrope", "su", "yarn"):
+        return None
+    original = (
+        config.get("original_max_position_embeddings") or table.get("original_max_position_embeddings") or context
     )
+    factor = table.get("factor") or context / original
+    attention = table.get("attention_factor")
+    if attention is None:
+        attention = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+    factors = {}
+    for name in ("long", "short"):
+        values = np.asarray(table.get(f"{name}_factor") or (), np.float32)
+        if values.shape != (decoder.rope.dim // 2,):
+            raise UnsupportedArchitecture(
+                f"rope's {name}_factor has {values.size} numbers, not {decoder.rope.dim // 2}", "Repair config.json."
+            )
+        factors[f"rope_factors_{name}.weight"] = values
+    keys = {"rope.scaling.original_context_length": u32(original), "rope.scaling.attn_factor": f32(attention)}
+    return Stretch(keys, factors)
+
+
+def _to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
+    return {"sliding_window": keys.get("attention.sliding_window") or None}
+
+
+FAMILY = Family(
+    "phi3",
+    "Phi3ForCausalLM",
+    {
+        "head_dim": None,
+        "num_key_value_heads": None,
+        "rms_norm_eps": 1e-05,
+        "rope_theta": 10000.0,
+        "partial_rotary_factor": 1.0,
+        "max_position_embeddings": 4096,
+        "hidden_act": "silu",
+        "tie_word_embeddings": False,
+        "sliding_window": None,
+    },
+    partial_rotary=True,
+    fused_qkv=True,
+    fused_gate_up=True,
+    gguf=Gguf(
+        "phi3",
+        square_heads=True,
+        keys=_keys,
+        stretch=_stretch,
+        reads=frozenset(["attention.sliding_window"]),
+        to_config=_to_config,
+    ),
+)

@@ -26,10 +26,11 @@ from .. import alternatives
 from ..checkpoint import Checkpoint
 from ..coverage import check_coverage
 from . import tokenizer
-from .families import Model, describe_as_claimed
+from .describe import describe_as_claimed
 from .header import Keys, string
 from .layout import STORED, Layout, lay_out
 from .metadata import Origin, general
+from .model import Model
 from .recipe import FILE_TYPES, Recipe
 from .vocabulary import Vocabulary
 from .write import write
@@ -188,7 +189,7 @@ def check(checkpoint: Checkpoint, model: Model) -> None:
     """
     expected = {tensor.source: tensor.shape for tensor in model.tensors if tensor.source}
     kind = f"{model.decoder.family} decoder"
-    check_coverage(checkpoint, expected, kind, tied=model.decoder.tied, allowed=model.left_out)
+    check_coverage(checkpoint, expected, kind, tied=model.decoder.tied, allowed=model.skipped_tensors)
     for name in expected:
         dtype = checkpoint.info(name).dtype
         if dtype not in STORED:

@@ -10,9 +10,10 @@ from pathlib import PurePosixPath
 from ...core.manifest import TensorEntry
 from ...quantize.ggml.types import Type
 from ..checkpoint import Checkpoint
+from ..families import find
 from . import header, mix
-from .families import Model, Tensor
 from .header import Entry, Keys, aligned, i32, u16
+from .model import Model, Tensor
 from .recipe import Recipe
 
 STORED = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
@@ -83,12 +84,11 @@ class Layout:
 
 def facts(model: Model) -> mix.Facts:
     """Return what the mix's rules ask about a model."""
-    decoder = model.decoder
-    shared = decoder.num_heads != decoder.num_kv_heads
+    decoder, family = model.decoder, find(model.decoder.family)
     return mix.Facts(
         layers=decoder.num_layers,
         heads_per_kv=decoder.num_heads // decoder.num_kv_heads,
-        is_70b=decoder.num_layers == 80 and (model.arch == "qwen2" or (model.arch == "llama" and shared)),
+        is_70b=family is not None and family.gguf is not None and family.gguf.is_70b(decoder),
     )
 
 

@@ -21,10 +21,10 @@ from ...quantize.ggml.types import TYPES, Type
 from .. import alternatives
 from ..checkpoint import Checkpoint, read_json
 from ..families.glm_edge_v import ADAPTER, PROJECTION, TOWER, Vision
-from .families import Tensor
 from .header import Kind, Value, array, boolean, f32, string, u32
 from .layout import File, Layout, Placed, file
 from .metadata import Origin, general
+from .model import Tensor
 from .recipe import FILE_TYPES
 from .write import write
 

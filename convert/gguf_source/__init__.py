@@ -15,7 +15,7 @@ from ...core.json_file import read_json
 from ...core.unchanged import Unchanged
 from .. import native_files
 from ..checkpoint import Checkpoint
-from ..gguf.families import describe
+from ..gguf.describe import describe
 from ..gguf.read import GgufFile, open_gguf
 from . import claimed, configuration, small_files, tensors
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import CheckpointError
+from ..families import registry
 from ..gguf.read import GgufFile
 
 _READ = frozenset(
@@ -20,11 +21,7 @@ _READ = frozenset(
         "rope.scaling.original_context_length", "rope.scaling.attn_factor",
     ]
 )  # fmt: skip
-_READ_TOO = {
-    "phi3": {"attention.sliding_window"},
-    "gemma3": {"attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa", "final_logit_softcapping"},
-}  # fmt: skip
-"""What `configuration` and `rope` read, of every architecture and of some."""
+"""What `configuration` and `rope` read of every architecture; what a family reads besides, its file says (`Gguf.reads`)."""
 _HARMLESS = frozenset(
     ["rope.scaling.finetuned", "tensor_data_layout", "attention.layer_norm_epsilon", "attention.group_norm_epsilon"]
 )
@@ -126,7 +123,8 @@ def notes(file: GgufFile) -> tuple[str, ...]:
 
 def _own(file: GgufFile) -> list[tuple[str, Any]]:
     """Return the architecture's keys that no reader reads, without its name in front."""
-    known, front = _READ | _READ_TOO.get(file.arch, set()), f"{file.arch}."
+    family, front = registry.by_arch(file.arch), f"{file.arch}."
+    known = _READ | (family.gguf.reads if family and family.gguf else frozenset())
     own = [(name.removeprefix(front), value) for name, value in file.keys.items() if name.startswith(front)]
     return [(key, value) for key, value in own if key not in known]
 

@@ -1,35 +1,18 @@
-"""config.json in transformers' terms from a GGUF's keys: the inverse of what `convert.gguf.families` writes.
+"""config.json in transformers' terms from a GGUF's keys: the inverse of what `convert.gguf.describe` writes.
 
 Numbers that GGUF stores as float32 are given as the shortest decimal of that float32, so that 1e-05 comes back as 1e-05.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...core.errors import CheckpointError
-from ..gguf.families import gemma3
+from ..families import registry
 from ..gguf.read import GgufFile
 from . import claimed, rope
-
-_ARCHITECTURES = {
-    "chatglm": "GlmForCausalLM",
-    "gemma3": "Gemma3ForCausalLM",
-    "glm4": "Glm4ForCausalLM",
-    "llama": "LlamaForCausalLM",
-    "phi3": "Phi3ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-}
-_MODEL_TYPES = {"chatglm": "glm", "gemma3": "gemma3_text"}
-"""Where transformers' name is another than llama.cpp's. A Mistral in a GGUF is a Llama."""
-_LOCAL_BASE = 10_000.0
-"""Of Gemma 3's local layers."""
-_PARTIAL = ("chatglm", "glm4", "phi3")
-"""Architectures of which transformers reads partial_rotary_factor."""
 
 
 def native(file: GgufFile) -> dict[str, Any]:
@@ -39,10 +22,11 @@ def native(file: GgufFile) -> dict[str, Any]:
         CheckpointError: an architecture that is not known, or keys that are absent, of another kind, or obeyed by llama.cpp and
             not known here.
     """
-    if file.arch not in _ARCHITECTURES:
+    family = registry.by_arch(file.arch)
+    if family is None or family.gguf is None:
         raise CheckpointError(
             f"{file.path.name} holds the architecture {file.arch or '(none)'!r}, which cannot be read.",
-            f"Of GGUF files these can: {', '.join(sorted(_ARCHITECTURES))}. Convert the original checkpoint.",
+            f"Of GGUF files these can: {', '.join(_readable())}. Convert the original checkpoint.",
         )
     claimed.require(file)
     keys = Keys(file)
@@ -50,13 +34,13 @@ def native(file: GgufFile) -> dict[str, Any]:
     hidden = keys.size("embedding_length")
     head_dim = keys.size("attention.key_length", hidden // heads)
     rotated = keys.size("rope.dimension_count", head_dim)
-    if rotated != head_dim and file.arch not in _PARTIAL:
+    if rotated != head_dim and not family.partial_rotary:
         raise CheckpointError(
             f"{file.path.name}: {rotated} of {head_dim} dimensions of a head are rotated in a {file.arch}."
         )
     config = {
-        "architectures": [_ARCHITECTURES[file.arch]],
-        "model_type": _MODEL_TYPES.get(file.arch, file.arch),
+        "architectures": [family.architecture],
+        "model_type": family.model_type,
         "vocab_size": _rows(file, "token_embd.weight"),
         "hidden_size": hidden,
         "intermediate_size": keys.size("feed_forward_length"),
@@ -71,10 +55,15 @@ def native(file: GgufFile) -> dict[str, Any]:
         "tie_word_embeddings": "output.weight" not in file.tensors,
         "torch_dtype": _dtype(file),
         "use_cache": True,
-        **({"partial_rotary_factor": rotated / head_dim} if file.arch in _PARTIAL else {}),
-        **rope.parameters(file, keys, rotated),
+        **({"partial_rotary_factor": rotated / head_dim} if family.partial_rotary else {}),
+        **rope.parameters(file, family.gguf, keys, rotated),
     }
-    return config | _OWN.get(file.arch, _nothing)(file, keys)
+    return config | dict(family.gguf.to_config(file, keys))
+
+
+def _readable() -> list[str]:
+    """Return the architectures that can be read, sorted."""
+    return sorted({one.gguf.arch for one in registry.every() if one.gguf})
 
 
 class Keys:
@@ -127,56 +116,3 @@ def _dtype(file: GgufFile) -> str:
     """The type of the matrices, if the file holds them as they were."""
     kinds = {info.type for info in file.tensors.values() if len(info.shape) > 1}
     return {"bf16": "bfloat16", "f16": "float16"}.get(min(kinds), "float32") if len(kinds) == 1 else "float32"
-
-
-def _biased(file: GgufFile, *names: str) -> bool:
-    return any(f"blk.0.{name}.bias" in file.tensors for name in names)
-
-
-def _nothing(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    return {}
-
-
-def _glm(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    return {"attention_bias": _biased(file, "attn_q", "attn_qkv")}
-
-
-def _llama(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    return {"attention_bias": _biased(file, "attn_q"), "mlp_bias": _biased(file, "ffn_gate")}
-
-
-def _qwen2(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    return {"use_sliding_window": False}
-
-
-def _qwen3(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    return {"attention_bias": _biased(file, "attn_q"), "use_sliding_window": False}
-
-
-def _phi3(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    return {"sliding_window": keys.get("attention.sliding_window") or None}
-
-
-def _gemma3(file: GgufFile, keys: Keys) -> dict[str, Any]:
-    """Windows and scale; llama.cpp takes the scale from the head's width, for the model of 62 layers from width by heads."""
-    layers, heads = keys.size("block_count"), keys.size("attention.head_count")
-    width = keys.size("embedding_length") // heads
-    window = keys.get("attention.sliding_window")
-    pattern = keys.get("attention.sliding_window_pattern")
-    every = pattern if type(pattern) is int and pattern > 0 else gemma3.PATTERN
-    local = list(pattern) if isinstance(pattern, np.ndarray) else [(layer + 1) % every != 0 for layer in range(layers)]
-    cap = keys.get("final_logit_softcapping")
-    return {
-        "hidden_activation": "gelu_pytorch_tanh",
-        "query_pre_attn_scalar": width if layers == 62 else keys.size("attention.key_length", width),
-        "sliding_window": window or gemma3.DEFAULTS["sliding_window"],
-        "layer_types": ["sliding_attention" if window and yes else "full_attention" for yes in local],
-        "rope_local_base_freq": keys.number("rope.freq_base_swa", _LOCAL_BASE),
-        "attention_bias": False,
-        "final_logit_softcapping": shortest(cap) if cap else None,
-    }
-
-
-_OWN: dict[str, Callable[[GgufFile, Keys], dict[str, Any]]] = {
-    "chatglm": _glm, "gemma3": _gemma3, "glm4": _glm, "llama": _llama, "phi3": _phi3, "qwen2": _qwen2, "qwen3": _qwen3,
-}  # fmt: skip

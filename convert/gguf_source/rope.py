@@ -12,37 +12,37 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import CheckpointError
-from ..families.decoder import Rope
-from ..gguf.families.config import yarn_attention
+from ..families.rope import Rope
+from ..families.spec import Gguf
+from ..gguf.positions import yarn_attention
 from ..gguf.read import GgufFile
 
 if TYPE_CHECKING:
     from .configuration import Keys
 
-_BASES = {"gemma3": 1_000_000.0}
-"""rope.freq_base where a file leaves it out, if it is not 10,000 (`src/models/gemma3.cpp`)."""
 FACTORS = "rope_freqs.weight"
 _LOW, _HIGH = 1.0, 4.0
 """low_freq_factor and high_freq_factor of every Llama 3."""
 
 
-def parameters(file: GgufFile, keys: Keys, rotated: int) -> dict[str, Any]:
+def parameters(file: GgufFile, gguf: Gguf, keys: Keys, rotated: int) -> dict[str, Any]:
     """Return rope_theta and, if positions are stretched, rope_scaling.
 
     Args:
         file: the GGUF.
+        gguf: what its family's file says of the architecture.
         keys: those of its architecture.
         rotated: dimensions of a head that are rotated.
 
     Raises:
         CheckpointError: a kind of scaling that is not known.
     """
-    theta = keys.number("rope.freq_base", _BASES.get(file.arch, 10000.0))
+    theta = keys.number("rope.freq_base", gguf.rope_base)
     base = {"rope_theta": theta}
     kind = keys.get("rope.scaling.type")
     factor = _factor(keys)
     _require_meant(file, keys, kind, factor)
-    if FACTORS in file.tensors and file.arch == "llama":
+    if FACTORS in file.tensors and gguf.rope_factors:
         return base | {"rope_scaling": _llama3(_vector(file, FACTORS), theta, rotated)}
     if "rope_factors_long.weight" in file.tensors:
         return base | _longrope(file, keys)

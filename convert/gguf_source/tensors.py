@@ -1,6 +1,6 @@
 """A GGUF's tensors under transformers' names, in its order of rows, each range of rows de-quantised when it is asked for.
 
-What is where is read from the same descriptions by which GGUF files are written (`convert.gguf.families`), the other way round.
+What is where is read from the same descriptions by which GGUF files are written (`convert.gguf.describe`), the other way round.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ...core import bus_guard
 from ...core.errors import ArtefactError, CheckpointError
 from ..gguf.encode import to_halves
-from ..gguf.families import Model, Tensor
+from ..gguf.model import Model, Tensor
 from ..gguf.read import GgufFile, decode
 from ..gguf.read import TensorInfo as Stored
 from ..gguf.storage import find

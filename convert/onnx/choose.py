@@ -10,8 +10,9 @@ from ...core.errors import UsageError
 from .. import alternatives, claims, families
 from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
-from ..families.decoder import Decoder, NotExpressible
+from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
+from ..families.reading import UnsupportedArchitecture
 from .trace_support import TRACED, refusal
 
 ENGINES = ("auto", "stream", "trace")
@@ -65,7 +66,7 @@ def _choose(config: dict[str, Any], names: Collection[str], engine: str) -> Choi
     try:
         decoder = families.decoder(config)
         vision = families.vision(config, names, decoder)
-    except NotExpressible as reason:
+    except UnsupportedArchitecture as reason:
         if engine == "stream":
             raise UsageError(
                 f"The stream engine cannot take this checkpoint: {reason}.", "Use --engine auto."
@@ -73,9 +74,11 @@ def _choose(config: dict[str, Any], names: Collection[str], engine: str) -> Choi
         return _trace(config, str(reason), asked=engine == "trace")
     if engine != "trace":
         return Choice("stream", f"the block of {vision.family if vision else decoder.family} is known", decoder, vision)
-    if vision:
+    part = families.vision_part(config["model_type"], names)
+    if part:
         raise UsageError(
-            "The trace engine cannot take GLM-Edge-V: transformers, which calls it glm, would leave out its vision tensors.",
+            f"The trace engine cannot take {part.title}: transformers, which calls it {config['model_type']}, would leave out "
+            "its vision tensors.",
             "Leave out --engine.",
         )
     return _trace(config, "asked for by --engine", asked=True)
@@ -94,4 +97,4 @@ def _trace(config: dict[str, Any], reason: str, *, asked: bool) -> Choice:
 
 
 def _known() -> str:
-    return f"Streamed: {', '.join(families.STREAMED)}; many more of transformers' decoders are traced."
+    return f"Streamed: {', '.join(families.streamed())}; many more of transformers' decoders are traced."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..claims import native
+from ..families.rope import kind_of, tables
 
 TRACED = frozenset(
     [
@@ -66,13 +67,9 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     return (found, "") if found else None
 
 
-def _ropes(config: dict[str, Any]) -> set[Any]:
+def _ropes(config: dict[str, Any]) -> set[str]:
     """Return the kinds of rotary embeddings, which some families state for each kind of layer."""
-    stated = [config.get(key) for key in ("rope_parameters", "rope_scaling")]
-    tables = [table for table in stated if isinstance(table, dict)]
-    tables += [inner for table in tables for inner in table.values() if isinstance(inner, dict)]
-    kinds = [table.get("rope_type", table.get("type")) for table in tables]
-    return {kind for kind in kinds if isinstance(kind, str)}
+    return {str(kind_of(table)) for _, table in tables(config)}
 
 
 def _is_many(value: Any) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import UsageError
-from ...models.glm_edge_v.facts import VISION, is_glm_edge_v
 from .. import alternatives, claims, families
 from ..alternatives import InexpressibleError
-from ..families.decoder import Decoder, NotExpressible
+from ..families import VisionPart
+from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
+from ..families.reading import UnsupportedArchitecture
 
 ENGINES = ("auto", "stream", "trace")
 
@@ -54,8 +55,9 @@ def chosen(config: dict[str, Any], engine: str = "auto", rope: str = "source", *
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
     notes = claims.require(config, names)
-    if is_glm_edge_v(config, names):
-        choice = _glm_edge_v(config, engine, names)
+    part = families.vision_part(config["model_type"], names)
+    if part is not None:
+        choice = _with_vision(part, config, engine, names)
     elif engine == "trace":
         choice = _trace(config, "asked for by --engine")
     else:
@@ -81,27 +83,27 @@ def _unread(config: dict[str, Any], choice: Choice) -> tuple[str, ...]:
     return claims.unread(config, f"the reader of {choice.decoder.family}", families.fields(choice.decoder.family))
 
 
-def _glm_edge_v(config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:
-    """Only the stream engine has it: whoever trusts `model_type: glm` converts half a model."""
+def _with_vision(part: VisionPart, config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:
+    """Only the stream engine has it: whoever trusts the `model_type` of such a checkpoint converts half a model."""
     if engine == "trace":
-        count = sum(name.startswith(VISION) for name in names)
+        count = sum(name.startswith(part.prefix) for name in names)
         raise UsageError(
-            "The trace engine cannot take GLM-Edge-V: optimum-intel does not know it, and transformers, which calls it glm, "
-            f"would leave out its {count} vision tensors without a word.",
+            f"The trace engine cannot take {part.title}: optimum-intel does not know it, and transformers, which calls it "
+            f"{config['model_type']}, would leave out its {count} vision tensors without a word.",
             "Leave out --engine.",
         )
     try:
         decoder = families.decoder(config)
-    except NotExpressible as reason:
-        raise InexpressibleError(f"No engine can convert this GLM-Edge-V: {reason}.") from reason
+    except UnsupportedArchitecture as reason:
+        raise InexpressibleError(f"No engine can convert this {part.title}: {reason}.") from reason
     vision = families.vision(config, names, decoder)
-    return Choice("stream", "by its tensors it is a GLM-Edge-V, whose blocks are known", decoder, vision)
+    return Choice("stream", f"by its tensors it is a {part.title}, whose blocks are known", decoder, vision)
 
 
 def _stream_or_trace(config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:
     try:
         decoder = families.decoder(config)
-    except NotExpressible as reason:
+    except UnsupportedArchitecture as reason:
         if engine == "stream":
             raise UsageError(
                 f"The stream engine cannot take this checkpoint: {reason}.", "Use --engine auto."
@@ -118,7 +120,7 @@ def _trace(config: dict[str, Any], reason: str) -> Choice:
     if refusal:
         raise InexpressibleError(
             f"No engine can convert model_type {config['model_type']!r}: {refusal.rstrip('.')}.",
-            f"Streamed: {', '.join(families.STREAMED)}; traced: what optimum-intel 2.2 exports for text generation; "
+            f"Streamed: {', '.join(families.streamed())}; traced: what optimum-intel 2.2 exports for text generation; "
             f"of images and text: {', '.join(sorted(VISION | set(VISION_LIFTED)))}.",
         )
     return Choice("trace", reason, several=sees(config))

@@ -19,8 +19,10 @@ from ...quantize.assign import Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
 from ..coverage import check_coverage
-from ..families.decoder import Decoder, Rope
-from ..families.glm_edge_v import ALLOWED, Vision
+from ..families import unused_tensors
+from ..families.decoder import Decoder
+from ..families.glm_edge_v import Vision
+from ..families.rope import Rope
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
 from .data_aware import Calibration
 from .engine import Exported
@@ -41,7 +43,8 @@ def check(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None = None
     """
     expected = decoder.tensors() | (vision.tensors() if vision else {})
     kind = vision.family if vision else f"{decoder.family} decoder"
-    check_coverage(checkpoint, expected, kind, tied=decoder.tied, allowed=ALLOWED if vision else ())
+    unused = unused_tensors(checkpoint.model_type, checkpoint.names)
+    check_coverage(checkpoint, expected, kind, tied=decoder.tied, allowed=unused if vision else ())
 
 
 def notes(decoder: Decoder, vision: Vision | None = None) -> list[str]:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..families.decoder import Decoder, Rope
+from ..families.decoder import Decoder
+from ..families.rope import Rope
 from .stream_ops import Node, Operations, Weights
 
 TABLE = "model.embed_tokens.weight"

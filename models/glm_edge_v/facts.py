@@ -9,7 +9,7 @@ Sources, by file and repository: `README.md` and `inference/cli_demo_vision.py` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...core.errors import UsageError
@@ -61,7 +61,7 @@ def image_tokens(image_size: int, patch_size: int) -> int:
     return (image_size // patch_size // 2) ** 2 + 2
 
 
-def is_glm_edge_v(config: dict[str, Any], tensor_names: Iterable[str]) -> bool:
+def is_glm_edge_v(config: Mapping[str, Any], tensor_names: Iterable[str]) -> bool:
     """Tell by its tensors whether a checkpoint is a GLM-Edge-V.
 
     Its `model_type` is "glm", like the text models', so the config alone does not settle it.

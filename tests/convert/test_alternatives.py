@@ -9,7 +9,7 @@ import pytest
 from edgeconv.convert import alternatives, claims
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.claims import native
-from edgeconv.convert.gguf import families as gguf
+from edgeconv.convert.gguf import describe as gguf
 from edgeconv.convert.onnx import choose as onnx
 from edgeconv.convert.openvino import choose as openvino
 from edgeconv.core.errors import EdgeconvError

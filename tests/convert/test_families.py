@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.families import STREAMED, decoder, glm, llama, phi3
-from edgeconv.convert.families.decoder import NotExpressible
+from edgeconv.convert.families import decoder, find, streamed
+from edgeconv.convert.families.reading import UnsupportedArchitecture
 from edgeconv.core.errors import CheckpointError
 
-DEFAULTS = {"glm": glm.DEFAULTS, "phi3": phi3.DEFAULTS, **llama.DEFAULTS}
+STREAMED = streamed()
 SMALL = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4}
 
 
@@ -24,7 +24,7 @@ def native(config: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("kind", STREAMED)
 def test_defaults_are_those_of_transformers(kind: str) -> None:
     config = native({"model_type": kind})
-    for key, value in DEFAULTS[kind].items():
+    for key, value in find(kind).defaults.items():
         if key in ("rope_theta", "partial_rotary_factor"):
             assert config.rope_parameters[key] == value
         elif key in ("head_dim", "num_key_value_heads") and value is None:
@@ -109,7 +109,7 @@ def test_absent_values_that_change_the_mathematics_are_named() -> None:
     ids=lambda v: v if isinstance(v, str) else v["model_type"],
 )
 def test_what_the_block_cannot_express_is_left_to_the_trace_engine(config: dict[str, Any], reason: str) -> None:
-    with pytest.raises(NotExpressible, match=reason):
+    with pytest.raises(UnsupportedArchitecture, match=reason):
         decoder(config)
 
 

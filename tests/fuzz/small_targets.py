@@ -79,11 +79,11 @@ class Config(Builtin):
         from edgeconv.convert import families
         from edgeconv.convert.checkpoint import open_headers
         from edgeconv.convert.claims import purpose
-        from edgeconv.convert.families.decoder import NotExpressible
+        from edgeconv.convert.families.reading import UnsupportedArchitecture
         from edgeconv.pipeline.artefact import source_of
 
         checkpoint = open_headers(self.folder, {}, {})
-        with suppress(NotExpressible):  # as it promises
+        with suppress(UnsupportedArchitecture):  # as it promises
             families.decoder(checkpoint.config)
         purpose.require(checkpoint.config, [])
         source_of(checkpoint, None, None, {})

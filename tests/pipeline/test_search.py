@@ -10,7 +10,7 @@ import yaml
 
 from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf import mix
-from edgeconv.convert.gguf.families import describe
+from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.layout import facts
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import UsageError

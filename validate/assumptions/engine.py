@@ -14,8 +14,6 @@ from .row import Row, judged
 from .subject import Refused, Subject
 
 ROTARY, POSITIONS = "partial_rotary_factor", "max_position_embeddings"
-PARTIAL = ("glm", "phi3")
-"""Families that may rotate a part of each head."""
 _ABSENT = re.compile(r"(?P<key>\S+) = (?P<value>.+) \(absent from config\.json; (?P<whose>.+)\)")
 
 
@@ -48,7 +46,7 @@ def config(subject: Subject) -> list[Row]:
     sentences = [*(decoder.assumed if decoder else ()), *(vision.assumed if vision else ())]
     rows = [_assumed(sentence, subject.config) for sentence in sentences]
     named = {row.name for row in rows}
-    if decoder and decoder.family in PARTIAL and ROTARY not in named:
+    if decoder and _may_rotate_in_part(decoder) and ROTARY not in named:
         rows.insert(0, _rotary(decoder, subject.config))
     if POSITIONS not in named:
         rows.insert(0, _positions(subject.config))
@@ -66,6 +64,11 @@ def _assumed(sentence: str, config: dict[str, Any]) -> Row:
     key, value, whose = match["key"], match["value"], match["whose"]
     doubtful = key == ROTARY and is_glm_edge(config)
     return Row("config", key, "stated", f"absent; {value} is used", "assumed", ROTARY_NOTE if doubtful else whose)
+
+
+def _may_rotate_in_part(decoder: Decoder) -> bool:
+    family = families.find(decoder.family)
+    return family is not None and family.partial_rotary
 
 
 def _rotary(decoder: Decoder, config: dict[str, Any]) -> Row:

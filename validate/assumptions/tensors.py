@@ -5,10 +5,11 @@ from __future__ import annotations
 import fnmatch
 from collections import Counter
 
+from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import purpose, unused
 from ...convert.families.decoder import Decoder
-from ...convert.families.glm_edge_v import ALLOWED, Vision
+from ...convert.families.glm_edge_v import Vision
 from .row import Row, judged, some
 from .subject import Refused, Subject
 
@@ -53,7 +54,7 @@ def _streamed(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -
 
 
 def _allowed(left: list[str], checkpoint: Checkpoint, vision: Vision | None) -> list[str]:
-    patterns = ALLOWED if vision else ()
+    patterns = families.unused_tensors(checkpoint.model_type, checkpoint.names) if vision else ()
     return [
         name
         for name in left

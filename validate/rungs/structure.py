@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.decoder import Decoder, NotExpressible
+from ...convert.families.decoder import Decoder
+from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -97,7 +98,7 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
         found.failures.append(error.message)
     try:
         decoder = families.decoder(checkpoint.config)
-    except (NotExpressible, CheckpointError) as error:
+    except (UnsupportedArchitecture, CheckpointError) as error:
         found.warnings.append(f"States, vocabulary and rotary frequencies were not checked: {error}.")
         return
     _graph(decoder, checkpoint, weights, found)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...convert.checkpoint import Checkpoint
-from ...convert.gguf.families import Model
 from ...convert.gguf.metadata import SAMPLING
+from ...convert.gguf.model import Model
 from ...convert.gguf.read import GgufFile
 from ...convert.gguf_source import claimed
 from ...core.errors import ArtefactError

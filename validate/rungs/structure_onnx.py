@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.decoder import Decoder, NotExpressible
+from ...convert.families.decoder import Decoder
+from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.onnx import sizes
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
@@ -81,7 +82,7 @@ def _described(checkpoint: Checkpoint) -> tuple[Decoder | None, str]:
     """Return the description of a family whose block is known, else why it is not."""
     try:
         return families.decoder(checkpoint.config), ""
-    except (NotExpressible, CheckpointError) as error:
+    except (UnsupportedArchitecture, CheckpointError) as error:
         return None, str(error)
 
 

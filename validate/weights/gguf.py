@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
+from ...convert.gguf.describe import describe
 from ...convert.gguf.encode import to_neighbours
-from ...convert.gguf.families import Model, Tensor, describe
+from ...convert.gguf.model import Model, Tensor
 from ...convert.gguf.read import GgufFile, TensorInfo
 from ...core.progress import Task
 from ...quantize.ggml.types import TYPES
@@ -136,7 +137,7 @@ class GgufWeights(Half):
         self._match()
         foreign = set(file.tensors) - {m.info.name for matches in self.matched.values() for m in matches}
         self.unmatched_artefact = [name for name in file.tensors if name in foreign - set(self.constants)]
-        unread = (*self.model.left_out, *(["lm_head.weight"] if self.model.decoder.tied else []))
+        unread = (*self.model.skipped_tensors, *(["lm_head.weight"] if self.model.decoder.tied else []))
         left = {n for n in checkpoint.names - set(self.matched) if not unused.is_unused(n, checkpoint.config)}
         self.unmatched_checkpoint = sorted(n for n in left if not any(fnmatch.fnmatch(n, p) for p in unread))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families import decoder, glm_edge_v
 from ...convert.families.glm_edge_v import Vision
 from ...convert.gguf import mmproj
-from ...convert.gguf.families import Tensor
 from ...convert.gguf.metadata import Origin
+from ...convert.gguf.model import Tensor
 from ...convert.gguf.read import GgufFile
 from ...core.errors import CheckpointError
 from ...models.glm_edge_v.pixels import Preprocess
@@ -77,7 +77,7 @@ class BothHalves:
 
 def vision_of(checkpoint: Checkpoint) -> Vision:
     """Describe the half that sees. Raises CheckpointError if there is none."""
-    vision = glm_edge_v.vision(checkpoint.config, checkpoint.names, decoder(checkpoint.config))
+    vision = families.vision(checkpoint.config, checkpoint.names, families.decoder(checkpoint.config))
     if vision is None:
         raise CheckpointError("The checkpoint has no half that sees.", "A mmproj file belongs to another model.")
     return vision

@@ -19,8 +19,7 @@ from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
-from ...convert.families import glm_edge_v
-from ...convert.families.decoder import NotExpressible
+from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino import stream
 from ...core.errors import ArtefactError
 from ...core.manifest import MANIFEST_NAME, read_manifest
@@ -191,7 +190,8 @@ class WeightsByName:
         if self._checkpoint.config.get("tie_word_embeddings") and _TABLE in self.matched:
             names.discard("lm_head.weight")
         left = (n for n in names if not unused.is_unused(n, self._checkpoint.config))
-        return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in glm_edge_v.ALLOWED))
+        patterns = families.unused_tensors(self._checkpoint.model_type, self._checkpoint.names)
+        return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in patterns))
 
 
 class ArtefactWeights(WeightsByName):
@@ -267,7 +267,7 @@ def _row_orders(folder: Path, checkpoint: Checkpoint) -> dict[str, npt.NDArray[n
         return {}
     try:
         return stream.row_orders(families.decoder(checkpoint.config))
-    except NotExpressible as error:
+    except UnsupportedArchitecture as error:
         raise ArtefactError(
             f"{folder / MANIFEST_NAME} says that rows of q and k are permuted, but {error}.",
             "The manifest belongs to another model.",

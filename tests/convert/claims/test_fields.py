@@ -12,8 +12,9 @@ from edgeconv.convert import claims, families
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.claims import native
 from edgeconv.convert.claims.fields import ALWAYS_SO, CHANGING, HARMLESS
-from edgeconv.convert.families.decoder import NotExpressible
-from edgeconv.convert.gguf import families as gguf
+from edgeconv.convert.families.glm_edge_v import FIELDS as GLM_EDGE_V
+from edgeconv.convert.families.reading import UnsupportedArchitecture
+from edgeconv.convert.gguf import describe as gguf
 from edgeconv.convert.onnx import choose as onnx
 from edgeconv.convert.onnx.trace_support import TRACED
 from edgeconv.convert.openvino import choose as openvino
@@ -106,7 +107,7 @@ def _reads(form: str, config: dict[str, Any]) -> frozenset[str]:
         return gguf.fields(config["model_type"])
     try:
         return families.fields(families.decoder(config).family)
-    except NotExpressible:
+    except UnsupportedArchitecture:
         return native.fields(config["model_type"]) or frozenset()
 
 
@@ -166,14 +167,14 @@ def test_what_a_reader_claims_it_reads(name: str) -> None:
     config = whole(STREAMED[name])
     kind = config["model_type"]
     plain = families.decoder(config)
-    for field in families.fields(kind) - set(families.glm_edge_v.FIELDS) | {"hidden_act"}:
+    for field in families.fields(kind) - set(GLM_EDGE_V) | {"hidden_act"}:
         if ("*", field) in WITHOUT_EFFECT or (kind, field) in WITHOUT_EFFECT:
             continue
         now = config.get(field)
         value = OTHER.get(field, (not now) if isinstance(now, bool) or now is None else 2 * now)
         try:
             assert families.decoder(config | {field: value}) != plain, field
-        except NotExpressible:
+        except UnsupportedArchitecture:
             continue
 
 

@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 
 from edgeconv.builtin import model_path
 from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.export import Exported, Prepared, export, prepare
-from edgeconv.convert.gguf.families import describe
 from edgeconv.convert.gguf.recipe import Recipe, recipe
 from edgeconv.core.progress import Silent
 

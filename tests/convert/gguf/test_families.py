@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeconv.convert.gguf.families import SUPPORTED, describe
+from edgeconv.convert.gguf.describe import describe, supported
 from edgeconv.core.errors import CheckpointError
 
 from ...models import tiny
@@ -25,7 +25,7 @@ def minimal(model_type, **fields):
 
 
 def test_table():
-    assert set(SUPPORTED) == {*ARCHS, "glm_edge_v"}
+    assert set(supported()) == {*ARCHS, "glm_edge_v"}
 
 
 def test_unknown_architecture_is_told_what_is_supported():

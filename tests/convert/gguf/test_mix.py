@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.gguf import mix
-from edgeconv.convert.gguf.families import describe
+from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.layout import facts
 from edgeconv.convert.gguf.recipe import FILE_TYPES, recipe
 from edgeconv.core.errors import UsageError

@@ -10,7 +10,7 @@ import pytest
 from gguf.quants import dequantize
 
 from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
-from edgeconv.convert.gguf.families import describe
+from edgeconv.convert.gguf.describe import describe
 from edgeconv.core.errors import CheckpointError
 from edgeconv.quantize.integer import to_float32
 

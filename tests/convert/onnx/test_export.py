@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.checkpoint import open_checkpoint
-from edgeconv.convert.families import STREAMED, decoder
+from edgeconv.convert.families import decoder, streamed
 from edgeconv.convert.onnx import export as onnx_engine
 from edgeconv.convert.onnx.models import cut
 from edgeconv.convert.openvino import stream
@@ -46,7 +46,7 @@ def exact_logits(source: Path, out: Path) -> np.ndarray:
     return ir.torch_logits(ir.torch_model(source, reading.weights(out)), IDS)
 
 
-@pytest.mark.parametrize("model_type", STREAMED)
+@pytest.mark.parametrize("model_type", streamed())
 @pytest.mark.parametrize(
     "request_", [Request("bf16"), Request("int8"), Request("int4", group_size=32)], ids=lambda r: r.precision
 )

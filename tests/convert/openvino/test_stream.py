@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.checkpoint import open_checkpoint
-from edgeconv.convert.families import STREAMED, decoder
+from edgeconv.convert.families import decoder, streamed
 from edgeconv.convert.openvino import stream
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
@@ -35,7 +35,7 @@ def export(source: Path, out: Path, request: Request, **options: str) -> Path:
     return out / MODEL
 
 
-@pytest.mark.parametrize("model_type", STREAMED)
+@pytest.mark.parametrize("model_type", streamed())
 @pytest.mark.parametrize(
     "request_", [Request("bf16"), Request("int8"), Request("int4", group_size=32)], ids=lambda r: r.precision
 )

@@ -1,4 +1,4 @@
-"""What a family file gives: a decoder as llama.cpp knows it, by GGUF names, keys and constants."""
+"""A decoder as llama.cpp knows it, by GGUF names, keys and constants: what any family's description becomes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ....core.errors import CheckpointError
-from ...alternatives import InexpressibleError
-from ...families.decoder import Decoder
-from ..header import Value, f32, u32
+from ...core.errors import CheckpointError
+from ..alternatives import InexpressibleError
+from ..families.decoder import Decoder, Norms
+from ..gguf_values import Value, f32, u32
 
 _OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-BLOCK = {
-    "input_layernorm": "attn_norm",
+_BLOCK = {
     "self_attn.qkv_proj": "attn_qkv",
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -24,7 +23,6 @@ BLOCK = {
     "self_attn.q_norm": "attn_q_norm",
     "self_attn.k_norm": "attn_k_norm",
     "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
     "mlp.gate_up_proj": "ffn_up",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
@@ -66,7 +64,7 @@ class Model:
         context: positions that it was made for.
         tensors: all of them, in no order.
         keys: the keys of the architecture, by their full names.
-        left_out: patterns of tensors in the checkpoint that belong to no language model (a vision half).
+        skipped_tensors: patterns of tensors in the checkpoint that belong to no language model (a vision half).
         notes: where llama.cpp departs from the config.
     """
 
@@ -75,7 +73,7 @@ class Model:
     context: int
     tensors: tuple[Tensor, ...]
     keys: Mapping[str, Value]
-    left_out: tuple[str, ...] = ()
+    skipped_tensors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -86,14 +84,13 @@ def model(
     *,
     keys: Mapping[str, Value] | None = None,
     constants: Mapping[str, npt.NDArray[Any]] | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-    block: Mapping[str, str] = BLOCK,
-    halves_to_neighbours: bool = False,
-    norm_plus: float = 0.0,
-    left_out: tuple[str, ...] = (),
+    names: Mapping[str, str] | None = None,
+    permute_qk: bool = False,
+    norm_offset: float = 0.0,
+    skipped_tensors: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Model:
-    """Put a family's description together.
+    """Put a description together.
 
     Args:
         arch: general.architecture.
@@ -101,29 +98,30 @@ def model(
         context: positions that it was made for.
         keys: keys of this family beside the common ones, without "ARCH." in front.
         constants: float32 tensors that the config implies, by GGUF name.
-        shapes: name and shape of tensors that `decoder.tensors()` does not know.
-        block: names of a block's modules in the checkpoint and in the file.
-        halves_to_neighbours: the rows of q and k are to be reordered.
-        norm_plus: what the checkpoint leaves out of the weights of its norms.
-        left_out: as in `Model`.
+        names: modules of a block → names in the file, where they are not the common ones.
+        permute_qk: the rows of q and k are to be reordered.
+        norm_offset: what the checkpoint leaves out of the weights of its norms.
+        skipped_tensors: as in `Model`.
         notes: as in `Model`.
     """
-    tensors = []
-    for source, shape in {**decoder.tensors(), **(shapes or {})}.items():
+    tensors, block = [], {**_BLOCK, **_norms(decoder.norms), **(names or {})}
+    for source, shape in decoder.tensors().items():
         name = gguf_name(source, block)
-        turned = halves_to_neighbours and re.search(r"\.attn_[qk]\.", name)
+        turned = permute_qk and re.search(r"\.attn_[qk]\.", name)
         tensors.append(
             Tensor(
                 name=name,
                 shape=shape,
                 source=source,
                 head_dim=decoder.head_dim if turned else 0,
-                plus=norm_plus if name.endswith("_norm.weight") else 0.0,
+                plus=norm_offset if name.endswith("_norm.weight") else 0.0,
             )
         )
     tensors += [Tensor(name, values.shape, None, values=values) for name, values in (constants or {}).items()]
     own = common_keys(decoder, context) | dict(keys or {})
-    return Model(arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in own.items()}, left_out, notes)
+    return Model(
+        arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in own.items()}, skipped_tensors, notes
+    )
 
 
 def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:
@@ -144,7 +142,18 @@ def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:
     }
 
 
-def gguf_name(source: str, block: Mapping[str, str] = BLOCK) -> str:
+def _norms(norms: Norms) -> dict[str, str]:
+    """Return llama.cpp's names of a layer's norms, by the modules in the checkpoint."""
+    places = {
+        norms.before_attention: "attn_norm",
+        norms.after_attention: "post_attention_norm",
+        norms.before_mlp: "ffn_norm",
+        norms.after_mlp: "post_ffw_norm",
+    }
+    return {module: name for module, name in places.items() if module is not None}
+
+
+def gguf_name(source: str, block: Mapping[str, str]) -> str:
     """Return llama.cpp's name of a tensor of transformers."""
     module, _, kind = source.rpartition(".")
     inside = _IN_BLOCK.fullmatch(module)
@@ -156,18 +165,3 @@ def gguf_name(source: str, block: Mapping[str, str] = BLOCK) -> str:
 def refuse(reason: str, hint: str | None = None) -> CheckpointError:
     """Return the error for a config that llama.cpp cannot run."""
     return InexpressibleError(f"llama.cpp cannot run this model: {reason}.", hint)
-
-
-def require_square(decoder: Decoder, arch: str) -> None:
-    """Raise CheckpointError unless the heads together are as wide as the model, as some loaders take for granted."""
-    if decoder.q_size != decoder.hidden_size:
-        raise refuse(
-            f"its {decoder.num_heads} heads of {decoder.head_dim} are {decoder.q_size} wide, the model {decoder.hidden_size}, "
-            f"and llama.cpp's loader of {arch!r} takes the two for equal"
-        )
-
-
-def require_activation(decoder: Decoder, name: str, arch: str) -> None:
-    """Raise CheckpointError unless the MLP has the one activation that llama.cpp's graph has built in."""
-    if decoder.activation != name:
-        raise refuse(f"its MLP uses {decoder.activation}, and llama.cpp's {arch!r} always {name}")

@@ -1,0 +1,151 @@
+"""Rotary position embedding: the numbers of one head, and the tables of config.json in which they are stated.
+
+A config states `rope_scaling` beside `rope_theta` (transformers 4) or `rope_parameters` (5), for all layers or for each kind of
+layer. This is the one place that reads them.
+Source: `transformers.modeling_rope_utils.RotaryEmbeddingConfigMixin.convert_rope_params_to_dict`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .reading import Reader, UnsupportedArchitecture, contradicting, positive, wrong
+
+TABLES = ("rope_scaling", "rope_parameters")
+"""Where a config states its rotary embeddings; transformers takes the first that says anything."""
+_SCALED_BY = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+"""Kinds of rotary embeddings that a graph is built for, and the numbers that each needs."""
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary position embedding of one head.
+
+    Attributes:
+        theta: base of the frequencies.
+        dim: dimensions of each head that are rotated; the rest passes through.
+        interleaved: pairs are neighbours (2i, 2i+1), as in GLM; else halves (i, i + dim/2), as in Llama.
+        scaling: parameters of a scaled kind ("linear", "llama3"), empty for the default.
+    """
+
+    theta: float
+    dim: int
+    interleaved: bool = False
+    scaling: dict[str, Any] = field(default_factory=dict)
+
+    def inverse_frequencies(self) -> npt.NDArray[np.float32]:
+        """Return float32 [dim / 2], as `transformers.modeling_rope_utils` computes them.
+
+        The power is taken in float64 and rounded: numpy's float32 power is off by some units in the last place, which position
+        4,000 multiplies into a visible error of the angle, and it differs between machines.
+
+        Raises:
+            CheckpointError: the parameters of the scaling contradict each other.
+        """
+        with np.errstate(all="ignore"):
+            frequencies = self._inverse_frequencies()
+        if not np.isfinite(frequencies).all():
+            raise contradicting(
+                f"the rotary embedding's {self.scaling or self.theta} gives frequencies that are no numbers"
+            )
+        return frequencies
+
+    def _inverse_frequencies(self) -> npt.NDArray[np.float32]:
+        exponents = (np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)).astype(np.float64)
+        frequencies = (np.float32(1.0) / np.power(self.theta, exponents).astype(np.float32)).astype(np.float32)
+        kind = self.scaling.get("rope_type", "default")
+        if kind == "linear":
+            return (frequencies / np.float32(self.scaling["factor"])).astype(np.float32)
+        if kind == "llama3":
+            return _llama3(frequencies, self.scaling)
+        return frequencies
+
+
+def _llama3(frequencies: npt.NDArray[np.float32], scaling: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """Llama 3.1's scaling by wavelength: long ones divided by `factor`, middle ones blended."""
+    factor, low, high = (np.float32(scaling[k]) for k in ("factor", "low_freq_factor", "high_freq_factor"))
+    context = np.float32(scaling["original_max_position_embeddings"])
+    wavelength = np.float32(2 * math.pi) / frequencies
+    scaled = np.where(wavelength > context / low, frequencies / factor, frequencies)
+    smooth = (context / wavelength - low) / (high - low)
+    blended = (1 - smooth) * scaled / factor + smooth * scaled
+    middle = (wavelength >= context / high) & (wavelength <= context / low)
+    return np.where(middle, blended, scaled).astype(np.float32)
+
+
+def kind_of(table: Mapping[str, Any]) -> Any:
+    """Return the kind that a table states, whatever it is; "default" if it states none."""
+    return table.get("rope_type", table.get("type", "default"))
+
+
+def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of a config whose layers have one rotary embedding; empty if it has none.
+
+    Raises:
+        CheckpointError: it is no table.
+        UnsupportedArchitecture: it holds a table for each kind of layer.
+    """
+    table = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(table, dict):
+        raise wrong("rope_parameters", table, "a table")
+    if any(isinstance(value, dict) for value in table.values()):
+        raise UnsupportedArchitecture("its layers have different rotary embeddings")
+    return table
+
+
+def tables(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give name and content of the table that transformers takes of the two, or of those for single kinds of layers in it."""
+    where = next((name for name in TABLES if config.get(name)), None)
+    if where is None or not isinstance(config[where], dict):
+        return
+    inner = {name: part for name, part in config[where].items() if isinstance(part, dict)}
+    if not inner:
+        yield where, config[where]
+    for name, part in inner.items():
+        yield f"{where}.{name}", part
+
+
+def read_rope(
+    read: Reader, head_dim: int, *, interleaved: bool = False, partial: bool = False, scaled: bool = True
+) -> Rope:
+    """Read the rotary embedding of a config whose layers have one.
+
+    Args:
+        read: config.json.
+        head_dim: dimensions of a head.
+        interleaved: as in `Rope`.
+        partial: the family reads partial_rotary_factor.
+        scaled: with the scaling of positions; without it the plain embedding is described, whatever is stated.
+
+    Raises:
+        CheckpointError: a number that is none of its kind.
+        UnsupportedArchitecture: a kind of scaling that no graph is built for.
+    """
+    table = parameters(read.config)
+    kind = kind_of(table) if scaled else "default"
+    if not isinstance(kind, str) or kind not in _SCALED_BY:
+        raise UnsupportedArchitecture(f"rotary embeddings of the kind {kind!r}")
+    theta = positive(table["rope_theta"] if "rope_theta" in table else read.get("rope_theta"), "rope_theta")
+    factor = _partial(read, table) if partial else 1.0
+    scaling = {} if kind == "default" else {**table, "rope_type": kind}
+    if kind == "llama3":
+        scaling.setdefault("original_max_position_embeddings", read.get("max_position_embeddings"))
+    for name in _SCALED_BY[kind]:
+        positive(scaling.get(name), f"rope_parameters.{name}")
+    return Rope(theta, int(head_dim * factor), interleaved, scaling)
+
+
+def _partial(read: Reader, table: Mapping[str, Any]) -> float:
+    """Share of each head that is rotated, for the families that read it."""
+    stated = read.config.get("partial_rotary_factor", table.get("partial_rotary_factor"))
+    return positive(read.get("partial_rotary_factor") if stated is None else stated, "partial_rotary_factor")

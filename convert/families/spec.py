@@ -1,0 +1,260 @@
+"""A family: all that is known of one `model_type`, declared once, in a file of that name.
+
+config.json → numbers (`Family.decoder`, `Family.plain`), the switches of its block, which fields are read, how llama.cpp knows it
+in both directions (`Gguf`), its vision part (`VisionPart`), the vendor's int4 default. The mechanism that makes files of it
+lies with the formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..gguf_values import Value
+from .decoder import Decoder, Norms
+from .reading import Reader, UnsupportedArchitecture
+from .rope import Rope, read_rope
+
+Config = Mapping[str, Any]
+Scheme = dict[str, Any]
+"""sym, group_size, ratio: what int4 means to a vendor."""
+SIZES = frozenset(
+    [
+        "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "rope_scaling", "rope_parameters",
+    ]
+)  # fmt: skip
+"""Fields that are read of every family beside those that it has defaults for."""
+WINDOWS = frozenset(["sliding_window", "layer_types"])
+WINDOW = 4096
+"""What transformers takes for the width of a window that is switched on and not stated (Qwen)."""
+
+
+class GgufTensors(Protocol):
+    """A GGUF whose config.json is made: its tensors by name."""
+
+    @property
+    def tensors(self) -> Collection[str]:
+        """Names of all tensors."""
+
+
+class GgufKeys(Protocol):
+    """The keys of its architecture, without "ARCH." in front, checked as they are read."""
+
+    def get(self, key: str) -> Any:
+        """Return the value as it stands; None if there is none."""
+
+    def size(self, key: str, default: int | None = None) -> int:
+        """Return a positive whole number. Raises CheckpointError."""
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """Return a positive number. Raises CheckpointError."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """How a model stretches its positions in GGUF: keys (without "ARCH."), and float32 tensors of factors by their names."""
+
+    keys: Mapping[str, Value] = field(default_factory=dict)
+    factors: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+
+def nothing(*_: Any) -> dict[str, Any]:
+    """Declare nothing beside what all families have."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """How llama.cpp knows the family: keys and names forwards, config.json backwards.
+
+    Attributes:
+        arch: general.architecture.
+        activation: the one that llama.cpp's graph has built in.
+        square_heads: llama.cpp's loader takes heads * head_dim == hidden_size for granted.
+        permute_qk: llama.cpp rotates neighboring pairs where transformers rotates halves: rows of q and k are reordered.
+        rope_factors: llama.cpp's graph takes a factor for each frequency (Llama 3's scaling).
+        output_bias: llama.cpp loads a bias of the output projection.
+        windows: llama.cpp's graph has the sliding windows; without them the context is capped at a window's width.
+        norm_offset: what the checkpoint leaves out of the weights of its norms.
+        names: modules of a block → llama.cpp's names, where they are not the common ones.
+        skipped_tensors: patterns of tensors in the checkpoint that belong to no language model.
+        flatten: config → the config of the layers whose rope the file's keys state, for families with several.
+        keys: (config, decoder) → keys beside the common ones, without "ARCH." in front; UnsupportedArchitecture is raised for
+            what llama.cpp's graph lacks.
+        stretch: (config, decoder, context) → the family's own form of rope scaling; None: the common ones.
+        notes: keys → sentences for the plan.
+        is_70b: llama.cpp's mix of types takes it for the 70B model of its architecture.
+        reads: keys of a file that `to_config` reads beside the common ones.
+        rope_base: what llama.cpp takes where a file states no rope.freq_base.
+        to_config: a file's tensors and keys → the family's own fields of config.json.
+        budgets: a check's budget → limit and reason, where llama.cpp's graph of this architecture errs by itself.
+    """
+
+    arch: str
+    activation: str = "silu"
+    square_heads: bool = False
+    permute_qk: bool = False
+    rope_factors: bool = False
+    output_bias: bool = True
+    windows: bool = False
+    norm_offset: float = 0.0
+    names: Mapping[str, str] = field(default_factory=dict)
+    skipped_tensors: tuple[str, ...] = ()
+    flatten: Callable[[Config], Config] = lambda config: config
+    keys: Callable[[Config, Decoder], Mapping[str, Value]] = nothing
+    stretch: Callable[[Config, Decoder, int], Stretch | None] = lambda config, decoder, context: None
+    notes: Callable[[Mapping[str, Value]], tuple[str, ...]] = lambda keys: ()
+    is_70b: Callable[[Decoder], bool] = lambda decoder: False
+    reads: frozenset[str] = frozenset()
+    rope_base: float = 10_000.0
+    to_config: Callable[[GgufTensors, GgufKeys], Mapping[str, Any]] = nothing
+    budgets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class VisionPart:
+    """The vision encoder and projector that checkpoints of a family may have.
+
+    Attributes:
+        model_type: what a converted vision-language model is called.
+        title: what messages call it.
+        prefix: what the names of all its tensors begin with, by which such a checkpoint is known.
+        fields: of config.json and its vision_config that are read beside the language model's.
+        describe: (config, names of all tensors, language model) → its description; None if there is no such part.
+        int4_default: the vendor's choice for the language model of such a checkpoint.
+        unused_tensors: patterns of tensors that a checkpoint may hold and the model never reads.
+    """
+
+    model_type: str
+    title: str
+    prefix: str
+    fields: frozenset[str]
+    describe: Callable[[Config, Iterable[str], Decoder], Any]
+    int4_default: Scheme | None = None
+    unused_tensors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model_type.
+
+    Attributes:
+        model_type: as config.json names it, and as the file is called.
+        architecture: transformers' class, for a config.json that is made.
+        defaults: what transformers takes for absent fields, in the order in which a manifest lists what was taken for granted.
+        gguf: how llama.cpp knows it; None: it does not.
+        vision: model_type of the family whose vision part its checkpoints may have.
+        vision_part: the vision part that a converted model of this type has.
+        streamed: the block that the stream engines build expresses it; else the trace engines may take it.
+        interleaved_rope: neighboring pairs are rotated, not halves.
+        partial_rotary: transformers reads partial_rotary_factor.
+        fused_qkv: q, k and v are one projection.
+        fused_gate_up: gate and up are one projection, gate first.
+        qkv_bias: q, k and v have biases; None: attention_bias says so.
+        output_bias: the output projection has one; None: attention_bias says so.
+        qk_norm: q and k are normalized.
+        qk_norm_whole: over all heads together, not over each.
+        norms: the normalizations of a layer.
+        may_slide: config.json may state sliding windows.
+        aliases: config.json's name → the common one.
+        also_reads: fields that are read and have no default.
+        rope: (reader, head_dim) → the rope that the description states, for families with several.
+        int4_default: config → the vendor's own choice.
+    """
+
+    model_type: str
+    architecture: str
+    defaults: Config
+    gguf: Gguf | None = None
+    vision: str | None = None
+    vision_part: VisionPart | None = None
+    streamed: bool = True
+    interleaved_rope: bool = False
+    partial_rotary: bool = False
+    fused_qkv: bool = False
+    fused_gate_up: bool = False
+    qkv_bias: bool | None = None
+    output_bias: bool | None = None
+    qk_norm: bool = False
+    qk_norm_whole: bool = False
+    norms: Norms = Norms()
+    may_slide: bool = True
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    also_reads: frozenset[str] = frozenset()
+    rope: Callable[[Reader, int], Rope] | None = None
+    int4_default: Callable[[Config], Scheme | None] = lambda config: None
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Fields of config.json that are read, without those of a vision part."""
+        windows = WINDOWS if self.may_slide else frozenset()
+        return SIZES | frozenset(self.defaults) | frozenset(self.aliases) | self.also_reads | windows
+
+    def decoder(self, config: Config) -> Decoder:
+        """Describe a checkpoint for the stream engines.
+
+        Raises:
+            CheckpointError: a field that is missing, damaged, or contradicts another.
+            UnsupportedArchitecture: their block lacks something; the reason says what.
+        """
+        if not self.streamed:
+            raise UnsupportedArchitecture(f"the block of model_type {self.model_type} is not one that is streamed")
+        read = self.reader(config)
+        if self.may_slide:
+            read.refuse_windows()
+        return self._described(read, scaled=True)
+
+    def plain(self, config: Config) -> Decoder:
+        """Describe a checkpoint without its sliding windows and rope scaling, which a format judges itself.
+
+        Raises:
+            CheckpointError: as `decoder`.
+            UnsupportedArchitecture: an activation, or ropes by layer, that no format has.
+        """
+        return self._described(self.reader(config), scaled=False)
+
+    def reader(self, config: Config) -> Reader:
+        """Return config.json under the common names, with the family's defaults."""
+        renamed = {ours: config.get(theirs) for theirs, ours in self.aliases.items()}
+        return Reader({**config, **renamed}, self.defaults)
+
+    def _described(self, read: Reader, *, scaled: bool) -> Decoder:
+        heads, hidden = read.size("num_attention_heads"), read.size("hidden_size")
+        head_dim = read.size_or("head_dim", hidden // heads)
+        asked = None in (self.qkv_bias, self.output_bias)
+        bias = self._stated(read, "attention_bias") if asked else False
+        return Decoder(
+            family=self.model_type,
+            vocab_size=read.size("vocab_size"),
+            hidden_size=hidden,
+            intermediate_size=read.size("intermediate_size"),
+            num_layers=read.layers(),
+            num_heads=heads,
+            num_kv_heads=read.size_or("num_key_value_heads", heads),
+            head_dim=head_dim,
+            rms_norm_eps=read.number("rms_norm_eps"),
+            rope=self.rope(read, head_dim) if self.rope else self._rope(read, head_dim, scaled=scaled),
+            activation=read.activation(),
+            qkv_bias=bias if self.qkv_bias is None else self.qkv_bias,
+            output_bias=bias if self.output_bias is None else self.output_bias,
+            mlp_bias=self._stated(read, "mlp_bias"),
+            qk_norm=self.qk_norm,
+            qk_norm_whole=self.qk_norm_whole,
+            norms=self.norms,
+            fused_qkv=self.fused_qkv,
+            fused_gate_up=self.fused_gate_up,
+            tied=bool(read.get("tie_word_embeddings")),
+            assumed=tuple(read.assumed[key] for key in self.defaults if key in read.assumed),
+        )
+
+    def _stated(self, read: Reader, key: str) -> bool:
+        """Return a switch that the family has if it has a default for it."""
+        return bool(read.get(key)) if key in self.defaults else False
+
+    def _rope(self, read: Reader, head_dim: int, *, scaled: bool) -> Rope:
+        return read_rope(read, head_dim, interleaved=self.interleaved_rope, partial=self.partial_rotary, scaled=scaled)

@@ -1,0 +1,113 @@
+"""A checkpoint in llama.cpp's terms, by what its family's file declares (`families.spec.Gguf`)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from typing import Any
+
+from ...core.errors import CheckpointError
+from .. import claims, families
+from ..alternatives import InexpressibleError
+from ..families import registry
+from ..families.decoder import Decoder
+from ..families.reading import UnsupportedArchitecture
+from ..families.rope import parameters as require_one_rope
+from ..families.spec import Family, Gguf
+from . import positions
+from .model import Model, model, refuse
+
+__all__ = ["describe", "describe_as_claimed", "fields", "supported"]
+
+
+def supported() -> tuple[str, ...]:
+    """Return the model types that can be written, sorted."""
+    return tuple(one.model_type for one in registry.every() if one.gguf)
+
+
+def fields(model_type: str) -> frozenset[str]:
+    """Return the fields of config.json that are read; a type that cannot be written has none."""
+    family = families.find(model_type)
+    return families.fields(model_type) if family and family.gguf else frozenset()
+
+
+def describe_as_claimed(config: dict[str, Any], names: Collection[str]) -> tuple[Model, tuple[str, ...]]:
+    """Describe a checkpoint of which every field is read, harmless or named in a note.
+
+    Args:
+        config: config.json.
+        names: of its tensors.
+
+    Returns:
+        The description, and sentences for the plan.
+
+    Raises:
+        CheckpointError: as `describe`, or config.json states what nobody reads.
+    """
+    notes = claims.require(config, names)
+    described, kind = describe(config), config["model_type"]
+    return described, notes + claims.unread(config, f"the reader of {kind}", fields(kind))
+
+
+def describe(config: dict[str, Any]) -> Model:
+    """Describe a checkpoint in llama.cpp's terms.
+
+    Raises:
+        CheckpointError: the architecture is not known, or llama.cpp cannot run what the config says.
+    """
+    kind = config["model_type"]
+    family = families.find(kind)
+    if family is None or family.gguf is None:
+        raise InexpressibleError(
+            f"GGUF files cannot be written for model_type {kind}.", f"Supported: {', '.join(supported())}."
+        )
+    try:
+        described = _describe(family, family.gguf, config)
+        for value in described.keys.values():
+            value.pack()
+    except UnsupportedArchitecture as reason:
+        raise refuse(str(reason), reason.hint) from reason
+    except (KeyError, TypeError, ValueError, ArithmeticError, struct.error) as error:
+        raise CheckpointError(
+            f"config.json holds a number that none of its kind can be: {type(error).__name__}: {error}.",
+            "Repair the file, or download it again.",
+        ) from error
+    return described
+
+
+def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
+    flat = gguf.flatten(config)
+    require_one_rope(flat)
+    decoder = family.plain(config)
+    _require(gguf, decoder)
+    context = positions.context(config, family.defaults["max_position_embeddings"])
+    keys = gguf.keys(config, decoder)
+    stretch = gguf.stretch(config, decoder, context)
+    if stretch is None:
+        stretch = positions.stretch(flat, decoder, context, rope_factors=gguf.rope_factors)
+    notes = gguf.notes(keys)
+    if not gguf.windows:
+        context, said = positions.within_window(family, config, context)
+        notes += said
+    return model(
+        gguf.arch, decoder, context,
+        keys={**keys, **stretch.keys}, constants=stretch.factors, names=gguf.names, permute_qk=gguf.permute_qk,
+        norm_offset=gguf.norm_offset, skipped_tensors=gguf.skipped_tensors, notes=notes,
+    )  # fmt: skip
+
+
+def _require(gguf: Gguf, decoder: Decoder) -> None:
+    """Raise UnsupportedArchitecture for what llama.cpp's loader or graph of the architecture takes for granted."""
+    if gguf.square_heads and decoder.q_size != decoder.hidden_size:
+        raise UnsupportedArchitecture(
+            f"its {decoder.num_heads} heads of {decoder.head_dim} are {decoder.q_size} wide, the model {decoder.hidden_size}, "
+            f"and llama.cpp's loader of {gguf.arch!r} takes the two for equal"
+        )
+    if decoder.activation != gguf.activation:
+        raise UnsupportedArchitecture(
+            f"its MLP uses {decoder.activation}, and llama.cpp's {gguf.arch!r} always {gguf.activation}"
+        )
+    if decoder.output_bias and not gguf.output_bias:
+        raise UnsupportedArchitecture(
+            f"its output projections have biases, which llama.cpp's {gguf.arch} does not load"
+        )

@@ -1,0 +1,151 @@
+"""Rope scaling and sliding windows in llama.cpp's terms.
+
+`Family.plain` describes a decoder without the two; llama.cpp has other limits than the graphs that are built here, so they are
+judged apart.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..families.decoder import Decoder
+from ..families.reading import UnsupportedArchitecture, positive, whole, wrong
+from ..families.rope import Rope, kind_of, parameters
+from ..families.spec import WINDOW, Config, Family, Stretch
+from ..gguf_values import f32, string, u32
+
+
+def context(config: Config, default: Any) -> int:
+    """Return max_position_embeddings, or transformers' default for the family."""
+    return whole(config.get("max_position_embeddings") or default, "max_position_embeddings")
+
+
+def stretch(config: Config, decoder: Decoder, context: int, *, rope_factors: bool = False) -> Stretch:
+    """Translate rope scaling.
+
+    Args:
+        config: config.json.
+        decoder: its description, with the plain rope.
+        context: max_position_embeddings.
+        rope_factors: llama.cpp's graph of this architecture takes factors for single frequencies.
+
+    Raises:
+        CheckpointError: a parameter that is none of its kind.
+        UnsupportedArchitecture: a kind, or a parameter of a kind, that llama.cpp lacks.
+    """
+    table = parameters(config)
+    kind = str(kind_of(table))
+    if kind == "default":
+        return Stretch()
+    if kind == "linear":
+        return Stretch(
+            {
+                "rope.scaling.type": string("linear"),
+                "rope.scaling.factor": f32(positive(table.get("factor"), "rope_parameters.factor")),
+            }
+        )
+    original = int(
+        config.get("original_max_position_embeddings") or table.get("original_max_position_embeddings") or context
+    )
+    if kind == "yarn":
+        return _yarn(table, original, context)
+    if kind == "llama3" and rope_factors:
+        stretched = Rope(
+            decoder.rope.theta, decoder.rope.dim, False,
+            {**table, "rope_type": "llama3", "original_max_position_embeddings": original},
+        )  # fmt: skip
+        factors = decoder.rope.inverse_frequencies() / stretched.inverse_frequencies()
+        return Stretch(factors={"rope_freqs.weight": factors.astype(np.float32)})
+    raise UnsupportedArchitecture(f"it has rotary embeddings of the kind {kind!r}")
+
+
+def _yarn(table: Config, original: int, context: int) -> Stretch:
+    """llama.cpp reads factor and length; what it computes itself must be what the config says."""
+    factor = positive(table.get("factor") or context / original, "rope_parameters.factor")
+    for name, value in {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": True}.items():
+        stated = table.get(name)
+        if stated is not None and not math.isclose(stated, value, rel_tol=1e-6):
+            raise UnsupportedArchitecture(f"its YaRN states {name} = {stated}, where llama.cpp computes with {value}")
+    keys = {
+        "rope.scaling.type": string("yarn"),
+        "rope.scaling.factor": f32(factor),
+        "rope.scaling.original_context_length": u32(original),
+    }
+    extra = _attention(table, factor) / yarn_attention(factor)
+    if not math.isclose(extra, 1.0, rel_tol=1e-6):
+        keys["rope.scaling.attn_factor"] = f32(extra)  # llama.cpp multiplies its own by it
+    return Stretch(keys)
+
+
+def yarn_attention(factor: float) -> float:
+    """Return by how much llama.cpp's YaRN scales cosines and sines of itself; transformers says the same where factor > 1."""
+    return 0.1 * math.log(factor) + 1.0
+
+
+def _attention(table: Config, factor: float) -> float:
+    """Return by how much transformers scales cosines and sines (`modeling_rope_utils._compute_yarn_parameters`)."""
+    stated = table.get("attention_factor")
+    if stated is not None:
+        return positive(stated, "rope_parameters.attention_factor")
+    one, all_ = table.get("mscale"), table.get("mscale_all_dim")
+    if factor <= 1:
+        return 1.0
+    if not one or not all_:
+        return yarn_attention(factor)
+    scales = (
+        0.1 * positive(value, f"rope_parameters.{name}") * math.log(factor) + 1.0
+        for name, value in (("mscale", one), ("mscale_all_dim", all_))
+    )
+    return next(scales) / next(scales)
+
+
+def within_window(family: Family, config: Config, context: int) -> tuple[int, tuple[str, ...]]:
+    """Cap the context of a model with sliding windows in an architecture for which llama.cpp's graph has none.
+
+    A window of n positions leaves nothing out of a text of n tokens: up to there the graph without windows is the same model.
+
+    Args:
+        family: of which `defaults` say whether there may be a window, and how wide it is where no width is stated.
+        config: config.json.
+        context: positions that the model was made for.
+
+    Returns:
+        The context to state in the file, and sentences for the plan.
+
+    Raises:
+        CheckpointError: a width or a list of kinds that is none.
+        UnsupportedArchitecture: attention of a kind that is neither full nor a window.
+    """
+    if not {"sliding_window", "use_sliding_window"} & set(family.defaults):
+        return context, ()
+    if "use_sliding_window" in family.defaults and not config.get("use_sliding_window", False):
+        return context, ()
+    kinds = config.get("layer_types")
+    if kinds is not None and not isinstance(kinds, list):
+        raise wrong("layer_types", kinds, "a list")
+    if odd := {str(kind) for kind in kinds or ()} - {"full_attention", "sliding_attention"}:
+        raise UnsupportedArchitecture(f"some of its layers have attention of the kind {min(odd)!r}")
+    window = config.get("sliding_window", family.defaults.get("sliding_window", WINDOW))
+    if window is None or not _slides(config, kinds):
+        return context, ()
+    window = whole(window, "sliding_window")
+    if window >= context:
+        return context, ()
+    return window, (
+        f"llama.cpp has no sliding window for this architecture: the file states a context of {window:,} tokens, the window's "
+        f"width, not {context:,}. Longer texts would be attended to in full, which the checkpoint's own code does not do.",
+    )
+
+
+def _slides(config: Config, kinds: list[Any] | None) -> bool:
+    """Tell whether a layer has a window: by its kinds, else those of Qwen from max_window_layers on, else all."""
+    if kinds is not None:
+        return "sliding_attention" in kinds
+    if "use_sliding_window" not in config:
+        return True
+    layers, first = config.get("num_hidden_layers"), config.get("max_window_layers")
+    none = isinstance(layers, int) and isinstance(first, int) and first >= layers
+    return bool(config["use_sliding_window"]) and not none
