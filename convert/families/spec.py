@@ -182,7 +182,7 @@ class Family:
     output_bias: bool | None = None
     qk_norm: bool = False
     qk_norm_whole: bool = False
-    norms: Norms = Norms()
+    norms: Norms = field(default_factory=Norms)
     may_slide: bool = True
     aliases: Mapping[str, str] = field(default_factory=dict)
     also_reads: frozenset[str] = frozenset()
