@@ -15,6 +15,7 @@ otherwise allow its own error.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ _SUBNORMAL = 2.0**-25
 """Half the distance of float16's smallest numbers."""
 LARGER, SMALLER = 1.5, 0.5
 """Scale estimation was seen to choose 0.69 to 1.19 times the scale that a group's range gives."""
+_LEAST = 2.0**-22
+"""What a step may always be, however small its group."""
 _SLACK = 1.01
 """For float32 arithmetic in another order."""
 
@@ -59,7 +62,7 @@ def error_bound(
         spread: Array = np.abs(source) * np.float32(2 * _HALF_ULP.get(stored.element, 2.0**-4))
         bound: Array = spread + np.float32(_SUBNORMAL if stored.element == "f16" else 1e-38)
         return bound
-    rounding = math.fsum(_SCALE_ROUNDING.get(element_of(part), 0.0) for part in stored.scales)
+    rounding = _rounding(stored)
     of = _of_integers if stored.element in elements.INTEGERS and stored.codebook is None else _of_levels
     return of(stored, levels, scale, source, rounding, reach=reach)
 
@@ -79,22 +82,66 @@ def cut_off(held: Array, source: Array) -> Array:
 def _of_integers(
     stored: StoredWeight, levels: Array, scale: Array, source: Array, rounding: float, *, reach: float
 ) -> Array:
-    half_range = 2 ** (elements.INTEGERS[stored.element] - 1)
-    top = half_range - 1
-    symmetric = stored.zero_point is None or math.prod(shape_of(stored.zero_point)) == 1  # u2 and u3 about their middle
-    if symmetric:
-        justified = np.abs(source).max(axis=-1, keepdims=True) / (top)
+    rule = integer_rule(stored)
+    if rule.symmetric:
+        justified = np.abs(source).max(axis=-1, keepdims=True) / rule.range
     else:
         span = np.maximum(source.max(axis=-1, keepdims=True), 0) - np.minimum(source.min(axis=-1, keepdims=True), 0)
-        justified = span / (2 * half_range - 1)
+        justified = span / rule.range
     step = _step(scale, justified * np.float32(reach), levels, rounding)
-    half = np.asarray(step * np.float32(0.5 * _SLACK + 0.5 * rounding) + np.float32(0.5 * _SUBNORMAL), np.float32)
+    half = np.asarray(step * np.float32(rule.half) + np.float32(rule.half_more), np.float32)
     bound: Array = np.abs(levels)
-    bound *= step * rounding + _SUBNORMAL
+    bound *= step * rounding + rule.rounding_more
     bound += half  # the levels were chosen with the scale that was not rounded yet
-    if symmetric:
-        bound += np.where(levels == top, half, 0)
+    if rule.symmetric:
+        bound += np.where(levels == rule.top, half, 0)
     return bound
+
+
+@dataclass(frozen=True)
+class IntegerRule:
+    """The numbers in the bound of an integer weight, for whoever computes it (`fits.c`).
+
+    With s = |scale|, cut to `wider` times what the range of its group justifies plus `least`, an element of level l may be off by
+    |l| (s `rounding` + `rounding_more`) + h, h = s `half` + `half_more`, and by h more on the level `top` of a symmetric scheme.
+
+    Attributes:
+        symmetric: the range of a group is that of its magnitudes; else it reaches from the least to the largest, and over zero.
+        range: steps that it is worth.
+    """
+
+    symmetric: bool
+    range: int
+    top: int
+    rounding: float
+    rounding_more: float = _SUBNORMAL
+    half_more: float = 0.5 * _SUBNORMAL
+    least: float = _LEAST
+
+    @property
+    def half(self) -> float:
+        """Of a step."""
+        return 0.5 * _SLACK + 0.5 * self.rounding
+
+    @property
+    def wider(self) -> float:
+        """Times the step that a range justifies."""
+        return _SLACK + self.rounding
+
+
+def integer_rule(stored: StoredWeight) -> IntegerRule:
+    """Return the rule of a weight that is stored as integers."""
+    half_range = 2 ** (elements.INTEGERS[stored.element] - 1)
+    # one zero point for all: u2 and u3 about their middle
+    symmetric = stored.zero_point is None or math.prod(shape_of(stored.zero_point)) == 1
+    return IntegerRule(
+        symmetric, half_range - 1 if symmetric else 2 * half_range - 1, half_range - 1, _rounding(stored)
+    )
+
+
+def _rounding(stored: StoredWeight) -> float:
+    """Return what the rounding of its scales does to a weight, relative."""
+    return math.fsum(_SCALE_ROUNDING.get(element_of(part), 0.0) for part in stored.scales)
 
 
 def _of_levels(
@@ -125,7 +172,7 @@ def _step(scale: Array, justified: Array, levels: Array, rounding: float) -> Arr
     """Return |scale|, cut to what the source's range justifies where each group along the last axis has its own scale."""
     step: Array = np.abs(scale)
     if step.shape == (*levels.shape[:-1], 1):
-        step = np.minimum(step, justified * (_SLACK + rounding) + np.float32(2.0**-22))
+        step = np.minimum(step, justified * (_SLACK + rounding) + np.float32(_LEAST))
     return step
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...convert.parallel import in_order
-from . import elements
+from . import elements, native
 
 Array = npt.NDArray[Any]
+_BYTES = {"i8": native.INT8, "u8": native.UINT8}
 _MANY = 4
 """Blocks for which threads are worth starting."""
 
@@ -83,9 +84,12 @@ class StoredWeight:
         if self.codebook is not None:
             table = _whole(self.codebook).reshape(-1)
             values = table[values.astype(np.int64)]
-        if self.zero_point is not None:
-            values -= self._part(self.zero_point, start, stop)
-        return values
+        zero = self.zero(start, stop)
+        return values if zero is None else np.subtract(values, zero, out=values)
+
+    def zero(self, start: int, stop: int) -> Array | None:
+        """Return the zero points of rows [start, stop), float32, which broadcast to the values; None: none."""
+        return None if self.zero_point is None else self._part(self.zero_point, start, stop)
 
     def scale(self, start: int, stop: int) -> Array | None:
         """Return the product of the scales of rows [start, stop), float32, which broadcasts to the levels; None: none."""
@@ -109,7 +113,8 @@ class StoredWeight:
         flat = out if out.ndim else out.reshape(1)
 
         def fill(start: int, stop: int) -> None:
-            flat[start:stop] = self.weights(start, stop)
+            if not self._fill(flat[start:stop], start, stop):
+                flat[start:stop] = self.weights(start, stop)
 
         blocks = self.blocks()
         if len(blocks) < _MANY:
@@ -119,6 +124,45 @@ class StoredWeight:
             for _ in in_order((fill, *block) for block in blocks):
                 pass
         return out.reshape(self.shape)
+
+    def _fill(self, out: Array, start: int, stop: int) -> bool:
+        """Write rows [start, stop), de-quantised, by the compiled function; False if it does not take such a weight."""
+        lib = native.load() if self.scaled_by_group and self.element in _BYTES else None
+        packed = self.packed(start, stop) if lib else None
+        if lib is None or packed is None:
+            return False
+        lib.ec_values(*packed.arguments, out.ctypes.data)
+        return True
+
+    @property
+    def scaled_by_group(self) -> bool:
+        """True if each group along the last axis has its own scale, and a level is the value itself."""
+        each = (*self.stored_shape[:-1], 1)
+        plain = self.codebook is None and len(self.stored_shape) > 1 and bool(self.scales)
+        return plain and all(shape_of(scale) == each for scale in self.scales)
+
+    def packed(self, start: int, stop: int) -> native.Packed | None:
+        """Return rows [start, stop) of a weight that is `scaled_by_group`, for compiled functions; None: not of this form."""
+        rows, groups, group = stop - start, math.prod(self.stored_shape[1:-1]), self.stored_shape[-1]
+        scale, zero = (
+            self._of_groups(part, rows, groups) for part in (self.scale(start, stop), self.zero(start, stop))
+        )
+        if scale is None:
+            return None
+        kind = _BYTES.get(self.element)
+        if kind is None or (zero is None and self.zero_point is not None):
+            levels = np.ascontiguousarray(self.levels(start, stop), np.float32)
+            return native.Packed(levels, native.FLOAT32, scale, None, (rows, groups, group))
+        flat = self.values.data.reshape(-1).view(np.uint8)[start * groups * group : stop * groups * group]
+        return native.Packed(flat, kind, scale, zero, (rows, groups, group))
+
+    @staticmethod
+    def _of_groups(values: Array | None, rows: int, groups: int) -> Array | None:
+        """Spread what belongs to groups, rows or all to float32 [rows, groups]; None if it belongs to single elements."""
+        if values is None or (values.ndim and values.shape[-1] != 1):
+            return None
+        each = values.reshape(len(values) if values.ndim else 1, -1)
+        return np.ascontiguousarray(np.broadcast_to(each, (rows, groups)))
 
     def blocks(self, elements_at_once: int = 1 << 20) -> list[tuple[int, int]]:
         """Cut the rows into ranges of about so many elements."""

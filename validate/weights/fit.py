@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
 from ...core.progress import Task
+from . import fits_native
 from .allowed import LARGER, cut_off, error_bound
 from .openvino_ir import Match
 
@@ -73,10 +74,16 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
     spread = "gptq" in methods and free
     chosen = "scale_estimation" in methods and free and not spread
     sums = GroupSums() if spread else Sums()
+    fast = None if chosen or spread else fits_native.compiled(match, tensor)
     shard = checkpoint.shard_of(name)
     for number, (start, stop) in enumerate(stored.blocks()):
         if number % _HELD == 0:
             shard.release(info.start, info.end)  # a table of embeddings would stay in memory else
+        task.advance((info.end - info.start) * (stop - start) // max(stored.rows, 1))
+        found = fast.block(start, stop) if fast else None
+        if found:
+            sums.take(found, stored.size // stored.rows * (stop - start))
+            continue
         source = match.source_rows(tensor, start, stop)
         levels, scale = stored.levels(start, stop), stored.scale(start, stop)
         reach = LARGER if chosen else 1 + match.slack
@@ -98,7 +105,6 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
         if match.beside is not None:
             sums.add_beside(source, levels, match.beside[start:stop].reshape(source.shape))
         sums.add(source, levels, bound)
-        task.advance((info.end - info.start) * (stop - start) // max(stored.rows, 1))
     shard.release(info.start, info.end)  # so would all of the checkpoint
     return sums.fit(name, describe(match), stored.rows)
 
@@ -134,6 +140,17 @@ class Sums:
     def add_beside(self, source: Array, held: Array, beside: Array) -> None:
         """Add a block's error with what the graph adds to it; arrays as for `add`, none is overwritten."""
         self.beside_square = (self.beside_square or 0.0) + _square_sum(held + beside - source)
+
+    def take(self, found: Mapping[str, float], size: int) -> None:
+        """Add a block of `size` elements that `fits_native` has compared."""
+        self.size += size
+        self.zero = self.zero and not found["largest"]
+        self.square += found["square"]
+        self.source_square += found["source_square"]
+        self.bound_square += found["bound_square"]
+        self.worst = max(self.worst, found["worst"])
+        self.over += int(found["over"])
+        self.rows_over += int(found["rows_over"])
 
     def add(self, source: Array, held: Array, bound: Array) -> None:
         """Add a block: float32 arrays of one shape (the bound may broadcast to it); `held` is overwritten."""

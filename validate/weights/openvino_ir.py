@@ -61,6 +61,12 @@ class Match:
     slack: float = 0.0
     beside: Array | None = None
 
+    @property
+    def in_order(self) -> bool:
+        """True if its rows are the tensor's own, as they lie there, multiplied by nothing."""
+        moved = self.row_order is not None or self.columns is not None or self.rows is not None
+        return not (self.transposed or moved) and self.form == AS_IS
+
     def source_rows(self, tensor: Array, start: int, stop: int) -> Array:
         """Return the checkpoint's values of the artefact's rows [start, stop), float32, in the artefact's stored shape.
 
