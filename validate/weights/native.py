@@ -26,7 +26,7 @@ def load() -> ctypes.CDLL | None:
         return None
     lib = ctypes.CDLL(spec.origin)
     pointer, size = ctypes.c_void_p, ctypes.c_int64
-    packed = [pointer, size, pointer, pointer, size, size, size]
+    packed: list[Any] = [pointer, size, pointer, pointer, size, size, size]
     lib.ec_fit.argtypes = [pointer, size, *packed, pointer, pointer]
     lib.ec_values.argtypes = [*packed, pointer]
     lib.ec_fit.restype = lib.ec_values.restype = None
