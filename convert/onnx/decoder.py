@@ -69,11 +69,15 @@ class _Builder:
                 g.output(name, name, types.FLOAT, whole)
 
     def _layer(self, hidden: Value, layer: int) -> Value:
-        prefix = f"model.layers.{layer}."
-        normed = self._rms_norm(hidden, prefix + "input_layernorm.weight")
-        hidden = self.g.op("Add", hidden, self._attention(normed, prefix + "self_attn.", layer))
-        normed = self._rms_norm(hidden, prefix + "post_attention_layernorm.weight")
-        return self.g.op("Add", hidden, self._mlp(normed, prefix + "mlp."))
+        prefix, norms = f"model.layers.{layer}.", self.d.norms
+        given = self._attention(self._norm(hidden, prefix, norms.before_attention), prefix + "self_attn.", layer)
+        hidden = self.g.op("Add", hidden, self._norm(given, prefix, norms.after_attention))
+        given = self._mlp(self._norm(hidden, prefix, norms.before_mlp), prefix + "mlp.")
+        return self.g.op("Add", hidden, self._norm(given, prefix, norms.after_mlp))
+
+    def _norm(self, hidden: Value, prefix: str, module: str | None) -> Value:
+        """Apply one of a layer's norms; none where the family has none in that place."""
+        return self._rms_norm(hidden, f"{prefix}{module}.weight") if module else hidden
 
     def _attention(self, hidden: Value, prefix: str, layer: int) -> Value:
         g, d = self.g, self.d
@@ -98,13 +102,16 @@ class _Builder:
             parts = g.ops("Split", [fused, g.i64([d.q_size, d.kv_size, d.kv_size])], 3, axis=-1)
         else:
             parts = [g.linear(hidden, f"{prefix}{part}_proj", d.qkv_bias) for part in "qkv"]
+        if d.qk_norm and d.qk_norm_whole:
+            parts = self._qk_norm(parts, prefix)
         heads = (d.num_heads, d.num_kv_heads, d.num_kv_heads)
         shaped = [g.op("Reshape", part, g.i64([0, 0, n, d.head_dim])) for part, n in zip(parts, heads, strict=True)]
-        if d.qk_norm:
-            shaped[:2] = [
-                self._rms_norm(part, f"{prefix}{name}_norm.weight") for part, name in zip(shaped, "qk", strict=False)
-            ]
-        return shaped
+        return self._qk_norm(shaped, prefix) if d.qk_norm and not d.qk_norm_whole else shaped
+
+    def _qk_norm(self, parts: list[Value], prefix: str) -> list[Value]:
+        """Normalize query and key, not value."""
+        query, key, value = parts
+        return [self._rms_norm(query, prefix + "q_norm.weight"), self._rms_norm(key, prefix + "k_norm.weight"), value]
 
     def _mlp(self, hidden: Value, prefix: str) -> Value:
         g, d = self.g, self.d

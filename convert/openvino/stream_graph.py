@@ -80,11 +80,15 @@ class _Builder(Operations):
         return ov.Model([self.output(logits, "logits")], self.sinks, [*inputs, self.beam], "model")
 
     def _layer(self, hidden: Node, layer: int) -> Node:
-        prefix = f"model.layers.{layer}."
-        normed = self._rms_norm(hidden, prefix + "input_layernorm.weight")
-        hidden = self.ops.add(hidden, self._attention(normed, prefix + "self_attn.", layer), name=prefix + "residual")
-        normed = self._rms_norm(hidden, prefix + "post_attention_layernorm.weight")
-        return self.ops.add(hidden, self._mlp(normed, prefix + "mlp."), name=prefix + "output")
+        prefix, norms = f"model.layers.{layer}.", self.d.norms
+        given = self._attention(self._norm(hidden, prefix, norms.before_attention), prefix + "self_attn.", layer)
+        hidden = self.ops.add(hidden, self._norm(given, prefix, norms.after_attention), name=prefix + "residual")
+        given = self._mlp(self._norm(hidden, prefix, norms.before_mlp), prefix + "mlp.")
+        return self.ops.add(hidden, self._norm(given, prefix, norms.after_mlp), name=prefix + "output")
+
+    def _norm(self, hidden: Node, prefix: str, module: str | None) -> Node:
+        """Apply one of a layer's norms; none where the family has none in that place."""
+        return self._rms_norm(hidden, f"{prefix}{module}.weight") if module else hidden
 
     def _attention(self, hidden: Node, prefix: str, layer: int) -> Node:
         ops, d = self.ops, self.d
@@ -107,13 +111,16 @@ class _Builder(Operations):
             parts = ops.variadic_split(fused, self.i64(-1), sizes).outputs()
         else:
             parts = [self.linear(hidden, f"{prefix}{part}_proj", d.qkv_bias) for part in "qkv"]
+        if d.qk_norm and d.qk_norm_whole:
+            parts = self._qk_norm(parts, prefix)
         heads = (d.num_heads, d.num_kv_heads, d.num_kv_heads)
         shaped = [self.heads(part, n, d.head_dim) for part, n in zip(parts, heads, strict=True)]
-        if d.qk_norm:
-            shaped[:2] = [
-                self._rms_norm(part, f"{prefix}{name}_norm.weight") for part, name in zip(shaped, "qk", strict=False)
-            ]
-        return shaped
+        return self._qk_norm(shaped, prefix) if d.qk_norm and not d.qk_norm_whole else shaped
+
+    def _qk_norm(self, parts: list[Node], prefix: str) -> list[Node]:
+        """Normalize query and key, not value."""
+        query, key, value = parts
+        return [self._rms_norm(query, prefix + "q_norm.weight"), self._rms_norm(key, prefix + "k_norm.weight"), value]
 
     def _mlp(self, hidden: Node, prefix: str) -> Node:
         ops, d = self.ops, self.d

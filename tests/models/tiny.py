@@ -34,6 +34,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "mistral": {"sliding_window": None},
     "qwen2": {},  # biases on q, k and v come with the class
     "qwen3": {},  # so do norms of q and k
+    "olmo2": {},  # norms behind attention and MLP, and of q and k over all heads
     "gemma3_text": {
         "num_hidden_layers": 3,
         "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
@@ -87,7 +88,6 @@ FURTHER: dict[str, dict[str, Any]] = {
     },
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "sliding_window": None},
     "nemotron": {},
-    "olmo2": {},
     "phimoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "attention_bias": True},
     "qwen2_moe": {
         "num_experts": 4,

@@ -31,7 +31,7 @@ OTHERS = {
 }
 FORMATS = {
     **dict.fromkeys(FAMILIES, ("openvino", "onnx", "gguf")),
-    **dict.fromkeys(("cohere", "cohere2", "glm4", "granite", "olmo2", "smollm3", "stablelm", "starcoder2"), ("openvino", "onnx")),
+    **dict.fromkeys(("cohere", "cohere2", "glm4", "granite", "smollm3", "stablelm", "starcoder2"), ("openvino", "onnx")),
 }  # fmt: skip
 
 

@@ -108,7 +108,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "no_rope_layer_interval": 4, "no_rope_layers": [1, 0], "pretraining_tp": 2, "rms_norm_eps": 1e-6, "rope_scaling": None,
         "rope_theta": 5000000.0, "sliding_window": None, "use_sliding_window": False,
     }),
-    "OLMo-2-1B": (("openvino", "onnx"), {
+    "OLMo-2-1B": (("openvino", "onnx", "gguf"), {
         "architectures": ["Olmo2ForCausalLM"], "model_type": "olmo2", "attention_bias": False, "hidden_act": "silu",
         "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_scaling": None, "rope_theta": 500000,
         "tie_word_embeddings": False,

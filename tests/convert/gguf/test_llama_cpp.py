@@ -42,6 +42,8 @@ MODELS = {
     "qwen3, yarn, attention factor of 1": ("qwen3", {"rope_parameters": YARN | {"attention_factor": 1.0}}),
     "llama, yarn, mscale": ("llama", {"rope_parameters": YARN | {"mscale": 1.5, "mscale_all_dim": 0.7}}),
     "mistral": ("mistral", {}),
+    "olmo2": ("olmo2", {}),
+    "olmo2, yarn, a key for all": ("olmo2", {"rope_parameters": YARN, "num_key_value_heads": 1}),
     "qwen2": ("qwen2", {}),
     "qwen2, yarn": ("qwen2", {"rope_parameters": YARN}),
     "qwen3, wide heads": ("qwen3", {"head_dim": 32}),

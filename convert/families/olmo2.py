@@ -1,0 +1,20 @@
+"""OLMo 2: norms behind attention and MLP in the place of those before them, and norms of q and k over all heads together.
+
+Sources: `transformers/models/olmo2/`; `src/models/olmo2.cpp` and `conversion/olmo.py` of llama.cpp, which turns halves here.
+"""
+
+from __future__ import annotations
+
+from .decoder import Norms
+from .llama import common
+from .spec import Family, Gguf
+
+FAMILY = Family(
+    "olmo2",
+    "Olmo2ForCausalLM",
+    common(without=("mlp_bias",), rms_norm_eps=1e-05),
+    qk_norm=True,
+    qk_norm_whole=True,
+    norms=Norms(None, "post_attention_layernorm", None, "post_feedforward_layernorm"),
+    gguf=Gguf("olmo2", square_heads=True, output_bias=False, to_config=lambda file, keys: {"attention_bias": False}),
+)
