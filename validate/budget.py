@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..convert.families import registry
 from ..core.errors import UsageError
 from ..quantize.scheme import bits_of
 from .metrics import MEANS, METRICS
@@ -67,12 +68,6 @@ GRAPHS: Mapping[str, tuple[Budget, ...]] = {
         Budget("runtime_decode", "mean_kl", 0.02, "as in a prefill: the built-in model measures 0.0002 in both"),
     ),
     "llama.cpp": (_DECODE, *_LLAMA_CPP),
-    "llama.cpp gemma3": (
-        Budget("decode", "max_abs_logit", 0.05, "two runs through that table: 0.027 was measured of Gemma 3 270M"),
-        Budget("conversion", "max_abs_logit", 0.02, _GELU),
-        Budget("long_context", "max_abs_logit", 0.02, _GELU),
-        *_LLAMA_CPP[2:],
-    ),
 }
 """What a graph may err by itself, per runtime: that of the OpenVINO IR or of the ONNX model, or llama.cpp's own."""
 _FINITE = (
@@ -153,6 +148,18 @@ LARGE = 3_000_000_000
 """Parameters from which a model counts as large."""
 
 
+def of_graph(graph: str) -> tuple[Budget, ...]:
+    """Return what a graph may err by itself; of an architecture in llama.cpp what its family's file states instead."""
+    name, _, arch = graph.partition(" ")
+    family = registry.by_arch(arch) if arch else None
+    own = family.gguf.budgets if family and family.gguf else {}
+    return tuple(
+        replace(budget, limit=own[budget.comparison][0], reason=own[budget.comparison][1])
+        if budget.comparison in own and budget.metric == "max_abs_logit" else budget
+        for budget in GRAPHS[name]
+    )  # fmt: skip
+
+
 def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = "openvino") -> list[Budget]:
     """Return the budgets.
 
@@ -160,7 +167,7 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
         mode: a scheme's mode ("int4_sym", "bf16", …), or the bits of a weight.
         parameters: the model's size.
         sees: the same budgets hold behind pictures.
-        graph: a key of GRAPHS.
+        graph: a key of GRAPHS, or one with an architecture behind it, "llama.cpp ARCH".
     """
     bits = bits_of(mode) if isinstance(mode, str) else mode
     if bits >= 16:
@@ -173,7 +180,7 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
         rows = _FOUR_LARGE if parameters >= LARGE else _FOUR_SMALL
     else:
         rows = _FEWER
-    text = [*rows, *GRAPHS[graph], *_FINITE]
+    text = [*rows, *of_graph(graph), *_FINITE]
     pictures = [
         replace(budget, comparison=f"picture_{budget.comparison}")
         for budget in text
@@ -184,7 +191,7 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
 
 def limit(graph: str, comparison: str) -> float:
     """Return what a graph's logits may err in a comparison, "decode" or "long_context" (max |Δlogit|)."""
-    return next(b.limit for b in GRAPHS[graph] if (b.comparison, b.metric) == (comparison, "max_abs_logit"))
+    return next(b.limit for b in of_graph(graph) if (b.comparison, b.metric) == (comparison, "max_abs_logit"))
 
 
 def rounded(budgets: list[Budget], floor: Comparison) -> list[Budget]:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..convert import claims
+from ..convert import claims, families
 from ..convert.checkpoint import Checkpoint, open_checkpoint, read_json
 from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import Manifest, log_path, manifest_path
 from ..core.mapped_pages import release_pages, trim_heap
 from ..core.progress import Progress
 from ..core.unchanged import Unchanged
-from ..models.glm_edge_v.facts import MODEL_TYPE, is_glm_edge_v
+from ..models.glm_edge_v.facts import is_glm_edge_v
 from . import cache
 from .formats import Artefact, open_artefact
 from .loaded_names import as_loaded
@@ -138,7 +138,7 @@ def _require_layout(artefact: Artefact) -> None:
     """Refuse the layout that presents itself as another model."""
     config = artefact.path / "config.json"
     kind = read_json(config).get("model_type") if artefact.sees and config.is_file() else None
-    if kind not in (None, MODEL_TYPE, "glm"):
+    if kind is not None and families.vision_part(str(kind)) is None:
         raise UsageError(
             f"{artefact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",
             "Validate the default layout: its weights are the same.",

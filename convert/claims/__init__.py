@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ..families.traced import ALWAYS_SO
 from . import native, purpose, quantised, rope, unused
-from .fields import ALWAYS_SO, CHANGING, is_harmless
+from .fields import CHANGING, is_harmless
 
 __all__ = ["native", "require", "unread", "unused"]
 

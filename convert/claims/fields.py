@@ -179,10 +179,3 @@ CHANGING: dict[str, Change] = {
     "add_cross_attention": Change("adds attention to another text"),
 }
 """Fields that change what a model computes: field → what it does, unless its value is neutral (None always is)."""
-ALWAYS_SO = {
-    "apertus": frozenset(["qk_norm"]),
-    "cohere": frozenset(["position_embedding_type"]),
-    "cohere2": frozenset(["position_embedding_type"]),
-    "hunyuan_v1_dense": frozenset(["use_qk_norm"]),
-}
-"""Families that do what a field says whatever it says."""

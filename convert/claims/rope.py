@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.errors import CheckpointError
 from ..families.rope import kind_of, tables
+from ..families.traced import SCALES_QUERIES
 
 _ALWAYS = {
     "rope_type",
@@ -42,8 +43,6 @@ _READ: dict[str, set[str]] = {
 """Kind → the numbers that transformers reads of its table."""
 _STRETCHING = {"factor", "attention_factor", "llama_4_scaling_beta", "alpha"}
 """Numbers that change positions or scores wherever they are meant."""
-_SCALES_QUERIES = ("ministral3", "mistral4")
-"""Families that read llama_4_scaling_beta."""
 
 
 def refuse_varying(table: dict[str, Any], prefix: str) -> tuple[str, ...]:
@@ -91,7 +90,7 @@ def unread(table: dict[str, Any], prefix: str, reader: str, reads: Collection[st
         if kind not in _READ:
             continue  # a kind of the family's own, or one that every reader refuses by its name
         known = _READ[kind] | _ALWAYS
-        if table.get("model_type") in _SCALES_QUERIES:
+        if table.get("model_type") in SCALES_QUERIES:
             known = known | {"llama_4_scaling_beta"}
         partial = rope.get("partial_rotary_factor")
         if partial not in (None, 1) and reads is not None and "partial_rotary_factor" not in reads:

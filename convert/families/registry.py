@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from .spec import Family
 
-_MECHANISM = ("decoder", "reading", "registry", "rope", "spec")
+_MECHANISM = ("decoder", "reading", "registry", "rope", "spec", "traced")
 """The files here that are no family."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checkpoint import Checkpoint
+from ..families.traced import CONV1D
 from ..mapped_file import TensorInfo
 
 _CONV1D = re.compile(r"\.c_(attn|proj|fc)\.weight$")
@@ -17,7 +18,7 @@ _CONV1D = re.compile(r"\.c_(attn|proj|fc)\.weight$")
 
 def is_conv1d(checkpoint: Checkpoint, name: str) -> bool:
     """True for a weight of transformers' `Conv1D`, a linear layer that stores [in, out]; of decoders only GPT-2 has it."""
-    return checkpoint.model_type == "gpt2" and bool(_CONV1D.search(name))
+    return checkpoint.model_type in CONV1D and bool(_CONV1D.search(name))
 
 
 @dataclass

@@ -6,26 +6,9 @@ from typing import Any
 
 from ..claims import native
 from ..families.rope import kind_of, tables
+from ..families.traced import RECURRENT, TRACED
 
-TRACED = frozenset(
-    [
-        "apertus", "arcee", "biogpt", "bloom", "codegen", "cohere", "cohere2", "diffllama", "ernie4_5", "exaone4",
-        "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox",
-        "gpt_neox_japanese", "gptj", "granite", "helium", "hunyuan_v1_dense", "llama", "ministral", "mistral", "mpt", "nemotron",
-        "olmo", "olmo2", "olmo3", "opt", "persimmon", "phi", "phi3", "qwen2", "qwen3", "seed_oss", "smollm3",
-        "stablelm", "starcoder2", "vaultgemma",
-    ]
-)  # fmt: skip
-"""Decoder-only types of transformers 5.5 whose ONNX graph was seen to agree with torch, prefilled and token by token."""
-
-RECURRENT = frozenset(
-    [
-        "bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "kimi_linear", "lfm2", "lfm2_moe", "mamba",
-        "mamba2", "minimax", "nemotron_h", "olmo_hybrid", "plamo2", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_next",
-        "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2",
-    ]
-)  # fmt: skip
-"""Types whose layers keep a state besides keys and values, or instead."""
+__all__ = ["RECURRENT", "TRACED", "refusal"]
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "ffn_config")
 _VARYING = {"dynamic", "longrope", "su"}

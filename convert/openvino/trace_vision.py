@@ -18,6 +18,7 @@ from ...core.progress import Progress
 from ...quantize.assign import Weight
 from ...quantize.scheme import Request, Scheme, resolve, resolve_vision
 from ..checkpoint import Checkpoint
+from ..families.traced import VISION_LAYER
 from . import trace, trace_names
 from .engine import Exported
 
@@ -117,7 +118,7 @@ def unused(config: dict[str, Any]) -> Callable[[str], bool]:
     LLaVA takes the tower's features from before its last layers (`vision_feature_layer`): these, and the norm and the pooling
     head after them, change nothing.
     """
-    stated = config.get("vision_feature_layer", -2 if config["model_type"].startswith("llava") else None)
+    stated = config.get("vision_feature_layer", VISION_LAYER.get(config["model_type"]))
     if stated is None:
         return lambda _: False
     count = config["vision_config"].get("num_hidden_layers", 24)

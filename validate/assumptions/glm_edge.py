@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...models.glm_edge_v.facts import ADAPTER_GELU, ADAPTER_NORM_EPS, MODEL_TYPE
+from ...convert import families
+from ...models.glm_edge_v.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
 
 VOCABULARY = 59264
 """Rows of the embedding of all four models."""
@@ -45,4 +46,4 @@ EVIDENCE = {
 
 def is_glm_edge(config: dict[str, Any]) -> bool:
     """Tell GLM-Edge from the GLM-4 models of the same model type, which have biases on q, k and v."""
-    return config["model_type"] in ("glm", MODEL_TYPE) and config.get("attention_bias", True) is False
+    return families.vision_part(config["model_type"]) is not None and config.get("attention_bias", True) is False

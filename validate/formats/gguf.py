@@ -13,6 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
+from ...convert.families import registry
 from ...convert.gguf.read import GgufFile, open_gguf
 from ...convert.gguf.recipe import FILE_TYPES
 from ...core.cache_folder import part
@@ -104,9 +105,11 @@ class GgufArtefact:
 
     @property
     def graph(self) -> str:
-        """llama.cpp's, of which that of Gemma 3 errs more."""
+        """llama.cpp's; with the architecture behind it where that errs more, as its family's file says."""
         arch = "" if isinstance(self._opened, ArtefactError) else self._opened.arch
-        return f"{llama_cpp.NAME} gemma3" if arch == "gemma3" else llama_cpp.NAME
+        family = registry.by_arch(arch)
+        own = family.gguf.budgets if family and family.gguf else {}
+        return f"{llama_cpp.NAME} {arch}" if own else llama_cpp.NAME
 
     @property
     def context(self) -> int | None:

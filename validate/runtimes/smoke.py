@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...convert import families
 from ...convert.checkpoint import read_json
 from ...core.errors import ArtefactError, EdgeconvError
 from ...core.openvino_core import openvino_core
@@ -22,8 +23,6 @@ from ...core.openvino_core import openvino_core
 TEXT = "Hello."
 _LLM_INPUTS = {"input_ids", "attention_mask", "position_ids", "beam_idx"}
 """Inputs that openvino_genai.LLMPipeline fills."""
-_OWN_SEEING = ("glm_edge_v",)
-"""Families that see and that no VLMPipeline knows; edgeconv runs them with openvino itself."""
 _UNKNOWN = ("Unsupported", "is not supported")
 """How openvino_genai says that it does not know a family that sees."""
 
@@ -63,7 +62,8 @@ def _openvino(folder: Path) -> list[str]:
 
 def _openvino_seeing(folder: Path) -> list[str]:
     kind = read_json(folder / "config.json").get("model_type")
-    if kind not in _OWN_SEEING:
+    family = families.find(str(kind))
+    if family is None or family.vision_part is None:  # those that edgeconv streams it runs itself, with openvino
         try:
             _genai(folder, "VLMPipeline")
         except RuntimeError as error:
@@ -75,7 +75,7 @@ def _openvino_seeing(folder: Path) -> list[str]:
 
     for file in sorted(folder.glob("openvino_*_model.xml")):
         compile_ir(file, "CPU", accurate=False)
-    if kind in _OWN_SEEING:
+    if family is not None and family.vision_part is not None:
         OpenVINORuntime(folder, accurate=False).generate([0], 1, [])
     return [_named("openvino")]
 

@@ -11,9 +11,10 @@ import pytest
 from edgeconv.convert import claims, families
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.claims import native
-from edgeconv.convert.claims.fields import ALWAYS_SO, CHANGING, HARMLESS
+from edgeconv.convert.claims.fields import CHANGING, HARMLESS
 from edgeconv.convert.families.glm_edge_v import FIELDS as GLM_EDGE_V
 from edgeconv.convert.families.reading import UnsupportedArchitecture
+from edgeconv.convert.families.traced import ALWAYS_SO
 from edgeconv.convert.gguf import describe as gguf
 from edgeconv.convert.onnx import choose as onnx
 from edgeconv.convert.onnx.trace_support import TRACED
