@@ -14,8 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from . import limits, sentencepiece_file
-from .chat_template import TemplateFault, require_bounded
+from . import sentencepiece_file, template_files
 from .digest import sha256_file
 from .errors import CheckpointError
 from .json_file import read_json
@@ -206,50 +205,14 @@ class Files:
         return sum(markers) * 2 > len(markers)
 
     def templates(self) -> dict[str, str]:
-        """Return chat templates by name; files of their own come before tokenizer_config.json, as in transformers.
-
-        chat_template.json is an old place, which counts where there is no other.
-        """
-        main, others = self.folder / "chat_template.jinja", self.folder / "additional_chat_templates"
-        alone = {"default": _text(main)} if main.is_file() else {}
-        alone |= {path.stem: _text(path) for path in sorted(others.glob("*.jinja"))}
-        if "default" in alone:
-            return alone
-        stated = self.config.get("chat_template")
-        old = self.folder / "chat_template.json"
-        if stated is None and old.is_file():
-            stated = read_json(old).get("chat_template")
-        if isinstance(stated, str):
-            return {"default": stated, **alone}
-        if isinstance(stated, list):
-            named = [(entry.get("name"), entry.get("template")) for entry in stated if isinstance(entry, dict)]
-            return {name: text for name, text in named if isinstance(name, str) and isinstance(text, str)} | alone
-        return alone
+        """Return chat templates by name, as `template_files.named` does."""
+        return template_files.named(self.folder, self.config.get("chat_template"))
 
     def sound_templates(self) -> dict[str, str]:
-        """Return `templates()`, looked at: they are programs, which llama.cpp and others will run.
-
-        Raises:
-            CheckpointError: one runs for ever, or fills the memory.
-        """
+        """Return `templates()`, looked at. Raises CheckpointError as `template_files.require_sound` does."""
         found = self.templates()
-        for name, text in found.items():
-            try:
-                require_bounded(text)
-            except TemplateFault as fault:
-                named = "" if name == "default" else f" {name!r}"
-                raise CheckpointError(
-                    f"The chat template{named} (chat_template.jinja or tokenizer_config.json) cannot be used: {fault}.",
-                    "It is damaged or hostile. Take another revision, or the template of the model that this one comes from.",
-                ) from fault
+        template_files.require_sound(found)
         return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return limits.read_text(path, limits.TEMPLATE)
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path.name} is not UTF-8 text.", "Download the file again.") from error
 
 
 def _added(entries: Iterable[tuple[Any, Any]]) -> list[Added]:

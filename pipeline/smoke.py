@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core import own_process
 from ..core.errors import ConversionError
 from ..core.manifest import Manifest
 from ..core.progress import Progress
@@ -35,6 +33,7 @@ _COPIES = {"openvino": 2.0, "gguf": 1.5, "onnx": 3.0}
 """Peak of all memory of the process, mapped files too, in sizes of the artefact; Qwen2.5-Coder-0.5B measured 1.8, 1.3 and 2.5."""
 _OWN = 400 << 20
 """Bytes of a runtime, its libraries and its tokenizer."""
+_PROGRAM = "edgeconv.validate.runtimes.smoke"
 _SECONDS = 1800.0
 """After which a runtime is taken to hang."""
 
@@ -112,7 +111,10 @@ def run(found: Smoke | None, manifest: Manifest, folder: Path, progress: Progres
         return found
     task = progress.task(f"Trying the result in {found.runtimes[0]}", 1)
     started = time.perf_counter()
-    made = _child(manifest.target, _paths(manifest, folder), found.runtimes[0])
+    try:
+        made = own_process.run(_PROGRAM, manifest.target, *_paths(manifest, folder), seconds=_SECONDS).splitlines()
+    except own_process.FallenError as fallen:
+        raise _failed(found.runtimes[0], str(fallen)) from fallen
     task.advance(1)
     task.finish()
     return Smoke("passed", tuple(made), seconds=time.perf_counter() - started)
@@ -128,34 +130,9 @@ def _paths(manifest: Manifest, folder: Path) -> list[Path]:
     return [*language[:1], *seeing[:1]]
 
 
-def _child(target: str, paths: list[Path], name: str) -> list[str]:
-    command = [sys.executable, "-P", "-m", "edgeconv.validate.runtimes.smoke", target, *map(str, paths)]
-    environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "ORT_DISABLE_TELEMETRY": "1"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, env=environment,
-            stdin=subprocess.DEVNULL, timeout=_SECONDS,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise _failed(name, f"it makes no token in {_SECONDS / 60:.0f} minutes") from error
-    if done.returncode:
-        raise _failed(name, _said(done.stderr, done.returncode))
-    return done.stdout.splitlines()
-
-
-def _said(stderr: str, code: int) -> str:
-    """Return a runtime's own sentence: the last, or that of the assertion that ended it."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    fatal = next((line for line in lines if "ASSERT" in line or "fatal" in line), None)
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"it ended by {name}" + (f": {fatal or lines[-1]}" if lines else "")
-    return lines[-1] if lines else f"it ended with {code}"
-
-
 def _failed(name: str, said: str) -> ConversionError:
     return ConversionError(
-        f"{name} cannot use what was written: {said.rstrip('.')}.",
+        f"{name} cannot use what was written: {said}.",
         "Nothing was kept. --no-smoke-test writes it all the same; other runtimes may take it.",
     )
 

@@ -9,7 +9,7 @@ from ..core.errors import UsageError
 from ..core.progress import Progress
 from ..publish import preconditions
 from ..publish.publish import Publication
-from ..validate.runtimes import llama_cpp, onnx_session
+from ..validate.runtimes import llama_cpp_binding, onnx_session
 from .model import Gguf, Onnx, Publish, Target
 from .unit import Unit
 
@@ -33,7 +33,7 @@ def require_runtime(target: Target) -> None:
     if not target.parity:
         return
     if isinstance(target, Gguf):
-        llama_cpp.require()
+        llama_cpp_binding.require()
     elif isinstance(target, Onnx):
         onnx_session.require()
 

@@ -1,10 +1,12 @@
 """Faults planted into the graph of an artefact between one of its inputs, or its keys, and whoever reads them.
 
 Each is written once for OpenVINO's operations and once for ONNX's. They change nothing of a prefill of one text.
+llama.cpp's graph and cache lie in no file: what goes wrong there is planted by `planted_cells`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,9 +56,23 @@ class OpenVINO:
 
     def _redirect(self, output: Any, change: Callable[[Any], Any]) -> None:
         readers = list(output.get_target_inputs())
-        made = change(output).output(0)
+        assert readers
+        made = change(output)
+        made = made.output(0) if hasattr(made, "output") else made
         for reader in readers:
             reader.replace_source_output(made)
+
+    def states(self) -> dict[tuple[str, int], Any]:
+        """What is read from the cache, by kind ("key", "value", "conv", "ssm") and layer."""
+        reads = {op.get_variable_id(): op for op in self.model.get_ops() if op.get_type_name() == "ReadValue"}
+        return {_place(name): op.output(0) for name, op in reads.items()}
+
+    def read(self, state: Any, change: Callable[[Any], Any]) -> None:
+        """Let the readers of a state read what `change` makes of it."""
+        self._redirect(state, change)
+
+    def gather(self, value: Any, places: Any, axis: int) -> Any:
+        return self.ops.gather(value, places, self.number(axis))
 
     def dimension(self, value: Any, axis: int) -> Any:
         return self.ops.gather(self.ops.shape_of(value), self.number(axis), self.number(0))
@@ -150,6 +166,16 @@ class Onnx:
                     touched += 1
         assert touched, name
 
+    def states(self) -> dict[tuple[str, int], str]:
+        names = [value.name for value in self.model.graph.input if value.name.startswith("past")]
+        return {_place(name): name for name in names}
+
+    def read(self, state: str, change: Callable[[str], str]) -> None:
+        self._redirect(state, list(self.model.graph.node), change)
+
+    def gather(self, value: str, places: str, axis: int) -> str:
+        return self.op("Gather", value, places, axis=axis)
+
     def dimension(self, value: str, axis: int) -> str:
         return self.op("Gather", self.op("Shape", value), self.number(axis))
 
@@ -179,6 +205,42 @@ class Onnx:
 
 
 Graph = Any  # either of the two
+
+
+def _place(name: str) -> tuple[str, int]:
+    """The kind and layer of a state: past_key_values.3.key…, cache_params.past.conv.3…"""
+    kind, layer = re.search(r"\.(key|value|conv|ssm)", name), re.search(r"\.(\d+)", name)
+    assert kind, name
+    assert layer, name
+    return kind[1], int(layer[1])
+
+
+def of_another_layer(*kinds: str) -> Callable[[Graph], None]:
+    """Let the first layer that has such states read the next one's, and write its own as ever."""
+
+    def plant(g: Graph) -> None:
+        states = g.states()
+        for kind in kinds:
+            first, second, *_ = sorted(layer for known, layer in states if known == kind)
+            g.read(states[kind, first], lambda _, other=states[kind, second]: other)
+
+    return plant
+
+
+def one_late(kind: str, axis: int) -> Callable[[Graph], None]:
+    """Let the first layer that has such states read, at each place, what lies at the next one."""
+
+    def plant(g: Graph) -> None:
+        states = g.states()
+
+        def shifted(state: Any) -> Any:
+            last = g.add(g.dimension(state, axis), g.number(-1))
+            places = g.minimum(g.add(g.counting(state, axis), g.number(1)), last)
+            return g.gather(state, places, axis)
+
+        g.read(states[kind, min(layer for known, layer in states if known == kind)], shifted)
+
+    return plant
 
 
 def mask_ignored(g: Graph) -> None:

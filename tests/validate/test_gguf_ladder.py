@@ -19,7 +19,7 @@ from edgeconv.validate import cache, ladder
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
-from edgeconv.validate.runtimes import llama_cpp
+from edgeconv.validate.runtimes import llama_cpp_binding
 
 from ..convert.gguf.samples import config, write_checkpoint
 from ..convert.gguf.test_tokenizer_spm import tokenizer_json
@@ -235,7 +235,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 
 def test_without_llama_cpp_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
-    monkeypatch.setattr(llama_cpp, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(llama_cpp_binding, "PACKAGE", "no_such_package")
     with pytest.raises(UsageError) as caught:
         open_artefact(tmp_path / "a.gguf")
     assert caught.value.hint == "pip install 'edgeconv[gguf]'"

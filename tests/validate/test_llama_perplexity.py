@@ -23,7 +23,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.validate import metrics, suite
 from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
 from edgeconv.validate.rungs import logits
-from edgeconv.validate.runtimes import llama_cpp
+from edgeconv.validate.runtimes import llama_cpp_binding
 from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.validate.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.validate.scores import Scores
@@ -121,7 +121,7 @@ def asked(program: Path, files: tuple[Path, Path], tmp_path_factory: pytest.Temp
 
 
 def _run(program: Path, model: Path, *options: str) -> str:
-    threads = str(llama_cpp.threads())
+    threads = str(llama_cpp_binding.threads())
     command = [str(program), "--model", str(model), "--threads", threads, *OPTIONS, *options]
     quiet = os.environ | {"OMP_WAIT_POLICY": "passive"}  # threads that spin take minutes where other processes run too
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)

@@ -1,4 +1,7 @@
-"""Tensors of one shape that changed places, and one that nobody has: biases, experts, states. The structure check names them."""
+"""Biases of one shape that changed places, and one that nobody has. The structure check names them.
+
+What lies inside experts and states is planted by `test_planted_inner`.
+"""
 
 from __future__ import annotations
 
@@ -103,45 +106,3 @@ def test_a_bias_that_the_checkpoint_has_not_fails_a_quick_validation(
     assert any("blk.0.attn_q.bias" in said and "computes with every tensor" in said for said in failures), failures
     conversion = next(line for line in report.budgets if line.metric == "conversion.max_abs_logit")
     assert not conversion.passed, "llama.cpp adds it"
-
-
-def two_experts(tensors: Tensors) -> None:
-    """Let two experts of a layer change places; the router stays."""
-    own = [name for name in tensors if name.startswith("model.layers.0.mlp.experts.0.")]
-    stacked = [name for name in tensors if "layers.0." in name and "experts" in name and tensors[name].dim() == 3]
-    assert own or stacked, sorted(tensors)
-    for name in own:
-        swapped(name, name.replace("experts.0.", "experts.1."))(tensors)
-    for name in stacked:
-        tensors[name] = tensors[name][[1, 0, *range(2, len(tensors[name]))]].contiguous()
-
-
-def test_two_experts(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    source = tiny_model("qwen3_moe")
-    assert structure(openvino(source, tmp_path / "sound"), source).failures == []
-    wrong = spoilt(source, tmp_path / "wrong", two_experts)
-    failures = structure(openvino(wrong, tmp_path / "out"), source).failures
-    assert any("experts" in said for said in failures), failures
-
-
-STATE = "model.layers.0.mamba"
-
-
-def reversed_channels(tensors: Tensors) -> None:
-    name = f"{STATE}.conv1d.weight"
-    tensors[name] = tensors[name].flip(0).contiguous()
-
-
-def test_states(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    """A_log and D have one shape; a convolution's channels have one size."""
-
-    def distinct(tensors: Tensors) -> None:
-        tensors[f"{STATE}.D"] = tensors[f"{STATE}.D"] * 0.5
-
-    source = spoilt(tiny_model("granitemoehybrid"), tmp_path / "source", distinct)
-    assert structure(openvino(source, tmp_path / "sound"), source).failures == []
-    plants = {"A_log": swapped(f"{STATE}.A_log", f"{STATE}.D"), "conv1d": reversed_channels}
-    for name, change in plants.items():
-        wrong = spoilt(source, tmp_path / f"wrong {name}", change)
-        failures = structure(openvino(wrong, tmp_path / name), source).failures
-        assert any(f"mamba.{name}" in said for said in failures), (name, failures)

@@ -23,9 +23,10 @@ from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..rungs import structure_gguf, template_gguf, tokens_gguf
-from ..runtimes import llama_cpp
+from ..runtimes import llama_cpp_binding
 from ..runtimes.llama_cpp import LlamaCppRuntime
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
+from ..runtimes.llama_cpp_trial import require_runs
 from ..runtimes.llama_cpp_vision import Eyes, View
 from ..runtimes.turns import Turn, converse
 from ..weights import gguf_pixels
@@ -43,9 +44,9 @@ _NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
 class GgufArtefact:
     """Implements `base.Artefact`. A damaged file is an artefact too: the rungs say what is wrong with it."""
 
-    pipeline = llama_cpp.NAME
+    pipeline = llama_cpp_binding.NAME
     pipeline_accurate = False
-    packages: tuple[str, ...] = (llama_cpp.PACKAGE,)
+    packages: tuple[str, ...] = (llama_cpp_binding.PACKAGE,)
 
     def __init__(self, path: Path, manifest: Manifest | None, *, blind: bool = False) -> None:
         """Take a file, of a split one any part; `blind`: leave the half that sees out.
@@ -56,7 +57,7 @@ class GgufArtefact:
         """
         if not path.is_file():
             raise ArtefactError(f"There is no file {path}.", "Check the path.")
-        llama_cpp.require()
+        llama_cpp_binding.require()
         self.path = path
         self.manifest = manifest
         self.projector, self._unseen = (None, "") if blind else find(path, manifest)
@@ -109,7 +110,7 @@ class GgufArtefact:
         arch = "" if isinstance(self._opened, ArtefactError) else self._opened.arch
         family = registry.by_arch(arch)
         own = family.gguf.budgets if family and family.gguf else {}
-        return f"{llama_cpp.NAME} {arch}" if own else llama_cpp.NAME
+        return f"{llama_cpp_binding.NAME} {arch}" if own else llama_cpp_binding.NAME
 
     @property
     def context(self) -> int | None:
@@ -253,7 +254,7 @@ class GgufArtefact:
     def _runnable(self) -> Path:
         """The file, or its first part, once llama.cpp has been seen to run it."""
         first = self.file().files[0]
-        llama_cpp.require_runs(first)
+        require_runs(first)
         return first
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,19 @@ _OPENVINO_CLEAN_UP = re.compile(r" ([\\.?!,])| ('[ms])| (') | ('[rv]e)| (n't)")
 """`RegexDecodingStep.clean_up_tokenization_spaces`; a backslash is among the punctuation by its spelling there."""
 Description = dict[str, Any]
 """The content of a tokenizer.json."""
+
+
+def steps_of(stage: Any) -> Iterator[dict[str, Any]]:
+    """Yield the steps of a normalizer, pre-tokenizer or decoder, those of a sequence one by one."""
+    if not isinstance(stage, dict):
+        return
+    inner = next(
+        (stage[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in stage), None
+    )
+    if inner is None:
+        yield stage
+    for step in inner or []:
+        yield from steps_of(step)
 
 
 @dataclass(frozen=True)

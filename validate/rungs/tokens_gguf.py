@@ -13,7 +13,7 @@ from ...core.errors import EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
-from . import added_tokens, bpe_tables, known_defects, tokenizer_pair, transformers_tokenizer
+from . import added_tokens, bpe_tables, known_defects_gguf, tokenizer_pair, transformers_tokenizer
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds
 from .token_texts import Findings, compare, named, stops_of
@@ -39,7 +39,7 @@ def check(
         progress: hears of the texts compared.
     """
     started = time.perf_counter()
-    found = Findings(known_defects.LLAMA_CPP)
+    found = Findings(known_defects_gguf.LLAMA_CPP)
     try:
         reference = tokenizer_pair.reference(checkpoint.folder)
         file = open_file()
@@ -48,7 +48,7 @@ def check(
         with contextlib.closing(open_tokenizer()) as artefact:
             _special_ids(file, checkpoint, reference, artefact, found)
             frame = _frame(file, reference, found)
-            listed = known_defects.of_llama_cpp(
+            listed = known_defects_gguf.of_llama_cpp(
                 str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artefact)
             )
             compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress, listed)
@@ -58,18 +58,18 @@ def check(
     return found.rung(time.perf_counter() - started)
 
 
-def _markers(reference: ReferenceTokenizer, artefact: LlamaCppTokenizer) -> list[known_defects.Markers]:
+def _markers(reference: ReferenceTokenizer, artefact: LlamaCppTokenizer) -> list[known_defects_gguf.Markers]:
     """Return the tokens that llama.cpp takes for markers, or for none, by their texts; and those taken so by their looks."""
     special = {number for number, token in reference.added.items() if token.special}
-    names = {number: text for text, number in reference.vocabulary.items() if text in known_defects.KNOWN_TEXTS}
+    names = {number: text for text, number in reference.vocabulary.items() if text in known_defects_gguf.KNOWN_TEXTS}
     made, unmade = artefact.controls - special, special - artefact.controls
     looks = {
         n: t.content
         for n, t in reference.added.items()
         if n in made and n not in names and added_tokens.looks_special(t)
     }
-    known = known_defects.Markers(*({n: names[n] for n in sorted(ids & names.keys())} for ids in (made, unmade)))
-    return [known, known_defects.Markers(looks)]
+    known = known_defects_gguf.Markers(*({n: names[n] for n in sorted(ids & names.keys())} for ids in (made, unmade)))
+    return [known, known_defects_gguf.Markers(looks)]
 
 
 def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
@@ -111,7 +111,7 @@ def _special_ids(
         found.failures.append(f"llama.cpp stops at {named(reference, extra & stated)}, where the checkpoint goes on.")
     if extra - stated:  # it knows some markers, and no file can change that
         names = named(reference, extra - stated)
-        found.defects.add(known_defects.ENDS_BY_TEXT, names, len(extra - stated))
+        found.defects.add(known_defects_gguf.ENDS_BY_TEXT, names, len(extra - stated))
     ids = SpecialIds(reference, tokenizer_pair.of_transformers(checkpoint.folder).chat_template, wanted)
     ids.judge("bos", file.keys.get("tokenizer.ggml.bos_token_id"), "tokenizer.ggml.bos_token_id", found)
     pad, stated_pad = reference.special_id("pad"), file.keys.get("tokenizer.ggml.padding_token_id")

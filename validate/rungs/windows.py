@@ -1,23 +1,30 @@
 """Rung 0: the sliding window that a graph holds, against the config's, for no probe goes as far as the widest ones.
 
 A graph compares positions: a key is hidden whose position lies at or below the query's less the width. So the width is a number
-that is added to positions, or taken from them, in front of a comparison; or an attribute of an operation that attends by itself.
+that is added to positions, or taken from them, in front of a comparison; or that is compared with the difference of two
+positions; or an attribute of an operation that attends by itself. A window of n lets a query see n keys, its own among them.
+Whether "<" or "<=" stands there, and on which side the key, makes one key of difference, so it is read too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...convert.native_config import meant
 from .weights import Findings
 
-_COMPARING = {"Greater", "GreaterEqual", "GreaterOrEqual", "Less", "LessEqual", "LessOrEqual"}
-_MOVING = {"Add", "Subtract", "Sub"}
+_STRICT = {
+    "Greater": True, "LessEqual": True, "LessOrEqual": True,
+    "GreaterEqual": False, "GreaterOrEqual": False, "Less": False,
+}  # fmt: skip
+"""What compares, with the key on the left: the key at the border is hidden (key > border, or not key <= border)."""
+_TAKING = {"Subtract", "Sub"}
 _THROUGH = {"Cast", "Convert", "Unsqueeze", "Reshape", "Squeeze", "Identity"}
 _ATTRIBUTE = "local_window_size"
+"""Of GroupQueryAttention; onnxruntime 1.31 lets a query see as many keys as it says (tests/validate/test_windows.py)."""
 
 
 def stated(config: Mapping[str, Any]) -> int | None:
@@ -34,72 +41,133 @@ def stated(config: Mapping[str, Any]) -> int | None:
     return width
 
 
+class _Graph(Protocol):
+    """What is asked of a graph of either format."""
+
+    def kind(self, node: Any) -> str:
+        """Return the operation's name."""
+        ...
+
+    def readers(self, node: Any) -> Iterable[tuple[Any, int]]:
+        """Return who reads a node, each with the place among its inputs."""
+        ...
+
+    def source(self, node: Any, at: int) -> Any:
+        """Return the node that makes an input; None: nobody does."""
+        ...
+
+    def is_constant(self, node: Any) -> bool:
+        """True for a number that the graph holds."""
+        ...
+
+
+def _widths(graph: _Graph, readers: Iterable[tuple[Any, int]], number: int) -> Iterator[int]:
+    """Yield the widths that a number is for those who read it, perhaps behind casts."""
+    for node, at in readers:
+        kind = graph.kind(node)
+        if kind in _THROUGH:  # whose other inputs are axes and shapes
+            if at == 0:
+                yield from _widths(graph, graph.readers(node), number)
+        elif kind == "Add":
+            yield from _compared(graph, graph.readers(node), number)
+        elif kind in _TAKING and at == 1:
+            yield from _compared(graph, graph.readers(node), -number)
+        elif kind in _STRICT and _is_difference(graph, graph.source(node, 1 - at)):
+            # query - key < n, or key - query > -n
+            yield _width(kind, number, key_left=(at == 1) == (number < 0))
+
+
+def _compared(graph: _Graph, readers: Iterable[tuple[Any, int]], shift: int) -> Iterator[int]:
+    """Yield the widths by the comparisons of positions that were shifted: a query's back, or a key's forth."""
+    for node, at in readers:
+        kind = graph.kind(node)
+        if kind in _THROUGH and at == 0:
+            yield from _compared(graph, graph.readers(node), shift)
+        elif kind in _STRICT:
+            yield _width(kind, shift, key_left=(at == 0) == (shift > 0))
+
+
+def _width(kind: str, shift: int, *, key_left: bool) -> int:
+    return abs(shift) + (_STRICT[kind] != key_left)
+
+
+def _is_difference(graph: _Graph, node: Any) -> bool:
+    """True for what takes one position from another."""
+    while node is not None and graph.kind(node) in _THROUGH:
+        node = graph.source(node, 0)
+    if node is None or graph.kind(node) not in _TAKING:
+        return False
+    return not any(graph.is_constant(graph.source(node, at)) for at in (0, 1))
+
+
+class _Ir:
+    def kind(self, node: Any) -> str:
+        return str(node.get_type_name())
+
+    def readers(self, node: Any) -> list[tuple[Any, int]]:
+        targets = [target for output in node.outputs() for target in output.get_target_inputs()]
+        return [(target.get_node(), target.get_index()) for target in targets]
+
+    def source(self, node: Any, at: int) -> Any:
+        return node.input_value(at).get_node()
+
+    def is_constant(self, node: Any) -> bool:
+        return self.kind(node) == "Constant"
+
+
 def of_ir(model: Any) -> set[int]:
     """Return the widths in an `openvino.Model`."""
     found: set[int] = set()
+    graph = _Ir()
     for op in model.get_ops():
-        if op.get_type_name() == "Constant":
+        if graph.is_constant(op):
             output = op.output(0)
             # by the shape, so that no weight is read
             if output.get_element_type().is_integral() and np.prod(list(output.get_shape()), dtype=np.int64) == 1:
-                width = abs(int(np.asarray(op.data).reshape(-1)[0]))
-                if width > 1 and any(map(_moves, output.get_target_inputs())):
-                    found.add(width)
+                found |= _of_number(graph, graph.readers(op), int(np.asarray(op.data).reshape(-1)[0]))
     return found
 
 
-def _moves(target: Any) -> bool:
-    """True if a node's input is added to positions, or taken from them, and the sum is compared; both perhaps behind casts."""
-    node = target.get_node()
-    name = node.get_type_name()
-    if name in _THROUGH:  # whose other inputs are axes and shapes
-        return target.get_index() == 0 and any(
-            _moves(one) for output in node.outputs() for one in output.get_target_inputs()
-        )
-    return name in _MOVING and _compared(_readers(node), lambda one: one.get_type_name(), _readers)
+def _of_number(graph: _Graph, readers: Iterable[tuple[Any, int]], number: int) -> set[int]:
+    return set(_widths(graph, readers, number)) if abs(number) > 1 else set()
 
 
-def _readers(node: Any) -> list[Any]:
-    return [target.get_node() for output in node.outputs() for target in output.get_target_inputs()]
+class _Onnx:
+    def __init__(self, proto: Any) -> None:
+        self.users: dict[str, list[tuple[Any, int]]] = {}
+        self.makers: dict[str, Any] = {}
+        self.held = {tensor.name for tensor in proto.graph.initializer}
+        for node in proto.graph.node:
+            self.makers |= dict.fromkeys(node.output, node)
+            for at, name in enumerate(node.input):
+                self.users.setdefault(name, []).append((node, at))
 
+    def kind(self, node: Any) -> str:
+        return "Constant" if isinstance(node, str) else str(node.op_type)
 
-def _compared(nodes: list[Any], kind: Any, readers: Any) -> bool:
-    """True if one of some nodes compares, or hands its input to one that does."""
-    names = [(node, kind(node)) for node in nodes]
-    return any(name in _COMPARING for _, name in names) or any(
-        _compared(readers(node), kind, readers) for node, name in names if name in _THROUGH
-    )
+    def readers(self, node: Any) -> list[tuple[Any, int]]:
+        return [user for name in node.output for user in self.users.get(name, [])]
+
+    def source(self, node: Any, at: int) -> Any:
+        """An initializer is its name, an input of the graph nothing."""
+        name = node.input[at]
+        return name if name in self.held else self.makers.get(name)
+
+    def is_constant(self, node: Any) -> bool:
+        return node is not None and self.kind(node) == "Constant"
 
 
 def of_onnx(proto: Any) -> set[int]:
     """Return the widths in an `onnx.ModelProto` that was opened without its weights."""
     from onnx import TensorProto, numpy_helper
 
-    users: dict[str, list[Any]] = {}
-    for node in proto.graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
-
-    def readers(node: Any) -> list[Any]:
-        return [user for name in node.output for user in users.get(name, [])]
-
-    def kind(node: Any) -> str:
-        return str(node.op_type)
-
-    def moves(name: str, node: Any) -> bool:
-        if kind(node) in _THROUGH:
-            return node.input[0] == name and any(
-                moves(made, one) for made in node.output for one in users.get(made, [])
-            )
-        return kind(node) in _MOVING and _compared(readers(node), kind, readers)
-
+    graph = _Onnx(proto)
     found = {width for node in proto.graph.node for width in _attributes(node)}
     for name, tensor in _tensors(proto):
         outside = tensor.data_location == TensorProto.EXTERNAL
         if not outside and tensor.data_type in (TensorProto.INT64, TensorProto.INT32) and np.prod(tensor.dims) == 1:
-            width = abs(int(numpy_helper.to_array(tensor).reshape(-1)[0]))
-            if width > 1 and any(moves(name, node) for node in users.get(name, [])):
-                found.add(width)
+            number = int(numpy_helper.to_array(tensor).reshape(-1)[0])
+            found |= _of_number(graph, graph.users.get(name, []), number)
     return found
 
 
@@ -132,7 +200,7 @@ def judge(held: set[int], config: Mapping[str, Any], found: Findings) -> None:
                 f"The graph compares positions with {_listed(held)}; the config states no sliding window."
             )
         return
-    other = {one for one in held if abs(one - width) > 1}  # "<" and "<=" differ by one
+    other = held - {width}
     if other:
         found.failures.append(
             f"The sliding window of the graph is {_listed(other)} positions wide, by the config {width:,}."

@@ -1,19 +1,7 @@
-"""llama.cpp, from the package cyllama: logits of every position, prefilled or cached.
-
-cyllama 0.2.18 (llama.cpp b9190) hands logits out as lists of floats, 0.05 µs a number; there is no pointer to be had from it.
-Its `get_logits_ith` asks for `LlamaModel.n_vocab`, which it lacks.
-
-A failed assertion in llama.cpp ends the process, so a file is loaded and run by a process of its own first (`require_runs`).
-"""
+"""llama.cpp, from the package cyllama: logits of every position, prefilled or cached."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,109 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import ArtefactError, UsageError
+from ...core.errors import ArtefactError
 from .base import Batch, Chunk, Padding, Step, steps
+from .llama_cpp_binding import NAME, binding, load, reason, threads
 
 Array = npt.NDArray[Any]
-NAME = "llama.cpp"
-PACKAGE = "cyllama"
 BATCH = 512
 """Tokens of one step; llama.cpp holds the logits of all of them."""
 _F32 = 0
 """`enum ggml_type`."""
-_ERROR = 4
-"""`enum ggml_log_level`."""
-_said: list[str] = []
-"""The errors that llama.cpp has logged since the last load."""
-
-
-def require() -> None:
-    """Raise UsageError if llama.cpp is not installed."""
-    if importlib.util.find_spec(PACKAGE) is None:
-        raise UsageError(
-            "A GGUF is validated in llama.cpp, and the package cyllama is not installed.",
-            "pip install 'edgeconv[gguf]'",
-        )
-
-
-@functools.cache
-def binding() -> Any:
-    """Import cyllama's binding, quiet. Raises UsageError if it is not installed."""
-    require()
-    os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # a failed assertion would call gdb
-    policy = os.environ.get("OMP_WAIT_POLICY")
-    # its OpenMP reads this once; threads that spin at every barrier take eight times as long where another process runs too
-    os.environ["OMP_WAIT_POLICY"] = policy or "passive"
-    loaded: Any = importlib.import_module("cyllama.llama.llama_cpp")
-    if policy is None:
-        del os.environ["OMP_WAIT_POLICY"]
-    loaded.set_log_callback(lambda level, text: _said.append(str(text)) if level == _ERROR else None)
-    return loaded
-
-
-@functools.cache
-def _model_class() -> Any:
-    class Model(binding().LlamaModel):  # type: ignore[misc]
-        """cyllama's model, with what its context asks for."""
-
-        @functools.cached_property
-        def n_vocab(self) -> int:
-            return int(self.get_vocab().n_vocab)
-
-    return Model
-
-
-def load(path: Path, *, repack: bool = True) -> Any:
-    """Map a model.
-
-    Args:
-        path: the file; of a split one the first part.
-        repack: rearrange quantised weights for the CPU, llama.cpp's default; a reader of the vocabulary needs none of it.
-
-    Raises:
-        ArtefactError: llama.cpp does not load it.
-        UsageError: it is not installed.
-    """
-    parameters = binding().LlamaModelParams()
-    parameters.use_extra_bufts = repack
-    _said.clear()
-    try:
-        return _model_class()(str(path), parameters, verbose=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ArtefactError(
-            f"llama.cpp does not load {path}: {_reason() or error}.", "Convert the checkpoint again."
-        ) from error
-
-
-SECONDS = 900.0
-"""Wall time that the trial may take: a file of 30 GB is read within, from a slow disk."""
-
-
-def require_runs(path: Path) -> None:
-    """Let another process load a file, tokenize, and run a few tokens in two contexts.
-
-    Raises:
-        ArtefactError: llama.cpp refuses the file, or falls over it.
-    """
-    environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-    command = [sys.executable, "-P", "-m", __name__, str(path)]  # -P: nothing is imported from the folder one stands in
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, env=environment,
-            stdin=subprocess.DEVNULL, timeout=SECONDS,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ArtefactError(
-            f"llama.cpp does not run {path}: it made no token in {SECONDS / 60:g} minutes.",
-            "Convert the checkpoint again; a disk or a machine that is very slow needs to be quicker.",
-        ) from error
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        said = next((line for line in lines if "fatal" in line or "ASSERT" in line), lines[-1])
-        raise ArtefactError(
-            f"llama.cpp does not run {path}: {said.removeprefix(f'llama.cpp does not load {path}: ').rstrip('.')}.",
-            "Convert the checkpoint again.",
-        )
 
 
 class LlamaCppRuntime:
@@ -251,7 +145,7 @@ class LlamaCppRuntime:
         try:
             self._context = binding().LlamaContext(self._model, parameters, verbose=False)
         except (MemoryError, RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp does not run the model: {_reason() or error}.") from error
+            raise ArtefactError(f"llama.cpp does not run the model: {reason() or error}.") from error
 
     def _decode(self, ids: Sequence[int], past: int, *, every: bool) -> None:
         batch = binding().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
@@ -272,7 +166,7 @@ class LlamaCppRuntime:
         try:
             self._context.decode(batch)
         except (RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp fails at position {past}: {_reason() or error}.") from error
+            raise ArtefactError(f"llama.cpp fails at position {past}: {reason() or error}.") from error
         finally:
             batch.close()
 
@@ -283,44 +177,3 @@ def _switch(model: Any) -> int | None:
     scaling = f"{facts.get('general.architecture')}.rope.scaling"
     original = facts.get(f"{scaling}.original_context_length", "")
     return int(original) if original.isdecimal() and facts.get(f"{scaling}.type") != "yarn" else None
-
-
-def threads() -> int:
-    """One a core, or as many as OMP_NUM_THREADS says, which llama.cpp does not read."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
-
-
-def _reason() -> str:
-    """Return the last error that llama.cpp logged, without the name of its function."""
-    lines = [line.strip() for line in _said if line.strip() and "failed to load model" not in line]
-    return lines[-1].split(": ", 1)[-1].removeprefix("error loading model: ").rstrip(".") if lines else ""
-
-
-_TEXTS = ("", " ", "a", "Two  words, and 1234 more.\n\n", "\u00e9\u4f60\U0001f642\ufffd\x00<s></s>")
-"""Texts of every kind that a vocabulary meets."""
-
-
-def _try(path: Path) -> int:
-    """Load, tokenize and run as a validation does; what is wrong goes to stderr."""
-    from .llama_cpp_tokenizer import LlamaCppTokenizer
-
-    try:
-        tokenizer = LlamaCppTokenizer(path)
-        for text in _TEXTS:
-            for special in (False, True):
-                tokenizer.decode(tokenizer.encode(text, special=special), skip=not special)
-        tokenizer.close()
-        runtime = LlamaCppRuntime(path, accurate=False)
-        next(iter(runtime.logits([0])))
-        runtime.accurate = True
-        runtime.batch([[0, 0], [0]], "none", [Step([0, 0])])
-        runtime.close()
-    except (ArtefactError, UsageError) as error:
-        print(error.message, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_try(Path(sys.argv[1])))

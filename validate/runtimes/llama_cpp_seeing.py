@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtefactError, UsageError
-from .llama_cpp import BATCH, LlamaCppRuntime, binding, threads
+from .llama_cpp import BATCH, LlamaCppRuntime
+from .llama_cpp_binding import binding, threads
 
 Array = npt.NDArray[Any]
 JOB = "job.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..stand_ins import from_stand_ins
-from .llama_cpp import load
+from .llama_cpp_binding import load
 
 
 class LlamaCppTokenizer:

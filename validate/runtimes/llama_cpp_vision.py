@@ -19,7 +19,7 @@ from ...core.cache_folder import part
 from ...core.errors import ArtefactError
 from ...core.progress import Progress
 from ...core.scratch import scratch
-from .llama_cpp import binding
+from .llama_cpp_binding import binding
 from .llama_cpp_seeing import JOB, SEEN
 
 Array = npt.NDArray[Any]

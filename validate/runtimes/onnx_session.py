@@ -23,7 +23,7 @@ from ...convert.onnx.names import TEXT_EMBEDDINGS
 from ...core.errors import ArtefactError, UsageError
 from ...core.telemetry import silence_telemetry
 from .cached import StoppedError
-from .llama_cpp import threads as one_a_core
+from .llama_cpp_binding import threads as one_a_core
 from .onnx_exact import bring_in_zero_points, make_exact
 from .onnx_last import last_position_only
 

@@ -97,18 +97,19 @@ def _genai(folder: Path, kind: str) -> None:
 
 
 def _gguf(path: Path, seeing: Path | None) -> list[str]:
-    from . import llama_cpp
+    from .llama_cpp import LlamaCppRuntime
+    from .llama_cpp_binding import PACKAGE
     from .llama_cpp_tokenizer import LlamaCppTokenizer
 
     ids = LlamaCppTokenizer(path).encode(TEXT, special=True)
     if seeing:
         from .llama_cpp_seeing import SeeingRuntime
 
-        runtime: llama_cpp.LlamaCppRuntime = SeeingRuntime(path, seeing, accurate=False)
+        runtime: LlamaCppRuntime = SeeingRuntime(path, seeing, accurate=False)
     else:
-        runtime = llama_cpp.LlamaCppRuntime(path, accurate=False)
+        runtime = LlamaCppRuntime(path, accurate=False)
     runtime.generate(ids or [0], 1, [])
-    return [_named(llama_cpp.PACKAGE)]
+    return [_named(PACKAGE)]
 
 
 def _onnx(folder: Path) -> list[str]:
