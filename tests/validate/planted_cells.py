@@ -51,9 +51,9 @@ class Cells:
 
 
 def of_another_layer(cells: Cells) -> None:
-    """The first layer reads the second one's."""
-    for states in (cells.keys, cells.values):
-        states[0][:] = states[1]
+    """The first two layers read each other's."""
+    for first, second, *_ in (cells.keys, cells.values):
+        first[:], second[:] = second.copy(), first.copy()
 
 
 def one_late(cells: Cells) -> None:

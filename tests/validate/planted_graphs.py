@@ -57,8 +57,7 @@ class OpenVINO:
     def _redirect(self, output: Any, change: Callable[[Any], Any]) -> None:
         readers = list(output.get_target_inputs())
         assert readers
-        made = change(output)
-        made = made.output(0) if hasattr(made, "output") else made
+        made = change(output).output(0)
         for reader in readers:
             reader.replace_source_output(made)
 
@@ -70,6 +69,13 @@ class OpenVINO:
     def read(self, state: Any, change: Callable[[Any], Any]) -> None:
         """Let the readers of a state read what `change` makes of it."""
         self._redirect(state, change)
+
+    def exchange(self, one: Any, other: Any) -> None:
+        """Let the readers of each of two states read the other."""
+        readers = [(reader, by) for state, by in ((one, other), (other, one)) for reader in state.get_target_inputs()]
+        assert len(readers) >= 2
+        for reader, by in readers:
+            reader.replace_source_output(by)
 
     def gather(self, value: Any, places: Any, axis: int) -> Any:
         return self.ops.gather(value, places, self.number(axis))
@@ -173,6 +179,13 @@ class Onnx:
     def read(self, state: str, change: Callable[[str], str]) -> None:
         self._redirect(state, list(self.model.graph.node), change)
 
+    def exchange(self, one: str, other: str) -> None:
+        swapped = {one: other, other: one}
+        places = [(n, at) for n in self.model.graph.node for at, name in enumerate(n.input) if name in swapped]
+        assert len(places) >= 2
+        for node, at in places:
+            node.input[at] = swapped[node.input[at]]
+
     def gather(self, value: str, places: str, axis: int) -> str:
         return self.op("Gather", value, places, axis=axis)
 
@@ -216,13 +229,13 @@ def _place(name: str) -> tuple[str, int]:
 
 
 def of_another_layer(*kinds: str) -> Callable[[Graph], None]:
-    """Let the first layer that has such states read the next one's, and write its own as ever."""
+    """Let the first two layers that have such states read each other's, and write their own as ever."""
 
     def plant(g: Graph) -> None:
         states = g.states()
         for kind in kinds:
             first, second, *_ = sorted(layer for known, layer in states if known == kind)
-            g.read(states[kind, first], lambda _, other=states[kind, second]: other)
+            g.exchange(states[kind, first], states[kind, second])
 
     return plant
 
