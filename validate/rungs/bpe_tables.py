@@ -41,7 +41,7 @@ def differences(folder: Path, reference: ReferenceTokenizer, artefact: Any, rows
         return []
     got = _of_ir(folder)
     if wanted.byte_level:
-        return compare(wanted, got and got.merges, artefact.get_vocab(), where)
+        return compare(wanted, None if got is None else got.merges, artefact.get_vocab(), where)
     # the IR writes byte tokens as bytes; the texts have each of them
     texts = {t: i for t, i in wanted.vocabulary.items() if i < rows and not _BYTE_TOKEN.fullmatch(t)}
     return [] if got is None else compare(Tables(wanted.merges, texts), got.merges, got.vocabulary, where)
