@@ -10,7 +10,7 @@ RESULTS := parity sensitivity frontier search
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
+.PHONY: help dev demo test test-fast golden golden-update bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ test: $(STAMP) ## run every test, slow ones on real weights too
 
 test-fast: $(STAMP) ## run the tests that take seconds
 	$(PYTEST) -m 'not slow'
+
+golden: $(STAMP) ## compare every output with the golden corpus (some minutes): make golden ARGS="'llama: gguf'"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden $(ARGS)
+
+golden-update: $(STAMP) ## write the golden corpus anew, for a change that is wanted
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden --update $(ARGS)
 
 bench: $(STAMP) ## measure everything beside the peers (hours): make bench ARGS="--converter … --model …"
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -105,4 +111,4 @@ perplexity: $(STAMP) ## build llama.cpp's llama-perplexity (10 CPU-minutes, once
 	EDGECONV_BUILD_LLAMA=1 $(BIN)/python -m pytest -q tests/validate/test_llama_perplexity.py
 
 clean: ## remove what the targets above made, the environment excepted
-	rm -rf build dist *.egg-info .types .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis edgeconv-demo fuzz-coverage
+	rm -rf build dist *.egg-info .types .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis edgeconv-demo fuzz-coverage golden-out

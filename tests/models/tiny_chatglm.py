@@ -144,8 +144,8 @@ def corpus() -> list[str]:
 
 
 @functools.cache
-def pieces(size: int = PIECES, **options: Any) -> bytes:
-    """A sentencepiece model as ChatGLM's is: a BPE that keeps white space and falls back to bytes."""
+def pieces(size: int = PIECES, lines: tuple[str, ...] = (), **options: Any) -> bytes:
+    """A sentencepiece model as ChatGLM's is: a BPE that keeps white space and falls back to bytes; of `corpus`, or of `lines`."""
     from sentencepiece import SentencePieceTrainer, set_min_log_level
 
     set_min_log_level(2)
@@ -156,14 +156,14 @@ def pieces(size: int = PIECES, **options: Any) -> bytes:
         "num_threads": 1, "minloglevel": 2,
     }  # fmt: skip
     made = io.BytesIO()
-    SentencePieceTrainer.train(sentence_iterator=iter(corpus()), model_writer=made, **(settings | options))
+    SentencePieceTrainer.train(sentence_iterator=iter(lines or corpus()), model_writer=made, **(settings | options))
     return made.getvalue()
 
 
 @functools.cache
-def ranks(size: int = RANKS) -> bytes:
-    """Byte-pair ranks as tiktoken writes them, learnt word by word."""
-    words = Counter(word.encode() for line in corpus()[::3] for word in line.replace(" ", "\0 ").split("\0"))
+def ranks(size: int = RANKS, lines: tuple[str, ...] = ()) -> bytes:
+    """Byte-pair ranks as tiktoken writes them, learnt word by word; of `corpus`, or of `lines`."""
+    words = Counter(word.encode() for line in lines or corpus()[::3] for word in line.replace(" ", "\0 ").split("\0"))
     split = {word: [word[i : i + 1] for i in range(len(word))] for word in words}
     learnt = [bytes([byte]) for byte in range(256)]
     while len(learnt) < size:
