@@ -82,7 +82,7 @@ class Output:
             elif self.quiet or (self.json and not self.verbose):
                 yield Silent()
             else:
-                yield LineProgress(self)
+                yield LineProgress(self.say, verbose=self.verbose)
 
 
 def console(stream: TextIO) -> Console:

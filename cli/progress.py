@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -15,28 +15,27 @@ from ..core.progress import Task
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .output import Output
-
 
 class LineProgress:
     """Says which step begins, a line each: for logs and pipes."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    def __init__(self, say: Callable[[str], None], *, verbose: bool) -> None:
+        self._say = say
+        self._verbose = verbose
 
     def task(self, description: str, total: int | None = None) -> Task:
         """Begin a step."""
-        self._output.say(f"{description} …")
+        self._say(f"{description} …")
         return _Line()
 
     def note(self, message: str) -> None:
         """Say it."""
-        self._output.say(message)
+        self._say(message)
 
     def detail(self, message: str) -> None:
         """Say it if `-v` was given."""
-        if self._output.verbose:
-            self._output.say(message)
+        if self._verbose:
+            self._say(message)
 
 
 class _Line:

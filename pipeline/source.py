@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..convert.checkpoint import Checkpoint, open_checkpoint, open_headers
+from ..convert.checkpoint import Checkpoint
+from ..convert.open_checkpoint import open_checkpoint, open_headers
 from ..core.progress import Progress
 from ..hub.pending import Pending
 

@@ -10,12 +10,10 @@ AWQ: arXiv 2306.00978; GPTQ: arXiv 2210.17323; the LoRA correction is that of LQ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.errors import UsageError
-
-if TYPE_CHECKING:
-    from .scheme import Request
+from .request import Request
 
 METHODS = ("awq", "scale_estimation", "gptq", "lora_correction")
 WORDS = {"awq": "AWQ", "scale_estimation": "scale estimation", "gptq": "GPTQ", "lora_correction": "LoRA correction"}

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..core.errors import UsageError
-from . import data_aware, scheme_rules
+from . import data_aware, scheme_rules, tensor_precision
 from .modes import (
     BACKUPS,
     EXACT_MODES,
@@ -26,6 +26,7 @@ from .modes import (
     VISION_PRECISIONS,
     bits_of,
 )
+from .request import KV_CACHES, Request
 
 __all__ = [
     "BACKUPS", "EXACT_MODES", "FALLBACKS", "FLOAT_PRECISIONS", "INT8_MODES", "KV_CACHES",
@@ -33,35 +34,6 @@ __all__ = [
     "VISION_PRECISIONS", "Request", "Scheme", "bits_of", "calibration_name", "resolve", "resolve_vision",
 ]  # fmt: skip
 _PER_CHANNEL = -1
-KV_CACHES = ("f16", "device")
-"""What an artifact may ask a device to keep keys and values in: float16, or whatever the device does by itself (u8 on CPUs)."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user said; None means "you choose".
-
-    `calibration` is a file, or "suite"; what belongs to it is explained in `quantize.data_aware`. `target` is a name of
-    `quantize.device.TARGETS`. `tensor_precision` holds rules of `quantize.tensor_precision`. `kv_cache` is one of KV_CACHES.
-    """
-
-    precision: str
-    group_size: int | None = None
-    group_size_fallback: str | None = None
-    ratio: float | None = None
-    sym: bool | None = None
-    backup_precision: str | None = None
-    all_layers: bool | None = None
-    calibration: str | None = None
-    awq: bool | None = None
-    scale_estimation: bool | None = None
-    gptq: bool | None = None
-    lora_correction: bool | None = None
-    sensitivity_metric: str | None = None
-    num_samples: int | None = None
-    target: str | None = None
-    tensor_precision: tuple[str, ...] = ()
-    kv_cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,8 +180,18 @@ def resolve(request: Request, family_default: dict[str, Any] | None = None, fami
         kv_cache=request.kv_cache,
         **data_aware.resolved(request, calibration_name(request), ratio),
     )
-    scheme_rules.check_exact(scheme)
+    _check_exact(scheme)
     return scheme
+
+
+def _check_exact(scheme: Scheme) -> None:
+    """Raise UsageError if rules for single weights stand beside what only NNCF computes: it has no such rules."""
+    if scheme.tensor_precision and not scheme.exact:
+        raise UsageError(
+            f"{tensor_precision.FLAG} cannot be used with {scheme.mode}, backup {scheme.backup}"
+            f"{data_aware.describe(scheme.__dict__)}: NNCF makes those, and has one mode for all.",
+            "Take int4 or int8, with int8 or none as the backup, and no method that needs a calibration text.",
+        )
 
 
 def calibration_name(request: Request) -> str | None:

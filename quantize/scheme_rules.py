@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..core.errors import UsageError
-from . import data_aware, tensor_precision
+from . import tensor_precision
 from .modes import BACKUPS, FALLBACKS, INT8_MODES, ONLY_GROUP
-
-if TYPE_CHECKING:
-    from .scheme import Request, Scheme
+from .request import Request
 
 _PER_CHANNEL = -1
 
@@ -75,13 +71,3 @@ def check(request: Request, mode: str) -> None:
         raise UsageError(f"{mode} has groups of {only} by its definition, not {request.group_size}.", "Leave it out.")
     if only and request.group_size_fallback == "adjust":
         raise UsageError(f"{mode} cannot adjust its group size.", "Use --group-size-fallback ignore or error.")
-
-
-def check_exact(scheme: Scheme) -> None:
-    """Raise UsageError if rules for single weights stand beside what only NNCF computes: it has no such rules."""
-    if scheme.tensor_precision and not scheme.exact:
-        raise UsageError(
-            f"{tensor_precision.FLAG} cannot be used with {scheme.mode}, backup {scheme.backup}"
-            f"{data_aware.describe(scheme.__dict__)}: NNCF makes those, and has one mode for all.",
-            "Take int4 or int8, with int8 or none as the backup, and no method that needs a calibration text.",
-        )

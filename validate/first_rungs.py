@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from ..convert.checkpoint import Checkpoint, open_checkpoint
+from ..convert.checkpoint import Checkpoint
+from ..convert.open_checkpoint import open_checkpoint
 from ..core.lifetime import end_with
 from ..core.progress import Progress, Silent
 from .formats import Artefact, open_artefact

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..convert import claims, families
-from ..convert.checkpoint import Checkpoint, open_checkpoint, read_json
+from ..convert.checkpoint import Checkpoint, read_json
+from ..convert.open_checkpoint import open_checkpoint
 from ..core.errors import ArtefactError, UsageError
 from ..core.manifest import Manifest, log_path, manifest_path
 from ..core.mapped_pages import release_pages, trim_heap

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .message_parts import in_parts
 from .rungs import tokenizer_pair
 
 
@@ -28,9 +29,3 @@ class _InParts:
 
     def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> Any:
         return self._tokenizer.apply_chat_template([in_parts(message) for message in messages], **options)
-
-
-def in_parts(message: dict[str, Any]) -> dict[str, Any]:
-    """Make a plain string one part of text."""
-    content = message["content"]
-    return message | {"content": [{"type": "text", "text": content}]} if isinstance(content, str) else message

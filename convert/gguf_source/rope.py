@@ -6,7 +6,7 @@ that make them are found by trying those that its models have.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,7 @@ from ..families.rope import Rope
 from ..families.spec import Gguf
 from ..gguf.positions import yarn_attention
 from ..gguf.read import GgufFile
-
-if TYPE_CHECKING:
-    from .configuration import Keys
+from .keys import Keys
 
 FACTORS = "rope_freqs.weight"
 _LOW, _HIGH = 1.0, 4.0

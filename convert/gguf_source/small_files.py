@@ -10,7 +10,7 @@ from ..gguf.metadata import SAMPLING
 from ..gguf.read import GgufFile
 from ..native_files import write_json
 from . import tokenizer, vocabulary
-from .configuration import shortest
+from .keys import shortest
 from .vocabulary import Source
 
 _TEMPLATE = "tokenizer.chat_template"

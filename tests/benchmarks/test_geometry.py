@@ -112,7 +112,7 @@ def test_refuses_a_folder_in_use_and_a_vocabulary_too_small(tmp_path):
 def test_chatglm_is_one_of_its_makers(tmp_path, monkeypatch):
     from sentencepiece import SentencePieceProcessor
 
-    from edgeconv.convert.checkpoint import open_checkpoint
+    from edgeconv.convert.open_checkpoint import open_checkpoint
 
     assert geometry.CHATGLM2_6B.parameters() == 6_243_584_000  # as its makers count them
     assert len(geometry.CHATGLM2_6B.tensors()) == 199

@@ -83,7 +83,7 @@ BUILD = """\
 import sys
 import tempfile
 from pathlib import Path
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import trace_load
 model = trace_load.load(open_checkpoint(Path(sys.argv[1])))
 print(model.config._attn_implementation)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.remote_code import consented, is_needed
 from edgeconv.core.errors import CheckpointError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.unchanged import Unchanged
 

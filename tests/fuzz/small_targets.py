@@ -77,9 +77,9 @@ class Config(Builtin):
 
     def use(self) -> None:
         from edgeconv.convert import families
-        from edgeconv.convert.checkpoint import open_headers
         from edgeconv.convert.claims import purpose
         from edgeconv.convert.families.reading import UnsupportedArchitecture
+        from edgeconv.convert.open_checkpoint import open_headers
         from edgeconv.pipeline.artefact import source_of
 
         checkpoint = open_headers(self.folder, {}, {})

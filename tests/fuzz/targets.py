@@ -144,7 +144,7 @@ class GgufSource(Gguf):
         return mutate.binary(self._head, drawn) + self._data
 
     def read(self, content: bytes) -> None:
-        from edgeconv.convert.checkpoint import open_checkpoint
+        from edgeconv.convert.open_checkpoint import open_checkpoint
 
         path = self.folder / "x.gguf"
         path.write_bytes(content)

@@ -96,7 +96,7 @@ def test_a_plan_says_what_will_be_measured_on(builtin_model: Path, tmp_path: Pat
 
 
 def test_chats_go_through_the_models_template(builtin_model: Path, tmp_path: Path) -> None:
-    from edgeconv.convert.checkpoint import open_checkpoint
+    from edgeconv.convert.open_checkpoint import open_checkpoint
     from edgeconv.convert.openvino.choose import choose
     from edgeconv.pipeline import calibration
     from edgeconv.quantize.scheme import resolve

@@ -144,7 +144,7 @@ def test_other_precisions_run(precision: str, builtin_model: Path, tmp_path: Pat
 
 
 def test_plan_of_a_hub_model_reads_only_headers(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    from edgeconv.convert.checkpoint import open_checkpoint, open_headers
+    from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 
     folder = tiny_model("glm", max_shard_size="300KB")
     whole = open_checkpoint(folder)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.digest import sha256_file
 from edgeconv.core.manifest import manifest_of
 from edgeconv.pipeline import Job, plan, run

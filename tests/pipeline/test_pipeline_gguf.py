@@ -178,7 +178,7 @@ def test_the_half_that_sees_is_said_to_be_left_out(tiny_vision_model, tmp_path: 
 
 def test_a_plan_of_headers_knows_every_byte(tiny_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a Hub model's plan has: small files, generation_config.json among them, and the shards' headers."""
-    from edgeconv.convert.checkpoint import open_checkpoint, open_headers
+    from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
     from edgeconv.pipeline import gguf as pipeline
     from edgeconv.pipeline.source import Opened
 

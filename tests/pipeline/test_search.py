@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf import mix
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.layout import facts
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.pipeline import search, search_weights
 from edgeconv.pipeline.points import Point

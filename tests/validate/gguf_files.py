@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.export import Importance, export, prepare
 from edgeconv.convert.gguf.header import string
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import Recipe, recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 
 

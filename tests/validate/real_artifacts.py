@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from edgeconv import pipeline
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino.tokenizer import export
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline import gguf, onnx

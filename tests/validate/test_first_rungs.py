@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.validate import first_rungs
 from edgeconv.validate.first_rungs import FirstRungs

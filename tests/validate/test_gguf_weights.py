@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.export import prepare
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.integer import to_float32
 from edgeconv.validate.report.model import Rung

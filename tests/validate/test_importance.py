@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from edgeconv.builtin import corpus
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.gguf import GgufJob, plan, run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import families
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import stream
 from edgeconv.convert.openvino.data_aware import Calibration
 from edgeconv.core.progress import Silent

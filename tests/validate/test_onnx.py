@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from edgeconv import pipeline
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.onnx import decoder as onnx_decoder
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.onnx import OnnxJob, run

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.onnx import vision as graph
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.onnx import OnnxJob, run

@@ -18,9 +18,10 @@ import pytest
 
 from edgeconv import pipeline
 from edgeconv.convert.alternatives import InexpressibleError
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.onnx.choose import chosen
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline import onnx
 from edgeconv.quantize.scheme import Request

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.native_config import read_config
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ConversionError
 from edgeconv.core.progress import Silent
 from edgeconv.validate import reference_shell, self_check

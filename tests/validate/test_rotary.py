@@ -12,7 +12,8 @@ import pytest
 
 from edgeconv import pipeline
 from edgeconv.convert import families
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate

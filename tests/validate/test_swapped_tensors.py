@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edgeconv import pipeline
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline import onnx
 from edgeconv.quantize.scheme import Request

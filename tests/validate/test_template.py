@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.validate.rungs import template
 

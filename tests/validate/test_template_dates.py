@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.validate.report.model import Rung
 from edgeconv.validate.rungs import generation, template, template_texts

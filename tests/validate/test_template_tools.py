@@ -8,8 +8,9 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.read import open_gguf
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.validate.report.model import Rung
 from edgeconv.validate.rungs import template, template_gguf

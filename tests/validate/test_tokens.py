@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import tokenizer as tokenizer_ir
 from edgeconv.convert.openvino import tokenizer_graph
 from edgeconv.core.progress import Silent

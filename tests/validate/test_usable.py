@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgeconv import pipeline
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError, OutputError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request

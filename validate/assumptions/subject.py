@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...convert.checkpoint import Checkpoint, open_checkpoint, open_headers, read_json
+from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import Vision
+from ...convert.open_checkpoint import open_checkpoint, open_headers
 from ...convert.openvino.choose import Choice, choose
 from ...convert.openvino.vision_files import read_template
 from ...core.errors import CheckpointError, EdgeconvError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...core import chat_template
-from ..tokenizer import in_parts
+from ..message_parts import in_parts
 
 Conversation = list[dict[str, Any]]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile
 from ...core.progress import Progress
+from ..message_parts import in_parts
 from ..report.model import Rung
-from ..tokenizer import in_parts
 from . import template_texts
 from .template import Place, judge
 from .template_conversations import Conversation

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...convert.checkpoint import Checkpoint, open_checkpoint
+from ...convert.checkpoint import Checkpoint
 from ...convert.native_config import read_config
+from ...convert.open_checkpoint import open_checkpoint
 from ...core.errors import UsageError
 from ...models import glm_edge_v
 from ...models.glm_edge_v.facts import is_glm_edge_v

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from edgeconv.convert.chatglm import template
 from edgeconv.convert.chatglm.version import Version, find
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 
 from ...models import tiny_chatglm

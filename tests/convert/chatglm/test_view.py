@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from edgeconv.convert import chatglm, families
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint, open_headers
+from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 from edgeconv.core.errors import CheckpointError
 
 from ...models import chatglm_plain, tiny_chatglm

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError, EdgeconvError
 from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.claims import unused
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse

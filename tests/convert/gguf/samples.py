@@ -10,10 +10,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from edgeconv.builtin import model_path
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.export import Exported, Prepared, export, prepare
 from edgeconv.convert.gguf.recipe import Recipe, recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 
 VOCAB = 4096  # of the built-in model's tokenizer

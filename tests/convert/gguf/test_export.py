@@ -9,10 +9,10 @@ import pytest
 from gguf.quants import dequantize
 from safetensors.numpy import load_file, save_file
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf import write as writing
 from edgeconv.convert.gguf.export import export, prepare
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.digest import sha256_file
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.progress import Silent
@@ -100,7 +100,7 @@ def test_size_is_known_beforehand_and_bytes_are_always_the_same(kind, source, tm
 
 def test_headers_are_enough_for_the_plan(source, tmp_path):
     """A plan for a checkpoint on the Hub has shards' headers and the small files only."""
-    from edgeconv.convert.checkpoint import open_headers
+    from edgeconv.convert.open_checkpoint import open_headers
 
     raw = (source / "model.safetensors").read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])

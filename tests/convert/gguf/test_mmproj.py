@@ -8,10 +8,10 @@ import pytest
 from cyllama.llama import llama_cpp as lib
 from PIL import Image
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.families import decoder, glm_edge_v
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.models.glm_edge_v import load
 from edgeconv.pipeline.gguf import GgufJob, plan, run

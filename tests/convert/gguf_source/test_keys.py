@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.families import registry
 from edgeconv.convert.gguf_source.claimed import _KINDS, _OBEYED
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 
 from ..gguf import llama_cpp

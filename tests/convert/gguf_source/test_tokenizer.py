@@ -8,10 +8,10 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from edgeconv.builtin import model_path
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf import pretokenizer
 from edgeconv.convert.gguf.special_tokens import ends
 from edgeconv.convert.gguf_source import tokenizer
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.validate.rungs.corpus import TEXTS
 
 from ...models import tiny_chatglm

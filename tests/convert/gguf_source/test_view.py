@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from gguf.quants import dequantize
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.describe import describe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 from edgeconv.quantize.integer import to_float32
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.families import decoder, streamed
 from edgeconv.convert.onnx import export as onnx_engine
 from edgeconv.convert.onnx.models import cut
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import stream
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.progress import Silent

@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint, open_headers
+from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.onnx import trace
 from edgeconv.convert.onnx.choose import choose
 from edgeconv.convert.onnx.sizes import of_config
 from edgeconv.convert.onnx.trace_graph import Plan
+from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 from edgeconv.core.errors import CheckpointError, ConversionError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.onnx import OnnxJob, plan, run

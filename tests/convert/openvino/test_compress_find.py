@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import compress_find, trace_names
 from edgeconv.convert.openvino.trace_load import load
 from edgeconv.convert.openvino.trace_model import to_openvino

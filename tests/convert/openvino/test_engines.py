@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.families import decoder, streamed
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import stream, trace
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve

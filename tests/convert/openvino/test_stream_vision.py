@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import Checkpoint, open_checkpoint
+from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import stream
 from edgeconv.convert.openvino.choose import Choice, choose
 from edgeconv.convert.openvino.engine import Exported

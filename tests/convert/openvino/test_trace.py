@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import compress_find, trace
 from edgeconv.convert.openvino.engine import Exported
 from edgeconv.core.errors import CheckpointError
@@ -219,7 +219,7 @@ def test_names_of_constants_are_right(tiny_model: Callable[..., Path], tmp_path:
 PROCESS = """
 import sys
 from pathlib import Path
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import trace
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve

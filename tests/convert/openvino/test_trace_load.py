@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino.trace_load import load
 from edgeconv.convert.openvino.trace_quiet import tracing
 from edgeconv.core.errors import CheckpointError

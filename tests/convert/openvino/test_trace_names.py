@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.derived import closest
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import trace, trace_names
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve

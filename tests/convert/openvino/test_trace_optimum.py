@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import trace
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve

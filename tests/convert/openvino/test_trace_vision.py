@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import assets, trace_vision
 from edgeconv.convert.openvino.choose import choose
 from edgeconv.convert.openvino.engine import Exported

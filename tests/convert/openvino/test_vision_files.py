@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.families.glm_edge_v import Vision
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import vision_files
 from edgeconv.convert.openvino.choose import choose
 from edgeconv.core.errors import CheckpointError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edgeconv import pipeline
-from edgeconv.convert.checkpoint import open_checkpoint
 from edgeconv.convert.gguf.recipe import recipe
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.pipeline import gguf
 from edgeconv.quantize.scheme import Request

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.checkpoint import open_checkpoint
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.pipeline.sensitivity import SensitivityJob, run
