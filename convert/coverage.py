@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..core.dtypes import BY_STORED, NAMED
 from ..core.errors import CheckpointError
 from .checkpoint import Checkpoint
 from .claims import purpose, unused
-from .mapped_file import NUMPY
 
 
 def check_coverage(
@@ -42,9 +42,9 @@ def check_coverage(
                 f"{checkpoint.file_of(name)}: {name} is {list(info.shape)}; by config.json it should be {list(shape)}.",
                 "Config and weights are not of the same model.",
             )
-        if info.dtype not in NUMPY:
+        if info.dtype not in BY_STORED:
             raise CheckpointError(
-                f"{checkpoint.file_of(name)}: {name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
+                f"{checkpoint.file_of(name)}: {name} has the type {info.dtype}; weights of {NAMED} can be converted.",
                 "Take an unquantised revision of the model.",
             )
     over = (name for name in checkpoint.names - set(expected) if not unused.is_unused(name, checkpoint.config))

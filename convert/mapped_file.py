@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core import bus_guard
+from ..core.dtypes import BY_STORED, NAMED
 from ..core.errors import CheckpointError
 
 ITEM_SIZE = {
@@ -22,8 +23,6 @@ ITEM_SIZE = {
     "U64": 8, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
 }  # fmt: skip
 """Bytes of an element, by safetensors' name of its type."""
-NUMPY = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-"""Types of weights that can be converted, and what numpy sees of them."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,12 @@ class MappedFile:
             CheckpointError: a type that is no floating-point weight of 16 or 32 bits, or a file that was cut short meanwhile.
         """
         bus_guard.require_whole(self.path)
-        if info.dtype not in NUMPY:
+        if info.dtype not in BY_STORED:
             raise CheckpointError(
-                f"{self.path.name}: {info.name} has the type {info.dtype}; weights of BF16, F16 and F32 can be converted.",
+                f"{self.path.name}: {info.name} has the type {info.dtype}; weights of {NAMED} can be converted.",
                 "Take the checkpoint in one of these types (an unquantised revision of the model).",
             )
-        flat = np.frombuffer(self._map, NUMPY[info.dtype], info.size, info.start)
+        flat = np.frombuffer(self._map, BY_STORED[info.dtype].numpy, info.size, info.start)
         return flat.reshape(info.shape)
 
     def rows(self, info: TensorInfo, start: int, stop: int) -> npt.NDArray[Any]:

@@ -43,9 +43,9 @@ from ..convert.gguf import write as gguf_write
 from ..convert.gguf.layout import Placed
 from ..convert.openvino.stored import BLOCK, Stored
 from ..convert.parallel import workers
+from ..core.dtypes import element_of
 
 MB = 1_000_000
-SOURCE_ELEMENT = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 _TOKENIZER, _TOKENIZER_SLOPE = 70 * MB, 22.5
 """The process that makes the tokenizers: its imports, and bytes for each byte of the vocabulary's file."""
 _STREAM, _STREAM_LAYER = 48 * MB, 0.6 * MB
@@ -127,7 +127,7 @@ def vocabulary_bytes(checkpoint: Checkpoint) -> int:
 def _encoded(checkpoint: Checkpoint, stored: Stored) -> int:
     """Bytes of a tensor's blocks in flight: those that keep their type are views of the mapped file."""
     elements = _elements(stored)
-    kept = stored.values.element == SOURCE_ELEMENT.get(checkpoint.info(stored.name).dtype)
+    kept = stored.values.element == element_of(checkpoint.info(stored.name).dtype)
     live = 0 if kept else min(elements, in_flight() * BLOCK) * stored.values.size // max(1, elements)
     return live + _decoded(checkpoint, min(elements, BLOCK))
 

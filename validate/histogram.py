@@ -68,7 +68,7 @@ def of_onnx(folder: Path) -> list[Share]:
     from .weights.onnx_find import find
     from .weights.onnx_graph import open_graph
 
-    bits = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16} | elements.INTEGERS
+    bits = elements.FLOATS | elements.INTEGERS
     found = [one for name in onnx_models.names(folder) for one in find(open_graph(folder / name))]
     return _count((one.element, None, one.size, one.size * bits[one.element] // 8) for one in found)
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..convert.native_config import read_config
+from ..core.dtypes import BY_NUMPY
 from ..core.errors import ConversionError
 from ..core.progress import Progress
 from . import peaks, rows
@@ -325,11 +326,7 @@ def checkpoint_tensors(checkpoint: Any) -> Tensors:
     """Return the checkpoint's weights as torch tensors over the mapped files."""
     import torch
 
-    kinds = {
-        np.dtype(np.uint16): torch.bfloat16,
-        np.dtype(np.float16): torch.float16,
-        np.dtype(np.float32): torch.float32,
-    }
+    kinds = {held: getattr(torch, kind.torch) for held, kind in BY_NUMPY.items()}
 
     def get(name: str) -> Any:
         array = checkpoint.tensor(name)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.dtypes import BY_STORED, NAMED
 from ...core.errors import CheckpointError, UsageError
 from ...core.manifest import FileDigest, TensorEntry
 from ...core.paths import model_name
@@ -28,7 +29,7 @@ from ..coverage import check_coverage
 from . import tokenizer
 from .describe import describe_as_claimed
 from .header import Keys, string
-from .layout import STORED, Layout, lay_out
+from .layout import Layout, lay_out
 from .metadata import Origin, general
 from .model import Model
 from .recipe import FILE_TYPES, Recipe
@@ -192,9 +193,9 @@ def check(checkpoint: Checkpoint, model: Model) -> None:
     check_coverage(checkpoint, expected, kind, tied=model.decoder.tied, allowed=model.skipped_tensors)
     for name in expected:
         dtype = checkpoint.info(name).dtype
-        if dtype not in STORED:
+        if dtype not in BY_STORED:
             raise CheckpointError(
-                f"{name} has the type {dtype}; weights of BF16, F16 and F32 can be converted.",
+                f"{name} has the type {dtype}; weights of {NAMED} can be converted.",
                 "Take the checkpoint in one of these types (an unquantised revision of the model).",
             )
 

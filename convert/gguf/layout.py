@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ...core.dtypes import BY_STORED
 from ...core.manifest import TensorEntry
 from ...quantize.ggml.types import Type
 from ..checkpoint import Checkpoint
@@ -15,9 +16,6 @@ from . import header, mix
 from .header import Entry, Keys, aligned, i32, u16
 from .model import Model, Tensor
 from .recipe import Recipe
-
-STORED = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
-"""safetensors' names of types, and ours."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def lay_out(
         UsageError: a type that the user named does not fit a tensor.
     """
     tensors = sorted(model.tensors, key=lambda tensor: mix.order(tensor.name))
-    stored = [(t, STORED[checkpoint.info(t.source).dtype] if t.source else "f32") for t in tensors]
+    stored = [(t, BY_STORED[checkpoint.info(t.source).dtype].element if t.source else "f32") for t in tensors]
     chosen = mix.assign(stored, facts(model), recipe, importance)
     sized = [Placed(tensor, chosen.types[tensor.name], 0) for tensor in tensors]
     parts = _split(sized, split_max_size)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.dtypes import BY_ELEMENT
 from ...core.errors import CheckpointError
 from ..families import registry
 from ..gguf.read import GgufFile
@@ -76,4 +77,5 @@ def _rows(file: GgufFile, name: str) -> int:
 def _dtype(file: GgufFile) -> str:
     """The type of the matrices, if the file holds them as they were."""
     kinds = {info.type for info in file.tensors.values() if len(info.shape) > 1}
-    return {"bf16": "bfloat16", "f16": "float16"}.get(min(kinds), "float32") if len(kinds) == 1 else "float32"
+    kind = BY_ELEMENT.get(min(kinds)) if len(kinds) == 1 else None
+    return kind.torch if kind else "float32"

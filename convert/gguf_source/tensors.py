@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core import bus_guard
+from ...core.dtypes import BY_ELEMENT, BY_STORED
 from ...core.errors import ArtefactError, CheckpointError
 from ..gguf.encode import to_halves
 from ..gguf.model import Model, Tensor
 from ..gguf.read import GgufFile, decode
 from ..gguf.read import TensorInfo as Stored
 from ..gguf.storage import find
-from ..mapped_file import NUMPY, MappedFile, TensorInfo
+from ..mapped_file import MappedFile, TensorInfo
 
 Array = npt.NDArray[Any]
-_DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 _FUSED = {"attn_q": 0, "attn_k": 1, "attn_v": 2}
 """Parts of attn_qkv in their order, for the files of a family that have q, k and v in one."""
 
@@ -40,7 +40,7 @@ class Source:
     @property
     def changed(self) -> bool:
         """False if the values lie in the file as they are wanted."""
-        return self.type not in _DTYPES or bool(self.tensor.head_dim or self.tensor.plus)
+        return self.type not in BY_ELEMENT or bool(self.tensor.head_dim or self.tensor.plus)
 
 
 class GgufShard(MappedFile):
@@ -72,8 +72,10 @@ class GgufShard(MappedFile):
     def _stored(self, source: Source, start: int, stop: int) -> Array:
         """Return the same elements as they lie in the file; a vector that is quantised is decoded whole."""
         info = source.info
-        if source.type in _DTYPES and not source.tensor.plus:
-            return np.frombuffer(self._map, NUMPY[info.dtype], info.size, info.start).reshape(info.shape)[start:stop]
+        if source.type in BY_ELEMENT and not source.tensor.plus:
+            return np.frombuffer(self._map, BY_STORED[info.dtype].numpy, info.size, info.start).reshape(info.shape)[
+                start:stop
+            ]
         data = np.frombuffer(self._map, np.uint8, info.end - info.start, info.start)
         if len(info.shape) == 1:
             return decode(data.reshape(1, -1), source.type, info.name).reshape(-1)[start:stop]
@@ -132,9 +134,9 @@ def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, Stored]) -> Iterato
 def _source(stored: Stored, tensor: Tensor, start: int, name: str, size: int | None = None) -> Source:
     if size is None and stored.shape != tensor.shape:
         raise _misshapen(stored, tensor)
-    dtype = _DTYPES.get(stored.type, "F32") if not tensor.plus else "F32"
+    kind = BY_ELEMENT.get("f32" if tensor.plus else stored.type, BY_ELEMENT["f32"])
     end = start + (stored.bytes if size is None else size)
-    return Source(TensorInfo(name, dtype, tensor.shape, start, end), stored.type, tensor)
+    return Source(TensorInfo(name, kind.stored, tensor.shape, start, end), stored.type, tensor)
 
 
 def _misshapen(stored: Stored, tensor: Tensor) -> CheckpointError:

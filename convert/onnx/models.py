@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...core.dtypes import FLOATS
 from ...quantize.assign import Assignment, Weight, assign
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
@@ -29,7 +30,7 @@ from .stored import store
 
 ALIGNMENT = 4096
 """Bytes; ONNX asks for whole pages, so that a runtime can map an initializer by itself."""
-_ELEMENT = {"bf16": "BFLOAT16", "f16": "FLOAT16", "f32": "FLOAT", "u8": "UINT8", "i8": "INT8"}
+_ELEMENT = {"u8": "UINT8", "i8": "INT8"} | {kind.element: kind.onnx for kind in FLOATS}
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.dtypes import BY_ELEMENT
 from ...quantize.assign import Assignment
 from ...quantize.scheme import INT8_MODES, Scheme
 from .compress_find import Found
 from .stored import Part, Stored, store
-
-_SAFETENSORS = {"bf16": "BF16", "f16": "F16", "f32": "F32"}
 
 
 class StandIns:
@@ -42,7 +41,7 @@ def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> li
         precision = scheme.mode if not scheme.compresses else "int"
         stored = store(
             one.weight.name,
-            dtype=_SAFETENSORS[element],
+            dtype=BY_ELEMENT[element].stored,
             shape=one.weight.shape,
             assignment=assignment,
             precision=precision,

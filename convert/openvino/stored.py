@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.dtypes import BY_ELEMENT, BY_PRECISION, BY_STORED, FLOATS, NAMED
 from ...core.errors import CheckpointError
 from ...core.manifest import TensorEntry
 from ...quantize import integer
@@ -29,10 +30,8 @@ BFLOAT16_AT_2_M15, BFLOAT16_AT_2_M14, BFLOAT16_AT_2_16 = 0x3800, 0x3880, 0x4780
 
 _CACHED = 1 << 16
 
-_BITS = {"u4": 4, "i4": 4, "u8": 8, "i8": 8, "bf16": 16, "f16": 16, "f32": 32}
+_BITS = {"u4": 4, "i4": 4, "u8": 8, "i8": 8} | {kind.element: kind.bits for kind in FLOATS}
 _ELEMENT = {"int4_sym": "i4", "int4_asym": "u4", "int8_sym": "i8", "int8_asym": "u8"}
-_SOURCE_ELEMENT = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
-_PRECISION_ELEMENT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 @dataclass(frozen=True)
@@ -122,14 +121,14 @@ def store(
 
 def _float_element(dtype: str, shape: tuple[int, ...], precision: str) -> str:
     """Norms and biases keep their type, so that fp16 costs no accuracy where it saves no space; fp32 is all of float32."""
-    if dtype not in _SOURCE_ELEMENT:
+    if dtype not in BY_STORED:
         raise CheckpointError(
-            f"The checkpoint stores weights as {dtype}; BF16, F16 and F32 can be converted.",
+            f"The checkpoint stores weights as {dtype}; {NAMED} can be converted.",
             "Take an unquantised revision of the model.",
         )
-    if precision == "fp32" or (len(shape) > 1 and precision in _PRECISION_ELEMENT):
-        return _PRECISION_ELEMENT[precision]
-    return _SOURCE_ELEMENT[dtype]
+    if precision == "fp32" or (len(shape) > 1 and precision in BY_PRECISION):
+        return BY_PRECISION[precision].element
+    return BY_STORED[dtype].element
 
 
 def blocks(stored: Stored) -> list[tuple[int, int]]:
@@ -171,7 +170,7 @@ def encode(stored: Stored, block: Array) -> tuple[Array, Array | None, Array | N
 def _encode_float(stored: Stored, block: Array) -> Array:
     integer.require_finite(block)
     element = stored.values.element
-    if block.dtype == {"bf16": np.uint16, "f16": np.float16, "f32": np.float32}[element]:
+    if block.dtype == BY_ELEMENT[element].numpy:
         return np.ascontiguousarray(block).reshape(-1).view(np.uint8)
     if element == "f16":
         half = to_float16(block)

@@ -17,11 +17,9 @@ import pytest
 from edgeconv.builtin import model_path
 from edgeconv.convert import families
 from edgeconv.convert.families import glm_edge_v
-from edgeconv.convert.mapped_file import NUMPY
 from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE
 from edgeconv.validate.assumptions.glm_edge import EVIDENCE, MARKERS, ROTARY_NOTE, VOCABULARY
 from edgeconv.validate.assumptions.row import some
-from edgeconv.validate.assumptions.tensors import READABLE
 
 from ..models import tiny_v
 from ..models.tiny import FAMILIES
@@ -209,10 +207,6 @@ def test_a_sliding_window_goes_to_the_trace_engine(tiny_model: Maker) -> None:
     found = rows(tiny_model("mistral", sliding_window=32))
     assert found["engine: engine"].found == "trace: attention through a sliding window of 32"
     assert found["tensors: names"].status == "assumed"
-
-
-def test_readable_types_are_those_of_the_reader() -> None:
-    assert set(READABLE) == set(NUMPY)
 
 
 def test_long_lists_are_cut() -> None:

@@ -10,11 +10,10 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.claims import purpose, unused
 from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import Vision
+from ...core.dtypes import BY_STORED
 from .row import Row, judged, some
 from .subject import Refused, Subject
 
-READABLE = ("BF16", "F16", "F32")
-"""Types of weights, in safetensors' words, that are converted."""
 HEAD, TABLE = "lm_head.weight", "model.embed_tokens.weight"
 Shapes = dict[str, tuple[int, ...]]
 
@@ -96,8 +95,8 @@ def _types(checkpoint: Checkpoint, names: set[str]) -> Row:
     counts = Counter(checkpoint.info(name).dtype for name in names)
     found = ", ".join(f"{kind} ({count})" for kind, count in counts.most_common()) or "none"
     return judged(
-        "tensors", "types", " or ".join(READABLE), found,
-        right=set(counts) <= set(READABLE), note="Take an unquantised revision of the model.",
+        "tensors", "types", " or ".join(BY_STORED), found,
+        right=set(counts) <= set(BY_STORED), note="Take an unquantised revision of the model.",
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core import dtypes
+
 Array = npt.NDArray[Any]
 
 _NF4 = (
@@ -22,7 +24,7 @@ _NF4 = (
 )  # fmt: skip
 INTEGERS = {"u2": 2, "u3": 3, "i4": 4, "u4": 4, "u6": 6, "i8": 8, "u8": 8}
 TABLES = {"nf4": 4, "f4e2m1": 4, "f8e4m3": 8, "f8e5m2": 8, "f8e8m0": 8}
-FLOATS = ("bf16", "f16", "f32", "f64")
+FLOATS = {"f64": 64} | {kind.element: kind.bits for kind in dtypes.FLOATS}
 COUNTS = ("i32", "i64")
 """Types of numbers that scripts write as integers (a minus one); those of 2^24 and more are rounded."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
+from ...core.dtypes import element_of
 from ...core.progress import Task
 from . import fits_native
 from .allowed import LARGER, cut_off, error_bound
@@ -25,7 +26,6 @@ SLOPE = 5.0
 """Standard errors that a row's slope may be off."""
 _ANY = 1e30
 _TINY = np.float32(1e-30)
-_OWN_ELEMENT = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def compare(name: str, match: Match, checkpoint: Checkpoint, task: Task, methods
     """
     stored, info = match.stored, checkpoint.info(name)
     tensor = checkpoint.tensor(name)
-    exact = stored.element == _OWN_ELEMENT.get(info.dtype) and not match.form.function
+    exact = stored.element == element_of(info.dtype) and not match.form.function
     free = bool(stored.scales) and stored.element not in ("u8", "i8")
     spread = "gptq" in methods and free
     chosen = "scale_estimation" in methods and free and not spread

@@ -19,6 +19,7 @@ from ...convert.gguf.describe import describe
 from ...convert.gguf.encode import to_neighbours
 from ...convert.gguf.model import Model, Tensor
 from ...convert.gguf.read import GgufFile, TensorInfo
+from ...core.dtypes import element_of
 from ...core.progress import Task
 from ...quantize.ggml.types import TYPES
 from ...quantize.integer import to_float32
@@ -28,7 +29,6 @@ from .gguf_allowed import error_bound
 Array = npt.NDArray[Any]
 BLOCK = 1 << 20
 """Elements that are compared at a time."""
-_OWN_TYPE = {"BF16": "bf16", "F16": "f16", "F32": "f32"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Half:
         """
         info, stored = match.info, self._checkpoint.info(name)
         whole = self._checkpoint.tensor(name).reshape(info.rows, info.cols)
-        exact = info.type == _OWN_TYPE.get(stored.dtype) and not match.tensor.plus
+        exact = info.type == element_of(stored.dtype) and not match.tensor.plus
         data, sums = self.file.data(info.name), Sums()
         for start, stop in match.ranges():
             source = match.source_rows(whole[start:stop])

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...core.dtypes import FLOATS
 from ...core.errors import ArtefactError
 from ...core.paths import own_file
+from . import elements
 
 Array = npt.NDArray[Any]
 _HINT = "Convert the checkpoint again."
 _ELEMENTS = {1: "f32", 2: "u8", 3: "i8", 10: "f16", 11: "f64", 16: "bf16", 21: "u4", 22: "i4"}
 """`onnx.TensorProto.DataType`, for what weights are made of."""
-_NUMPY = {"f32": np.float32, "f16": np.float16, "f64": np.float64, "bf16": np.uint16, "i8": np.int8}
-_BITS = {"f32": 32, "f16": 16, "f64": 64, "bf16": 16, "u8": 8, "i8": 8, "u4": 4, "i4": 4}
+_NUMPY = {"f64": np.float64, "i8": np.int8} | {kind.element: kind.numpy for kind in FLOATS}
+_BITS = elements.FLOATS | elements.INTEGERS
 
 
 class Constant:

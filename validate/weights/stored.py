@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.dtypes import FLOATS
 from ...core.manifest import Manifest, TensorEntry
 from ...quantize.scheme import bits_of
 from . import elements
 from .constant import StoredWeight, element_of, shape_of
 
-_FLOATS = {"f64": "fp64", "f32": "fp32", "f16": "fp16", "bf16": "bf16"}
-_BITS = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16} | elements.INTEGERS | elements.TABLES
+_FLOATS = {"f64": "fp64"} | {kind.element: kind.precision for kind in FLOATS}
+_BITS = elements.FLOATS | elements.INTEGERS | elements.TABLES
 _SHARE = 5
 """A way of storing counts if one in so many weights is stored so."""
 
