@@ -179,10 +179,12 @@ def vision_scheme(artefact: Artefact) -> dict[str, Any] | None:
 
 def scheme_rows(artefact: Artefact) -> list[tuple[str, str]]:
     """Say in NNCF's terms what the weights became, and who did it."""
+    from ..convert import stated_scheme
+
     manifest, vision = artefact.manifest, vision_scheme(artefact)
     return [
-        ("scheme", scheme.Scheme(**manifest.scheme).describe()),
-        *([("vision", scheme.Scheme(**vision).describe())] if vision else []),
+        ("scheme", stated_scheme.describe(manifest.target, manifest.scheme)),
+        *([("vision", stated_scheme.describe("vision", vision))] if vision else []),
         ("engine", f"{manifest.engine}, compressor {manifest.compressor}"),
     ]
 

@@ -15,7 +15,6 @@ from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
-    from ..convert.gguf.recipe import Recipe
     from ..pipeline import Artefact
 
 VISION_PRECISIONS = ("fp16", "int8", "fp32", "none")
@@ -159,19 +158,8 @@ def _more(artefact: Artefact) -> dict[str, Any]:
     return {"files": sorted(artefact.manifest.outputs)}
 
 
-def describe_scheme(scheme: dict[str, Any]) -> str:
-    """Put a manifest's scheme into a line. Raises TypeError for fields that this version does not know."""
-    matrix = scheme.get("imatrix")
-    chosen = _recipe({name: value for name, value in scheme.items() if name != "imatrix"})
-    return chosen.describe() + (f", importance {matrix['file']}" if matrix else "")
-
-
-def _recipe(fields: dict[str, Any]) -> Recipe:
-    from ..convert.gguf.recipe import Recipe
-
-    return Recipe(**{**fields, "tensor_types": tuple(map(tuple, fields.get("tensor_types", ())))})
-
-
 def _rows(artefact: Artefact) -> list[tuple[str, str]]:
+    from ..convert import stated_scheme
+
     manifest = artefact.manifest
-    return [("types", describe_scheme(manifest.scheme)), ("quantiser", manifest.compressor)]
+    return [("types", stated_scheme.describe("gguf", manifest.scheme)), ("quantiser", manifest.compressor)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .output import Output, size
 
@@ -37,29 +37,26 @@ def manifest_rows(manifest: Manifest, files: FileCheck) -> list[tuple[str, str]]
 
 def describe_scheme(manifest: Manifest) -> str:
     """Put a manifest's scheme into a line, if need be one that a later version wrote."""
-    from ..quantize.scheme import Scheme
-    from .gguf import describe_scheme as describe_types
+    return _described(manifest.target, manifest.scheme)
+
+
+def _described(target: str, fields: dict[str, Any]) -> str:
+    from ..convert import stated_scheme
 
     try:
-        return describe_types(manifest.scheme) if manifest.target == "gguf" else Scheme(**manifest.scheme).describe()
+        return stated_scheme.describe(target, fields)
     except (TypeError, ValueError):  # fields that this version does not know
-        return ", ".join(f"{name} {value}" for name, value in sorted(manifest.scheme.items()))
+        return ", ".join(f"{name} {value}" for name, value in sorted(fields.items()))
 
 
 def _vision_rows(manifest: Manifest) -> list[tuple[str, str]]:
-    from ..quantize.scheme import Scheme
-
     facts = manifest.vision
     if facts is None:
         return []
-    try:
-        scheme = Scheme(**facts.scheme).describe()
-    except (TypeError, ValueError):  # as above
-        scheme = ", ".join(f"{name} {value}" for name, value in sorted(facts.scheme.items()))
     picture = (
         f"{facts.image_size} × {facts.image_size} pixels, {facts.image_tokens} tokens of id {facts.placeholder_id}"
     )
-    return [("vision", scheme), ("picture", picture)]
+    return [("vision", _described("vision", facts.scheme)), ("picture", picture)]
 
 
 def _describe_files(manifest: Manifest, files: FileCheck) -> str:

@@ -105,8 +105,3 @@ def write_log(path: Path, model: str, source: Path, *, started: float, seconds: 
         "python": platform.python_version(),
     }
     path.write_text(json.dumps(log, indent=1) + "\n", "utf-8")
-
-
-def size(count: int) -> str:
-    """Write a number of bytes for people."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

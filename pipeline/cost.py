@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OutputError
+from ..core.units import size
 from ..hub.pending import Pending
-from .artefact import size
 
 SPARE = 64 << 20
 """Bytes that stay free on each file system: logs, records, the file system's own."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..convert.gguf.recipe import Recipe
-from .artefact import size
+from ..core.units import size
 from .conflicts import Conflict
 from .cost import Cost
 from .smoke import Smoke

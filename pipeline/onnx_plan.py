@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.units import size
 from ..quantize.scheme import Request, Scheme
 from . import seeing
-from .artefact import size
 from .conflicts import Conflict
 from .cost import Cost
 from .smoke import Smoke

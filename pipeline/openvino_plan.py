@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.manifest import CalibrationFacts
+from ..core.units import size
 from ..quantize.scheme import Request, Scheme
-from .artefact import size
 from .conflicts import Conflict
 from .cost import Cost
 from .smoke import Smoke

@@ -14,8 +14,9 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..core.progress import Progress, Silent
+from ..core.units import size
 from ..quantize.data_aware import SUITE
-from .artefact import size, versions
+from .artefact import versions
 from .points import Format
 from .search_model import Search, SearchTrial
 from .search_space import NEAR, Guess, Learnt, Space

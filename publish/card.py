@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..convert.gguf.recipe import Recipe
+from ..convert import stated_scheme
 from ..core.escape import address, code, link, markdown
 from ..core.manifest import MANIFEST_NAME, Manifest
+from ..core.units import size
 from ..quantize.scheme import Scheme
 from ..validate.report.model import BudgetLine, Report
 from ..validate.report.words import bound, comparison, interval, metric, quantity
@@ -187,25 +188,20 @@ def made(manifest: Manifest, title: str, manifest_at: str = MANIFEST_NAME) -> st
 
 def _scheme(manifest: Manifest) -> str:
     """A sentence; of a scheme that another version wrote its fields."""
-    fields = dict(manifest.scheme)
-    matrix = fields.pop("imatrix", None)
     try:
-        if manifest.target == "gguf":
-            pairs = tuple(map(tuple, fields.pop("tensor_types", ())))
-            text = Recipe(**fields, tensor_types=pairs).describe()
-            return text + (f", weighed by the importance matrix {matrix['file']}" if matrix else "")
-        scheme = Scheme(**fields)
+        scheme = stated_scheme.read(manifest.target, manifest.scheme)
+        text = stated_scheme.describe(manifest.target, manifest.scheme, "weighed by the importance matrix")
     except TypeError:
         return _listed(manifest.scheme)
-    chosen = {"user": "", "nncf": ", NNCF's defaults"}.get(
-        scheme.chosen_by, f", as the makers of {scheme.chosen_by} chose"
-    )
-    return scheme.describe() + (chosen if scheme.compresses else "")
+    if not isinstance(scheme, Scheme) or not scheme.compresses:
+        return text
+    chosen = {"user": "", "nncf": ", NNCF's defaults"}
+    return text + chosen.get(scheme.chosen_by, f", as the makers of {scheme.chosen_by} chose")
 
 
 def _vision_scheme(fields: dict[str, Any]) -> str:
     try:
-        return Scheme(**fields).describe()
+        return stated_scheme.describe("vision", fields)
     except TypeError:
         return _listed(fields)
 
@@ -240,11 +236,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _count(number: int) -> str:
     return f"{number / 1e9:.2f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
-
-
-def size(count: float) -> str:
-    """Write a number of bytes for people."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _plain(value: Any) -> list[str]:

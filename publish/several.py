@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..core.escape import address, code, markdown
 from ..core.manifest import Manifest
+from ..core.units import size
 from ..validate.report.model import Report
 from ..validate.report.words import comparison, metric, quantity
 from . import card
@@ -65,7 +66,7 @@ def _kind(target: Shown) -> str:
 
 def _facts(target: Shown) -> list[str]:
     total = sum(file.size for file in target.manifest.outputs.values())
-    return [f"**{_kind(target)}**", card.size(total), f"{target.manifest.bits_per_weight:.2f}"]
+    return [f"**{_kind(target)}**", size(total), f"{target.manifest.bits_per_weight:.2f}"]
 
 
 def _figures(target: Shown) -> list[str]:
@@ -83,7 +84,7 @@ def _verdict(target: Shown) -> list[str]:
 
 def _files(targets: list[Shown]) -> str:
     rows = [
-        [code(name), _kind(target), card.size(file.size)]
+        [code(name), _kind(target), size(file.size)]
         for target in targets
         for name, file in sorted(target.manifest.outputs.items())
         if file.size >= card.LARGE
