@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import ArtefactError
+from ..core.graph_file import read_graph
 from ..core.manifest import TensorEntry
-from ..core.openvino_core import openvino_core
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,7 @@ def of_ir(xml: Path) -> list[Share]:
     Raises:
         ArtefactError: openvino cannot read it.
     """
-    if not xml.with_suffix(".bin").is_file():
-        raise ArtefactError(
-            f"{xml.with_suffix('.bin')} is missing.", "The .xml needs the .bin of the same name beside it."
-        )
-    try:
-        model = openvino_core().read_model(xml)
-    except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1].rstrip(".")
-        raise ArtefactError(f"openvino cannot read {xml}: {last}.", "Convert the checkpoint again.") from error
+    model = read_graph(xml)
     constants = []
     for node in model.get_ops():
         if node.get_type_name() == "Constant":

@@ -13,6 +13,7 @@ from edgeconv.builtin import model_path
 
 from ..cards import CARD
 from . import mutate
+from .graph_target import Graph
 from .mutate import Change
 from .targets import ALL, Target, Trees
 
@@ -278,7 +279,7 @@ class Tree(Trees):
 
 SMALL: tuple[type[Target], ...] = (
     Config, GenerationConfig, TokenizerConfig, TokenizerJson, SentencePieceModel, Readme, ImportanceMatrix, OnnxModel,
-    SuiteFile, Tree,
+    SuiteFile, Tree, Graph,
 )  # fmt: skip
 
 

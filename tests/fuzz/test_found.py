@@ -24,6 +24,8 @@ from edgeconv.recipes.unit import units
 
 from ..convert.gguf.test_read import head, info
 from . import seeds
+from .bounds import bounded
+from .graph_target import TANGLES, Graph, tangled
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,14 @@ def test_a_cache_that_cannot_be_written_to_costs_time_only(tmp_path: Path, monke
     assert len(cache.file_digest(tmp_path / "file", Told())) == 64
     assert len(told) == 2
     assert all("not kept for the next run" in sentence for sentence in told), json.dumps(told)
+
+
+@pytest.mark.parametrize("kind", TANGLES)
+def test_a_graph_of_long_or_doubling_paths(kind: str, tmp_path: Path) -> None:
+    """RecursionError in the search for weights, AWQ's divisions and windows; or no end, where each path was walked by itself."""
+    target = Graph(tmp_path)
+    xml, weights = tangled(kind)
+    (target.folder / "openvino_model.bin").write_bytes(weights)
+    with bounded(tmp_path):
+        taken = target.run(xml)
+    assert taken is (kind != "divisions")

@@ -12,6 +12,7 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.openvino.stream_ir import VISION_EMBEDDINGS
 from ...core import limits
 from ...core.errors import ArtefactError, UsageError
+from ...core.graph_file import read_graph
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from .. import irs
@@ -23,7 +24,6 @@ from ..runtimes.openvino_vision import OpenVINOTower
 from ..runtimes.turns import Turn
 from ..weights import ArtefactWeights
 from ..weights.constant import find
-from ..weights.openvino_ir import read
 from ..weights.stored import UNREADABLE, Mode, most
 from .base import Messages
 from .manifest import digest_of, facts_of
@@ -57,12 +57,12 @@ class OpenVINOArtefact:
     @property
     def tower_bits(self) -> int:
         """Bits of most weights of the half that sees."""
-        return most(find(read(self.path / f"{VISION_EMBEDDINGS}.xml"))).bits
+        return most(find(read_graph(self.path / f"{VISION_EMBEDDINGS}.xml"))).bits
 
     @cached_property
     def _stored(self) -> Mode:
         try:
-            return most(find(read(self.path / self._names[0])))
+            return most(find(read_graph(self.path / self._names[0])))
         except ArtefactError:  # the first rung says why
             return UNREADABLE
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.openvino_core import openvino_core
+from ...core.graph_file import read_graph
 from ..stand_ins import from_stand_ins
 from .reference_tokenizer import ReferenceTokenizer
 
@@ -127,7 +127,7 @@ def _of_ir(folder: Path) -> Tables | None:
     """Read the constants of the IR's BPETokenizer; None if it has none, or merges that are not pairs."""
     import openvino_tokenizers  # noqa: F401 - registers its operations with openvino
 
-    model = openvino_core().read_model(folder / "openvino_tokenizer.xml")
+    model = read_graph(folder / "openvino_tokenizer.xml")
     for node in model.get_ops():
         # 5 inputs of text, 3 of vocabulary, 3 + 3 of merges, 4 of added tokens where there are any
         if node.get_type_name() == "BPETokenizer" and node.get_input_size() in (14, 18):

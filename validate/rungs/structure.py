@@ -14,9 +14,9 @@ from ...convert.families.decoder import Decoder
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
+from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ...core.mapped_pages import release_pages
-from ...core.openvino_core import openvino_core
 from ...core.progress import Progress
 from .. import irs
 from ..report.model import Rung
@@ -81,9 +81,9 @@ def _tokenizers(folder: Path, found: Findings) -> None:
             found.failures.append(f"{name} is missing: openvino_genai cannot run this folder.")
             continue
         try:
-            openvino_core().read_model(folder / name)
-        except RuntimeError as error:
-            found.failures.append(f"openvino cannot read {name}: {str(error).strip().splitlines()[-1].rstrip('.')}.")
+            read_graph(folder / name)
+        except ArtefactError as error:
+            found.failures.append(error.message)
 
 
 def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings) -> None:

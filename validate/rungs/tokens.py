@@ -13,7 +13,7 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
 from ...core.errors import EdgeconvError
-from ...core.openvino_core import openvino_core
+from ...core.graph_file import read_graph
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import added_tokens, bpe_tables, tokenizer_pair, transformers_tokenizer
@@ -101,7 +101,7 @@ def _artefact_stops(folder: Path) -> dict[str, set[int]]:
 def _rt_info(folder: Path) -> dict[str, int]:
     import openvino_tokenizers  # noqa: F401 - registers its operations with openvino
 
-    model = openvino_core().read_model(folder / "openvino_tokenizer.xml")
+    model = read_graph(folder / "openvino_tokenizer.xml")
     kinds = ("eos", "bos", "pad")
     return {
         kind: int(model.get_rt_info(f"{kind}_token_id").astype(str))

@@ -18,7 +18,8 @@ from typing import Any
 from ...convert import families
 from ...convert.checkpoint import read_json
 from ...core.errors import ArtefactError, EdgeconvError
-from ...core.openvino_core import openvino_core
+from ...core.foreign_code import block_optional_packages
+from ...core.graph_file import read_graph
 
 TEXT = "Hello."
 _LLM_INPUTS = {"input_ids", "attention_mask", "position_ids", "beam_idx"}
@@ -48,7 +49,7 @@ def _openvino(folder: Path) -> list[str]:
 
     if irs.sees(folder):
         return _openvino_seeing(folder)
-    model = openvino_core().read_model(folder / irs.names(folder)[0])
+    model = read_graph(folder / irs.names(folder)[0])
     inputs = {name for port in model.inputs for name in port.get_names()}
     if "input_ids" in inputs and inputs <= _LLM_INPUTS and "beam_idx" in inputs:
         _genai(folder, "LLMPipeline")
@@ -152,6 +153,7 @@ def _named(package: str) -> str:
 
 
 def _main(target: str, path: Path, *seeing: Path) -> int:
+    block_optional_packages()
     try:
         for line in run(target, path, *seeing):
             print(line)

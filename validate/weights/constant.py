@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 _BYTES = {"i8": native.INT8, "u8": native.UINT8}
 _MANY = 4
 """Blocks for which threads are worth starting."""
+_MOST = 64
+"""Operations, or factors, of one weight; NNCF's take 9 at most. A hostile graph may have paths without number."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a reason to list the weight as unmatched, not an error
@@ -239,6 +241,7 @@ def parse(root: Any) -> StoredWeight:
     """Walk from a use, which depends on constants only, up to the values; what is of another form is only listed."""
     stored = StoredWeight(values=None, shape=shape_of(root))
     try:
+        _ancestors(root, _MOST)
         _walk(root, stored)
     except Unreadable as error:
         values = max((n for n in _ancestors(root) if n.get_type_name() == "Constant"), key=_elements)
@@ -275,8 +278,23 @@ def _require_readable(constant: Any) -> None:
         raise Unreadable(f"its element type is {element_of(constant)}")
 
 
-def _ancestors(node: Any) -> list[Any]:
-    return [node, *(a for value in node.input_values() for a in _ancestors(value.get_node()))]
+def _ancestors(node: Any, most: int | None = None) -> list[Any]:
+    """Return a node and all that it is computed from, each once.
+
+    Raises:
+        Unreadable: they are more than `most`.
+    """
+    found = {node.get_name(): node}
+    todo = [node]
+    while todo:
+        for value in reversed(todo.pop().input_values()):
+            before = value.get_node()
+            if before.get_name() not in found:
+                found[before.get_name()] = before
+                todo.append(before)
+        if most is not None and len(found) > most:
+            raise Unreadable(f"it is computed by more than {most} operations")
+    return list(found.values())
 
 
 def _elements(node: Any) -> int:
@@ -284,11 +302,18 @@ def _elements(node: Any) -> int:
 
 
 def _factors(node: Any) -> list[Any]:
-    while node.get_type_name() in ("Convert", "Reshape"):
-        node = node.input_value(0).get_node()
-    if node.get_type_name() == "Multiply":
-        return [factor for value in node.input_values() for factor in _factors(value.get_node())]
-    return [_constant(node)]
+    factors, todo = [], [node]
+    while todo:
+        node = todo.pop()
+        while node.get_type_name() in ("Convert", "Reshape"):
+            node = node.input_value(0).get_node()
+        if node.get_type_name() == "Multiply":
+            todo += [value.get_node() for value in reversed(node.input_values())]
+        else:
+            factors.append(_constant(node))
+        if len(factors) > _MOST:
+            raise Unreadable(f"its scale has more than {_MOST} factors")
+    return factors
 
 
 def _constant(node: Any) -> Any:

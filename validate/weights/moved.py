@@ -23,6 +23,9 @@ ROUNDED = 2.0**-7
 """Share of an element that is lost when NNCF puts the multiplied weight into a bfloat16 constant: it cuts the last bits off."""
 METHODS = ("awq", "gptq", "scale_estimation", "lora_correction")
 _AWQ = "/awq_mul"
+_DEQUANTISING = ("Convert", "Reshape", "Multiply", "Subtract", "Gather")
+_DIVISIONS = 8
+"""Of one input, one behind the other, at most; NNCF makes one."""
 _BIAS = 0.02
 """What rounding to nearest takes off on average, at most."""
 _LEAST = 0.005
@@ -120,17 +123,28 @@ def _weight(product: Any) -> StoredWeight | None:
 
 def _is_constant(node: Any) -> bool:
     """Tell whether a node depends on constants only, of operations that de-quantise."""
-    if node.get_type_name() == "Constant":
-        return True
-    known = node.get_type_name() in ("Convert", "Reshape", "Multiply", "Subtract", "Gather")
-    return known and all(_is_constant(value.get_node()) for value in node.input_values())
+    seen: set[str] = set()
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if node.get_name() in seen or node.get_type_name() == "Constant":
+            continue
+        seen.add(node.get_name())
+        if node.get_type_name() not in _DEQUANTISING:
+            return False
+        todo += [value.get_node() for value in node.input_values()]
+    return True
 
 
-def _divided(node: Any, moves: Moves) -> Array | None:
+def _divided(node: Any, moves: Moves, after: int = 0) -> Array | None:
     """Return the product of AWQ's constants on the way to a node: at it, or at either factor of the product that it is."""
     if node.get_type_name() != "Multiply":
         return None
     factors = [value.get_node() for value in node.input_values()]
+    if after > _DIVISIONS:
+        raise ArtefactError(
+            f"{node.get_friendly_name()} is one of too many divisions.", "Convert the checkpoint again."
+        )
     if _AWQ in node.get_friendly_name():
         constant = next((factor for factor in factors if factor.get_type_name() == "Constant"), None)
         if constant is None:
@@ -139,14 +153,22 @@ def _divided(node: Any, moves: Moves) -> Array | None:
             )
         moves.explained.add(constant.get_name())
         own: Array = np.asarray(constant.data, np.float32).reshape(-1)
-        rest = next((found for factor in factors if (found := _divided(factor, moves)) is not None), None)
-        return own if rest is None else own * rest
+        rest = next((found for factor in factors if (found := _divided(factor, moves, after + 1)) is not None), None)
+        return own if rest is None else _product([own, rest], node)
     scaled = [
         found
         for factor in factors
-        if _AWQ in factor.get_friendly_name() and (found := _divided(factor, moves)) is not None
+        if _AWQ in factor.get_friendly_name() and (found := _divided(factor, moves, after + 1)) is not None
     ]
-    return None if not scaled else np.asarray(np.prod(scaled, axis=0), np.float32)
+    return _product(scaled, node) if scaled else None
+
+
+def _product(factors: list[Array], node: Any) -> Array:
+    if len({factor.size for factor in factors}) > 1:
+        raise ArtefactError(
+            f"{node.get_friendly_name()} divides by vectors of several lengths.", "Convert the checkpoint again."
+        )
+    return np.asarray(np.prod(factors, axis=0), np.float32)
 
 
 def _before(node: Any) -> str | None:

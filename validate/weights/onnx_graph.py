@@ -134,13 +134,13 @@ _LEAST = {
     "Sub": 2,
     "Mul": 2,
 }
-"""Inputs that a node must have, for the operators whose inputs we follow; each has an output."""
+"""Inputs that a node must have, for the operators whose inputs we follow; every node has an output."""
 
 
 def _require_arity(path: Path, proto: Any) -> None:
     for node in proto.graph.node:
         least = _LEAST.get(node.op_type, 0)
-        if len(node.input) < least or (least and not node.output):
+        if len(node.input) < least or not node.output:
             raise ArtefactError(
                 f"{path}: {node.op_type} {node.name} has {len(node.input)} inputs and {len(node.output)} outputs; it needs "
                 f"{least} and 1.",

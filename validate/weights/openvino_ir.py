@@ -22,8 +22,8 @@ from ...convert.derived import AS_IS, Form
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino import stream
 from ...core.errors import ArtefactError
+from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, read_manifest
-from ...core.openvino_core import openvino_core
 from ...quantize.integer import to_float32
 from .. import irs
 from . import match, moved
@@ -209,7 +209,7 @@ class ArtefactWeights(WeightsByName):
         Raises:
             ArtefactError: openvino cannot read one, or its .bin is missing or too short.
         """
-        self._models = [read(folder / name) for name in irs.names(folder)]
+        self._models = [read_graph(folder / name) for name in irs.names(folder)]
         self.model = self._models[0]
         moves = moved.find(self._models)
         found = [stored for model in self._models for stored in find(model)]
@@ -250,22 +250,6 @@ class ArtefactWeights(WeightsByName):
     def _replace(self, name: str, **changes: Any) -> None:
         first, *others = self.matched[name]
         self.matched[name] = (replace(first, **changes), *others)
-
-
-def read(xml: Path) -> Any:
-    """Return the `openvino.Model` of an IR, its constants mapped.
-
-    Raises:
-        ArtefactError: openvino cannot read it, or its .bin is missing or too short.
-    """
-    for path in (xml, xml.with_suffix(".bin")):
-        if not path.is_file():
-            raise ArtefactError(f"{path} is missing.", "Convert the checkpoint again.")
-    try:
-        return openvino_core().read_model(xml)
-    except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1].rstrip(".")
-        raise ArtefactError(f"openvino cannot read {xml}: {last}.", "Convert the checkpoint again.") from error
 
 
 def _row_orders(folder: Path, checkpoint: Checkpoint) -> dict[str, npt.NDArray[np.int64]]:
