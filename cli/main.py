@@ -19,6 +19,7 @@ import click
 from ..core import escape, watchdog
 from ..core.errors import EdgeconvError, ExitCode
 from ..core.lifetime import handle, hurried
+from ..core.redact import redact
 from .output import paint
 
 _OUT_OF_MEMORY = (
@@ -209,7 +210,7 @@ def _fail(
 ) -> int:
     """Show an error on stderr, as text or, with `--json`, as one JSON object."""
     if error is not None and _verbose(arguments):
-        sys.stderr.write(escape.terminal("".join(traceback.format_exception(error))))
+        sys.stderr.write(escape.terminal(redact("".join(traceback.format_exception(error)))))
     if "--json" in arguments:
         content = {"message": message, "hint": hint, "exit_code": int(code), "kind": _kind(error, code)}
         sys.stderr.write(escape.json(json.dumps({"error": content}, ensure_ascii=False)) + "\n")

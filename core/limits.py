@@ -45,6 +45,10 @@ ANSWER_SECONDS = 120.0
 """Within which an answer of the Hub must be whole, however steadily it drips."""
 RANGE_BYTES_A_SECOND = 20_000
 """Least speed of a part of a file, beside ANSWER_SECONDS."""
+SPEED_SECONDS = 30.0
+"""Over which the speed of a download is averaged. For the first byte, and between two, HF_HUB_DOWNLOAD_TIMEOUT counts (10 s)."""
+BYTES_A_SECOND = 1_000
+"""Least average speed of a download: at less, 1 GB takes eleven days."""
 
 
 _HINT = "It is damaged or hostile, or another's: download it again."

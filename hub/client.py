@@ -18,6 +18,7 @@ from .. import __version__
 from ..core import limits
 from ..core.errors import HubUnreachableError
 from ..core.progress import Progress
+from ..core.redact import redact
 from .faults import endpoint, is_transient, translated
 from .listing import CommitListing, from_tree
 from .source import DEFAULT_REVISION, is_commit, is_repo_id
@@ -229,5 +230,4 @@ class _ToProgress(logging.Handler):
         self.progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        # The query of a storage address is its signature, which grants access as a token does.
-        self.progress.detail(re.sub(r"\?\S+|\bhf_[A-Za-z0-9]{16,}", "…", record.getMessage()))
+        self.progress.detail(redact(record.getMessage()))

@@ -5,6 +5,7 @@ from typing import Any, Self
 from .. import __version__
 from ..core.errors import HubUnreachableError
 from ..core.progress import Progress, Task
+from . import speed
 from .client import Retry
 from .faults import translated
 from .listing import CommitListing, RemoteFile
@@ -46,6 +47,7 @@ def _to_cache(listing: CommitListing, file: RemoteFile, meter: Any) -> None:
     from huggingface_hub import hf_hub_download
 
     meter.restart()
+    speed.watch()
     hf_hub_download(
         listing.repo_id,
         file.path,

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..core import limits
 from ..core.errors import AccessError, EdgeconvError, HubUnreachableError, OutputError
+from . import speed
 
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN"
 _SETTINGS = "HF_HOME says where the cache lies; correct the cause, or point it at another folder."
@@ -67,7 +69,7 @@ def is_transient(error: Exception) -> bool:
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
             return False  # our request is at fault
         case httpx.TransportError():
-            return True
+            return not isinstance(error, speed.kind())  # at that, too, huggingface_hub has tried again
         case OSError():
             return error.errno is None  # "Consistency check failed": fewer bytes than promised
         case _:
@@ -100,6 +102,10 @@ def explain(error: Exception, repo_id: str, revision: str | None) -> EdgeconvErr
         (
             (httpx.LocalProtocolError, UnicodeError),
             lambda: AccessError("The access token holds characters that no token has.", f"{_LOGIN} anew."),
+        ),
+        (
+            (speed.kind(),),
+            lambda: _unreachable(f"sends less than {limits.BYTES_A_SECOND:,} bytes of {repo_id} a second"),
         ),
         ((httpx.TimeoutException,), lambda: _unreachable("does not answer in time")),
         ((httpx.TransportError,), lambda: _unreachable("cannot be reached, or breaks the connection")),

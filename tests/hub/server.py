@@ -303,6 +303,10 @@ class HubServer:
         """Wait before the answer."""
         self.faults.append(Fault("delay", "GET", pattern, times, seconds))
 
+    def drip(self, pattern: str, *, after: int = 0, pause: float = 0.05, times: int | None = None) -> None:
+        """Send the body of a GET one byte at a time, from a place on."""
+        self.faults.append(Fault("drip", "GET", pattern, times, (after, pause)))
+
     def lose_reply(self, method: str, pattern: str, *, times: int | None = None) -> None:
         """Do what is asked, and break the connection instead of answering."""
         self.faults.append(Fault("lose", method, pattern, times))
@@ -394,26 +398,39 @@ class _Connection(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         cut: int | None = None
+        drip: tuple[int, float] | None = None
         for fault in faults:
             if fault.kind == "status":
                 reply = error(fault.value[0])
                 reply.headers |= fault.value[1]
             elif fault.kind == "cut" and reply.status < 300:
                 cut = fault.value
+            elif fault.kind == "drip" and reply.status < 300:
+                drip = fault.value
             elif fault.kind in ("flip", "replace") and reply.status < 300:
                 change = fault.value or _flip
                 reply = Reply(reply.status, reply.headers, change(reply.body))
-        self._send(reply, cut)
+        self._send(reply, cut, drip)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
-    def _send(self, reply: Reply, cut: int | None) -> None:
+    def _send(self, reply: Reply, cut: int | None, drip: tuple[int, float] | None) -> None:
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         if self.command == "HEAD":
+            return
+        if drip is not None:
+            cut, pause = drip
+            with contextlib.suppress(OSError):  # whoever asked has left, as it should
+                self.wfile.write(reply.body[:cut])
+                for byte in reply.body[cut:]:
+                    self.wfile.flush()
+                    time.sleep(pause)
+                    self.wfile.write(bytes([byte]))
+            self.close_connection = True
             return
         self.wfile.write(reply.body[:cut])
         if cut is not None:

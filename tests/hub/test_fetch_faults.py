@@ -1,17 +1,21 @@
 """Transfers that go wrong, one thing at a time."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgeconv.core import limits
 from edgeconv.core.errors import (
     CheckpointError,
     ExitCode,
     HubUnreachableError,
 )
+from edgeconv.hub import download
 from edgeconv.hub.fetch import Fetched
 
 from .conftest import QUICK, SHARD, Recorder, blobs, content, damage, needed, reload_constants
@@ -213,3 +217,70 @@ def fresh_session() -> Iterator[None]:
         yield
     finally:
         close_session()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SPEED_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "BYTES_A_SECOND", 10_000)
+
+
+@pytest.mark.parametrize("name", [SHARD, "config.json"])
+@pytest.mark.fault("hub: a file that comes byte by byte, without end", says="Given up with the least speed; exit 5.")
+def test_a_file_that_drips(
+    hub: HubServer, repo: Repo, fetch: Callable[..., Fetched], name: str, impatient: None, tmp_path: Path
+) -> None:
+    if name == "config.json":
+        repo.push(repo.commits[repo.refs["main"]] | {name: b'{"model_type": "glm"}' + b" " * 20_000})
+    hub.drip(f"/{name}$")
+    started = time.monotonic()
+    with pytest.raises(HubUnreachableError, match="sends less than 10,000 bytes of org/name a second") as caught:
+        fetch()
+    assert caught.value.exit_code == ExitCode.UNREACHABLE
+    assert time.monotonic() - started < 20
+    assert len(hub.asked(f"/(storage|resolve)/.*/{name}$")) >= 6  # the first attempt, and five
+    assert not list((tmp_path / "hf").rglob(name))
+
+
+@pytest.mark.fault("hub: a transfer that becomes a drip", says="Broken off, and the next attempt goes on where it was.")
+def test_a_transfer_that_drips_once_goes_on(
+    hub: HubServer,
+    repo: Repo,
+    files: Files,
+    fetch: Callable[..., Fetched],
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.drip(f"/storage/.*{SHARD}$", after=8_000, times=1)
+    assert content(fetch().path) == needed(files)
+    ranges = [request.headers.get("range") for request in hub.asked(f"/storage/.*{SHARD}$")]
+    assert ranges[0] is None
+    assert ranges[1:] == ["bytes=8000-"]
+
+
+def test_a_slow_reader_is_no_slow_server(
+    hub: HubServer,
+    repo: Repo,
+    files: Files,
+    fetch: Callable[..., Fetched],
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that takes long, or a process that was stopped between two pieces."""
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4000)
+    write = download._meter
+
+    def slow(task: Any, size: int) -> Any:
+        meter = write(task, size)
+        move = meter.move
+
+        def later(amount: float) -> None:
+            time.sleep(0.3)
+            move(amount)
+
+        meter.move = staticmethod(later)
+        return meter
+
+    monkeypatch.setattr(download, "_meter", slow)
+    assert content(fetch().path) == needed(files)
