@@ -26,6 +26,8 @@ TASKS = {
     "search": "pattern_task",
     "tokenizer": "tokenizer_task",
     "genai": "genai_task",
+    "picture": "picture_task",
+    "picture_rows": "picture_task",
 }
 """Task → the module beside this one that has a function of its name."""
 

@@ -9,9 +9,9 @@ upright by their EXIF tag, as every viewer shows them, and 16-bit grey is scaled
 
 from __future__ import annotations
 
+import base64
 import json
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from ...core import limits
+from ...core import limits, worker
 from ...core.errors import CheckpointError, UsageError
+from ...core.picture_task import upright_rgb
 
 Array = npt.NDArray[Any]
-WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -121,44 +121,45 @@ class Preprocess:
         return made
 
 
-def upright_rgb(picture: Image.Image) -> Image.Image:
-    """Turn a picture upright and make it RGB; what is transparent becomes white."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode.startswith("I;16"):  # Pillow would cut every value above 255 off
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
-    rgba = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, WHITE), rgba).convert("RGB")
-
-
 _FINE = "PNG, JPEG and WebP are fine, BMP and GIF too."
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-"""What is read. Pillow knows forty formats by what is in a file, and starts Ghostscript for one of them."""
+_AT_ONCE = 16 << 20
+"""Bytes of a picture that come from the worker in one answer."""
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Read a picture file whole.
+    """Read a picture file whole, upright and in RGB; it is decoded in a process of its own (`core.worker`), within its limits.
 
     Raises:
         UsageError: there is no such file, or it is no picture, damaged or too large.
     """
+    if not path.exists():
+        raise UsageError(f"There is no picture {path}.", "Check the path.")
+    if not path.is_file():  # a pipe may never say anything, a device never end
+        raise UsageError(f"{path} is not a file.", "A picture is read from a regular file: save it to one.")
     try:
-        if not path.is_file() and path.exists():  # a pipe may never say anything, a device never end
-            raise UsageError(f"{path} is not a file.", "A picture is read from a regular file: save it to one.")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
-                picture.load()
-                return picture
-    except FileNotFoundError as error:
-        raise UsageError(f"There is no picture {path}.", "Check the path.") from error
-    except UnidentifiedImageError as error:
-        raise UsageError(f"{path} is not a picture that Pillow can read.", _FINE) from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        return _decoded(path)
+    except worker.WorkerFault as fault:
+        raise UsageError(f"The picture {path} cannot be read: {fault}.", "Save it again as PNG or JPEG.") from fault
+
+
+def _decoded(path: Path) -> Image.Image:
+    name, largest = str(path.absolute()), Image.MAX_IMAGE_PIXELS or 0
+    found = worker.ask("picture", path=name, largest=largest)
+    if found.get("problem") == "unknown":
+        raise UsageError(f"{path} is not a picture that Pillow can read.", _FINE)
+    if found.get("problem") == "large":
         raise UsageError(
-            f"The picture {path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels.",
+            f"The picture {path} has more than {largest:,} pixels.",
             "Scale it down; the model sees a few hundred a side.",
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UsageError(f"The picture {path} cannot be read: {error}.", "Save it again as PNG or JPEG.") from error
+        )
+    width, height = found["size"]
+    whole = Image.new("RGB", (width, height))
+    step = max(1, _AT_ONCE // (3 * width))
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        rows = worker.ask("picture_rows", path=name, start=start, stop=stop)
+        if rows is None:  # another thread's picture came in between
+            worker.ask("picture", path=name, largest=largest)
+            rows = worker.ask("picture_rows", path=name, start=start, stop=stop)
+        whole.paste(Image.frombytes("RGB", (width, stop - start), base64.b64decode(rows)), (0, start))
+    return whole

@@ -206,18 +206,43 @@ def pictures(tmp_path: Path) -> Path:
         ("device.png", "is not a file"),
     ],
 )
-def test_a_picture_that_is_none(name: str, says: str, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ghostscript, which Pillow starts for EPS, is not: no program is."""
+def test_a_picture_that_is_none(
+    name: str, says: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ghostscript, which Pillow starts for EPS, is not."""
     from edgeconv.core.errors import UsageError
     from edgeconv.models.glm_edge_v.pixels import open_picture
 
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("a program was started")
-
-    monkeypatch.setattr(subprocess, "check_call", never)
-    monkeypatch.setattr(subprocess, "Popen", never)
+    mark, programs = tmp_path / "ran", tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gs").write_text(f"#!/bin/sh\ntouch {mark}\n")
+    (programs / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    worker._own.close()  # the next one has this path
     with pytest.raises(UsageError, match=says):
         open_picture(pictures / name)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("limit", "least", "says"), [("MEMORY", 16 << 20, "it takes more than 16 MB"), ("SECONDS", 0.01, "it runs for")]
+)
+def test_a_picture_within_limits(
+    limit: str, least: float, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Pillow's readers do to it is bounded from outside, and the next picture is read again."""
+    from PIL import Image
+
+    from edgeconv.core.errors import UsageError
+    from edgeconv.models.glm_edge_v.pixels import open_picture
+
+    Image.new("RGB", (9_000, 9_000)).save(tmp_path / "large.png", compress_level=1)
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(tmp_path / "small.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, limit, least)
+        with pytest.raises(UsageError, match=says):
+            open_picture(tmp_path / "large.png")
+    assert open_picture(tmp_path / "small.png").getpixel((0, 0)) == (1, 2, 3)
 
 
 # The program itself.

@@ -9,6 +9,7 @@ from PIL import Image
 from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
 from edgeconv.core.errors import CheckpointError, UsageError
+from edgeconv.models.glm_edge_v import pixels
 from edgeconv.models.glm_edge_v.image_processing import GlmEdgeVImageProcessor
 from edgeconv.models.glm_edge_v.pixels import Preprocess, open_picture, upright_rgb
 
@@ -140,6 +141,21 @@ def test_open_picture(tmp_path):
         with pytest.raises(UsageError, match=name) as caught:
             open_picture(tmp_path / name)
         assert caught.value.hint
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16", "CMYK"])
+def test_a_picture_comes_from_the_worker_as_it_was_decoded_here(mode, tmp_path, monkeypatch):
+    """In several answers, the last one shorter."""
+    monkeypatch.setattr(pixels, "_AT_ONCE", 7 * 3 * 30)
+    made = Image.fromarray(noise(30, 20))
+    wide = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100)
+    made = wide if mode == "I;16" else made.convert(mode)
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    made.save(path)
+    with Image.open(path) as opened:
+        opened.load()
+        expected = upright_rgb(opened)
+    np.testing.assert_array_equal(np.asarray(open_picture(path)), np.asarray(expected))
 
 
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
