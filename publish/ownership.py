@@ -91,13 +91,21 @@ def holding(asked: Publication, key: str, repository: Repository, record: Record
     return Holding(repository, record, own, others, dropped)
 
 
-def require_free(asked: Publication, repository: Repository, record: Record | None) -> None:
-    """Refuse a repository whose card or manifest are of somebody else, before there is anything to publish.
+def require_free(
+    asked: Publication, repository: Repository, record: Record | None, expected: Iterable[str] = ()
+) -> None:
+    """Refuse a repository that holds files of somebody else under the names of ours, before there is anything to publish.
+
+    Args:
+        asked: what would be published.
+        repository: as it was looked at.
+        record: what edgeconv put there; files of any target of it are left for the publication to judge, unless changed.
+        expected: names of the files beside card, record and manifest.
 
     Raises:
         AccessError: as `Holding.require_ours`.
     """
-    there = [name for name in (CARD, records.NAME) if name in repository.files]
-    if record is None and MANIFEST_NAME in repository.files:
-        there.append(MANIFEST_NAME)
-    Holding(repository, record, None, {}, {}).require_ours(there, asked.replace)
+    names = dict.fromkeys((CARD, records.NAME, *([] if record else [MANIFEST_NAME]), *expected))
+    recorded = dict(record.targets) if record else {}
+    there = [name for name in names if name in repository.files]
+    Holding(repository, record, None, {}, recorded).require_ours(there, asked.replace)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..core.errors import AccessError
 from ..core.progress import Progress
 from ..hub.client import Retry
@@ -30,15 +32,23 @@ def check(asked: Publication, progress: Progress, retry: Retry | None = None) ->
     return repository
 
 
-def check_before_conversion(asked: Publication, progress: Progress, retry: Retry | None = None) -> None:
-    """Check also that the files which every publication writes are free, so that no conversion is made in vain.
+def check_before_conversion(
+    asked: Publication, expected: Iterable[str], progress: Progress, retry: Retry | None = None
+) -> None:
+    """Check also that the files of a publication are free, so that no conversion is made in vain.
+
+    Args:
+        asked: what would be published.
+        expected: names of the files that it is going to have, beside its card, manifest and record.
+        progress: hears of the requests.
+        retry: patience.
 
     Raises:
         AccessError: as `check`; or the repository holds files that edgeconv did not put there.
     """
     retry = retry or Retry()
     repository = check(asked, progress, retry)
-    ownership.require_free(asked, repository, ownership.read_record(repository, retry, progress))
+    ownership.require_free(asked, repository, ownership.read_record(repository, retry, progress), expected)
 
 
 def _require_rights(asked: Publication, progress: Progress, retry: Retry) -> None:

@@ -95,19 +95,20 @@ def exit_code(found: Iterable[Preview]) -> ExitCode:
 def _one(unit: Unit, progress: Progress, *, publishing: bool) -> Preview:
     there = unit.output.exists()
     stands = [] if not there or _is_ours(unit) else [Conflict.of(foreign(unit))]
-    later = _behind(unit, progress, publishing=publishing)
     try:
         made = _plan(unit, progress, over=there)
     except EdgeconvError as error:
+        later = _behind(unit, progress, None, publishing=publishing)
         return Preview(unit, None, (*stands, Conflict.of(error), *later), there)
+    later = _behind(unit, progress, made, publishing=publishing)
     return Preview(unit, made, (*stands, *made.conflicts, *later), there and not stands)
 
 
-def _behind(unit: Unit, progress: Progress, *, publishing: bool) -> list[Conflict]:
+def _behind(unit: Unit, progress: Progress, planned: Planned | None, *, publishing: bool) -> list[Conflict]:
     """List what would stop the run behind the conversion."""
     checks: list[Callable[[], None]] = [lambda: require_runtime(unit.target)]
     if publishing:
-        checks.append(lambda: require_possible(unit, progress))
+        checks.append(lambda: require_possible(unit, progress, planned, planless=planned is None))
     found = []
     for check in checks:
         try:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.progress import Progress
+from ..pipeline.artefact import Planned
 from ..publish import preconditions
 from ..publish.publish import Publication
 from ..validate.runtimes import llama_cpp_binding, onnx_session
+from . import expected
 from .model import Gguf, Onnx, Publish, Target
 from .unit import Unit
 
@@ -38,8 +40,14 @@ def require_runtime(target: Target) -> None:
         onnx_session.require()
 
 
-def require_possible(unit: Unit, progress: Progress) -> None:
+def require_possible(unit: Unit, progress: Progress, planned: Planned | None = None, *, planless: bool = False) -> None:
     """Check everything about a unit's publication that is known before there is a result. Writes nothing.
+
+    Args:
+        unit: the target.
+        progress: hears of the requests.
+        planned: the unit's plan, if there is one already; it need not be made again.
+        planless: the unit cannot be planned, so nobody knows what files it would have.
 
     Raises:
         UsageError: a placeholder, or a name that no repository has.
@@ -47,7 +55,10 @@ def require_possible(unit: Unit, progress: Progress) -> None:
         HubUnreachableError: no answer.
     """
     if unit.target.publish:
-        preconditions.check_before_conversion(publication(unit.output, unit.target.publish), progress)
+        asked = publication(unit.output, unit.target.publish)
+        asked.check()  # at once: no checkpoint is looked at for a name that is none
+        names = () if planless else expected.files(unit, progress, planned)
+        preconditions.check_before_conversion(asked, names, progress)
 
 
 def require_apart(units: Sequence[Unit]) -> None:

@@ -67,9 +67,28 @@ class Unit:
         return self.output.with_name(f"{self.output.name}.recipe.json")
 
     def conversion(self) -> dict[str, Any]:
-        """Return what decides on the artefact: every option, defaults too, and the source as it was named."""
+        """Return what decides on the artefact: every option, defaults too, the source as it was named, its files by content.
+
+        Raises:
+            UsageError: a file cannot be read any more.
+        """
         options = self.target.model_dump(mode="json", exclude=_BEHIND)
-        return {"name": self.name, "model": self.job.model, "revision": self.job.revision, "options": options}
+        made = {"name": self.name, "model": self.job.model, "revision": self.job.revision, "options": options}
+        return made | ({"files": {name: self._digest(path) for name, path in self.files.items()}} if self.files else {})
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Return the files that the artefact is made of beside the source, by the field of the target that names them."""
+        if isinstance(self.job, GgufJob):
+            return {"imatrix": self.job.imatrix} if self.job.imatrix else {}
+        text = self.job.request.calibration
+        return {"calibration": Path(text)} if text not in (None, SUITE) else {}
+
+    def _digest(self, path: Path) -> str:
+        try:
+            return sha256_file(path)
+        except OSError as error:
+            raise UsageError(f"{self.name}: {path} cannot be read: {error.strerror}.", "Put it back.") from error
 
     def measurement(self) -> dict[str, Any]:
         """Return what decides on the verdict, beside the artefact; of a suite what it holds, for a name says nothing.

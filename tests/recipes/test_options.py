@@ -7,6 +7,7 @@ import pytest
 import typer.main
 
 from edgeconv.cli.app import app
+from edgeconv.core.errors import UsageError
 from edgeconv.recipes.model import Gguf, Onnx, OpenVINO, Publish, Recipe, Source
 from edgeconv.recipes.unit import MEASURED, units
 
@@ -127,6 +128,23 @@ def test_every_field_reaches_the_job(kind: str, values: dict[str, Any], model: A
         made = unit(tmp_path, {**plain, name: value})
         assert made.job != unit(tmp_path, plain).job, name
         assert made.conversion() != unit(tmp_path, plain).conversion(), name
+
+
+@pytest.mark.parametrize(("kind", "values"), [("openvino", OPENVINO), ("gguf", GGUF)], ids=["openvino", "gguf"])
+def test_the_content_of_every_file_is_part_of_the_record(kind: str, values: dict[str, Any], tmp_path: Path) -> None:
+    """A text that was changed makes another artefact, under the same name."""
+    named = {name: value for name, value in values.items() if value == "words.txt"}
+    made = unit(tmp_path, {"format": kind, "parity": False} | named)
+    assert set(made.files) == set(named) == {"openvino": {"calibration"}, "gguf": {"imatrix"}}[kind]
+    before = made.conversion()
+    assert made.conversion() == before
+    (tmp_path / "words.txt").write_text("other words")
+    assert made.conversion() != before
+    (tmp_path / "words.txt").write_text("words")
+    assert made.conversion() == before
+    (tmp_path / "words.txt").unlink()
+    with pytest.raises(UsageError, match=r"words\.txt cannot be read"):
+        made.conversion()
 
 
 def test_every_field_reaches_the_validator(tmp_path: Path) -> None:
