@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .conversion import LocalFilesOnly, Revision
-from .measured import Model, Suite, Tokens, show
+from .measured import Model, Suite, Tokens, require_free, show
 from .options import Json, Quiet, Verbose
 from .output import Output
 
@@ -56,6 +56,7 @@ def frontier(
         revision=revision,
         local_files_only=local_files_only,
     )
+    require_free(report, output)
     with out.working() as progress:
         found = run(job, progress)
     show(out, found, report, output)

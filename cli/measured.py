@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from ..core.own_text import require_own
 from .output import Output
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A Hub id, also as ID@REVISION, or a checkpoint's folder.")]
@@ -35,6 +36,10 @@ class Report(Protocol):
     def PAGE(self) -> str:  # noqa: N802
         """Name of the page that `write` writes."""
 
+    @property
+    def FILES(self) -> Sequence[str]:  # noqa: N802
+        """Names of all that `write` writes."""
+
     def rows(self, found: Any) -> list[tuple[str, ...]]:
         """Rows of the table."""
 
@@ -46,6 +51,13 @@ class Report(Protocol):
 
     def write(self, found: Any, folder: Path) -> None:
         """Write JSON, picture and page."""
+
+
+def require_free(report: Report, folder: Path | None) -> None:
+    """Refuse, before hours of work, to write over what edgeconv did not write. Raises OutputError."""
+    if folder is not None:
+        for name in report.FILES:
+            require_own(folder / name)
 
 
 def show(out: Output, found: Any, report: Report, folder: Path | None) -> None:

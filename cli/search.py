@@ -13,6 +13,7 @@ from .conversion import LocalFilesOnly, Revision
 from .measured import Model, Suite, Tokens
 from .options import Json, Quiet, Verbose, choice
 from .output import Output, size
+from .recipe_files import bring
 
 if TYPE_CHECKING:
     from ..pipeline.search_model import Search
@@ -98,7 +99,10 @@ def search(
         raise OutputError(f"{output} exists.", "Repeat with --force to replace it, or choose another --output.")
     with out.working() as progress:
         found = run(job, progress)
-    place = _save(found, output, force=force) if found.recipe else None
+    place = None
+    if found.recipe:
+        place, recipe = _save(found, output, force=force)
+        found = found.model_copy(update={"recipe": recipe})
     if out.json:
         out.data(found.model_dump(mode="json") | {"saved": str(place) if place else None})
     else:
@@ -115,8 +119,11 @@ def byte_count(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-def _save(found: Search, output: Path | None, *, force: bool) -> Path:
-    """Write the recipe where it belongs; a name that we chose ourselves is never that of a file that is there."""
+def _save(found: Search, output: Path | None, *, force: bool) -> tuple[Path, dict[str, Any]]:
+    """Write the recipe where it belongs, and return its place and what it says there.
+
+    A name that we chose ourselves is never that of a file that is there.
+    """
     from ..validate.report.write import write_file
 
     recipe = found.recipe or {}
@@ -125,8 +132,9 @@ def _save(found: Search, output: Path | None, *, force: bool) -> Path:
     while output is None and not force and place.exists():
         place = Path(f"{recipe['name']}-{found.format}.search-{number}.yaml")
         number += 1
+    recipe = bring(recipe, place, force=force)
     write_file(place, _yaml(recipe), force=force)
-    return place
+    return place, recipe
 
 
 def _yaml(recipe: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .conversion import LocalFilesOnly, Revision
-from .measured import Model, Suite, show
+from .measured import Model, Suite, require_free, show
 from .options import Json, Quiet, Verbose, choice
 from .output import Output
 
@@ -70,6 +70,7 @@ def sensitivity(
         revision=revision,
         local_files_only=local_files_only,
     )
+    require_free(report, output)
     with out.working() as progress:
         found = run(job, progress)
     show(out, found, report, output)

@@ -21,6 +21,10 @@ _STARTS = (
     re.compile(r"<\?xml [^>]*>\s*<testsuites name=\"edgeconv parity of "),
     re.compile(r"## (✅|❌|❔) [^\n]*: parity of [^\n]* against [^\n]*, suite [^\n]*\n\n\*\*"),
     re.compile(r'<svg viewBox="0 0 \d+ \d+" role="img" aria-label="'),
+    re.compile(
+        r'<svg xmlns="http://www\.w3\.org/2000/svg" class="p" viewBox="0 0 \d+ \d+" width="\d+" role="img" aria-label="[^"]*">'
+        r"<style>:root\{--ink:#"
+    ),
     re.compile(  # a page with a drawing, of versions without the mark
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
         'initial-scale=1"><meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'sha256-'

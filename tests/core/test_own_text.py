@@ -79,7 +79,11 @@ def test_reports_of_ours_are_written_over(verdict: Any, tmp_path: Path) -> None:
     assert all(is_own(path) for path in made)
 
 
-REPORTS = sorted((Path(__file__).parents[2] / "docs" / "example-report").iterdir())
+DOCS = Path(__file__).parents[2] / "docs"
+REPORTS = sorted((DOCS / "example-report").iterdir())
+REPORTS += [
+    path for kind in ("frontier", "sensitivity") for path in sorted(DOCS.glob(f"{kind}-*.*")) if path.suffix != ".md"
+]
 
 
 @pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.name)

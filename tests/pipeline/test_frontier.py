@@ -47,7 +47,9 @@ def test_fronts_and_what_is_kept(made: list[str], tiny_model: Callable[..., Path
     drawn = str(picture.draw(found))
     assert (drawn.count('class="one"'), drawn.count('class="two"')) == (3, 4)  # points and legend
     assert drawn.count('<circle class="ring"') == 5
-    report.write(found, tmp_path / "out")
+    for _ in range(2):  # the second time over its own files
+        report.write(found, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(report.FILES)
     page = (tmp_path / "out" / "frontier.html").read_text()
     assert "q6_k was left out" in page
     assert "<script" not in page

@@ -13,6 +13,8 @@ from .model import Frontier
 HEADER = ("", "format", "stored as", "MB", "bits a weight", "mean KL", "95 % interval", "top-1")
 RIGHT = (3, 4, 5, 6, 7)
 PAGE = "frontier.html"
+FILES = ("frontier.json", "frontier.svg", PAGE)
+"""What `write` writes, in its order."""
 MARK = "●"
 """Stands before points that no other point beats."""
 
@@ -55,6 +57,5 @@ def write(found: Frontier, folder: Path) -> None:
     drawn = picture.draw(found)
     title = f"The frontier of {found.model}"
     html = plain.page(title, lead(found), drawn, HEADER, rows(found), right=RIGHT, notes=notes(found))
-    write_file(folder / "frontier.json", found.model_dump_json(indent=1) + "\n")
-    write_file(folder / "frontier.svg", str(drawn))
-    write_file(folder / PAGE, html)
+    for name, text in zip(FILES, (found.model_dump_json(indent=1) + "\n", str(drawn), html), strict=True):
+        write_file(folder / name, text)

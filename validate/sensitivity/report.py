@@ -13,6 +13,8 @@ from .model import Sensitivity
 HEADER = ("part", "stored as", "MB saved", "mean KL", "95 % interval", "top-1", "KL a MB")
 RIGHT = (2, 3, 4, 5, 6)
 PAGE = "sensitivity.html"
+FILES = ("sensitivity.json", "sensitivity.svg", PAGE)
+"""What `write` writes, in its order."""
 
 
 def rows(found: Sensitivity) -> list[tuple[str, ...]]:
@@ -54,6 +56,5 @@ def write(found: Sensitivity, folder: Path) -> None:
     drawn = picture.draw(found)
     title = f"Sensitivity of {found.model} to {found.precision}"
     html = plain.page(title, lead(found), drawn, HEADER, rows(found), right=RIGHT, notes=notes(found))
-    write_file(folder / "sensitivity.json", found.model_dump_json(indent=1) + "\n")
-    write_file(folder / "sensitivity.svg", str(drawn))
-    write_file(folder / PAGE, html)
+    for name, text in zip(FILES, (found.model_dump_json(indent=1) + "\n", str(drawn), html), strict=True):
+        write_file(folder / name, text)

@@ -105,6 +105,19 @@ def _from_yaml(path: Path) -> Suite:
     )
 
 
+def named(path: Path) -> list[Path]:
+    """Return the files that a suite.yaml names, each once. Raises UsageError, as `load`."""
+    try:
+        content = _File.model_validate(_parse_yaml(path))
+    except ValidationError as error:
+        raise _refused(path, error) from error
+    found = [_beside(path, entry.file, "documents") for entry in content.documents if entry.file is not None]
+    if isinstance(content.prompts, str):
+        found.append(_beside(path, content.prompts, "prompts"))
+    found += [_beside(path, entry.file, "pictures") for entry in content.pictures or []]
+    return list(dict.fromkeys(found))
+
+
 def _pictures(path: Path, entries: list[_PictureEntry]) -> tuple[Picture, ...]:
     found = []
     for entry in entries:
