@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from . import worker
 from .errors import UsageError
 
+_endless: dict[tuple[str, ...], worker.WorkerFault] = {}
+"""Expressions that came to no end: several checks look for them, and each would wait as long again."""
+
 
 def require_pattern(pattern: str, flag: str, shown: str, hint: str | None = None) -> None:
     """Raise UsageError if a text is no regular expression.
@@ -29,12 +32,16 @@ def found(patterns: Sequence[str], names: Iterable[str], flag: str, *, ignore_ca
     Raises:
         UsageError: one is no regular expression, or does not come to an end.
     """
-    listed = list(names)
+    listed, asked = list(names), tuple(patterns)
     if not patterns:
         return []
     try:
-        places = worker.ask("search", patterns=list(patterns), names=listed, ignore_case=ignore_case)
+        if asked in _endless:
+            raise _endless[asked]
+        places = worker.ask("search", patterns=list(asked), names=listed, ignore_case=ignore_case)
     except worker.WorkerFault as fault:
+        if fault.limit:
+            _endless[asked] = fault
         shown = repr(patterns[0]) if len(patterns) == 1 else f"{patterns[0]!r} or one of the {len(patterns) - 1} others"
         raise UsageError(
             f"{flag} {shown} cannot be looked for in the names of the tensors: {fault}.",

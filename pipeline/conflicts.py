@@ -42,13 +42,17 @@ class Collector:
         self.errors: list[EdgeconvError] = []
 
     def check(self, made: Callable[[], T]) -> T | None:
-        """Return what `made` returns; None if it refuses an option or the output."""
+        """Return what `made` returns; None if it refuses an option or the output.
+
+        What several checks meet in the same words is one refusal.
+        """
         try:
             return made()
         except (UsageError, OutputError) as error:
             if self._stops:
                 raise
-            self.errors.append(error)
+            if all((known.message, known.hint) != (error.message, error.hint) for known in self.errors):
+                self.errors.append(error)
             return None
 
     def stop(self) -> None:
