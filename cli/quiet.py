@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Iterator
 
 from ..core.escape import terminal
-from ..core.foreign_code import block_foreign_code
+from ..core.foreign_code import block_optional_packages
+from ..core.redact import redact
 from ..core.telemetry import silence_telemetry
 
 _ENVIRONMENT = {
@@ -34,8 +35,9 @@ def libraries(*, verbose: bool) -> Iterator[None]:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _keep_torch_tidy()
     silence_telemetry()
-    block_foreign_code()
+    block_optional_packages()
     level = logging.root.manager.disable
     if not verbose:
         logging.disable(logging.WARNING)  # for all loggers: NNCF sets its own one's level and handler at import
@@ -50,12 +52,20 @@ def libraries(*, verbose: bool) -> Iterator[None]:
         logging.disable(level)
 
 
+def _keep_torch_tidy() -> None:
+    """Name torch a folder that is there: it makes one in TMPDIR as its compiler is imported, which nobody here uses."""
+    places = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))  # as `tempfile`, whose import takes long
+    found = next((place for place in (*places, "/tmp", "/var/tmp") if place and os.path.isdir(place)), None)  # noqa: PTH112
+    if found:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", found)
+
+
 class _TextRecord(logging.LogRecord):
-    """A log record whose message is inert."""
+    """A log record whose message is inert, and holds no secret (HF_DEBUG has huggingface_hub write each request down)."""
 
     def getMessage(self) -> str:  # noqa: N802 - logging's name
         """Return the message as text."""
-        return terminal(super().getMessage())
+        return terminal(redact(super().getMessage()))
 
 
 @contextlib.contextmanager
@@ -72,7 +82,7 @@ def _records_of(kind: type[logging.LogRecord]) -> Iterator[None]:
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    return terminal(_FORMAT(message, category, filename, lineno, line))
+    return terminal(redact(_FORMAT(message, category, filename, lineno, line)))
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 from ..core.foreign_code import block_foreign_code
 from ..core.json_file import read_json
 from ..core.lean_transformers import import_models
+from ..core.scratch import scratch
 from .claims import PARTS, native
 
 OURS = (None, "eager", "sdpa")
@@ -50,9 +51,9 @@ def read_config(folder: Path) -> Any:
     import_models()
     from transformers import AutoConfig
 
-    with tempfile.TemporaryDirectory(prefix="edgeconv-config-") as place:
+    with scratch(Path(tempfile.gettempdir()), "edgeconv-config-") as place:
         # AutoConfig knows more than the class: old names
-        (Path(place) / "config.json").write_text(json.dumps(admitted(read_json(folder / "config.json"))), "utf-8")
+        (place / "config.json").write_text(json.dumps(admitted(read_json(folder / "config.json"))), "utf-8")
         config = AutoConfig.from_pretrained(place, trust_remote_code=False, local_files_only=True)
     config._name_or_path = str(folder)
     return config

@@ -1,10 +1,13 @@
-"""Keeps libraries underneath from fetching code of strangers because a file asked for it."""
+"""Keeps libraries underneath from running code that nobody asked for: fetched because a file names it, or merely installed."""
 
 from __future__ import annotations
 
 import os
 import sys
 from typing import Any
+
+OPTIONAL = ("accelerate", "bitsandbytes", "deepspeed", "flash_attn", "peft", "torchao", "xformers")
+"""Packages that libraries underneath import where they are installed, and of which edgeconv needs nothing."""
 
 
 def block_foreign_code() -> None:
@@ -13,5 +16,19 @@ def block_foreign_code() -> None:
     To be called before transformers is imported. A library that this process has imported itself stays.
     """
     os.environ["USE_HUB_KERNELS"] = "0"
+    _hide("kernels")
+
+
+def block_optional_packages() -> None:
+    """Let imports of `OPTIONAL` fail, which the libraries underneath allow for: for them none is installed.
+
+    For processes of edgeconv's own; one that uses edgeconv as a library may need such a package itself.
+    """
+    block_foreign_code()
+    for name in OPTIONAL:
+        _hide(name)
+
+
+def _hide(name: str) -> None:
     modules: dict[str, Any] = sys.modules
-    modules.setdefault("kernels", None)  # an import of it now fails, which transformers allows for
+    modules.setdefault(name, None)  # an import of it now fails

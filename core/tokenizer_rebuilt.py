@@ -15,7 +15,9 @@ from typing import Any
 
 from . import limits
 from .errors import CheckpointError
+from .foreign_code import block_optional_packages
 from .hf_tokenizer import CONFIG, open_tokenizer
+from .scratch import scratch
 
 TEXTS = (
     "The quick brown fox isn't lazy; it's 12,345.67 km away.", "  two spaces, and   three", " a",
@@ -53,11 +55,11 @@ def is_rebuilt(folder: Path) -> bool:
 
     description = json.loads(limits.read_text(folder / "tokenizer.json", limits.JSON))
     shell = _small(description)
-    with tempfile.TemporaryDirectory() as made:
-        (Path(made) / "tokenizer.json").write_text(json.dumps(shell), "utf-8")
+    with scratch(Path(tempfile.gettempdir()), "edgeconv-rebuilt-") as made:
+        (made / "tokenizer.json").write_text(json.dumps(shell), "utf-8")
         for name in (CONFIG, "config.json"):
             if (folder / name).is_file():
-                (Path(made) / name).write_bytes(limits.read_bytes(folder / name, limits.JSON))
+                (made / name).write_bytes(limits.read_bytes(folder / name, limits.JSON))
         try:
             rebuilt: Any = AutoTokenizer.from_pretrained(made, local_files_only=True, trust_remote_code=False)
         except Exception:  # noqa: BLE001 - it cannot open the folder at all: what it would make is unknown
@@ -140,6 +142,7 @@ def _plain(step: Any) -> Any:
 
 
 if __name__ == "__main__":
+    block_optional_packages()
     sys.modules["torch"] = None  # type: ignore[assignment]
     place = Path(sys.argv[1])
     print(json.dumps({"difference": difference(place)} if "--texts" in sys.argv else {"rebuilt": is_rebuilt(place)}))

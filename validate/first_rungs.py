@@ -18,6 +18,7 @@ from typing import IO
 
 from ..convert.checkpoint import Checkpoint
 from ..convert.open_checkpoint import open_checkpoint
+from ..core.foreign_code import block_optional_packages
 from ..core.lifetime import end_with
 from ..core.progress import Progress, Silent
 from .formats import Artefact, open_artefact
@@ -90,6 +91,7 @@ def _main() -> None:
     parent, artefact, folder = sys.argv[1:]
     gc.disable()  # nothing here is worth its time: a short process that builds large tables
     end_with(int(parent))
+    block_optional_packages()
     sys.modules["torch"] = None  # type: ignore[assignment]
     opened = open_artefact(Path(artefact))
     if opened.sees:  # it is measured without its half that sees, else there were no such process

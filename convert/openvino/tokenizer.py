@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from ...core import tokenizer_files
 from ...core.errors import CheckpointError, ConversionError, OutputError
-from ...core.foreign_code import block_foreign_code
+from ...core.foreign_code import block_foreign_code, block_optional_packages
 from ...core.hf_tokenizer import open_tokenizer, require_own_files
 from ...core.lifetime import end_with
 from ...core.telemetry import silence_telemetry
@@ -136,6 +136,7 @@ def _main() -> int:
     parent, source, out, *flags = sys.argv[1:]
     gc.disable()  # nothing here is worth its time: a short process that builds large tables
     end_with(int(parent))  # else it would go on writing into a folder that the next run sweeps away
+    block_optional_packages()
     trust = "--trust-remote-code" in flags
     if not trust:
         sys.modules["torch"] = None  # type: ignore[assignment]

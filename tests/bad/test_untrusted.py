@@ -38,7 +38,8 @@ def audited(
         **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
         **environment(root),
         "AUDIT_LOG": str(log), "AUDIT_MODEL": str(model), "AUDIT_ROOT": str(root),
-        "PYTHONPATH": str(HOOK), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(HOOK), os.environ.get("EDGECONV_TEST_SITE")))),
+        "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     del variables["HF_HUB_OFFLINE"]  # the hook sees who asks for the network
     command = [sys.executable, "-P", "-c", code, *arguments]

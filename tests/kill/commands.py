@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from edgeconv.builtin import model_path
 from edgeconv.core.manifest import LOG_NAME, MANIFEST_NAME, Manifest, sidecar
 from edgeconv.publish import record
@@ -18,6 +20,7 @@ from ..words import WORDS
 
 SMALL = ("--budget", "top1=0")
 """One choice of a hundred that differs says too little to judge."""
+TEXT = "A tide table says when the sea is high. Boats wait for it, and so do people who look for mussels on the rocks below."
 RECIPE = """\
 name: small
 source:
@@ -50,16 +53,22 @@ class Stage:
         self.source, self.artefact, self.words = root / "source", root / "artefact", root / "words.jsonl"
         shutil.copytree(model_path(), self.source)
         self.words.write_text(WORDS)
+        self.texts = root / "texts.txt"  # a search asks for more tokens than those few words have
+        self.texts.write_text("\n\n".join(f"{number}. {TEXT}" for number in range(12)))
+        self.measured = ("--suite", str(self.texts), "--tokens", "256")
 
     def inputs(self) -> dict[str, str]:
         """Digests of whatever no command may touch."""
-        return {**digests(self.source), **digests(self.artefact), "words.jsonl": self.words.read_text()}
+        texts = {path.name: path.read_text() for path in (self.words, self.texts)}
+        return {**digests(self.source), **digests(self.artefact), **texts}
 
 
 class Command(ABC):
     """One command line in a folder of its own, `root`; `name` is how figures call it."""
 
     name: str
+    lasting = True
+    """What a run made stays there until another one has made something; False: it only says it."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -214,7 +223,68 @@ class Publish(Command):
         return published(self.stage.hub, f"org/{root.name}")
 
 
-ALL = (OpenVINO, Forced, Onnx, Gguf, Validate, Run, Publish)
+class Frontier(Command):
+    """Two points, each kept as it is made, and three files."""
+
+    name = "frontier"
+
+    def arguments(self, root: Path) -> list[str]:
+        points = ["--points", "int8", "--points", "q8_0"]
+        return ["frontier", str(self.stage.source), *points, *self.stage.measured, "--output", "found"]
+
+    def result(self, root: Path) -> Any:
+        found = root / "found"
+        files = {
+            name: found / f"frontier.{name}"
+            for name in ("json", "svg", "html")
+            if (found / f"frontier.{name}").exists()
+        }
+        if "json" in files:
+            assert len(json.loads(files["json"].read_text("utf-8"))["points"]) == 2, "a point that works was left out"
+        # they are written one after the other, each whole or not at all
+        return tuple(digests(found).get(f"frontier.{name}") for name in ("json", "svg", "html")) if files else None
+
+
+class Search(_Conversion):
+    """Estimates, makes two artifacts and keeps a recipe."""
+
+    name = "search"
+
+    def arguments(self, root: Path) -> list[str]:
+        asked = ["--max-kl", "5", "--trials", "2", "--output", "found.yaml"]
+        return ["search", str(self.stage.source), *asked, *self.stage.measured]
+
+    def result(self, root: Path) -> Any:
+        place = root / "found.yaml"
+        if not place.exists():
+            return None
+        recipe = yaml.safe_load(place.read_text("utf-8"))
+        assert list(recipe) == ["recipe", "name", "description", "source", "targets"], "a recipe that is not whole"
+        return recipe
+
+
+class Chat(Command):
+    """Writes nothing but its answer: a line of JSON."""
+
+    name = "chat"
+    lasting = False
+
+    def arguments(self, root: Path) -> list[str]:
+        return ["chat", str(self.stage.artefact), "--prompt", "Who are you?", "--max-new-tokens", "8", "--json"]
+
+    def result(self, root: Path) -> Any:
+        log = root.with_suffix(".log")
+        lines = log.read_text("utf-8").splitlines() if log.exists() else []
+        answers = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        assert len(answers) <= 1
+        if (
+            not answers or answers[0]["finish"] == "interrupted"
+        ):  # Ctrl-C ends an answer, and what there is of it is shown
+            return None
+        return {key: value for key, value in answers[0].items() if "second" not in key}
+
+
+ALL = (OpenVINO, Forced, Onnx, Gguf, Validate, Run, Publish, Frontier, Search, Chat)
 
 
 def figures(folder: Path) -> Any:

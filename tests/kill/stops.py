@@ -14,6 +14,8 @@ from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _RANDOM = re.compile(r"(\.partial-|\.edgeconv-|float32-|edgeconv-genai-)[0-9a-f]{16}|(?<=/tmp/)[a-z0-9_]+")
+_SCRATCH = re.compile(r"\b(edgeconv-(?!genai)[a-z]+-)[0-9a-f]{16}")
+"""Of which the name tells what it is for: it stays in the point's."""
 _ONE_PATH = {
     "os.mkdir": "mkdir",
     "os.remove": "remove",
@@ -83,7 +85,8 @@ class Watch:
                 text = str(Path(self._root) / text)
             inside = text.startswith(self._root)
             if kind in ("task", "finished", "start") or inside:
-                name = f"{kind} {_RANDOM.sub('*', text.removeprefix(self._root)).lstrip('/')}"
+                own = _SCRATCH.sub(r"\1*", text.removeprefix(self._root))
+                name = f"{kind} {_RANDOM.sub('*', own).lstrip('/')}"
                 if name not in self._seen:
                     self._seen.add(name)
                     self.reached(name)

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from .commands import ALL, Command, Forced, Gguf, Onnx, OpenVINO, Publish, Run, Validate
+from .commands import (
+    ALL,
+    Chat,
+    Command,
+    Forced,
+    Frontier,
+    Gguf,
+    Onnx,
+    OpenVINO,
+    Publish,
+    Run,
+    Search,
+    Validate,
+)  # fmt: skip
 from .trial import Bench, Forker, KillingHub, Stop
 
 pytestmark = pytest.mark.slow
@@ -29,6 +42,9 @@ BOUNDARIES: dict[type[Command], tuple[str, ...]] = {
     Gguf: ("mkdir x.gguf", "task ", "write x.gguf*/new/x.edgeconv.json", "rename x."),
     Validate: ("task Comparing weights", "task Running", "rename report/parity.json"),
     Run: ("task Hashing model", "rename out/small-good/parity/parity.json", "task Publishing"),
+    Frontier: ("mkdir tmp/*-trial-", "mkdir tmp/*-config-", "rename cache/figures/trial-", "rename found/frontier"),
+    Search: ("mkdir tmp/*-trial-", "rename cache/figures/trial-", "rename found.yaml"),
+    Chat: ("task ", "finished ", "start "),
     Publish: ("task ", "reply 1", "request LAST", "reply LAST"),
 }
 """Where one stage ends and the next begins; of `edgeconv run` only what the other commands do not have."""

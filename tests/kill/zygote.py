@@ -69,6 +69,7 @@ def _run(asked: dict[str, Any]) -> None:
     os.environ.update(asked["environment"])
     tempfile.tempdir = None  # look at TMPDIR again
     _redirect(0, os.devnull, os.O_RDONLY)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the one that there is has been read from
     for descriptor in (1, 2):
         _redirect(descriptor, asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import EdgeconvError
-from ...core.foreign_code import block_foreign_code
+from ...core.foreign_code import block_optional_packages
 from ...core.telemetry import silence_telemetry
 from .model import Row, Side, Task, Timing
 from .runner import Load, Runner
@@ -57,7 +57,7 @@ def measure(ask: dict[str, Any]) -> Side:
     """Load, warm up, run every task, and read the peak of this process."""
     given = Load(Path(ask["path"]), ask["device"], ask["threads"], ask["attention"])
     silence_telemetry()
-    block_foreign_code()
+    block_optional_packages()
     for library in LIBRARIES[ask["kind"]]:
         importlib.import_module(library)
     started = time.perf_counter()

@@ -1,0 +1,71 @@
+"""Packages that libraries underneath import where they are installed: code that nobody asked edgeconv to run.
+
+Each lies on the path as if it were installed, newer than any; what is imported of it leaves a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeconv.core.foreign_code import OPTIONAL
+
+from .test_untrusted import commands
+
+NEVER = (
+    "apex", "aqlm", "auto_gptq", "awq", "compressed_tensors", "detectron2", "eetq", "fbgemm_gpu", "fla", "flash_attn_3",
+    "galore_torch", "gptqmodel", "hqq", "liger_kernel", "mlflow", "natten", "quark", "spqr_quant", "vptq", "wandb",
+)  # fmt: skip
+"""Of which no import was ever seen."""
+PACKAGES = (*OPTIONAL, *NEVER)
+_CODE = """\
+from pathlib import Path
+Path({trace!r}).touch()
+__version__ = "99.0"
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the traces; packages lie on the path of every process that the test starts."""
+    site, traces = tmp_path / "site", tmp_path / "root" / "traces"
+    traces.mkdir(parents=True)
+    for name in PACKAGES:
+        (site / name).mkdir(parents=True)
+        (site / name / "__init__.py").write_text(_CODE.format(trace=str(traces / name)))
+        facts = site / f"{name}-99.0.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 99.0\n")
+        (facts / "top_level.txt").write_text(f"{name}\n")
+    monkeypatch.setenv("EDGECONV_TEST_SITE", str(site))
+    for name in ("tmp", "hf"):
+        (tmp_path / "root" / name).mkdir()
+    return traces
+
+
+def test_nothing_is_imported_that_nobody_asked_for(
+    installed: Path, tmp_path: Path, tiny_model: Callable[..., Path]
+) -> None:
+    root, model = tmp_path / "root", str(tiny_model("llama"))
+    out, onnx = str(root / "ov"), str(root / "onnx")
+    lines = [
+        ["openvino", "--model", model, "-p", "int8", "--engine", "trace", "-o", out],
+        ["onnx", "--model", model, "-p", "fp32", "--engine", "trace", "-o", onnx],
+        ["gguf", "--model", model, "-t", "q8_0", "-o", str(root / "x.gguf")],
+        ["validate", out, "--reference", model, "--quick", "--max-tokens", "300", "--no-report"],
+        ["chat", out, "--prompt", "x", "--max-new-tokens", "2"],
+    ]
+    codes, said, _ = commands(root, Path(model), *lines)
+    assert sorted(path.name for path in installed.iterdir()) == []
+    assert len(codes) == len(lines), said
+    assert [code for code in codes if code not in (0, 3, 6)] == [], said  # an untrained model may miss a budget
+
+
+def test_the_traces_would_be_seen(installed: Path, tmp_path: Path, tiny_model: Callable[..., Path]) -> None:
+    from .test_untrusted import audited
+
+    done, _ = audited(tmp_path / "root", Path(tiny_model("llama")), "import accelerate, wandb")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in installed.iterdir()) == ["accelerate", "wandb"]
