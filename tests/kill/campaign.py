@@ -63,9 +63,8 @@ def test_killed_all_over(kind: type[Command], bench: Bench) -> None:
 
 def _draw(drawn: random.Random, points: list[str], seconds: float, number: int) -> list[Stop]:
     """Most at points, one at a time after the start, which in every third trial is that of a process of its own."""
-    stops = [
-        Stop(drawn.choice(SIGNALS), point, group=drawn.random() < 0.5) for point in drawn.sample(points, CHAIN - 1)
-    ]
+    chosen = drawn.sample(points, min(CHAIN - 1, len(points)))
+    stops = [Stop(drawn.choice(SIGNALS), point, group=drawn.random() < 0.5) for point in chosen]
     after, group = drawn.uniform(0, seconds * 0.8), drawn.random() < 0.5
     fresh = number % 3 == 1
     return [*stops, Stop(drawn.choice(SIGNALS), after=after * (2 if fresh else 1), group=group, fresh=fresh)]
