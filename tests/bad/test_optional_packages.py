@@ -45,18 +45,25 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return traces
 
 
+LINES: dict[str, tuple[list[str], ...]] = {
+    "openvino": (["openvino", "--model", "MODEL", "-p", "int8", "--engine", "trace", "-o", "ROOT/traced"],),
+    "onnx": (["onnx", "--model", "MODEL", "-p", "fp32", "--engine", "trace", "-o", "ROOT/onnx"],),
+    "gguf": (["gguf", "--model", "MODEL", "-t", "q8_0", "-o", "ROOT/x.gguf"],),
+    "validate, chat": (
+        ["openvino", "--model", "MODEL", "-p", "int8", "-o", "ROOT/ov"],
+        ["validate", "ROOT/ov", "--reference", "MODEL", "--quick", "--max-tokens", "300", "--no-report"],
+        ["chat", "ROOT/ov", "--prompt", "x", "--max-new-tokens", "2"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LINES)
 def test_nothing_is_imported_that_nobody_asked_for(
-    installed: Path, tmp_path: Path, tiny_model: Callable[..., Path]
+    name: str, installed: Path, tmp_path: Path, tiny_model: Callable[..., Path]
 ) -> None:
     root, model = tmp_path / "root", str(tiny_model("llama"))
-    out, onnx = str(root / "ov"), str(root / "onnx")
-    lines = [
-        ["openvino", "--model", model, "-p", "int8", "--engine", "trace", "-o", out],
-        ["onnx", "--model", model, "-p", "fp32", "--engine", "trace", "-o", onnx],
-        ["gguf", "--model", model, "-t", "q8_0", "-o", str(root / "x.gguf")],
-        ["validate", out, "--reference", model, "--quick", "--max-tokens", "300", "--no-report"],
-        ["chat", out, "--prompt", "x", "--max-new-tokens", "2"],
-    ]
+    lines = [[part.replace("MODEL", model).replace("ROOT", str(root)) for part in line] for line in LINES[name]]
     codes, said, _ = commands(root, Path(model), *lines)
     assert sorted(path.name for path in installed.iterdir()) == []
     assert len(codes) == len(lines), said
