@@ -6,8 +6,13 @@ import os
 import sys
 from typing import Any
 
-OPTIONAL = ("accelerate", "bitsandbytes", "deepspeed", "flash_attn", "peft", "torchao", "xformers")
-"""Packages that libraries underneath import where they are installed, and of which edgeconv needs nothing."""
+OPTIONAL = (
+    "accelerate", "apex", "aqlm", "auto_gptq", "awq", "bitsandbytes", "compressed_tensors", "deepspeed", "detectron2", "eetq",
+    "fbgemm_gpu", "fla", "flash_attn", "flash_attn_3", "galore_torch", "gptqmodel", "hqq", "liger_kernel", "mlflow", "natten",
+    "peft", "quark", "spqr_quant", "torchao", "vptq", "wandb", "xformers",
+)  # fmt: skip
+"""Packages that libraries underneath import where they are installed, some with their first class (hqq, accelerate), and of
+which edgeconv needs nothing."""
 
 
 def block_foreign_code() -> None:

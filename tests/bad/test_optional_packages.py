@@ -14,12 +14,7 @@ from edgeconv.core.foreign_code import OPTIONAL
 
 from .test_untrusted import commands
 
-NEVER = (
-    "apex", "aqlm", "auto_gptq", "awq", "compressed_tensors", "detectron2", "eetq", "fbgemm_gpu", "fla", "flash_attn_3",
-    "galore_torch", "gptqmodel", "hqq", "liger_kernel", "mlflow", "natten", "quark", "spqr_quant", "vptq", "wandb",
-)  # fmt: skip
-"""Of which no import was ever seen."""
-PACKAGES = (*OPTIONAL, *NEVER)
+PACKAGES = (*OPTIONAL, "kernels")
 _CODE = """\
 from pathlib import Path
 Path({trace!r}).touch()
