@@ -61,13 +61,17 @@ class _Graph(Protocol):
         ...
 
 
-def _widths(graph: _Graph, readers: Iterable[tuple[Any, int]], number: int) -> Iterator[int]:
-    """Yield the widths that a number is for those who read it, perhaps behind casts."""
+_FARTHEST = 64
+"""Casts and the like behind each other that are followed; real graphs have three. A hostile one may have thousands."""
+
+
+def _widths(graph: _Graph, readers: Iterable[tuple[Any, int]], number: int, left: int = _FARTHEST) -> Iterator[int]:
+    """Yield the widths that a number is for those who read it, perhaps behind casts, of which `left` are followed."""
     for node, at in readers:
         kind = graph.kind(node)
         if kind in _THROUGH:  # whose other inputs are axes and shapes
-            if at == 0:
-                yield from _widths(graph, graph.readers(node), number)
+            if at == 0 and left:
+                yield from _widths(graph, graph.readers(node), number, left - 1)
         elif kind == "Add":
             yield from _compared(graph, graph.readers(node), number)
         elif kind in _TAKING and at == 1:
@@ -77,12 +81,13 @@ def _widths(graph: _Graph, readers: Iterable[tuple[Any, int]], number: int) -> I
             yield _width(kind, number, key_left=(at == 1) == (number < 0))
 
 
-def _compared(graph: _Graph, readers: Iterable[tuple[Any, int]], shift: int) -> Iterator[int]:
+def _compared(graph: _Graph, readers: Iterable[tuple[Any, int]], shift: int, left: int = _FARTHEST) -> Iterator[int]:
     """Yield the widths by the comparisons of positions that were shifted: a query's back, or a key's forth."""
     for node, at in readers:
         kind = graph.kind(node)
         if kind in _THROUGH and at == 0:
-            yield from _compared(graph, graph.readers(node), shift)
+            if left:
+                yield from _compared(graph, graph.readers(node), shift, left - 1)
         elif kind in _STRICT:
             yield _width(kind, shift, key_left=(at == 0) == (shift > 0))
 
