@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..core.picture_task import upright_rgb
 from ..core.progress import Progress
 from ..models import glm_edge_v
 from ..models.glm_edge_v.facts import PLACEHOLDER
-from ..models.glm_edge_v.pixels import Preprocess, open_picture, upright_rgb
+from ..models.glm_edge_v.pixels import Preprocess, open_picture
 from . import deviations
 from .formats.gguf import GgufArtefact
 from .passes import Made, TorchPasses

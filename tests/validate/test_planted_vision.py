@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.openvino import stream_vision
-from edgeconv.models.glm_edge_v.pixels import Preprocess, upright_rgb
+from edgeconv.core.picture_task import upright_rgb
+from edgeconv.models.glm_edge_v.pixels import Preprocess
 from edgeconv.pipeline import Job, run
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate

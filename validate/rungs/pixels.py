@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from ...core import limits
 from ...core.errors import EdgeconvError
-from ...models.glm_edge_v.pixels import Preprocess, open_picture, upright_rgb
+from ...core.picture_task import upright_rgb
+from ...models.glm_edge_v.pixels import Preprocess, open_picture
 from ..report.model import Rung
 from ..suite import Picture
 

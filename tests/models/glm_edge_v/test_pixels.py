@@ -9,9 +9,10 @@ from PIL import Image
 from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
 from edgeconv.core.errors import CheckpointError, UsageError
+from edgeconv.core.picture_task import upright_rgb
 from edgeconv.models.glm_edge_v import pixels
 from edgeconv.models.glm_edge_v.image_processing import GlmEdgeVImageProcessor
-from edgeconv.models.glm_edge_v.pixels import Preprocess, open_picture, upright_rgb
+from edgeconv.models.glm_edge_v.pixels import Preprocess, open_picture
 
 from ..tiny_v import PREPROCESSOR
 
