@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 SECONDS ?= 60
+READER ?=
+export READER
 STAMP := $(VENV)/.edgeconv-installed
 # What --json answers and docs/ has a schema of.
 RESULTS := parity sensitivity frontier search
@@ -84,10 +86,10 @@ kill: $(STAMP) ## kill every command at many points of its life (10 minutes); fi
 fuzz: $(STAMP) ## give hostile files to every reader (10 minutes); figures into docs/reliability.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/fuzz/campaign.py
 
-fuzz-coverage: $(STAMP) ## fuzz every reader guided by coverage (atheris), SECONDS each (60); crashes lie in fuzz-coverage/
+fuzz-coverage: $(STAMP) ## fuzz every reader guided by coverage (atheris), SECONDS each (60), or one READER; crashes lie in fuzz-coverage/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
 	mkdir -p fuzz-coverage
-	$(BIN)/python -m tests.fuzz.small_targets | while read -r name; do (cd fuzz-coverage && PYTHONPATH=.. ../$(BIN)/python -m tests.fuzz.coverage "$$name" $(SECONDS)) || exit 1; done
+	$(if $(READER),echo "$$READER",$(BIN)/python -m tests.fuzz.small_targets) | while read -r name; do (cd fuzz-coverage && PYTHONPATH=.. ../$(BIN)/python -m tests.fuzz.coverage "$$name" $(SECONDS)) || exit 1; done
 
 picklescan: $(STAMP) ## give the malicious files of picklescan's public repository to the reader of pickles; none may run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/bad/picklescan.py

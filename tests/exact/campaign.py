@@ -1,9 +1,9 @@
 """Exact artifacts must pass: `make exact`, which hands this file to pytest. A proof with false alarms is switched off.
 
-Every family of tests/models/tiny.py, and every real tokenizer under a checkpoint of its family (tests/models), is converted
-without loss to each format, tried in its runtime and validated whole, by the command line. A format that refuses a model must
-say so with an error of edgeconv (exit code 1), as for a Gemma 3 without its sixth layer, over which llama.cpp falls; whatever
-was written must not fail. The figures go into docs/reliability.json.
+Every family of tests/models/tiny.py, those of the trace engines too, and every real tokenizer under a checkpoint of its family
+(tests/models), is converted without loss to each format, tried in its runtime and validated whole, by the command line. A format
+that refuses a model must say so with an error of edgeconv (exit code 1), as for a Gemma 3 without its sixth layer, over which
+llama.cpp falls; whatever was written must not fail. The figures go into docs/reliability.json.
 """
 
 from __future__ import annotations
