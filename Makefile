@@ -12,7 +12,7 @@ RESULTS := parity sensitivity frontier search
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-fast golden golden-update bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
+.PHONY: help dev demo test test-all test-fast golden golden-update bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,11 +28,14 @@ dev: $(STAMP) ## make .venv with the locked versions and this checkout in it
 demo: $(STAMP) ## convert the built-in model to int4 and ask it questions
 	$(BIN)/edgeconv demo
 
-test: $(STAMP) ## run every test, slow ones on real weights too
+test: $(STAMP) ## run the tests, on real weights too, but for those of tests/long.py
+	$(PYTEST) -m 'not long'
+
+test-all: $(STAMP) ## run every test
 	$(PYTEST)
 
 test-fast: $(STAMP) ## run the tests that take seconds
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not long'
 
 golden: $(STAMP) ## compare every output with the golden corpus (some minutes): make golden ARGS="'llama: gguf'"
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden $(ARGS)

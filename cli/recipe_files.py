@@ -60,7 +60,7 @@ def _parts(file: Path) -> list[Path]:
 def _copy(file: Path, to: Path, *, force: bool) -> None:
     try:
         content = read_bytes(file, MATRIX, OutputError)
-        if to.is_file() and to.stat().st_size == len(content) and to.read_bytes() == content:
+        if to.is_file() and to.stat().st_size == len(content) and read_bytes(to, MATRIX, OutputError) == content:
             return
         if to.exists() and not force:
             raise OutputError(f"{to} exists.", "Repeat with --force to replace it, or choose another --output.")

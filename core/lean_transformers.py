@@ -17,9 +17,19 @@ def import_models() -> None:
     modules: dict[str, Any] = sys.modules
     hidden = [name for name in _UNUSED if name not in modules]
     modules.update(dict.fromkeys(hidden))
+    _forget_what_is_installed()
     try:
         import transformers.generation.candidate_generator
         import transformers.modeling_utils  # noqa: F401
     finally:
         for name in hidden:
             del modules[name]
+
+
+def _forget_what_is_installed() -> None:
+    """Let transformers look again: it keeps its first answer, which it may have given before they were hidden."""
+    from transformers.utils import import_utils
+
+    for name in _UNUSED:
+        answer = getattr(import_utils, f"is_{name}_available", None)
+        getattr(answer, "cache_clear", lambda: None)()

@@ -10,6 +10,7 @@ import pytest
 
 from edgeconv.builtin import model_path
 
+from .long import LONG
 from .models import qwen25 as qwen25_model
 from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
@@ -19,6 +20,13 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime thems
 # a shell's background job ignores SIGINT, nohup SIGHUP; so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that `make test` leaves out."""
+    for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session")

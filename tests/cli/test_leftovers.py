@@ -24,7 +24,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "gguf": ("--model", "SOURCE", "-o", "x.gguf"),
     "onnx": ("--model", "SOURCE", "-p", "int8", "-o", "onnx"),
     "validate": ("ov", "--quick", "--suite", "texts.txt", "--max-tokens", "200", "--no-report"),
-    "sensitivity": ("SOURCE", *MEASURED, "--precision", "int8", "--method", "estimate"),
+    "sensitivity": ("SOURCE", *MEASURED, "--precision", "int8"),
     "frontier": ("SOURCE", "--points", "q8_0", *MEASURED),
     "search": ("SOURCE", "--max-kl", "5", "--trials", "1", "--format", "openvino", *MEASURED),
     "run": ("r.yaml", "--output", "out"),
@@ -74,4 +74,4 @@ def test_every_command_has_a_line() -> None:
 def test_nothing_stays_in_tmpdir(name: str, work: Path) -> None:
     done = edgeconv(work, name, *(str(model_path()) if part == "SOURCE" else part for part in LINES[name]))
     assert [str(path.relative_to(work)) for path in (work / "tmp").rglob("*")] == []
-    assert done.returncode in ((4, 5) if name == "publish" else (0, 3, 6)), done.stderr  # there is no Hub here
+    assert done.returncode in (0, 3, 6), done.stderr  # publish: nobody has validated it

@@ -275,11 +275,10 @@ class Chat(Command):
     def result(self, root: Path) -> Any:
         log = root.with_suffix(".log")
         lines = log.read_text("utf-8").splitlines() if log.exists() else []
-        answers = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        said = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        answers = [one for one in said if "error" not in one]  # a refusal, "interrupted" for one, is a line of JSON too
         assert len(answers) <= 1
-        if (
-            not answers or answers[0]["finish"] == "interrupted"
-        ):  # Ctrl-C ends an answer, and what there is of it is shown
+        if not answers or answers[0]["finish"] == "interrupted":  # Ctrl-C ends an answer; what there is of it is shown
             return None
         return {key: value for key, value in answers[0].items() if "second" not in key}
 

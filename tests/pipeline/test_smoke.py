@@ -129,16 +129,3 @@ def test_when_it_is_left_out(target: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert "4.3 GB are free" in smoke.planned(None, target, 3 * GB).reason
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "not installed" in smoke.planned(True, target, 1).reason
-
-
-@pytest.mark.parametrize(
-    ("stderr", "code", "says"),
-    [
-        ("a\nGGML_ASSERT(x) failed\nmore", -6, "it ended by SIGABRT: GGML_ASSERT(x) failed"),
-        ("", -9, "it ended by SIGKILL"),
-        ("one\ntwo", 1, "two"),
-        ("", 3, "it ended with 3"),
-    ],
-)
-def test_what_it_said(stderr: str, code: int, says: str) -> None:
-    assert smoke._said(stderr, code) == says
