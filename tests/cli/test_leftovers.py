@@ -28,7 +28,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "frontier": ("SOURCE", "--points", "q8_0", *MEASURED),
     "search": ("SOURCE", "--max-kl", "5", "--trials", "1", "--format", "openvino", *MEASURED),
     "run": ("r.yaml", "--output", "out"),
-    "publish": ("ov", "--repo", "org/name", "--dry-run"),
+    "publish": ("ov", "--repo", "org/name", "--dry-run", "--allow-unvalidated"),
     "verify": ("ov",),
     "diff": ("ov", "ov"),
     "inspect": ("ov",),
@@ -74,4 +74,4 @@ def test_every_command_has_a_line() -> None:
 def test_nothing_stays_in_tmpdir(name: str, work: Path) -> None:
     done = edgeconv(work, name, *(str(model_path()) if part == "SOURCE" else part for part in LINES[name]))
     assert [str(path.relative_to(work)) for path in (work / "tmp").rglob("*")] == []
-    assert done.returncode in (0, 3, 6), done.stderr  # publish: nobody has validated it
+    assert done.returncode in ((4, 5) if name == "publish" else (0, 3, 6)), done.stderr  # there is no Hub here

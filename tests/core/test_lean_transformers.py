@@ -20,3 +20,17 @@ print(scipy.optimize.linear_sum_assignment.__name__)
 def test_models_come_without_scikit_learn_and_scipy() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["[]", "linear_sum_assignment"]
+
+
+SEEN = """
+from transformers.utils import import_utils
+assert import_utils.is_scipy_available() and import_utils.is_sklearn_available()
+from edgeconv.core.lean_transformers import import_models
+import_models()
+"""
+
+
+def test_what_transformers_has_seen_before_is_forgotten() -> None:
+    """Else it takes scipy for installed and finds none: `edgeconv search` ended so."""
+    done = subprocess.run([sys.executable, "-P", "-c", SEEN], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
