@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 _MODULE = re.compile(r"^(?:__module|self)\.([^/]+)")
 _ROUNDED = 0.01
 """Relative RMS below which values are taken for a tensor's: rounding to bfloat16 makes 0.002, another tensor 1."""
-_NUMBERED = re.compile(r"^([A-Za-z]+\d*)_\d+$")
+_NUMBERED = re.compile(r"^([A-Za-z]+\d*)(?:_\d+)+$")
 
 
 def adopt(model: Any, checkpoint: Checkpoint, torch_model: Any, path: str = "") -> dict[str, tuple[int, ...]]:
@@ -95,10 +95,15 @@ def check_used(modules: set[str], torch_model: Any, unused: Callable[[str], bool
 
 
 def normalise(model: Any, keep: Collection[str] = ()) -> None:
-    """Renumber the graph and the nodes that OpenVINO numbers by counters of the process; `keep` are names that stay."""
+    """Renumber the graph and the nodes that OpenVINO numbers by counters of the process; `keep` are names that stay.
+
+    So are the bodies of loops (a recurrent layer's scan), whose inputs and outputs are called by their tensors' names, too.
+    """
     model.set_friendly_name("Model0")
     count = 0
     for node in model.get_ordered_ops():
+        if hasattr(node, "get_function"):
+            _normalise_body(node.get_function())
         name = node.get_friendly_name()
         if not _NUMBERED.match(name) or "." in name or name in keep:
             continue
@@ -106,6 +111,13 @@ def normalise(model: Any, keep: Collection[str] = ()) -> None:
             count += 1
         node.set_friendly_name(made)
         count += 1
+
+
+def _normalise_body(body: Any) -> None:
+    normalise(body)
+    for port in (*body.inputs, *body.outputs):
+        if all(_NUMBERED.match(name) for name in port.get_names()):
+            port.get_tensor().set_names({port.get_node().get_friendly_name()})
 
 
 def _is_float(node: Any) -> bool:

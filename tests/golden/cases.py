@@ -148,7 +148,7 @@ FAST = frozenset(
     [
         ("llama", "openvino -p int4" + CHECKS), ("llama", "onnx -p int4 --group-size -1"), ("llama-wide", "gguf -t q4_k_m"),
         ("llama-wide.gguf", "gguf -t q4_k_m"), ("llama-wide.gguf", "onnx -p fp32"),
-        ("gemma3_text", "gguf -t q8_0"), ("mixtral", "openvino -p int4"),
+        ("gemma3_text", "gguf -t q8_0"), ("mixtral", "openvino -p int4"), ("granitemoehybrid", "openvino -p int4"),
         ("glm_edge_v", "openvino -p int4 --vision-precision int8"), ("glm_edge_v", "gguf -t q4_0 --vision-precision int8"),
         ("glm_edge_v", "onnx -p int4 --vision-precision int8"), ("chatglm2-6b", "gguf -t q8_0"), ("llama-pickle", "onnx -p int4"),
     ]
