@@ -202,6 +202,7 @@ def front(rule: Preprocess) -> Any:
     square = ops.reshape(square, whole([1, 3, side, side]), special_zero=False)
     scaled = ops.multiply(square, real(rule.rescale_factor))
     normal = ops.divide(ops.subtract(scaled, real(rule.mean)), real(rule.std))
+    normal.output(0).set_names({"canvas"})  # else it is named after its Result, which a counter of the process numbers
     return ov.Model([ops.result(normal)], [pixels, places], "front")
 
 

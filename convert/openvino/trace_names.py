@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 _MODULE = re.compile(r"^(?:__module|self)\.([^/]+)")
 _ROUNDED = 0.01
 """Relative RMS below which values are taken for a tensor's: rounding to bfloat16 makes 0.002, another tensor 1."""
+_INSIDE = re.compile(r"^([A-Za-z]+_\d+)(/.+)$")
+"""A node that OpenVINO made of a numbered one."""
 _NUMBERED = re.compile(r"^([A-Za-z]+\d*)(?:_\d+)+$")
 
 
@@ -101,10 +103,15 @@ def normalise(model: Any, keep: Collection[str] = ()) -> None:
     """
     model.set_friendly_name("Model0")
     count = 0
+    origins: dict[str, str] = {}
     for node in model.get_ordered_ops():
         if hasattr(node, "get_function"):
             _normalise_body(node.get_function())
         name = node.get_friendly_name()
+        if (inside := _INSIDE.match(name)) and name not in keep:
+            kind = inside[1].rpartition("_")[0]
+            node.set_friendly_name(origins.setdefault(inside[1], f"{kind}_{len(origins)}") + inside[2])
+            continue
         if not _NUMBERED.match(name) or "." in name or name in keep:
             continue
         while (made := f"{node.get_type_name()}_{count}") in keep:
