@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
 
 import numpy as np
+
+from ..core.compiled import library
 
 DTYPES = {np.dtype(np.uint16): 0, np.dtype(np.float32): 1}
 """Element types that the kernels read: bfloat16 as its bits in uint16, float32."""
@@ -16,12 +16,9 @@ DTYPES = {np.dtype(np.uint16): 0, np.dtype(np.float32): 1}
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """Load the kernels; None if they were not built or EDGECONV_KERNELS=numpy asks for the fallback."""
-    if os.environ.get("EDGECONV_KERNELS") == "numpy":
+    lib = library("edgeconv.quantize._kernels")
+    if lib is None:
         return None
-    spec = importlib.util.find_spec("edgeconv.quantize._kernels")
-    if spec is None or spec.origin is None:
-        return None
-    lib = ctypes.CDLL(spec.origin)
     pointer, size, small = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     lib.ec_compress.argtypes = [pointer, small, size, size, size, small, small, pointer, pointer, pointer]
     lib.ec_int8_error.argtypes = [pointer, small, size, size, pointer]

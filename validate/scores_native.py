@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ..core.compiled import library
 
 Array = npt.NDArray[Any]
 FIGURES = ("worst", "distance", "ra", "rr", "aa", "normal_r", "normal_a", "kl")
@@ -19,12 +19,9 @@ FIGURES = ("worst", "distance", "ra", "rr", "aa", "normal_r", "normal_a", "kl")
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """Load them; None if they were not built or EDGECONV_KERNELS=numpy asks for the fallback."""
-    if os.environ.get("EDGECONV_KERNELS") == "numpy":
+    lib = library("edgeconv.validate._scores")
+    if lib is None:
         return None
-    spec = importlib.util.find_spec("edgeconv.validate._scores")
-    if spec is None or spec.origin is None:
-        return None
-    lib = ctypes.CDLL(spec.origin)
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     lib.ec_scores.argtypes = [pointer, pointer, size, size, size, pointer, pointer]
     lib.ec_scores.restype = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
+
+from ...core.compiled import library
 
 Array = npt.NDArray[Any]
 FLOAT32, BFLOAT16, INT8, UINT8 = range(4)
@@ -19,12 +19,9 @@ FLOAT32, BFLOAT16, INT8, UINT8 = range(4)
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """Load them; None if they were not built or EDGECONV_KERNELS=numpy asks for the fallback."""
-    if os.environ.get("EDGECONV_KERNELS") == "numpy":
+    lib = library("edgeconv.validate.weights._integers")
+    if lib is None:
         return None
-    spec = importlib.util.find_spec("edgeconv.validate.weights._integers")
-    if spec is None or spec.origin is None:
-        return None
-    lib = ctypes.CDLL(spec.origin)
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     packed: list[Any] = [pointer, size, pointer, pointer, size, size, size]
     lib.ec_fit.argtypes = [pointer, size, *packed, pointer, pointer]
