@@ -64,13 +64,13 @@ layers: $(STAMP) ## check that imports run one way
 
 docs: $(STAMP) ## write docs/cli.md and the JSON schemas from the program
 	$(BIN)/python -m edgeconv.cli.reference docs/cli.md
-	for name in $(RESULTS); do $(BIN)/python -m edgeconv.pipeline.schemas docs/$$name.schema.json || exit 1; done
+	for name in $(RESULTS); do $(BIN)/python -m edgeconv.study.schemas docs/$$name.schema.json || exit 1; done
 	$(BIN)/python -m edgeconv.recipes.schema docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability docs/reliability.md
 
 check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.cli.reference --check docs/cli.md
-	for name in $(RESULTS); do $(BIN)/python -m edgeconv.pipeline.schemas --check docs/$$name.schema.json || exit 1; done
+	for name in $(RESULTS); do $(BIN)/python -m edgeconv.study.schemas --check docs/$$name.schema.json || exit 1; done
 	$(BIN)/python -m edgeconv.recipes.schema --check docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability --check docs/reliability.md
 

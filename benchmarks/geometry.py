@@ -19,7 +19,7 @@ from typing import Any
 
 from edgeconv.builtin import model_path
 from edgeconv.convert import families
-from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE, VISION, image_tokens
+from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, VISION, image_tokens
 
 from . import chatglm
 from .chatglm import CHATGLM2_6B, ChatGlm

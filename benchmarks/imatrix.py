@@ -80,8 +80,8 @@ def _apart(texts: list[str]) -> list[str]:
 
 
 def _measure(model: Path, name: str, matrix: Path | None, max_tokens: int | None) -> dict[str, float]:
+    from edgeconv.convert.conversion.gguf import GgufJob, run
     from edgeconv.convert.gguf.recipe import recipe
-    from edgeconv.pipeline.gguf import GgufJob, run
     from edgeconv.validate.ladder import Ask, validate
 
     with tempfile.TemporaryDirectory() as work:

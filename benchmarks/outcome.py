@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from edgeconv.study.bench import Task
+from edgeconv.study.bench.child import prompt, runner
+from edgeconv.study.bench.runner import Load
 from edgeconv.validate.ladder import Ask as Validation
 from edgeconv.validate.ladder import validate
-from edgeconv.validate.speed import Task
-from edgeconv.validate.speed.child import prompt, runner
-from edgeconv.validate.speed.runner import Load
 
 from .gguf import OURS as GGUF_OURS
 from .openvino import OURS, SCHEMES, THEIRS, optimum_command, ours_command

@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _caught(model: Path, name: str, share: float, precision: str, max_tokens: int) -> bool:
-    from edgeconv.pipeline import Job, run
+    from edgeconv.convert.conversion import Job, run
     from edgeconv.quantize.scheme import Request
     from edgeconv.validate.ladder import Ask, validate
 

@@ -206,7 +206,7 @@ def train(folder: Path, looking: int = LOOKING, steps: int = STEPS) -> dict[str,
     import torch
     from transformers import AutoTokenizer
 
-    from ..models.glm_edge_v import load
+    from ..convert.families.glm_edge_v_model import load
 
     torch.manual_seed(SEED)
     folder.mkdir(parents=True, exist_ok=True)

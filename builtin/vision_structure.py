@@ -38,7 +38,7 @@ PREPROCESSOR: dict[str, Any] = {
 
 def preprocess() -> Any:
     """Return the rule that makes pixels of pictures."""
-    from ..models.glm_edge_v.pixels import Preprocess
+    from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
     return Preprocess.from_config(PREPROCESSOR)
 
@@ -52,8 +52,8 @@ def make_model(folder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoTokenizer, GlmForCausalLM
 
-    from ..models.glm_edge_v.configuration import GlmEdgeVConfig
-    from ..models.glm_edge_v.modeling import GlmEdgeVForConditionalGeneration
+    from ..convert.families.glm_edge_v_model.configuration import GlmEdgeVConfig
+    from ..convert.families.glm_edge_v_model.modeling import GlmEdgeVForConditionalGeneration
 
     _write_tokenizer(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -98,7 +98,7 @@ def save(model: Any, folder: Path) -> None:
 
 def _write_tokenizer(folder: Path) -> None:
     """Copy the language model's, with the V models' template, which lies in tokenizer_config.json there."""
-    from ..models.glm_edge_v.facts import CHAT_TEMPLATE, image_tokens
+    from ..convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, image_tokens
 
     shutil.copyfile(model_path() / "tokenizer.json", folder / "tokenizer.json")
     stated = json.loads((model_path() / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from .output import Output
 from .validate import Reference
 
 if TYPE_CHECKING:
-    from ..validate.speed import Result, Side
+    from ..study.bench import Result, Side
 
 HEADER = ("task", "stored as", "framework", "1st token ms", "tokens/s", "peak GB", "load s")
 
@@ -46,7 +46,7 @@ def bench(
     weights, each in a process of its own. The first token counts from the prompt's ids, or from a picture's pixels; the rate is
     that of the tokens after the first; the peak is the resident memory of the whole process. Close other programs first.
     """
-    from ..validate.speed import TASKS, Ask, Task, bench
+    from ..study.bench import TASKS, Ask, Task, bench
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     ask = Ask(

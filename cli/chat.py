@@ -17,9 +17,9 @@ from .options import Device, Json, Verbose
 from .output import Output, paint
 
 if TYPE_CHECKING:
-    from ..validate.runtimes.answers import Answer, Generation, Sampling
-    from ..validate.runtimes.openvino_genai import Chat
-    from ..validate.runtimes.sampled_chat import SampledChat
+    from ..runtimes.answers import Answer, Generation, Sampling
+    from ..runtimes.openvino_genai import Chat
+    from ..runtimes.sampled_chat import SampledChat
 
 _HELP = "/reset begins a new conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
 _HELP_PICTURES = "/image PATH adds a picture to the next question. "
@@ -56,7 +56,7 @@ def chat(
     a new conversation, /exit (or Ctrl-D) leaves. Ctrl-C stops an answer, not the program. With --json each answer is
     one line of JSON.
     """
-    from ..validate.runtimes.answers import Sampling
+    from ..runtimes.answers import Sampling
 
     sampling = Sampling(
         max_new_tokens=max_new_tokens,
@@ -178,7 +178,7 @@ class _Session:
         return self.conversation.ask(question)
 
     def _add(self, name: str) -> None:
-        from ..models.glm_edge_v.pixels import open_picture
+        from ..convert.families.glm_edge_v_model.pixels import open_picture
 
         if not self.sees:
             raise _blind("This model")
@@ -207,7 +207,7 @@ def _check_images(folder: Path, images: list[Path]) -> None:
     """Say what is wrong with the pictures before a model is loaded."""
     if not images:
         return
-    from ..models.glm_edge_v.pixels import open_picture
+    from ..convert.families.glm_edge_v_model.pixels import open_picture
 
     if folder.is_dir() and not _sees(folder):
         raise _blind(str(folder))
@@ -232,15 +232,13 @@ def _blind(who: str) -> UsageError:
 
 
 def _sees(folder: Path) -> bool:
-    from ..validate import onnx_models
-    from ..validate.runtimes import openvino_vision_chat
+    from ..runtimes import onnx_models, openvino_vision_chat
 
     return openvino_vision_chat.sees(folder) or onnx_models.sees(folder)
 
 
 def _load(folder: Path, device: str, system: str | None, sampling: Sampling) -> Chat | SampledChat:
-    from ..validate import onnx_models
-    from ..validate.runtimes import onnx_chat, openvino_genai, openvino_vision_chat
+    from ..runtimes import onnx_chat, onnx_models, openvino_genai, openvino_vision_chat
 
     if openvino_vision_chat.sees(folder):
         return openvino_vision_chat.VisionChat(folder, device=device, system=system, sampling=sampling)

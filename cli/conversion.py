@@ -16,9 +16,9 @@ from .options import choice
 from .output import Output, duration, size
 
 if TYPE_CHECKING:
+    from ..convert.conversion.artifact import Artefact
+    from ..convert.conversion.conflicts import Conflict
     from ..core.progress import Progress
-    from ..pipeline.artefact import Artefact
-    from ..pipeline.conflicts import Conflict
 
 Model = Annotated[
     str,
@@ -110,7 +110,7 @@ def limits(budget: list[str] | None, *, validate: bool) -> dict[str, float] | No
 
 def show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
     """Print the plan on stdout: it is what `--dry-run` was asked for; end as a run would that stops at a conflict."""
-    from ..pipeline.conflicts import exit_code
+    from ..convert.conversion.conflicts import exit_code
 
     with out.working() as progress:
         made = plan(progress)

@@ -13,7 +13,7 @@ from .options import Verbose
 from .output import Output, duration, size
 
 if TYPE_CHECKING:
-    from .. import pipeline
+    from ..convert import conversion as pipeline
 
 QUESTIONS = ("日本的首都是哪里？", "What is 4 + 3?", "What is the capital of Italy?")
 
@@ -29,7 +29,8 @@ def demo(
 
     Needs neither a download nor a token. What an earlier demo wrote is replaced.
     """
-    from .. import builtin, pipeline
+    from .. import builtin
+    from ..convert import conversion as pipeline
     from ..quantize.scheme import Request
 
     out = Output(verbose=verbose)
@@ -61,7 +62,7 @@ def _is_earlier_demo(output: Path, model: Path) -> bool:
 
 
 def _ask(out: Output, folder: Path) -> None:
-    from ..validate.runtimes.openvino_genai import Chat, Sampling
+    from ..runtimes.openvino_genai import Chat, Sampling
     from .chat import answer
 
     with out.working():

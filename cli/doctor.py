@@ -13,8 +13,8 @@ from .options import Json
 from .output import Output, paint, size
 
 if TYPE_CHECKING:
+    from ..study.doctor import Environment
     from ..validate.assumptions import Report, Row
-    from ..validate.environment import Environment
 
 _COLOURS = {"ok": "32", "assumed": "1;33", "wrong": "1;31"}
 
@@ -50,7 +50,7 @@ def doctor(
 
 def _examine_machine(out: Output) -> None:
     from ..quantize.ggml.choose import describe
-    from ..validate.environment import examine
+    from ..study.doctor import examine
 
     with out.working():
         environment = examine()

@@ -44,8 +44,8 @@ def frontier(
     Every artefact is made in a scratch folder, measured as `edgeconv validate --quick` measures, and removed. The reference runs
     once. Each point is kept as it is made: a run that was stopped goes on, and further points add to those that are there.
     """
-    from ..pipeline.frontier import POINTS, FrontierJob, run
-    from ..validate.frontier import report
+    from ..study.frontier import report
+    from ..study.frontier.run import POINTS, FrontierJob, run
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     job = FrontierJob(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import UsageError
+from ..study.calibration import OWN
 from . import conversion
 from .options import Json, Quiet, Verbose, choice
 from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
-    from ..pipeline import Artefact
+    from ..convert.conversion import Artefact
 
 VISION_PRECISIONS = ("fp16", "int8", "fp32", "none")
 PRECISIONS = ("int4", "int8", "bf16", "fp16", "fp32")
@@ -119,8 +120,8 @@ def gguf(
     --output-type (--output-tensor-type there), --token-embedding-type and --tensor-type mean what they mean to llama-quantize.
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
+    from ..convert.conversion import gguf as pipeline
     from ..convert.gguf.recipe import recipe
-    from ..pipeline import gguf as pipeline
     from ..recipes import options
 
     if precision and type_:
@@ -135,6 +136,7 @@ def gguf(
     )
     job = pipeline.GgufJob(
         model=model,
+        calibrator=OWN,
         recipe=chosen,
         revision=revision,
         output=output,

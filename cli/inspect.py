@@ -16,7 +16,7 @@ from .output import Output, size
 
 if TYPE_CHECKING:
     from ..core.manifest import Manifest
-    from ..validate.artefact import FileCheck
+    from ..validate.artifact import FileCheck
     from ..validate.histogram import Share
 
 
@@ -35,7 +35,7 @@ def inspect(
     itself says; of a GGUF also what in it looks wrong: a context length that is none, no end token, no chat template, an unknown
     splitting.
     """
-    from ..validate import onnx_models
+    from ..runtimes import onnx_models
     from . import inspect_gguf
 
     out = Output(json=json, quiet=quiet)
@@ -75,7 +75,7 @@ def _manifest(folder: Path) -> Manifest | None:
 
 
 def _with_manifest(out: Output, folder: Path, manifest: Manifest, *, tensors: bool) -> None:
-    from ..validate.artefact import check_files
+    from ..validate.artifact import check_files
     from ..validate.histogram import of_manifest
 
     with out.working() as progress:
@@ -100,8 +100,8 @@ def _document(manifest: Manifest, files: FileCheck, shares: list[Share], *, tens
 
 
 def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
+    from ..runtimes.irs import stateful
     from ..validate.histogram import of_ir
-    from ..validate.irs import stateful
 
     if tensors:
         raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")

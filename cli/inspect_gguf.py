@@ -13,7 +13,7 @@ from .output import Output, paint, size
 if TYPE_CHECKING:
     from ..convert.gguf.read import GgufFile
     from ..core.manifest import Manifest
-    from ..validate.artefact import FileCheck
+    from ..validate.artifact import FileCheck
 
 
 def found(folder: Path) -> list[Path]:
@@ -31,7 +31,7 @@ def is_gguf(path: Path) -> bool:
 
 def show_folder(out: Output, folder: Path, manifest: Manifest | None, *, tensors: bool) -> None:
     """Show all models of a folder, checked if there is a manifest."""
-    from ..validate.artefact import check_files
+    from ..validate.artifact import check_files
 
     files = None
     if manifest:
@@ -44,7 +44,7 @@ def show_file(out: Output, path: Path, *, tensors: bool) -> None:
     """Show one model, checked if it has a manifest."""
     from ..core.manifest import manifest_path, read_manifest
     from ..core.outputs import check_outputs
-    from ..validate.artefact import FileCheck
+    from ..validate.artifact import FileCheck
 
     where = manifest_path(path)
     manifest = read_manifest(where) if where else None

@@ -9,7 +9,7 @@ from .output import Output, size
 
 if TYPE_CHECKING:
     from ..core.manifest import Manifest, TensorEntry
-    from ..validate.artefact import FileCheck
+    from ..validate.artifact import FileCheck
     from ..validate.histogram import Share
 
 _ROW_ORDERS = {"source": "as in the checkpoint", "rotate_half": "permuted to rotate-half (--rope fused)"}

@@ -14,7 +14,7 @@ from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
-    from ..pipeline import Artefact
+    from ..convert.conversion import Artefact
 
 PRECISIONS = ("int4", "int4_sym", "int4_asym", "int8", "int8_sym", "int8_asym", "bf16", "fp16", "fp32")
 BACKUPS = ("none", "int8_sym", "int8_asym")
@@ -85,7 +85,7 @@ def onnx(
     torch around stand-ins for the weights, which are bound to them afterwards (--engine). No code of a checkpoint's is ever run.
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
-    from ..pipeline import onnx as pipeline
+    from ..convert.conversion import onnx as pipeline
 
     request = scheme.Request(
         precision=precision,

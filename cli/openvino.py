@@ -9,13 +9,14 @@ import typer
 
 from ..core.errors import UsageError
 from ..quantize import data_aware, device, scheme
+from ..study.calibration import OWN
 from . import conversion
 from .options import Json, Quiet, Verbose, choice
 from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
-    from .. import pipeline
+    from ..convert import conversion as pipeline
 
 
 def openvino(
@@ -143,7 +144,7 @@ def openvino(
     The folder that results loads in OVModelForCausalLM, openvino_genai.LLMPipeline and plain openvino. A private or
     gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
-    from .. import pipeline
+    from ..convert import conversion as pipeline
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     request = scheme.Request(
@@ -179,6 +180,7 @@ def openvino(
         layout=layout,
         local_files_only=local_files_only,
         smoke_test=smoke_test,
+        calibrator=OWN,
     )
     if validate and layout != "optimum":
         raise UsageError(

@@ -16,7 +16,7 @@ from .output import Output, size
 from .recipe_files import bring
 
 if TYPE_CHECKING:
-    from ..pipeline.search_model import Search
+    from ..study.search.model import Search
 
 HEADER = ("", "trial", "MB", "mean KL", "at most", "expected", "sum of parts", "top-1")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -80,7 +80,7 @@ def search(
     and measured as `edgeconv validate --quick` measures. A command of its own, for it makes many artefacts and keeps none: the
     recipe makes the winner. Exits with 3 if nothing keeps what was asked, and says what is nearest.
     """
-    from ..pipeline.search import SearchJob, run
+    from ..study.search.run import SearchJob, run
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     job = SearchJob(

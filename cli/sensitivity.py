@@ -55,8 +55,8 @@ def sensitivity(
     A weight is quantised as the artefact would hold it, and runs in torch. The reference's activations before each layer are
     kept, so that a part costs the layers behind it only. Each figure is kept as it is made: a run that was stopped goes on.
     """
-    from ..pipeline.sensitivity import SensitivityJob, run
-    from ..validate.sensitivity import report
+    from ..study.sensitivity import report
+    from ..study.sensitivity.run import SensitivityJob, run
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     job = SensitivityJob(

@@ -109,8 +109,8 @@ import onnxruntime
 from huggingface_hub import snapshot_download
 from PIL import Image
 
-from edgeconv.models.glm_edge_v import load_processor
-from edgeconv.models.glm_edge_v.pixels import Preprocess
+from edgeconv.convert.families.glm_edge_v_model import load_processor
+from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 
 folder = Path(snapshot_download({python(repo_id)}{at}))
 names = ("vision_encoder", "embed_tokens", "decoder_model_merged")

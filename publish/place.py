@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.errors import ArtefactError
 from ..core.manifest import MANIFEST_NAME, Manifest, manifest_path, read_manifest
 from ..core.progress import Progress
-from ..validate.artefact import FileCheck, check_files
+from ..validate.artifact import FileCheck, check_files
 
 PARITY = "parity"
 """Folder inside an artefact where `--validate` leaves its report; beside a single file it is called after it."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..convert import tokenizer_copy
+from ..convert.conversion import gguf, source
+from ..convert.conversion.artifact import Planned
+from ..convert.conversion.gguf_plan import GgufJob, GgufPlan
+from ..convert.conversion.onnx_plan import OnnxJob
 from ..convert.onnx import names as onnx_names
 from ..convert.openvino import assets, stream_ir
 from ..core.progress import Progress
-from ..pipeline import gguf, source
-from ..pipeline.artefact import Planned
-from ..pipeline.gguf_plan import GgufJob, GgufPlan
-from ..pipeline.onnx_plan import OnnxJob
 from ..publish.place import PARITY
 from ..validate.report.write import HTML_NAME, JSON_NAME, MARKDOWN_NAME
 from ..validate.rungs.structure import TOKENIZERS

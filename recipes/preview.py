@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..convert.conversion import Job, conflicts, cost, gguf, onnx, openvino
+from ..convert.conversion.artifact import Planned
+from ..convert.conversion.conflicts import Conflict
 from ..core.errors import AccessError, ArtefactError, EdgeconvError, ExitCode, HubUnreachableError, OutputError
 from ..core.progress import Progress
-from ..pipeline import Job, conflicts, cost, gguf, onnx, openvino
-from ..pipeline.artefact import Planned
-from ..pipeline.conflicts import Conflict
 from .publication import require_possible, require_runtime
 from .record import Record
 from .unit import Unit

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..convert.conversion.artifact import Planned
 from ..core.errors import UsageError
 from ..core.progress import Progress
-from ..pipeline.artefact import Planned
 from ..publish import preconditions
 from ..publish.publish import Publication
-from ..validate.runtimes import llama_cpp_binding, onnx_session
+from ..runtimes import llama_cpp_binding, onnx_session
 from . import expected
 from .model import Gguf, Onnx, Publish, Target
 from .unit import Unit

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..convert.conversion import Artefact, Job, gguf, onnx, openvino, source
 from ..core import limits
 from ..core.errors import ArtefactError, EdgeconvError, ExitCode, ParityError
+from ..core.file_digest import file_digest
 from ..core.manifest import Manifest, read_manifest
 from ..core.progress import Progress
-from ..pipeline import Artefact, Job, gguf, onnx, openvino, source
 from ..publish.gate import PARITY
 from ..publish.publish import publish
-from ..validate import cache
-from ..validate.artefact import check_files
+from ..validate.artifact import check_files
 from ..validate.formats.manifest import digest_of
 from ..validate.ladder import validate
 from ..validate.report import seal
@@ -130,7 +130,7 @@ def _same_source(unit: Unit, manifest: Manifest, progress: Progress) -> bool:
     if opened.commit:
         return opened.commit == manifest.source.commit
     return all(
-        (opened.folder / name).is_file() and cache.file_digest(opened.folder / name, progress) == expected.sha256
+        (opened.folder / name).is_file() and file_digest(opened.folder / name, progress) == expected.sha256
         for name, expected in manifest.source.files.items()
     )
 

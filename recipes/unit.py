@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..convert.conversion import Job
+from ..convert.conversion.gguf import GgufJob
+from ..convert.conversion.onnx_plan import OnnxJob
 from ..convert.gguf.recipe import recipe as gguf_recipe
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
 from ..core.paths import own_file
-from ..pipeline import Job
-from ..pipeline.gguf import GgufJob
-from ..pipeline.onnx_plan import OnnxJob
 from ..quantize.data_aware import FIELDS, SUITE
 from ..quantize.scheme import Request
+from ..study.calibration import OWN
 from ..validate import budget
 from ..validate.ladder import Ask
 from ..validate.suite import load
@@ -249,6 +250,7 @@ def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str 
         rope=target.rope,
         vision_precision=target.vision_precision,
         layout=target.layout,
+        calibrator=OWN,
     )
 
 
@@ -292,6 +294,7 @@ def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: 
         vision_precision=target.vision_precision,
         split_max_size=byte_count(target.split_max_size),
         pre=target.pre,
+        calibrator=OWN,
     )
 
 

@@ -72,7 +72,7 @@ def all_weights(folder: Path) -> dict[str, np.ndarray]:
 
 def torch_vision_model(folder: Path, replaced: dict[str, np.ndarray] | None = None) -> Any:
     """The checkpoint in float32, optionally holding other weights."""
-    from edgeconv.models.glm_edge_v import load
+    from edgeconv.convert.families.glm_edge_v_model import load
 
     model = load(folder, attn_implementation="eager")
     return holding(model, replaced) if replaced else model

@@ -19,10 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.cache_folder import cache_folder, open_part, part
+from ..core.kept import PARTIAL, VERSIONS, damaged, digest
 from ..core.progress import Progress
 from ..core.scratch import scratch, sweep
-from ..core.unchanged import Unchanged, stamp
-from .kept import PARTIAL, VERSIONS, damaged, digest, read, write
 
 Array = npt.NDArray[Any]
 _REFERENCE, _DIGESTS = "reference", "digests"
@@ -129,27 +128,3 @@ def entries() -> list[Entry]:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             found.append(Entry(place.name, "damaged", 0, size))
     return found
-
-
-def file_digest(path: Path, progress: Progress) -> str:
-    """SHA-256 of a large file, remembered by size, inode and times; the time of its last change cannot be set back.
-
-    Raises:
-        CheckpointError: the file is written or replaced while it is read.
-        OSError: it cannot be read.
-    """
-    inode, length, written, changed = stamp(path.stat())
-    name = digest([str(path.resolve()), length, written, changed, inode])
-    known = read(part(_DIGESTS) / f"{name}.json", progress)
-    if isinstance(known, str):
-        return known
-    task = progress.task(f"Hashing {path.name}", length)
-    _, made = Unchanged([path]).sha256(path, task)
-    task.finish()
-    try:
-        root = open_part(_DIGESTS)
-        sweep(root, PARTIAL)
-        write(root / f"{name}.json", made)
-    except OSError as error:
-        progress.note(f"The digest of {path.name} is not kept for the next run: {folder()}: {error.strerror}.")
-    return made

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..runtimes.llama_cpp_vision import Glance
 from .passes import TorchPasses
 from .report.model import Deviation
 from .rungs.vision_gguf import typical, worst
-from .runtimes.llama_cpp_vision import Glance
 from .vision_reference import MODEL
 
 Array = npt.NDArray[Any]

@@ -54,10 +54,9 @@ def of_onnx(folder: Path) -> list[Share]:
     Raises:
         ArtefactError: one cannot be read.
     """
-    from . import onnx_models
-    from .weights import elements
+    from ..runtimes import elements, onnx_models
+    from ..runtimes.onnx_graph import open_graph
     from .weights.onnx_find import find
-    from .weights.onnx_graph import open_graph
 
     bits = elements.FLOATS | elements.INTEGERS
     found = [one for name in onnx_models.names(folder) for one in find(open_graph(folder / name))]

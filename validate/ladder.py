@@ -17,6 +17,8 @@ import numpy as np
 
 from ..core.errors import ArtefactError
 from ..core.progress import Progress, Silent
+from ..runtimes.base import Runtime
+from ..runtimes.turns import Turn
 from . import budget, first_rungs, peaks, verdict
 from .first_rungs import FirstRungs
 from .formats import Weights
@@ -29,8 +31,6 @@ from .rungs import batched, decode, deep, generation, logits, pipelines, tokeniz
 from .rungs.answer import Answer
 from .rungs.runtime_defects import as_failures
 from .rungs.token_texts import stops_of
-from .runtimes.base import Runtime
-from .runtimes.turns import Turn
 from .scores import Scores
 from .sight import Sight
 from .sight_gguf import GgufSight

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..convert.native_config import read_config
 from ..core.errors import ConversionError
+from ..core.kept import Kept
 from ..core.progress import Progress, Silent
-from .kept import Kept
 from .reference import LayeredReference
 from .reference_shell import PLAIN
 

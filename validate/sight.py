@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
-from ..models.glm_edge_v.facts import PLACEHOLDER
+from ..runtimes.base import SeeingRuntime
+from ..runtimes.openvino_vision import splice
 from .formats.onnx import OnnxArtefact
 from .formats.openvino import OpenVINOArtefact
 from .passes import TorchPasses
 from .report.model import BudgetLine, Deviation, GenerationPair, Rung
 from .rungs import generation, pixels, vision
 from .rungs.answer import Answer
-from .runtimes.base import SeeingRuntime
-from .runtimes.openvino_vision import splice
 from .scores import Scores
 from .subject import Pair
 from .suite import Picture

@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.families import glm_edge_v_model as glm_edge_v
+from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER
+from ..convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
 from ..core.picture_task import upright_rgb
 from ..core.progress import Progress
-from ..models import glm_edge_v
-from ..models.glm_edge_v.facts import PLACEHOLDER
-from ..models.glm_edge_v.pixels import Preprocess, open_picture
+from ..runtimes.llama_cpp_vision import Glance, View, marker
+from ..runtimes.openvino_vision import splice
 from . import deviations
 from .formats.gguf import GgufArtefact
 from .passes import Made, TorchPasses
 from .report.model import Rung
 from .rungs import generation, pixels, template_gguf, vision_gguf
 from .rungs.answer import Answer
-from .runtimes.llama_cpp_vision import Glance, View, marker
-from .runtimes.openvino_vision import splice
 from .scores import Scores
 from .sight import NEW_TOKENS, Seen
 from .subject import Pair

@@ -11,14 +11,14 @@ from typing import Any
 
 from ..convert import claims, families
 from ..convert.checkpoint import Checkpoint, read_json
+from ..convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ..convert.open_checkpoint import open_checkpoint
 from ..core.errors import ArtefactError, UsageError
+from ..core.file_digest import file_digest
 from ..core.manifest import Manifest, log_path, manifest_path
 from ..core.mapped_pages import release_pages, trim_heap
 from ..core.progress import Progress
 from ..core.unchanged import Unchanged
-from ..models.glm_edge_v.facts import is_glm_edge_v
-from . import cache
 from .formats import Artefact, open_artefact
 from .loaded_names import as_loaded
 
@@ -122,7 +122,7 @@ def open_pair(
     _require_layout(artefact)
     if opened:
         opened(artefact, checkpoint.folder)
-    digests = {name: cache.file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
+    digests = {name: file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
     if manifest and reference is None:
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()

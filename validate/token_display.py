@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .stand_ins import from_stand_ins
+from ..runtimes.byte_alphabet import from_stand_ins
 
 _BROKEN = "\ufffd"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.families import glm_edge_v_model as glm_edge_v
+from ..convert.families.glm_edge_v_model.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
 from ..core.progress import Progress, Task
-from ..models import glm_edge_v
-from ..models.glm_edge_v.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
 from .gelu_table import looked_up
 from .reference import Tensors, assign, loaded
 
@@ -152,7 +152,7 @@ def _shell(folder: Path) -> Any:
     """The vision half without weights."""
     import torch
 
-    from ..models.glm_edge_v.modeling import GlmEdgeVVision
+    from ..convert.families.glm_edge_v_model.modeling import GlmEdgeVVision
 
     config = glm_edge_v.read_config(folder)
     config.vision_config._attn_implementation = "sdpa"

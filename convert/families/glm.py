@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...models.glm_edge_v.facts import MODEL_TYPE, VISION
+from .glm_edge_v_model.facts import MODEL_TYPE, VISION
 from .llama import biased
 from .spec import Config, Family, Gguf, GgufKeys, GgufTensors, Scheme
 

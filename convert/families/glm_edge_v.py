@@ -3,7 +3,7 @@
     pixels [n, 3, S, S] -> SigLIP -> conv 2x2, stride 2 -> gated MLP -> begin | rows | end, [n, image_tokens, hidden]
 
 The language half is GLM's (`glm.py`). Such a checkpoint says `model_type: glm`, as the text models do: its tensors tell.
-Source of the structure: `edgeconv.models.glm_edge_v`; of the int4 scheme: GLM-Edge's `inference/ov_convert/convert_v.py`.
+Source of the structure: `modeling.py`; of the int4 scheme: GLM-Edge's `inference/ov_convert/convert_v.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import CheckpointError
-from ...models.glm_edge_v.facts import (
+from .decoder import Decoder
+from .glm import FAMILY as GLM
+from .glm_edge_v_model.facts import (
     ADAPTER_GELU,
     ADAPTER_NORM_EPS,
     MODEL_TYPE,
@@ -22,8 +24,6 @@ from ...models.glm_edge_v.facts import (
     image_tokens,
     is_glm_edge_v,
 )
-from .decoder import Decoder
-from .glm import FAMILY as GLM
 from .reading import DAMAGED, Reader, UnsupportedArchitecture
 from .spec import Config, VisionPart
 

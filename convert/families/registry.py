@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from .spec import Family
 
 _MECHANISM = ("decoder", "reading", "registry", "rope", "spec", "traced")
-"""The files here that are no family."""
+"""The files here that are not a family; a folder is a model of a family for transformers."""
 
 
 def find(model_type: str) -> Family | None:
@@ -25,7 +25,11 @@ def names() -> list[str]:
 
 @functools.lru_cache
 def _listed(folders: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(found.name for found in pkgutil.iter_modules(folders) if found.name not in _MECHANISM))
+    return tuple(
+        sorted(
+            found.name for found in pkgutil.iter_modules(folders) if not found.ispkg and found.name not in _MECHANISM
+        )
+    )
 
 
 def every() -> Iterator[Family]:

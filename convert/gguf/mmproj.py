@@ -16,11 +16,11 @@ from typing import Any
 from ...core.errors import CheckpointError, UsageError
 from ...core.manifest import FileDigest
 from ...core.progress import Progress
-from ...models.glm_edge_v.pixels import Preprocess
 from ...quantize.ggml.types import TYPES, Type
 from .. import alternatives
 from ..checkpoint import Checkpoint, read_json
 from ..families.glm_edge_v import ADAPTER, PROJECTION, TOWER, Vision
+from ..families.glm_edge_v_model.pixels import Preprocess
 from .header import Kind, Value, array, boolean, f32, string, u32
 from .layout import File, Layout, Placed, file
 from .metadata import Origin, general

@@ -18,7 +18,7 @@ COPIED = (
     vision_files.PREPROCESSOR, vision_files.PROCESSOR, "video_preprocessor_config.json",
 )  # fmt: skip
 ARCHITECTURE = "GlmEdgeVForConditionalGeneration"
-"""Of `edgeconv.models.glm_edge_v`; the checkpoints name the text model's."""
+"""Of `convert.families.glm_edge_v`; the checkpoints name the text model's."""
 _OPTIMUM_DTYPES = ("int8", "int4", "nf4", "mxfp4", "cb4")
 LICENCES = ("LICENSE*", "MODEL_LICENSE*", "NOTICE*", "USE_POLICY*")
 

@@ -24,11 +24,11 @@ from typing import Any
 from ...core.errors import CheckpointError
 from ...core.openvino_core import openvino_core
 from ...core.scratch import scratch
-from ...models.glm_edge_v.facts import PLACEHOLDER
-from ...models.glm_edge_v.pixels import Preprocess
 from .. import tokenizer_copy
 from ..checkpoint import read_json
 from ..families.glm_edge_v import Vision
+from ..families.glm_edge_v_model.facts import PLACEHOLDER
+from ..families.glm_edge_v_model.pixels import Preprocess
 from . import vision_files
 from .stream_ir import VISION_EMBEDDINGS
 

@@ -20,8 +20,8 @@ from optimum.intel.openvino import modeling_visual_language as optimum
 from torch import Tensor
 
 from ...core.errors import UsageError
-from ...models import glm_edge_v
-from ...models.glm_edge_v.facts import MODEL_TYPE, check_placeholders
+from ..families import glm_edge_v_model as glm_edge_v
+from ..families.glm_edge_v_model.facts import MODEL_TYPE, check_placeholders
 
 
 def register() -> None:

@@ -2,7 +2,7 @@
 
 Input: pixel_values float32 [n, channels, S, S], normalised. Output: last_hidden_state float32 [n, image_tokens, hidden].
 
-Source: `transformers/models/siglip/modeling_siglip.py` without the pooling head; from there on `edgeconv.models.glm_edge_v`.
+Source: `transformers/models/siglip/modeling_siglip.py` without the pooling head; then `families.glm_edge_v_model.modeling`.
 """
 
 from __future__ import annotations

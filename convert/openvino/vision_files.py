@@ -12,9 +12,9 @@ from typing import Any
 from ...core import tokenizer_files
 from ...core.chat_template import ChatTemplate, TemplateFault
 from ...core.errors import CheckpointError
-from ...models.glm_edge_v.facts import PLACEHOLDER
 from ..checkpoint import read_json
 from ..families.glm_edge_v import Vision
+from ..families.glm_edge_v_model.facts import PLACEHOLDER
 
 PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 ONE_PICTURE = [{"role": "user", "content": [{"type": "image"}]}]
@@ -48,7 +48,7 @@ def check(folder: Path, vision: Vision) -> list[str]:
 
 def preprocessor(source: Path) -> dict[str, Any]:
     """Return the artefact's preprocessor_config.json: the checkpoint's, with every default stated and no remote code."""
-    from ...models.glm_edge_v.pixels import Preprocess
+    from ..families.glm_edge_v_model.pixels import Preprocess
 
     stated = read_json(source / PREPROCESSOR)
     rule = Preprocess.from_config(stated)
@@ -95,7 +95,7 @@ def render(template: str, messages: list[dict[str, Any]]) -> str:
 
 
 def _check_preprocessor(folder: Path, vision: Vision) -> None:
-    from ...models.glm_edge_v.pixels import Preprocess
+    from ..families.glm_edge_v_model.pixels import Preprocess
 
     size = Preprocess.from_folder(folder).size
     if size != vision.image_size:

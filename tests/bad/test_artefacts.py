@@ -38,7 +38,7 @@ def pairs() -> list[object]:
 @pytest.fixture(scope="module")
 def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An artefact without a fault; beside it the cache of its reference."""
-    from edgeconv.pipeline import Job, run
+    from edgeconv.convert.conversion import Job, run
     from edgeconv.quantize.scheme import Request
 
     folder = tmp_path_factory.mktemp("whole")

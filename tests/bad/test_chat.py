@@ -12,8 +12,8 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
+from edgeconv.convert.conversion import Job, onnx, run
 from edgeconv.core import chat_template
-from edgeconv.pipeline import Job, onnx, run
 from edgeconv.quantize.scheme import Request
 
 from .commands import Bench

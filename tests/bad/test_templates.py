@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import Job, gguf, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core import chat_template
-from edgeconv.pipeline import Job, gguf, run
 from edgeconv.quantize.scheme import Request
 
 from . import hostile

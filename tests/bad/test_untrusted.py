@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert.conversion import Job, gguf, run
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.pipeline import Job, gguf, run
 from edgeconv.quantize.scheme import Request
 
 from . import hostile

@@ -78,8 +78,8 @@ def test_markers_lie_where_glm_edge_has_them(folder):
 
 
 def test_one_that_sees_is_a_whole_checkpoint(tmp_path):
-    from edgeconv.models import glm_edge_v
-    from edgeconv.pipeline import Job, plan
+    from edgeconv.convert.conversion import Job, plan
+    from edgeconv.convert.families import glm_edge_v_model as glm_edge_v
     from edgeconv.quantize.scheme import Request
 
     tower = geometry.SIGLIP | {"hidden_size": 32, "image_size": 56, "intermediate_size": 48, "num_attention_heads": 2}

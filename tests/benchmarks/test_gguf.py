@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from edgeconv.benchmarks.gguf import identical
+from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.pipeline.gguf import GgufJob, run
 
 
 def test_tensors_that_differ_are_not_counted(builtin_model: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from edgeconv import builtin
 from edgeconv.builtin import pictures
 from edgeconv.builtin.vision_exam import exact
+from edgeconv.convert.families.glm_edge_v_model import is_glm_edge_v, load, load_processor
 from edgeconv.core.errors import CheckpointError
-from edgeconv.models.glm_edge_v import is_glm_edge_v, load, load_processor
 
 RIGHT = 0.95
 """Part of the test pictures that must be described to the letter."""

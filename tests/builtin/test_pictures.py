@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from edgeconv.builtin import pictures
+from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 from edgeconv.core.picture_task import upright_rgb
-from edgeconv.models.glm_edge_v.pixels import Preprocess
 
 RULE = Preprocess(112, (0.5,) * 3, (0.5,) * 3)
 

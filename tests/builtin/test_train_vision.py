@@ -10,7 +10,7 @@ from edgeconv.builtin import model_path, pictures, train_vision, vision_model_pa
 from edgeconv.builtin.vision_exam import MOST_TOKENS
 from edgeconv.builtin.vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, look, under_patches
 from edgeconv.builtin.vision_structure import PATCH, SIZE, make_model, sines
-from edgeconv.models.glm_edge_v.facts import PLACEHOLDER
+from edgeconv.convert.families.glm_edge_v_model.facts import PLACEHOLDER
 
 
 @pytest.fixture(scope="module")

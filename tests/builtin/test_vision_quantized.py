@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from edgeconv import pipeline
 from edgeconv.builtin import pictures, vision_model_path
 from edgeconv.builtin.vision_exam import MOST_TOKENS, captions
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.families.glm_edge_v_model import load
 from edgeconv.core.progress import Silent
-from edgeconv.models.glm_edge_v import load
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.runtimes.answers import Sampling
-from edgeconv.validate.runtimes.openvino_vision_chat import VisionChat
+from edgeconv.runtimes.answers import Sampling
+from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
 pytestmark = pytest.mark.slow
 

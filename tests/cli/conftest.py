@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgeconv import pipeline
 from edgeconv.cli import main
+from edgeconv.convert import conversion as pipeline
 from edgeconv.quantize.scheme import resolve
 
 from ..core import artefacts

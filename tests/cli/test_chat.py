@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edgeconv.validate.runtimes import openvino_genai, openvino_vision_chat
-from edgeconv.validate.runtimes.answers import Answer, Sampling
+from edgeconv.runtimes import openvino_genai, openvino_vision_chat
+from edgeconv.runtimes.answers import Answer, Sampling
 
 from .conftest import Command
 

@@ -45,7 +45,7 @@ def test_pictures_are_refused_before_anything_is_loaded(
 def test_ctrl_c_stops_the_answer_and_not_the_program(converted_onnx: Path) -> None:
     program = """
         from edgeconv.cli.main import main
-        from edgeconv.validate.runtimes import onnx_chat
+        from edgeconv.runtimes import onnx_chat
         ask = onnx_chat.OnnxChat.ask
         def endless(self, *arguments):
             self.rules.stop_token_ids, self.limit = frozenset(), 10**9

@@ -7,7 +7,7 @@ from .terminal import Terminal
 PROGRAM = """
     import time
     from edgeconv.cli.main import main
-    from edgeconv.validate.runtimes import answers, openvino_genai
+    from edgeconv.runtimes import answers, openvino_genai
 
     class Stuck(answers.Generation):
         def _generate(self):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 
@@ -14,7 +14,7 @@ from .terminal import Terminal
 pytestmark = pytest.mark.slow
 ENDLESS = """
     from edgeconv.cli.main import main
-    from edgeconv.validate.runtimes.answers import Sampling
+    from edgeconv.runtimes.answers import Sampling
     apply = Sampling.apply
     def endless(self, config):
         apply(self, config)
@@ -95,7 +95,7 @@ def test_ctrl_c_stops_an_answer_about_a_picture(seeing_model: Path, tmp_path: Pa
     Image.new("RGB", (80, 60), "red").save(tmp_path / "a.png")
     program = """
         from edgeconv.cli.main import main
-        from edgeconv.validate.runtimes import openvino_vision_chat
+        from edgeconv.runtimes import openvino_vision_chat
         ask = openvino_vision_chat.VisionChat.ask
         def endless(self, *arguments):
             self.rules.stop_token_ids, self.limit = frozenset(), 10**9

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core.errors import OutputError
 from edgeconv.core.manifest import FileDigest
 

@@ -109,7 +109,7 @@ def test_an_openvino_that_does_not_start(edgeconv: Command, monkeypatch: pytest.
 
 
 def test_a_full_disk_is_a_warning(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeconv.validate import environment
+    from edgeconv.study import doctor as environment
 
     monkeypatch.setattr(environment, "_free_disk", lambda folder: 10**9)
     result = edgeconv("doctor")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert.conversion import gguf as pipeline
 from edgeconv.convert.gguf.read import open_gguf
-from edgeconv.pipeline import gguf as pipeline
 
 from ..hub import conftest as of_the_hub
 from ..hub.server import HubServer

@@ -8,9 +8,9 @@ import gguf
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.manifest import MANIFEST_NAME
-from edgeconv.pipeline.gguf import GgufJob, run
 
 from .conftest import Command
 from .test_inspect import facts

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import edgeconv as package
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core import errors
 from edgeconv.core.errors import ExitCode
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.quantize.scheme import PRECISIONS, Request
 
 from .conftest import Command

@@ -74,7 +74,7 @@ def test_no_library_can_report_to_anybody() -> None:
 def test_onnxruntime_does_not_report_its_sessions(tmp_path: Path) -> None:
     """Where it means to report it leaves an identifier in the cache, and `.ses` among the temporary files."""
     program = """
-        from edgeconv.validate.runtimes.onnx_session import library
+        from edgeconv.runtimes.onnx_session import library
         library().SessionOptions()
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}

@@ -8,12 +8,14 @@ import yaml
 
 from edgeconv.cli.search import byte_count
 from edgeconv.core.errors import UsageError
-from edgeconv.pipeline import frontier, search, sensitivity
-from edgeconv.pipeline.search_model import Search, SearchTrial
 from edgeconv.recipes.load import load
 from edgeconv.recipes.unit import units
+from edgeconv.study.frontier import run as frontier
+from edgeconv.study.search import run as search
+from edgeconv.study.search.model import Search, SearchTrial
+from edgeconv.study.sensitivity import run as sensitivity
+from edgeconv.study.sensitivity.model import PartFigure, Sensitivity
 from edgeconv.validate.report.model import Estimate
-from edgeconv.validate.sensitivity.model import PartFigure, Sensitivity
 
 from .conftest import Command
 

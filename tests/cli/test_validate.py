@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from edgeconv.convert.conversion import gguf
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.pipeline import gguf
 from edgeconv.validate import cache, ladder
 from edgeconv.validate.report.model import Report
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import edgeconv
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert import families
+from edgeconv.convert.conversion import gguf, onnx
 from edgeconv.convert.families import registry
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError
-from edgeconv.pipeline import gguf, onnx
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
 

@@ -38,8 +38,8 @@ def test_defaults_are_those_of_transformers() -> None:
 def test_tensors_are_those_of_the_model() -> None:
     import torch
 
-    from edgeconv.models.glm_edge_v.configuration import GlmEdgeVConfig
-    from edgeconv.models.glm_edge_v.modeling import GlmEdgeVForConditionalGeneration
+    from edgeconv.convert.families.glm_edge_v_model.configuration import GlmEdgeVConfig
+    from edgeconv.convert.families.glm_edge_v_model.modeling import GlmEdgeVForConditionalGeneration
 
     config = with_tower(image_size=90, hidden_size=48, num_channels=1) | {"pad_token_id": 0}
     with torch.device("meta"):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from edgeconv.convert.conversion import Job, plan, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
-from edgeconv.pipeline import Job, plan, run
 from edgeconv.quantize.scheme import Request
 
 INDEX = "pytorch_model.bin.index.json"

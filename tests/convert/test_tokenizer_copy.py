@@ -10,9 +10,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from edgeconv.convert import tokenizer_copy
+from edgeconv.convert.conversion import onnx, openvino
 from edgeconv.convert.onnx.assets import genai_config, tokenizer_ends
 from edgeconv.core.tokenizer_rebuilt import TEXTS
-from edgeconv.pipeline import onnx, openvino
 from edgeconv.quantize.scheme import Request
 
 from ..models import real_tokenizers

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeconv.core import kept
 from edgeconv.core.cache_folder import MARKER, PARTS, clear, open_part, part
+from edgeconv.core.file_digest import file_digest
 from edgeconv.core.progress import Silent
 from edgeconv.core.scratch import scratch
-from edgeconv.validate import cache, kept
+from edgeconv.validate import cache
 
 from .test_foreign_files import seen
 
@@ -27,7 +29,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fill(tmp_path: Path) -> None:
     """Keep one thing of each kind that this package keeps itself."""
     (tmp_path / "weights").write_bytes(b"weights")
-    cache.file_digest(tmp_path / "weights", Silent())
+    file_digest(tmp_path / "weights", Silent())
     cache.put(KEY, [np.ones((2, 3), np.float32)], [1.0], "states", Silent())
     kept.Kept("trial", {"a": 1}, Silent()).put("one", 1)
 

@@ -13,7 +13,7 @@ def test_ctrl_c_after_two_models_were_closed_is_an_exception(tmp_path: Path) -> 
         from pathlib import Path
         import numpy, openvino
         import openvino.opset13 as ops
-        from edgeconv.validate.runtimes.openvino import compile_ir
+        from edgeconv.runtimes.openvino import compile_ir
 
         x = ops.parameter([1], numpy.float32)
         path = Path({str(tmp_path)!r}, "model.xml")

@@ -45,7 +45,8 @@ class Graph(Target):
 
     def read(self, content: bytes) -> None:
         from edgeconv.core.graph_file import read_graph
-        from edgeconv.validate import histogram, irs
+        from edgeconv.runtimes import irs
+        from edgeconv.validate import histogram
         from edgeconv.validate.rungs import fields, windows
         from edgeconv.validate.rungs.weights import Findings
         from edgeconv.validate.weights import constant, moved

@@ -79,9 +79,9 @@ class Config(Builtin):
     def use(self) -> None:
         from edgeconv.convert import families
         from edgeconv.convert.claims import purpose
+        from edgeconv.convert.conversion.artifact import source_of
         from edgeconv.convert.families.reading import UnsupportedArchitecture
         from edgeconv.convert.open_checkpoint import open_headers
-        from edgeconv.pipeline.artefact import source_of
 
         checkpoint = open_headers(self.folder, {}, {})
         with suppress(UnsupportedArchitecture):  # as it promises
@@ -99,7 +99,7 @@ class GenerationConfig(Builtin):
     def use(self) -> None:
         from edgeconv.convert.gguf.metadata import Origin, general
         from edgeconv.core.json_file import read_json
-        from edgeconv.validate.runtimes.sampler import Decoding
+        from edgeconv.runtimes.sampler import Decoding
 
         Decoding.from_folder(self.folder)
         stated = read_json(self.folder / self.file)
@@ -231,8 +231,8 @@ class OnnxModel(Target):
         return mutate.binary(self._sound, drawn)
 
     def read(self, content: bytes) -> None:
+        from edgeconv.runtimes.onnx_graph import open_graph
         from edgeconv.validate.weights import onnx_find
-        from edgeconv.validate.weights.onnx_graph import open_graph
 
         path = self.folder / "model.onnx"
         path.write_bytes(content)

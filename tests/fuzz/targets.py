@@ -205,7 +205,7 @@ class ManifestFile(Trees):
         from edgeconv.core.manifest import read_manifest
         from edgeconv.core.outputs import check_outputs
         from edgeconv.core.progress import Silent
-        from edgeconv.validate.artefact import check_files
+        from edgeconv.validate.artifact import check_files
 
         (self.folder / "edgeconv.json").write_bytes(content)
         manifest = read_manifest(self.folder)

@@ -10,10 +10,10 @@ import typer.main
 from edgeconv.cli import reference
 from edgeconv.cli.app import app
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import schemas
 from edgeconv.publish import card as cards
 from edgeconv.publish import gate
 from edgeconv.recipes import schema
+from edgeconv.study import schemas
 
 
 def texts() -> dict[str, str]:

@@ -31,8 +31,8 @@ COMMANDS = {
     "gguf": ("gguf", "-m", str(model_path()), "-o", "x.gguf"),
 }
 NO_FORECAST = """
-import edgeconv.hub.fetch, edgeconv.pipeline.cost
-edgeconv.pipeline.cost.Disk.fits = property(lambda own: True)
+import edgeconv.hub.fetch, edgeconv.convert.conversion.cost
+edgeconv.convert.conversion.cost.Disk.fits = property(lambda own: True)
 edgeconv.hub.fetch._require_space = lambda store, amount: None
 """
 """What is planned to fit may find the disk full all the same, if somebody else fills it."""

@@ -39,9 +39,9 @@ def _load() -> None:
     import torch  # noqa: F401
     import transformers
 
-    import edgeconv.pipeline.gguf
-    import edgeconv.pipeline.onnx
-    import edgeconv.pipeline.openvino
+    import edgeconv.convert.conversion.gguf
+    import edgeconv.convert.conversion.onnx
+    import edgeconv.convert.conversion.openvino
     import edgeconv.validate.ladder
     import edgeconv.validate.report.write  # noqa: F401
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeconv.builtin import model_path
-from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE, image_tokens
+from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, image_tokens
 
 IMAGE, PATCH = 56, 14  # 4 x 4 patches: 6 image tokens
 PREPROCESSOR: dict[str, Any] = {
@@ -65,8 +65,8 @@ def make_glm_edge_v(folder: Path, **overrides: Any) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from edgeconv.models.glm_edge_v.configuration import GlmEdgeVConfig
-    from edgeconv.models.glm_edge_v.modeling import GlmEdgeVForConditionalGeneration
+    from edgeconv.convert.families.glm_edge_v_model.configuration import GlmEdgeVConfig
+    from edgeconv.convert.families.glm_edge_v_model.modeling import GlmEdgeVForConditionalGeneration
 
     options = {"dtype": "bfloat16", "max_shard_size": "5GB", "seed": 0, "pooling_head": False, "vision": {}}
     options |= {name: overrides.pop(name) for name in list(overrides) if name in options}

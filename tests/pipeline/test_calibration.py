@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from edgeconv.convert.conversion import Job, plan, run
 from edgeconv.core.errors import UsageError
 from edgeconv.core.manifest import read_manifest
-from edgeconv.pipeline import Job, plan, run
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate import calibration as texts
+from edgeconv.study.calibration import OWN, texts
 from edgeconv.validate.suite import load
 
 Make = Callable[..., Path]
@@ -53,7 +53,7 @@ class _Step:
 
 
 def asked(model: Path, output: Path | None = None, **options: Any) -> Job:
-    return Job(str(model), Request(**(GPTQ | options)), output=output)
+    return Job(str(model), Request(**(GPTQ | options)), output=output, calibrator=OWN)
 
 
 def test_the_shipped_text_shares_nothing_with_the_suite() -> None:
@@ -98,8 +98,8 @@ def test_a_plan_says_what_will_be_measured_on(builtin_model: Path, tmp_path: Pat
 def test_chats_go_through_the_models_template(builtin_model: Path, tmp_path: Path) -> None:
     from edgeconv.convert.open_checkpoint import open_checkpoint
     from edgeconv.convert.openvino.choose import choose
-    from edgeconv.pipeline import calibration
     from edgeconv.quantize.scheme import resolve
+    from edgeconv.study.calibration import openvino as calibration
 
     lines = [json.dumps({"messages": [{"role": "user", "content": f"Count to {n}, please."}]}) for n in range(120)]
     lines += [json.dumps("A line that is a plain string."), json.dumps({"text": "A text. " * 40})]
@@ -107,7 +107,7 @@ def test_chats_go_through_the_models_template(builtin_model: Path, tmp_path: Pat
     checkpoint = open_checkpoint(builtin_model)
     request = Request("int4", gptq=True, calibration=str(tmp_path / "mine.jsonl"))
     choice = choose(checkpoint.config, names=checkpoint.names)
-    made = calibration.read(request.calibration, resolve(request), checkpoint, choice)
+    made = calibration.samples(str(request.calibration), resolve(request), checkpoint, choice)
     assert made
     tokens = json.loads((builtin_model / "tokenizer.json").read_text("utf-8"))["added_tokens"]
     user = next(token["id"] for token in tokens if token["content"] == "<|user|>")

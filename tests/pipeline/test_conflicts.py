@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from edgeconv.convert.conversion.conflicts import Collector
 from edgeconv.core import patterns, worker
 from edgeconv.core.errors import UsageError
-from edgeconv.pipeline.conflicts import Collector
 
 ENDLESS = "^(([a-z0-9_.])+)+$!"
 

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgeconv.convert.conversion import Job, cost, gguf, openvino
+from edgeconv.convert.conversion.gguf import GgufJob
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import OutputError, UsageError
-from edgeconv.pipeline import Job, cost, gguf, openvino
-from edgeconv.pipeline.gguf import GgufJob
 from edgeconv.quantize.scheme import Request
 
 from ..hub import conftest as of_the_hub

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from edgeconv.core.errors import UsageError
-from edgeconv.pipeline.frontier import FrontierJob, run
-from edgeconv.pipeline.points import Point
-from edgeconv.pipeline.trial import Bench
-from edgeconv.validate.frontier import picture, report
+from edgeconv.study.frontier import picture, report
+from edgeconv.study.frontier.run import FrontierJob, run
+from edgeconv.study.points import Point
+from edgeconv.study.trial import Bench
 
 KNOWN = {
     "int8": (100, 0.001), "int4_asym": (60, 0.05), "q8_0": (104, 0.0005), "q4_0": (62, 0.09), "q4_k_m": (61, 0.02)

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from edgeconv.pipeline.knapsack import Knapsack, Option, hull
+from edgeconv.study.search.knapsack import Knapsack, Option, hull
 
 
 def items(seed: int, count: int = 5, options: int = 4) -> dict[str, list[Option]]:

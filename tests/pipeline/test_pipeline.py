@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert.conversion import Job, plan, run
 from edgeconv.core.manifest import LOG_NAME, read_manifest
-from edgeconv.pipeline import Job, plan, run
 from edgeconv.quantize.scheme import Request
 
 from ..ir import ACCURATE, Runner, torch_logits, torch_model

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from edgeconv.convert.conversion import Job, plan, run
+from edgeconv.convert.conversion.gguf import GgufJob
+from edgeconv.convert.conversion.gguf import run as run_gguf
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.digest import sha256_file
 from edgeconv.core.manifest import manifest_of
-from edgeconv.pipeline import Job, plan, run
-from edgeconv.pipeline.gguf import GgufJob
-from edgeconv.pipeline.gguf import run as run_gguf
 from edgeconv.quantize.scheme import Request
 
 from ..models import chatglm_plain, tiny_chatglm

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import Job, plan, run
+from edgeconv.convert.conversion.gguf import GgufJob
+from edgeconv.convert.conversion.gguf import plan as plan_gguf
+from edgeconv.convert.conversion.gguf import run as run_gguf
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.digest import sha256_file
 from edgeconv.core.errors import ArtefactError, UsageError
 from edgeconv.core.manifest import manifest_of
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import Job, plan, run
-from edgeconv.pipeline.gguf import GgufJob
-from edgeconv.pipeline.gguf import plan as plan_gguf
-from edgeconv.pipeline.gguf import run as run_gguf
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.subject import open_pair
 

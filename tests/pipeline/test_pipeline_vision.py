@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import Job, plan, run
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.manifest import LOG_NAME, read_manifest
-from edgeconv.pipeline import Job, plan, run
 from edgeconv.quantize.scheme import Request
 
 from ..vision_ir import ALL, LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, VisionRunner
@@ -75,7 +75,7 @@ def test_our_processor_and_tokenizer_load_from_the_artefact(artefact: Path, sour
     from PIL import Image
     from transformers import AutoConfig, AutoProcessor
 
-    from edgeconv.models import glm_edge_v
+    from edgeconv.convert.families import glm_edge_v_model as glm_edge_v
 
     glm_edge_v.register()
     assert AutoConfig.from_pretrained(artefact).image_tokens == 6

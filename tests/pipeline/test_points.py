@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert.conversion.gguf_plan import GgufJob
+from edgeconv.convert.conversion.openvino_plan import Job
 from edgeconv.core.errors import UsageError
-from edgeconv.pipeline.gguf_plan import GgufJob
-from edgeconv.pipeline.openvino_plan import Job
-from edgeconv.pipeline.points import parse
 from edgeconv.quantize.scheme import Request
+from edgeconv.study.points import parse
 
 OUT = Path("out")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.pipeline.schemas import MODELS, SUFFIX, render
+from edgeconv.study.schemas import MODELS, SUFFIX, render
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -19,7 +19,7 @@ def test_current(name: str) -> None:
 
 def test_the_program_writes_and_checks(tmp_path: Path) -> None:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "edgeconv.pipeline.schemas", *map(str, arguments)]
+        command = [sys.executable, "-m", "edgeconv.study.schemas", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     path = tmp_path / "parity.schema.json"

@@ -14,16 +14,17 @@ from edgeconv.convert.gguf.layout import facts
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
-from edgeconv.pipeline import search, search_weights
-from edgeconv.pipeline.points import Point
-from edgeconv.pipeline.search import SearchJob
-from edgeconv.pipeline.search_gguf import options
-from edgeconv.pipeline.search_space import Guess, Learnt
-from edgeconv.pipeline.trial import Bench, Trial
 from edgeconv.quantize.assign import Weight, assign
 from edgeconv.quantize.scheme import Request, resolve
 from edgeconv.recipes.load import load
 from edgeconv.recipes.unit import units
+from edgeconv.study.points import Point
+from edgeconv.study.search import run as search
+from edgeconv.study.search import weights as search_weights
+from edgeconv.study.search.gguf import options
+from edgeconv.study.search.run import SearchJob
+from edgeconv.study.search.space import Guess, Learnt
+from edgeconv.study.trial import Bench, Trial
 from edgeconv.validate.report.model import Estimate
 
 

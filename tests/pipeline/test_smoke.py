@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from edgeconv.convert.conversion import gguf, onnx, openvino, smoke
+from edgeconv.convert.conversion.gguf import GgufJob
+from edgeconv.convert.conversion.onnx import OnnxJob
+from edgeconv.convert.conversion.openvino import Job
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ConversionError
-from edgeconv.pipeline import gguf, onnx, openvino, smoke
-from edgeconv.pipeline.gguf import GgufJob
-from edgeconv.pipeline.onnx import OnnxJob
-from edgeconv.pipeline.openvino import Job
 from edgeconv.quantize.scheme import Request
 
 GB = 1 << 30

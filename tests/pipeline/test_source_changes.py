@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from edgeconv.convert.conversion import openvino as openvino_pipeline
+from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.gguf import export
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError
-from edgeconv.pipeline import openvino as openvino_pipeline
-from edgeconv.pipeline.gguf import GgufJob, run
 
 
 @pytest.fixture(autouse=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion.onnx import OnnxJob
+from edgeconv.convert.conversion.onnx import run as run_onnx
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ArtefactError
 from edgeconv.core.manifest import read_manifest, sidecar
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.gguf import GgufJob, run
-from edgeconv.pipeline.onnx import OnnxJob
-from edgeconv.pipeline.onnx import run as run_onnx
 from edgeconv.publish.publish import Publication, publish
 from edgeconv.publish.verify import verify
 from edgeconv.quantize.scheme import Request

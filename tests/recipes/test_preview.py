@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgeconv.builtin import model_path
-from edgeconv.pipeline import cost
+from edgeconv.convert.conversion import cost
 
 from ..cli.conftest import Command
 from ..hub.server import HubServer

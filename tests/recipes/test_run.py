@@ -257,7 +257,7 @@ targets:
 
 
 def test_a_file_that_changed_is_hashed_again(folder: Path, progress: Recorder) -> None:
-    from edgeconv.pipeline.source import Kept
+    from edgeconv.convert.conversion.source import Kept
 
     source = folder / "source"
     source.mkdir()

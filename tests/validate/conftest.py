@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import onnx
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import onnx
 from edgeconv.quantize.scheme import Request
 
 

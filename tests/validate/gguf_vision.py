@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.families.glm_edge_v_model.pixels import open_picture
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.progress import Silent
-from edgeconv.models.glm_edge_v.pixels import open_picture
-from edgeconv.pipeline.gguf import GgufJob, run
+from edgeconv.runtimes.llama_cpp_vision import View
 from edgeconv.validate import budget
 from edgeconv.validate.passes import TorchPasses
 from edgeconv.validate.report.model import BudgetLine, Rung
 from edgeconv.validate.rungs import vision_gguf
-from edgeconv.validate.runtimes.llama_cpp_vision import View
 from edgeconv.validate.sight import Seen
 from edgeconv.validate.sight_gguf import GgufSight
 from edgeconv.validate.subject import open_pair

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 
 _FIRST = 16
 """Bytes before the cells: a magic number, one that is 0, the number of streams, that of cells."""

@@ -3,13 +3,13 @@
 import shutil
 from pathlib import Path
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import gguf, onnx
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino.tokenizer import export
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import gguf, onnx
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.formats import open_artefact
 

@@ -4,7 +4,7 @@ import pytest
 
 from edgeconv.core.errors import ArtefactError
 from edgeconv.core.progress import Silent
-from edgeconv.validate.artefact import check_files
+from edgeconv.validate.artifact import check_files
 
 from ..core.artefacts import digest, make
 

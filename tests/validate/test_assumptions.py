@@ -17,7 +17,7 @@ import pytest
 from edgeconv.builtin import model_path
 from edgeconv.convert import families
 from edgeconv.convert.families import glm_edge_v
-from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE
+from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from edgeconv.validate.assumptions.glm_edge import EVIDENCE, MARKERS, ROTARY_NOTE, VOCABULARY
 from edgeconv.validate.assumptions.row import some
 

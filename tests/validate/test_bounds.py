@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from edgeconv.convert.gguf.read import decode
 from edgeconv.quantize import integer
 from edgeconv.quantize.ggml.types import TYPES
+from edgeconv.runtimes.onnx_graph import Constant
 from edgeconv.validate.weights.allowed import error_bound as of_graph
 from edgeconv.validate.weights.constant import StoredWeight
 from edgeconv.validate.weights.gguf_allowed import error_bound as of_gguf
-from edgeconv.validate.weights.onnx_graph import Constant
 
 from ..quantize.ggml import oracle
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeconv.core import kept
+from edgeconv.core.file_digest import file_digest
 from edgeconv.core.progress import Silent
-from edgeconv.validate import cache, kept
+from edgeconv.validate import cache
 
 STATES = [np.arange(12, dtype=np.float32).reshape(4, 3), np.ones((2, 3), np.float32)]
 PEAKS = [1.5, 2.5]
@@ -123,12 +125,12 @@ def test_a_file_altered_in_place_with_size_and_time_kept_is_hashed_anew(
     file = tmp_path / "shard"
     file.write_bytes(b"before")
     stat = file.stat()
-    first = cache.file_digest(file, Silent())
+    first = file_digest(file, Silent())
     with file.open("r+b") as opened:
         opened.write(b"after ")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert file.stat().st_mtime_ns == stat.st_mtime_ns
-    assert cache.file_digest(file, Silent()) != first
+    assert file_digest(file, Silent()) != first
 
 
 DAMAGE = [b"", b'{"value": ', b"[1, 2]", b"\xff\xfe\x00", b"null", b'{"value": "0", "sha256": "0"}', b"[" * 100_000]
@@ -141,14 +143,14 @@ def test_a_damaged_digest_is_made_again_and_told_once(
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "shard"
     file.write_bytes(b"weights")
-    first = cache.file_digest(file, Silent())
+    first = file_digest(file, Silent())
     (kept_,) = (tmp_path / "cache" / "digests").glob("*.json")
     kept_.write_bytes(damage)
     told = Told()
-    assert cache.file_digest(file, told) == first
+    assert file_digest(file, told) == first
     assert len(told.notes) == 1
     assert str(tmp_path / "cache") in told.notes[0]
-    assert cache.file_digest(file, told) == first
+    assert file_digest(file, told) == first
     assert len(told.notes) == 1
 
 

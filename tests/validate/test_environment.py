@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from edgeconv.validate import environment
+from edgeconv.study import doctor as environment
 
 
 def test_requirements_are_those_of_a_plain_installation() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.onnx import OnnxJob, run
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.formats import open_artefact
 

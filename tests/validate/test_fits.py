@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgeconv.core.progress import Silent
-from edgeconv.validate.weights import elements, fits_native, native
+from edgeconv.runtimes import elements
+from edgeconv.validate.weights import fits_native, native
 from edgeconv.validate.weights.constant import StoredWeight
 from edgeconv.validate.weights.fit import Fit, compare
 from edgeconv.validate.weights.openvino_ir import Match

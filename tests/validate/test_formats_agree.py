@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import gguf, onnx
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import gguf, onnx
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.budget import limit
 from edgeconv.validate.formats import open_artefact

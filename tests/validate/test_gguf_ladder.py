@@ -15,11 +15,11 @@ import pytest
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError, UsageError
 from edgeconv.core.progress import Silent
+from edgeconv.runtimes import llama_cpp_binding
 from edgeconv.validate import cache, ladder
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
-from edgeconv.validate.runtimes import llama_cpp_binding
 
 from ..convert.gguf.samples import config, write_checkpoint
 from ..convert.gguf.test_tokenizer_spm import tokenizer_json

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ArtefactError
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.gguf import GgufJob, run
 from edgeconv.validate import budget, ladder
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.formats.gguf_projector import find

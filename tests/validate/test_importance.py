@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from edgeconv.builtin import corpus
+from edgeconv.convert.conversion.gguf import GgufJob, plan, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.gguf import GgufJob, plan, run
-from edgeconv.validate.importance import CHUNK, documents_of, importance
+from edgeconv.study.calibration import OWN
+from edgeconv.study.calibration.importance import CHUNK, documents_of, importance
 from edgeconv.validate.suite import Document, Suite, load, require_apart
 
 
@@ -49,11 +50,11 @@ def test_mean_squares_are_those_of_the_whole_model(builtin_model: Path, text: Pa
 
 
 def test_a_text_in_the_place_of_a_matrix(builtin_model: Path, text: Path, tmp_path: Path) -> None:
-    job = GgufJob(str(builtin_model), recipe("q4_k_m"), output=tmp_path / "out", imatrix=text)
+    job = GgufJob(str(builtin_model), recipe("q4_k_m"), calibrator=OWN, output=tmp_path / "out", imatrix=text)
     planned, made = plan(job), run(job)
     assert planned.output_bytes == sum(file.size for file in made.manifest.outputs.values())
     assert made.manifest.scheme["imatrix"]["dataset"] == text.name
-    plain = run(GgufJob(str(builtin_model), recipe("q4_k_m"), output=tmp_path / "plain"))
+    plain = run(GgufJob(str(builtin_model), recipe("q4_k_m"), calibrator=OWN, output=tmp_path / "plain"))
     assert made.manifest.outputs != plain.manifest.outputs
 
 
@@ -61,7 +62,7 @@ def test_a_text_that_is_too_short(builtin_model: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.txt"
     short.write_text("A few words.")
     with pytest.raises(UsageError, match="needs 1024"):
-        plan(GgufJob(str(builtin_model), recipe("q4_k_m"), imatrix=short))
+        plan(GgufJob(str(builtin_model), recipe("q4_k_m"), calibrator=OWN, imatrix=short))
 
 
 def test_a_text_that_the_suite_measures_on(builtin_model: Path, tmp_path: Path) -> None:
@@ -74,6 +75,6 @@ def test_a_text_that_the_suite_measures_on(builtin_model: Path, tmp_path: Path) 
     ):
         (tmp_path / name).write_text(content)
         with pytest.raises(UsageError, match=r"the suite.s udhr-en.* share a passage"):
-            plan(GgufJob(str(builtin_model), recipe("q4_k_m"), imatrix=tmp_path / name))
+            plan(GgufJob(str(builtin_model), recipe("q4_k_m"), calibrator=OWN, imatrix=tmp_path / name))
     ours = Suite(name="ours", documents=(Document(name="a", kind="text", text=passage[:48]),), prompts=())
     require_apart(ours, load())

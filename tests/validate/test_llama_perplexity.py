@@ -20,12 +20,12 @@ import pytest
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
+from edgeconv.runtimes import llama_cpp_binding
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.validate import metrics, suite
 from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
 from edgeconv.validate.rungs import logits
-from edgeconv.validate.runtimes import llama_cpp_binding
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
-from edgeconv.validate.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.validate.scores import Scores
 
 from ..models import llama_perplexity

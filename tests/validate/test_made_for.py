@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate

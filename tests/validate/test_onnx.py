@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.onnx import decoder as onnx_decoder
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError, UsageError
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.onnx import OnnxJob, run
 from edgeconv.quantize.integer import to_float32
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes.onnxruntime import OnnxRuntime
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.formats.onnx import OnnxArtefact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.rungs import decode
-from edgeconv.validate.runtimes.onnxruntime import OnnxRuntime
 from edgeconv.validate.weights.onnx import OnnxWeights
 
 IDS = np.random.default_rng(3).integers(5, 4000, 40).tolist()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.onnx.names import GENAI
 from edgeconv.core.errors import ArtefactError
-from edgeconv.pipeline.onnx import OnnxJob, run
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes import onnx_genai_once
 from edgeconv.validate.ladder import Ask, validate
-from edgeconv.validate.runtimes import onnx_genai_once
 
 pytest.importorskip("onnxruntime_genai")
 PROMPTS = [[{"role": "user", "content": "What is the capital of Japan?"}]]

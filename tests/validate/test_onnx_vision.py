@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.onnx import vision as graph
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.onnx import OnnxJob, run
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes.onnxruntime import OnnxTower
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.ladder import Ask, validate
-from edgeconv.validate.runtimes.onnxruntime import OnnxTower
 
 from ..models.tiny_v import make_glm_edge_v
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import Job, run
 from edgeconv.convert.openvino import stream_graph
-from edgeconv.pipeline import Job, run
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report

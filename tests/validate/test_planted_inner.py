@@ -16,24 +16,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.alternatives import InexpressibleError
 from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.conversion import onnx
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.onnx.choose import chosen
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import onnx
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes.base import Runtime
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.runtimes.onnxruntime import OnnxRuntime
+from edgeconv.runtimes.openvino import OpenVINORuntime
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.loaded_names import as_loaded
 from edgeconv.validate.report.model import Rung
 from edgeconv.validate.rungs import decode
-from edgeconv.validate.runtimes.base import Runtime
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
-from edgeconv.validate.runtimes.onnxruntime import OnnxRuntime
-from edgeconv.validate.runtimes.openvino import OpenVINORuntime
 
 from . import planted_cells as cells
 from . import planted_graphs as graphs

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.runtimes import openvino_genai_once
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
+from edgeconv.runtimes.onnx_chat import CachedOnnx
 from edgeconv.validate import ladder
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
-from edgeconv.validate.runtimes import openvino_genai_once
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
-from edgeconv.validate.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
-from edgeconv.validate.runtimes.onnx_chat import CachedOnnx
 
 from .gguf_files import write
 from .test_planted_faults import edit_tensors

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import Job, run
+from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 from edgeconv.convert.openvino import stream_vision
 from edgeconv.core.picture_task import upright_rgb
-from edgeconv.models.glm_edge_v.pixels import Preprocess
-from edgeconv.pipeline import Job, run
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import onnx
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import onnx
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report

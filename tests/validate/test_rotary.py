@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert import families
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes.onnx_graph import Constant
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.rungs import rotary
 from edgeconv.validate.rungs.weights import Findings
 from edgeconv.validate.weights.constant import StoredWeight
-from edgeconv.validate.weights.onnx_graph import Constant
 
 CONFIG = {
     "model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 2,

@@ -11,19 +11,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgeconv import pipeline
 from edgeconv.cli.main import run as cli
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import onnx
+from edgeconv.convert.conversion.gguf import GgufJob
+from edgeconv.convert.conversion.gguf import run as to_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import UsageError
 from edgeconv.core.manifest import log_path
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import onnx
-from edgeconv.pipeline.gguf import GgufJob
-from edgeconv.pipeline.gguf import run as to_gguf
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.speed import Ask, Result, Side, Task, bench
-from edgeconv.validate.speed.child import measure, prompt
-from edgeconv.validate.speed.runner import greedy, timed
+from edgeconv.study.bench import Ask, Result, Side, Task, bench
+from edgeconv.study.bench.child import measure, prompt
+from edgeconv.study.bench.runner import greedy, timed
 
 SMALL = (Task(40, 4), Task(20, 3))
 
@@ -100,7 +100,7 @@ def test_a_picture(kind: str, tiny_vision_model: Callable[..., Path], tmp_path: 
 def test_the_first_token_and_the_rate_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock of our own: the prompt takes 2 s, of which the tower 0.5, each further token 0.25 s."""
     now = 10.0
-    monkeypatch.setattr("edgeconv.validate.speed.runner.time.perf_counter", lambda: now)
+    monkeypatch.setattr("edgeconv.study.bench.runner.time.perf_counter", lambda: now)
 
     def read() -> int:
         nonlocal now

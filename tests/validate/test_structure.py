@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent

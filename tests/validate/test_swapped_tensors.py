@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import onnx
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import onnx
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.ladder import Ask, validate

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from edgeconv.validate.stand_ins import from_stand_ins
+from edgeconv.runtimes.byte_alphabet import from_stand_ins
 from edgeconv.validate.token_display import shown
 from edgeconv.validate.tokenizer import open_tokenizer
 

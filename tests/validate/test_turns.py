@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from edgeconv.core.progress import Silent
+from edgeconv.runtimes import onnx_genai_once
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.runtimes.onnx_chat import CachedOnnx
+from edgeconv.runtimes.turns import FOLLOW_UP
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.report.model import GenerationPair, Rung
 from edgeconv.validate.rungs import generation, pipelines
 from edgeconv.validate.rungs.answer import Answer
-from edgeconv.validate.runtimes import onnx_genai_once
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
-from edgeconv.validate.runtimes.onnx_chat import CachedOnnx
-from edgeconv.validate.runtimes.turns import FOLLOW_UP
 from edgeconv.validate.suite import load
 
 from . import planted_graphs as plants

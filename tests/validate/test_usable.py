@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError, OutputError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes.openvino_genai import Chat
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.report.write import require_place
 from edgeconv.validate.rungs.weights import Findings, judge
-from edgeconv.validate.runtimes.openvino_genai import Chat
 from edgeconv.validate.weights.fit import Fit
 
 from ..cli.conftest import Command, edgeconv  # noqa: F401 - a fixture

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion.onnx import OnnxJob
+from edgeconv.convert.conversion.onnx import run as run_onnx
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.onnx import OnnxJob
-from edgeconv.pipeline.onnx import run as run_onnx
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes.base import Runtime
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
+from edgeconv.runtimes.onnxruntime import OnnxRuntime
+from edgeconv.runtimes.openvino import OpenVINORuntime
 from edgeconv.validate.probes import LONG, Probes
 from edgeconv.validate.rungs import batched, decode, deep
 from edgeconv.validate.rungs.decode import LIMIT, Part
-from edgeconv.validate.runtimes.base import Runtime
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
-from edgeconv.validate.runtimes.onnxruntime import OnnxRuntime
-from edgeconv.validate.runtimes.openvino import OpenVINORuntime
 from edgeconv.validate.scores import Scores
 
 from . import planted_graphs as plants

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
+from edgeconv.runtimes import openvino
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
-from edgeconv.validate.runtimes import openvino
 
 from .test_planted_faults import edit_tensors
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtefactError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.weights import ArtefactWeights, elements
+from edgeconv.runtimes import elements
+from edgeconv.validate.weights import ArtefactWeights
 
 from ..ir import weights as independent_weights
 from .planted import copy_of

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import onnx
+from edgeconv.convert.conversion.openvino import Job, run
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline import onnx
-from edgeconv.pipeline.openvino import Job, run
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.formats import open_artefact
 from edgeconv.validate.report.model import Rung

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...convert import families
-from ...models.glm_edge_v.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
+from ...convert.families.glm_edge_v_model.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
 
 VOCABULARY = 59264
 """Rows of the embedding of all four models."""

@@ -6,10 +6,10 @@ from typing import Any
 
 from ...convert.checkpoint import read_json
 from ...convert.families.glm_edge_v import Vision
+from ...convert.families.glm_edge_v_model.facts import BOI_TOKEN_ID, EOI_TOKEN_ID, PLACEHOLDER
+from ...convert.families.glm_edge_v_model.pixels import Preprocess
 from ...convert.openvino.vision_files import ONE_PICTURE, PREPROCESSOR
 from ...core.errors import CheckpointError
-from ...models.glm_edge_v.facts import BOI_TOKEN_ID, EOI_TOKEN_ID, PLACEHOLDER
-from ...models.glm_edge_v.pixels import Preprocess
 from .glm_edge import VOCABULARY
 from .row import Row, judged
 from .subject import Subject

@@ -9,12 +9,12 @@ from typing import Any
 from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import Vision
+from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ...convert.open_checkpoint import open_checkpoint, open_headers
 from ...convert.openvino.choose import Choice, choose
 from ...convert.openvino.vision_files import read_template
 from ...core.errors import CheckpointError, EdgeconvError
 from ...hub.fetch import Metadata
-from ...models.glm_edge_v.facts import is_glm_edge_v
 from . import tokenizer
 from .tokenizer import Tokenizer
 

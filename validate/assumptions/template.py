@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from ...core.chat_template import ChatTemplate, TemplateFault
-from ...models.glm_edge_v.facts import CHAT_TEMPLATE
 from ..rungs.tokenizer_pair import excerpt, first_difference
 from .glm_edge import is_glm_edge
 from .row import Row, judged

@@ -9,7 +9,7 @@ from ...convert.openvino.stream_ir import LANGUAGE, TEXT
 from ...core.errors import ArtefactError
 from ...core.manifest import manifest_of
 from ...core.paths import own_links
-from .. import onnx_models
+from ...runtimes import onnx_models
 from .base import Artefact, Weights
 
 __all__ = ["Artefact", "Weights", "open_artefact"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from ...convert.checkpoint import Checkpoint
 from ...core.manifest import Manifest
 from ...core.progress import Progress
+from ...runtimes.base import Runtime
+from ...runtimes.turns import Messages, Turn
 from ..report.model import Rung
-from ..runtimes.base import Runtime
-from ..runtimes.turns import Messages, Turn
 
 __all__ = ["Artefact", "Messages", "Weights"]
 

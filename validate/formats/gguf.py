@@ -21,14 +21,14 @@ from ...core.digest import sha256_file
 from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
+from ...runtimes import llama_cpp_binding
+from ...runtimes.llama_cpp import LlamaCppRuntime
+from ...runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
+from ...runtimes.llama_cpp_trial import require_runs
+from ...runtimes.llama_cpp_vision import Eyes, View
+from ...runtimes.turns import Turn, converse
 from ..report.model import Rung
 from ..rungs import structure_gguf, template_gguf, tokens_gguf
-from ..runtimes import llama_cpp_binding
-from ..runtimes.llama_cpp import LlamaCppRuntime
-from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
-from ..runtimes.llama_cpp_trial import require_runs
-from ..runtimes.llama_cpp_vision import Eyes, View
-from ..runtimes.turns import Turn, converse
 from ..weights import gguf_pixels
 from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed

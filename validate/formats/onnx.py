@@ -14,18 +14,17 @@ from ...core.digest import sha256_file
 from ...core.errors import ArtefactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from .. import onnx_models
+from ...runtimes import onnx_genai_once, onnx_models, onnxruntime
+from ...runtimes.onnx_chat import CachedOnnx
+from ...runtimes.onnx_graph import open_graph
+from ...runtimes.onnxruntime import OnnxRuntime, OnnxTower
+from ...runtimes.turns import Turn, converse
 from ..report.model import Rung
 from ..rungs import structure_onnx, template, tokens_onnx
 from ..rungs.generation import prompt_ids
-from ..runtimes import onnx_genai_once, onnxruntime
-from ..runtimes.onnx_chat import CachedOnnx
-from ..runtimes.onnxruntime import OnnxRuntime, OnnxTower
-from ..runtimes.turns import Turn, converse
 from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
-from ..weights.onnx_graph import open_graph
 from ..weights.stored import UNREADABLE, Mode, most
 from .base import Messages
 from .manifest import digest_of, facts_of

@@ -15,13 +15,12 @@ from ...core.errors import ArtefactError, UsageError
 from ...core.graph_file import read_graph
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from .. import irs
+from ...runtimes import irs, openvino_genai_once
+from ...runtimes.openvino import OpenVINORuntime
+from ...runtimes.openvino_vision import OpenVINOTower
+from ...runtimes.turns import Turn
 from ..report.model import Rung
 from ..rungs import structure, template, tokens
-from ..runtimes import openvino_genai_once
-from ..runtimes.openvino import OpenVINORuntime
-from ..runtimes.openvino_vision import OpenVINOTower
-from ..runtimes.turns import Turn
 from ..weights import ArtefactWeights
 from ..weights.constant import find
 from ..weights.stored import UNREADABLE, Mode, most

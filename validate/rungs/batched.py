@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.progress import Progress
-from ..runtimes.base import Padding, Runtime, Step
+from ...runtimes.base import Padding, Runtime, Step
 from .decode import Part, Worst
 
 Array = npt.NDArray[Any]

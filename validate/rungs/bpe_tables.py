@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...core.graph_file import read_graph
-from ..stand_ins import from_stand_ins
+from ...runtimes.byte_alphabet import from_stand_ins
 from .reference_tokenizer import ReferenceTokenizer
 
 Merge = tuple[bytes, bytes]

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.progress import Progress
+from ...runtimes.base import Runtime
 from ..report.model import Rung
-from ..runtimes.base import Runtime
 
 TOKENS = 96
 """Of each text that is decoded token by token."""

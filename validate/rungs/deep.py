@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...runtimes.base import Runtime
+from ...runtimes.base import steps as cut
 from ..head import Head
 from ..probes import Probes
-from ..runtimes.base import Runtime
-from ..runtimes.base import steps as cut
 from ..scores import Scores
 from .decode import Part, Worst
 

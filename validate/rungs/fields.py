@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
+from ...convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ...convert.native_config import meant
 from ...core.errors import CheckpointError
-from ...models.glm_edge_v.facts import MODEL_TYPE
 from .weights import Findings
 
 _UNREAD = (

@@ -10,7 +10,7 @@ from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.onnx import assets, sizes
 from ...convert.onnx.names import GENAI
 from ...core.errors import CheckpointError
-from ..weights.onnx_graph import OnnxGraph
+from ...runtimes.onnx_graph import OnnxGraph
 from .fields import same, search_defaults
 from .weights import Findings
 

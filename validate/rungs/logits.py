@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.progress import Progress
+from ...runtimes.base import Chunk, Runtime
 from ..head import Ahead, Head
 from ..report.model import Alternative, DocumentScore, TokenScore
-from ..runtimes.base import Chunk, Runtime
 from ..scores import Chunk as Scored
 from ..scores import Scores
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..runtimes.base import Runtime
-from ..runtimes.turns import Messages, Turn
+from ...runtimes.base import Runtime
+from ...runtimes.turns import Messages, Turn
 from .answer import Answer
 
 Array = npt.NDArray[Any]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
 from ...core import limits
 from ...core.errors import EdgeconvError
 from ...core.picture_task import upright_rgb
-from ...models.glm_edge_v.pixels import Preprocess, open_picture
 from ..report.model import Rung
 from ..suite import Picture
 
@@ -43,7 +43,7 @@ def prompts(folder: Path, pictures: Sequence[Picture]) -> list[list[int]]:
     Raises:
         EdgeconvError: the folder's files make none.
     """
-    from ...models import glm_edge_v
+    from ...convert.families import glm_edge_v_model as glm_edge_v
 
     processor = glm_edge_v.load_processor(folder)
     made = []

@@ -18,7 +18,7 @@ from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ...core.mapped_pages import release_pages
 from ...core.progress import Progress
-from .. import irs
+from ...runtimes import irs
 from ..report.model import Rung
 from ..weights import ArtefactWeights
 from ..weights.fit import Fit, compare

@@ -14,7 +14,7 @@ from ...convert.parallel import in_order
 from ...core.errors import ArtefactError, CheckpointError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from .. import onnx_models
+from ...runtimes import onnx_models
 from ..report.model import Rung
 from ..weights.fit import compare
 from ..weights.onnx import OnnxWeights

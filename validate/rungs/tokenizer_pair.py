@@ -11,7 +11,7 @@ from typing import Any
 from ...core import tokenizer_files
 from ...core.errors import ArtefactError
 from ...core.hf_tokenizer import open_tokenizer
-from ..runtimes.answers import require_bounded_template
+from ...runtimes.answers import require_bounded_template
 from .reference_tokenizer import ReferenceTokenizer
 
 

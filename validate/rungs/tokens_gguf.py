@@ -11,8 +11,8 @@ from ...convert.gguf.read import GgufFile
 from ...convert.gguf.vocabulary import TokenType
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
+from ...runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from ..report.model import Rung
-from ..runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from . import added_tokens, bpe_tables, known_defects_gguf, tokenizer_pair, transformers_tokenizer
 from .reference_tokenizer import ReferenceTokenizer
 from .special_ids import SpecialIds

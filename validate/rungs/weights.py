@@ -12,7 +12,7 @@ from ...core.errors import ArtefactError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...quantize.integer import to_float32
-from ..artefact import check_files
+from ..artifact import check_files
 from ..report.model import Rung
 from ..weights.fit import Fit
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import elements
+from ...runtimes import elements
 from .constant import StoredWeight, element_of, shape_of
 
 Array = npt.NDArray[Any]

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...convert.parallel import in_order
-from . import elements, native
+from ...runtimes import elements
+from . import native
 
 Array = npt.NDArray[Any]
 _BYTES = {"i8": native.INT8, "u8": native.UINT8}

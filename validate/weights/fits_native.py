@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import elements, native
+from ...runtimes import elements
+from . import native
 from .allowed import IntegerRule, integer_rule
 from .openvino_ir import Match
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.families.glm_edge_v import Vision
+from ...convert.families.glm_edge_v_model.pixels import Preprocess
 from ...convert.gguf import mmproj
 from ...convert.gguf.metadata import Origin
 from ...convert.gguf.model import Tensor
 from ...convert.gguf.read import GgufFile
 from ...core.errors import CheckpointError
-from ...models.glm_edge_v.pixels import Preprocess
 from .gguf import GgufMatch, GgufWeights, Half
 
 Array = npt.NDArray[Any]

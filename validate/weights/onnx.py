@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.onnx.trace_source import is_conv1d
-from .. import onnx_models
+from ...runtimes import onnx_models
+from ...runtimes.onnx_graph import OnnxGraph, open_graph
 from .constant import StoredWeight
 from .match import Held
 from .onnx_find import find
-from .onnx_graph import OnnxGraph, open_graph
 from .openvino_ir import WeightsByName
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...runtimes.onnx_graph import Constant, OnnxGraph
 from .constant import StoredWeight
-from .onnx_graph import Constant, OnnxGraph
 
 Array = npt.NDArray[Any]
 _UNPACKING = ("Cast", "Unsqueeze", "Reshape", "Concat", "Slice", "BitwiseAnd", "BitShift")

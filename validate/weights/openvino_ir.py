@@ -25,7 +25,7 @@ from ...core.errors import ArtefactError
 from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...quantize.integer import to_float32
-from .. import irs
+from ...runtimes import irs
 from . import match, moved
 from .constant import StoredWeight, find
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...core.dtypes import FLOATS
 from ...core.manifest import Manifest, TensorEntry
 from ...quantize.scheme import bits_of
-from . import elements
+from ...runtimes import elements
 from .constant import StoredWeight, element_of, shape_of
 
 _FLOATS = {"f64": "fp64"} | {kind.element: kind.precision for kind in FLOATS}

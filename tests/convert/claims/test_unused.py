@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.claims import unused
+from edgeconv.convert.conversion import gguf, onnx, openvino
+from edgeconv.convert.conversion.gguf_plan import GgufJob
+from edgeconv.convert.conversion.onnx_plan import OnnxJob
+from edgeconv.convert.conversion.openvino_plan import Job
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse
-from edgeconv.pipeline import gguf, onnx, openvino
-from edgeconv.pipeline.gguf_plan import GgufJob
-from edgeconv.pipeline.onnx_plan import OnnxJob
-from edgeconv.pipeline.openvino_plan import Job
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.assumptions import examine
 from edgeconv.validate.formats import open_artefact

@@ -8,13 +8,13 @@ import pytest
 from cyllama.llama import llama_cpp as lib
 from PIL import Image
 
+from edgeconv.convert.conversion.gguf import GgufJob, plan, run
 from edgeconv.convert.families import decoder, glm_edge_v
+from edgeconv.convert.families.glm_edge_v_model import load
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError, UsageError
-from edgeconv.models.glm_edge_v import load
-from edgeconv.pipeline.gguf import GgufJob, plan, run
 
 from ...models import tiny_v
 from .llama_cpp import load as load_model

@@ -10,8 +10,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from edgeconv.builtin import pictures
+from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.pipeline.gguf import GgufJob, run
 
 from .llama_cpp import load
 

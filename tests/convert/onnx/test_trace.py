@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert.conversion.onnx import OnnxJob, plan, run
 from edgeconv.convert.onnx import trace
 from edgeconv.convert.onnx.choose import choose
 from edgeconv.convert.onnx.sizes import of_config
@@ -20,7 +21,6 @@ from edgeconv.convert.onnx.trace_graph import Plan
 from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 from edgeconv.core.errors import CheckpointError, ConversionError, UsageError
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.onnx import OnnxJob, plan, run
 from edgeconv.quantize.scheme import Request, resolve
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.rungs import structure_onnx

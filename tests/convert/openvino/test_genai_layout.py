@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeconv.convert.conversion import Job, plan, run
+from edgeconv.convert.families.glm_edge_v_model import load, load_processor
+from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, PLACEHOLDER
+from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 from edgeconv.convert.openvino.genai_layout import BEGIN, END, IMAGE, NOTES, VIDEO, adapted_template, front
 from edgeconv.convert.openvino.vision_files import render
 from edgeconv.core.errors import CheckpointError, EdgeconvError, UsageError
 from edgeconv.core.manifest import read_manifest
-from edgeconv.models.glm_edge_v import load, load_processor
-from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE, PLACEHOLDER
-from edgeconv.models.glm_edge_v.pixels import Preprocess
-from edgeconv.pipeline import Job, plan, run
 from edgeconv.quantize.scheme import Request
 
 from ...ir import ACCURATE
@@ -220,7 +220,7 @@ def test_wrong_uses_are_refused(builtin_model: Path, source: Path) -> None:
 
 
 def test_our_own_chat_says_who_runs_it(artefact: Path) -> None:
-    from edgeconv.validate.runtimes.openvino_vision_chat import VisionChat
+    from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
     with pytest.raises(EdgeconvError) as error:
         VisionChat(artefact)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeconv.convert.conversion import Job, run
+from edgeconv.convert.families.glm_edge_v_model import load
 from edgeconv.core.errors import UsageError
-from edgeconv.models.glm_edge_v import load
-from edgeconv.pipeline import Job, run
 from edgeconv.quantize.scheme import Request
 
 from ...ir import ACCURATE

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.models.glm_edge_v import load, load_processor
+from edgeconv.convert.families.glm_edge_v_model import load, load_processor
 
 from ..tiny_v import make_glm_edge_v
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from edgeconv.convert.families.glm_edge_v_model import read_config, register
+from edgeconv.convert.families.glm_edge_v_model.configuration import GlmEdgeVConfig
+from edgeconv.convert.families.glm_edge_v_model.facts import check_placeholders, image_tokens, is_glm_edge_v
+from edgeconv.convert.families.glm_edge_v_model.modeling import GlmEdgeVForConditionalGeneration
 from edgeconv.core.errors import CheckpointError, UsageError
-from edgeconv.models.glm_edge_v import read_config, register
-from edgeconv.models.glm_edge_v.configuration import GlmEdgeVConfig
-from edgeconv.models.glm_edge_v.facts import check_placeholders, image_tokens, is_glm_edge_v
-from edgeconv.models.glm_edge_v.modeling import GlmEdgeVForConditionalGeneration
 
 # The geometry of glm-edge-v-2b.
 V_2B = {

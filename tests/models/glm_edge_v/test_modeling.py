@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, SiglipVisionConfig, SiglipVisionModel
 
+from edgeconv.convert.families.glm_edge_v_model import load, register
+from edgeconv.convert.families.glm_edge_v_model.modeling import GlmEdgeVForConditionalGeneration, GlmEdgeVModel
 from edgeconv.core.errors import CheckpointError, UsageError
-from edgeconv.models.glm_edge_v import load, register
-from edgeconv.models.glm_edge_v.modeling import GlmEdgeVForConditionalGeneration, GlmEdgeVModel
 
 from ..tiny_v import VISION, make_glm_edge_v
 

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
+from edgeconv.convert.families.glm_edge_v_model import pixels
+from edgeconv.convert.families.glm_edge_v_model.image_processing import GlmEdgeVImageProcessor
+from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.picture_task import upright_rgb
-from edgeconv.models.glm_edge_v import pixels
-from edgeconv.models.glm_edge_v.image_processing import GlmEdgeVImageProcessor
-from edgeconv.models.glm_edge_v.pixels import Preprocess, open_picture
 
 from ..tiny_v import PREPROCESSOR
 
@@ -197,7 +197,8 @@ def test_pixels_need_neither_torch_nor_transformers():
     import sys
 
     code = (
-        "import sys; from edgeconv.models.glm_edge_v.pixels import Preprocess; from edgeconv.models import glm_edge_v;"
+        "import sys; from edgeconv.convert.families import glm_edge_v_model as model; from edgeconv.models import glm_edge_v;"
+        "assert glm_edge_v is model;"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

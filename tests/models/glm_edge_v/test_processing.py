@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoProcessor
 
+from edgeconv.convert.families.glm_edge_v_model import load_processor, register
+from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, PLACEHOLDER
+from edgeconv.convert.families.glm_edge_v_model.processing import GlmEdgeVProcessor
 from edgeconv.core.errors import CheckpointError, UsageError
-from edgeconv.models.glm_edge_v import load_processor, register
-from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE, PLACEHOLDER
-from edgeconv.models.glm_edge_v.processing import GlmEdgeVProcessor
 
 from ..tiny_v import make_glm_edge_v
 

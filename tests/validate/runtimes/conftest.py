@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.onnx import OnnxJob, run
 from edgeconv.quantize.scheme import Request
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from edgeconv.core.progress import Silent
+from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.validate import budget
 from edgeconv.validate.formats.gguf import GgufArtefact
 from edgeconv.validate.rungs import decode
-from edgeconv.validate.runtimes.llama_cpp import LlamaCppRuntime
 
 from ...models.tiny import LONG_ROPE
 from ..gguf_files import write

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core.errors import ArtefactError, CheckpointError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.runtimes import onnx_session
-from edgeconv.validate.runtimes.answers import Sampling
-from edgeconv.validate.runtimes.cached import StoppedError
-from edgeconv.validate.runtimes.onnx_chat import CachedOnnx, OnnxChat
-from edgeconv.validate.runtimes.onnxruntime import OnnxRuntime
-from edgeconv.validate.runtimes.openvino_genai import Chat
-from edgeconv.validate.runtimes.openvino_vision_chat import VisionChat
+from edgeconv.runtimes import onnx_session
+from edgeconv.runtimes.answers import Sampling
+from edgeconv.runtimes.cached import StoppedError
+from edgeconv.runtimes.onnx_chat import CachedOnnx, OnnxChat
+from edgeconv.runtimes.onnxruntime import OnnxRuntime
+from edgeconv.runtimes.openvino_genai import Chat
+from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
 EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
 GREEDY = Sampling(max_new_tokens=24, temperature=0)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgeconv.core.errors import ArtefactError
-from edgeconv.validate.runtimes.cached import Picture, StoppedError
-from edgeconv.validate.runtimes.openvino_cached import CachedModel
+from edgeconv.runtimes.cached import Picture, StoppedError
+from edgeconv.runtimes.openvino_cached import CachedModel
 
 from ...vision_ir import VisionRunner
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from edgeconv.core.errors import ArtefactError, UsageError
-from edgeconv.validate.runtimes.openvino_genai import Chat, LLMGeneration, Sampling
+from edgeconv.runtimes.openvino_genai import Chat, LLMGeneration, Sampling
 
 GREEDY = Sampling(max_new_tokens=64, temperature=0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeconv.core.errors import ArtefactError, UsageError
-from edgeconv.validate.runtimes.openvino_genai import Chat, Sampling
+from edgeconv.runtimes.openvino_genai import Chat, Sampling
 
 pytestmark = pytest.mark.slow
 GREEDY = Sampling(max_new_tokens=64, temperature=0)

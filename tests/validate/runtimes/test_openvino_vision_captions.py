@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgeconv import builtin, pipeline
+from edgeconv import builtin
 from edgeconv.builtin import pictures
 from edgeconv.cli import main
+from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.runtimes.answers import Sampling
-from edgeconv.validate.runtimes.openvino_vision_chat import VisionChat
+from edgeconv.runtimes.answers import Sampling
+from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
 pytestmark = pytest.mark.slow
 PER_FORM = 3

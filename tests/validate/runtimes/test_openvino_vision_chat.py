@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeconv.convert.families.glm_edge_v_model import load, load_processor
+from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from edgeconv.core.errors import ArtefactError, CheckpointError, UsageError
-from edgeconv.models.glm_edge_v import load, load_processor
-from edgeconv.models.glm_edge_v.facts import CHAT_TEMPLATE
-from edgeconv.validate.runtimes.answers import Sampling
-from edgeconv.validate.runtimes.openvino_vision_chat import VisionChat, sees
+from edgeconv.runtimes.answers import Sampling
+from edgeconv.runtimes.openvino_vision_chat import VisionChat, sees
 
 EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
 GREEDY = Sampling(max_new_tokens=16, temperature=0)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.families.glm_edge_v_model import load_processor
 from edgeconv.core.errors import ArtefactError, UsageError
-from edgeconv.models.glm_edge_v import load_processor
-from edgeconv.validate.runtimes.prompt import Pieces, Prompter, message
+from edgeconv.runtimes.prompt import Pieces, Prompter, message
 
 TEXTS = ["What is it?", "  这是什么？\n\nx", "Çà 👩‍🚀 e\u0301 \u3000全角", "{{ 1 }} {% raw %} <b>", ""]
 CONVERSATIONS = {

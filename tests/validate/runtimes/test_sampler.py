@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgeconv.core.errors import ArtefactError, CheckpointError
-from edgeconv.validate.runtimes.answers import Sampling
-from edgeconv.validate.runtimes.sampler import Decoding, Sampler, distribution
+from edgeconv.runtimes.answers import Sampling
+from edgeconv.runtimes.sampler import Decoding, Sampler, distribution
 
 VOCABULARY = 600
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv import pipeline
+from edgeconv.convert import conversion as pipeline
+from edgeconv.convert.conversion import gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
-from edgeconv.pipeline import gguf
 from edgeconv.quantize.scheme import Request
+from edgeconv.study.sensitivity.codec import Codec, codec
 from edgeconv.validate.formats import open_artefact
-from edgeconv.validate.sensitivity.codec import Codec, codec
 
 HEAD, DOWN = "lm_head.weight", "model.layers.0.mlp.down_proj.weight"
 

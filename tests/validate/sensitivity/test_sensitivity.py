@@ -10,14 +10,14 @@ import pytest
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.core.progress import Silent
-from edgeconv.pipeline.sensitivity import SensitivityJob, run
+from edgeconv.study.sensitivity import estimate, exact, picture
+from edgeconv.study.sensitivity.codec import Codec, codec
+from edgeconv.study.sensitivity.path import Path as Way
+from edgeconv.study.sensitivity.run import SensitivityJob, run
+from edgeconv.study.sensitivity.subject import Subject, open_subject
 from edgeconv.validate.metrics import compare
 from edgeconv.validate.reference import LayeredReference
 from edgeconv.validate.rungs.logits import heads_apart
-from edgeconv.validate.sensitivity import estimate, exact, picture
-from edgeconv.validate.sensitivity.codec import Codec, codec
-from edgeconv.validate.sensitivity.path import Path as Way
-from edgeconv.validate.sensitivity.subject import Subject, open_subject
 
 from .models import PLANTED, with_outliers
 

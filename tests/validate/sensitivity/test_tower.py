@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.pipeline.sensitivity import SensitivityJob, run
-from edgeconv.validate.sensitivity.codec import Codec
-from edgeconv.validate.sensitivity.model import PartFigure
-from edgeconv.validate.sensitivity.tower import NAME, eight_bits
+from edgeconv.study.sensitivity.codec import Codec
+from edgeconv.study.sensitivity.model import PartFigure
+from edgeconv.study.sensitivity.run import SensitivityJob, run
+from edgeconv.study.sensitivity.tower import NAME, eight_bits
 
 
 @pytest.fixture(autouse=True)

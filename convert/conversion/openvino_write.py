@@ -1,0 +1,119 @@
+"""The second half of an OpenVINO conversion: what was planned is written into a staging folder."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.inputs import InputDigests
+from ...core.manifest import Manifest, VisionFacts
+from ...core.progress import Progress
+from ...quantize.scheme import Scheme
+from .. import card, tokenizer_copy
+from ..openvino.choose import Choice
+from ..openvino.data_aware import Calibration
+from .artifact import bits_per_weight, outputs, source_of, versions
+from .calibrator import require
+from .source import Opened
+
+if TYPE_CHECKING:
+    from .openvino_plan import Job, Plan
+
+VERSIONS = ("edgeconv", "openvino", "openvino-tokenizers", "nncf", "transformers", "tokenizers")
+TRACE_VERSIONS = ("optimum-intel", "torch")
+
+
+def convert(
+    job: Job,
+    *,
+    planned: Plan,
+    choice: Choice,
+    calibration: Calibration | None,
+    opened: Opened,
+    folder: Path,
+    progress: Progress,
+) -> Manifest:
+    """Write all files of a plan into the staging folder and return the manifest that describes them."""
+    from ..openvino import assets
+    from ..openvino.tokenizer import TokenizerExport
+
+    checkpoint = opened.checkpoint
+    cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
+    taken = [str(path.relative_to(checkpoint.origin)) for path in assets.sources(checkpoint.origin)]
+    small = [] if checkpoint.is_file else taken + cards
+    names = small + sorted(checkpoint.shards)
+    digests = InputDigests(checkpoint.origin, names, opened.known, progress, checkpoint.unchanged)
+    if calibration:
+        calibration = require(job.calibrator).of_weights(calibration, checkpoint, choice, digests.result(), progress)
+    with (
+        _tokenizer_folder(job, checkpoint.folder) as tokenizer_source,
+        TokenizerExport(tokenizer_source, folder, trust_remote_code=job.trust_remote_code) as tokenizer,
+    ):
+        if choice.decoder:
+            from ..openvino import stream
+
+            exported = stream.export(
+                checkpoint, choice.decoder, planned.scheme, folder,
+                vision=choice.vision, vision_scheme=planned.vision_scheme,
+                rope=job.rope, compressor=job.compressor, calibration=calibration, progress=progress,
+            )  # fmt: skip
+        elif choice.several and planned.vision_scheme:
+            from ..openvino import trace_vision
+
+            exported = trace_vision.export(
+                checkpoint, planned.scheme, planned.vision_scheme, folder,
+                compressor=job.compressor, progress=progress,
+            )  # fmt: skip
+        else:
+            from ..openvino import trace
+
+            exported = trace.export(
+                checkpoint, planned.scheme, folder,
+                compressor=job.compressor, calibration=calibration, trust_remote_code=job.trust_remote_code,
+                progress=progress,
+            )  # fmt: skip
+        assets.write(
+            checkpoint, planned.scheme, folder,
+            vision=choice.vision, vision_scheme=exported.vision_scheme, added=exported.config,
+        )  # fmt: skip
+        if choice.vision and job.layout == "genai":
+            from ..openvino import genai_layout
+
+            for name in genai_layout.write(folder, choice.vision, tokenizer_source):
+                exported.digests.pop(name, None)
+        rebuilt = tokenizer.wait()
+    kept = tokenizer_copy.keep_pipeline(folder) if rebuilt else []
+    return Manifest(
+        target="openvino",
+        source=source_of(checkpoint, opened.repo_id, opened.commit, digests.result()),
+        engine=planned.engine,
+        compressor=exported.compressor if planned.scheme.compresses or planned.vision_scheme else "none",
+        scheme=planned.scheme.as_dict(),
+        vision=_vision_facts(choice, exported.vision_scheme),
+        calibration=planned.calibration,
+        row_order="rotate_half" if job.rope == "fused" else "source",
+        assumed=planned.assumed,
+        notes=planned.notes + exported.notes + kept,
+        bits_per_weight=bits_per_weight(exported.tensors),
+        tensors=exported.tensors,
+        versions=versions(VERSIONS + (TRACE_VERSIONS if planned.engine == "trace" else ())),
+        outputs=outputs(folder, exported.digests),
+    )
+
+
+def _tokenizer_folder(job: Job, folder: Path) -> AbstractContextManager[Path]:
+    from ..openvino import genai_layout
+
+    return genai_layout.tokenizer_folder(folder) if job.layout == "genai" else nullcontext(folder)
+
+
+def _vision_facts(choice: Choice, scheme: Scheme | None) -> VisionFacts | None:
+    if choice.vision is None or scheme is None:
+        return None
+    return VisionFacts(
+        scheme=scheme.as_dict(),
+        image_size=choice.vision.image_size,
+        image_tokens=choice.vision.image_tokens,
+        placeholder_id=choice.vision.boi_token_id,
+    )

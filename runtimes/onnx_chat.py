@@ -1,0 +1,122 @@
+"""Chat with a converted ONNX model on plain onnxruntime, with its defaults; with pictures if it sees.
+
+ids -> (table of embeddings -> the rows of pictures in their placeholders' places ->) decoder, cached -> logits
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from ..convert.checkpoint import read_json
+from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
+from ..convert.onnx.names import SEEING, TEXT
+from ..core.errors import ArtefactError, UsageError
+from . import onnx_models
+from .answers import Sampling
+from .cached import NO_PLACEHOLDER, Array, Cached
+from .onnx_graph import open_graph
+from .onnx_session import Decoder, require
+from .onnxruntime import OnnxTower
+from .sampled_chat import SampledChat, Sight
+
+_HINT = "Give the folder that `edgeconv onnx` wrote."
+
+
+class CachedOnnx(Cached):
+    """The models of an artefact in onnxruntime; the vision tower only once a picture is there."""
+
+    def __init__(self, folder: Path, placeholder: int = NO_PLACEHOLDER, *, threads: int | None = None) -> None:
+        """Load the language half.
+
+        Args:
+            folder: of the artefact.
+            placeholder: `boi_token_id` of a model that sees.
+            threads: of the computation; None: one a core.
+
+        Raises:
+            ArtefactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+        """
+        super().__init__(placeholder)
+        self._folder, self._threads = folder, threads
+        paths = [folder / name for name in onnx_models.names(folder)]
+        for path in paths:
+            open_graph(path)  # it says in words what onnxruntime says in C++
+        self._decoder = Decoder(paths[0], accurate=False, last_only=True, threads=threads)
+        self._cache = self._decoder.empty()
+        self._tower: OnnxTower | None = None
+
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._decoder.close()
+        self._cache = {}
+
+    def _embed(self, ids: Array) -> Array:
+        return self._decoder.embed(ids)
+
+    def _infer(self, given: Array, past: int, stop: Event | None) -> Array:
+        logits, self._cache = self._decoder.read(given, past, self._cache, stop)
+        last: Array = logits[-1]
+        return last
+
+    def _shorten(self, count: int) -> None:
+        self._cache = self._decoder.shortened(self._cache, count) if count else self._decoder.empty()
+
+    def _look(self, pixels: Array, stop: Event) -> Array:
+        if self._tower is None:
+            self._tower = OnnxTower(self._folder, accurate=False, threads=self._threads)
+        return self._tower(pixels[0], stop)
+
+
+class OnnxChat(SampledChat):
+    """A conversation with one artefact."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "CPU",
+        system: str | None = None,
+        sampling: Sampling | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Load the artefact.
+
+        Raises:
+            ArtefactError: the folder is no chat model, or onnxruntime cannot load it.
+            CheckpointError: one of its small files is damaged.
+            UsageError: another device than the CPU, onnxruntime is not installed, or the model's template drops system messages.
+        """
+        config = _read_config(folder)
+        if device != "CPU":
+            raise UsageError(
+                f"An ONNX model cannot run on {device} here.", "Leave --device out: onnxruntime runs on the CPU here."
+            )
+        require()
+        sight = Sight.from_folder(folder, config) if onnx_models.sees(folder) else None
+        super().__init__(folder, config, system, sampling, sight)
+        self.model = CachedOnnx(folder, sight.placeholder if sight else NO_PLACEHOLDER, threads=threads)
+        self.reset()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise ArtefactError(f"There is no folder {folder}.", _HINT)
+    seeing = any((folder / f"{name}.onnx").is_file() for name in SEEING)
+    needed = [f"{name}.onnx" for name in (SEEING if seeing else (TEXT,))] + ["config.json", "tokenizer.json"]
+    if not (folder / "tokenizer.json").is_file() and (folder / "config.json").is_file():
+        raise ArtefactError(
+            f"{folder} has no tokenizer.json, which a chat with an ONNX model reads.",
+            "Add the fast tokenizer to the checkpoint (transformers' save_pretrained writes it), and convert again.",
+        )
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise ArtefactError(f"{folder} is not a converted chat model: {', '.join(missing)} missing.", _HINT)
+    config = read_json(folder / "config.json")
+    if seeing and config.get("model_type") != MODEL_TYPE:
+        raise ArtefactError(
+            f"{folder} is a model of type {config.get('model_type')}; with pictures only {MODEL_TYPE} is known here.",
+            _HINT,
+        )
+    return config

@@ -1,0 +1,71 @@
+"""Chat with a converted GLM-Edge-V on plain openvino: openvino_genai does not know the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..convert.checkpoint import read_json
+from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
+from ..core.errors import ArtefactError
+from .answers import Sampling, check_device
+from .openvino_cached import LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, CachedModel
+from .sampled_chat import SampledChat, Sight
+
+_IRS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
+_NEEDED = (
+    *_IRS,
+    *(name.replace(".xml", ".bin") for name in _IRS),
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+)
+
+
+def sees(folder: Path) -> bool:
+    """Tell whether a folder holds a model that takes pictures."""
+    return (folder / VISION_EMBEDDINGS).is_file()
+
+
+class VisionChat(SampledChat):
+    """A conversation with one artefact."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "CPU",
+        system: str | None = None,
+        sampling: Sampling | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Load the artefact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
+
+        Raises:
+            ArtefactError: the folder is no GLM-Edge-V, or the runtime cannot load it.
+            CheckpointError: one of its small files is damaged.
+            UsageError: the machine has no such device, or the model's template drops system messages.
+        """
+        config = _read_config(folder)
+        check_device(device)
+        sight = Sight.from_folder(folder, config)
+        super().__init__(folder, config, system, sampling, sight)
+        self.model = CachedModel(folder, device, sight.placeholder, properties)
+        self.reset()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise ArtefactError(
+            f"{folder} is not a whole vision model: {', '.join(missing)} missing.",
+            "Give the folder that `edgeconv openvino` wrote.",
+        )
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != MODEL_TYPE:
+        raise ArtefactError(
+            f"{folder} is a model of type {config.get('model_type')}; with pictures only {MODEL_TYPE} is known here.",
+            "openvino_genai.VLMPipeline may run it.",
+        )
+    return config

@@ -1,0 +1,171 @@
+"""One real load and one generated token, in the runtimes that an artefact is for.
+
+It is run as a process of its own, `python -m edgeconv.runtimes.smoke TARGET PATH [MMPROJ]`: a runtime that falls over a
+file (an assertion, a lack of memory) then ends that process alone. On stdout stands a line for each runtime that made its
+token, on stderr the sentence of the one that did not.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..convert import families
+from ..convert.checkpoint import read_json
+from ..core.errors import ArtefactError, EdgeconvError
+from ..core.foreign_code import block_optional_packages
+from ..core.graph_file import read_graph
+
+TEXT = "Hello."
+_LLM_INPUTS = {"input_ids", "attention_mask", "position_ids", "beam_idx"}
+"""Inputs that openvino_genai.LLMPipeline fills."""
+_UNKNOWN = ("Unsupported", "is not supported")
+"""How openvino_genai says that it does not know a family that sees."""
+
+
+def run(target: str, path: Path, seeing: Path | None = None) -> list[str]:
+    """Load an artefact and make one token; return the runtimes that did, with their versions.
+
+    Args:
+        target: "openvino", "gguf" or "onnx".
+        path: its folder, or the .gguf.
+        seeing: the mmproj that belongs to a .gguf.
+
+    Raises:
+        EdgeconvError: a runtime does not load it, or fails.
+    """
+    if target == "gguf":
+        return _gguf(path, seeing)
+    return _openvino(path) if target == "openvino" else _onnx(path)
+
+
+def _openvino(folder: Path) -> list[str]:
+    from . import irs
+
+    if irs.sees(folder):
+        return _openvino_seeing(folder)
+    model = read_graph(folder / irs.names(folder)[0])
+    inputs = {name for port in model.inputs for name in port.get_names()}
+    if "input_ids" in inputs and inputs <= _LLM_INPUTS and "beam_idx" in inputs:
+        _genai(folder, "LLMPipeline")
+        return [_named("openvino_genai")]
+    from .openvino import OpenVINORuntime
+
+    runtime = OpenVINORuntime(folder, accurate=False)
+    runtime.generate([0], 1, [])
+    return [_named("openvino")]
+
+
+def _openvino_seeing(folder: Path) -> list[str]:
+    kind = read_json(folder / "config.json").get("model_type")
+    family = families.find(str(kind))
+    if family is None or family.vision_part is None:  # those that edgeconv streams it runs itself, with openvino
+        try:
+            _genai(folder, "VLMPipeline")
+        except RuntimeError as error:
+            if not any(word in str(error) for word in _UNKNOWN):
+                raise
+        else:
+            return [_named("openvino_genai")]
+    from .openvino import OpenVINORuntime, compile_ir
+
+    for file in sorted(folder.glob("openvino_*_model.xml")):
+        compile_ir(file, "CPU", accurate=False)
+    if family is not None and family.vision_part is not None:
+        OpenVINORuntime(folder, accurate=False).generate([0], 1, [])
+    return [_named("openvino")]
+
+
+def _genai(folder: Path, kind: str) -> None:
+    """Make one token as a user's pipeline does, whatever sampling the folder proposes."""
+    import openvino_genai
+
+    config = openvino_genai.GenerationConfig()
+    config.max_new_tokens, config.do_sample, config.ignore_eos = 1, False, True
+    pipeline: Any = getattr(openvino_genai, kind)(str(folder), "CPU")
+    if kind == "VLMPipeline":
+        pipeline.generate(TEXT, generation_config=config)
+        return
+    encoded = pipeline.get_tokenizer().encode(TEXT)
+    made = pipeline.generate(encoded, config).tokens[0]
+    if len(made) != 1:
+        raise ArtefactError(f"openvino_genai was asked for one token, and made {len(made)}.")
+
+
+def _gguf(path: Path, seeing: Path | None) -> list[str]:
+    from .llama_cpp import LlamaCppRuntime
+    from .llama_cpp_binding import PACKAGE
+    from .llama_cpp_tokenizer import LlamaCppTokenizer
+
+    ids = LlamaCppTokenizer(path).encode(TEXT, special=True)
+    if seeing:
+        from .llama_cpp_seeing import SeeingRuntime
+
+        runtime: LlamaCppRuntime = SeeingRuntime(path, seeing, accurate=False)
+    else:
+        runtime = LlamaCppRuntime(path, accurate=False)
+    runtime.generate(ids or [0], 1, [])
+    return [_named(PACKAGE)]
+
+
+def _onnx(folder: Path) -> list[str]:
+    from . import onnx_models
+    from .onnxruntime import OnnxRuntime, OnnxTower
+
+    sees = onnx_models.sees(folder)
+    OnnxRuntime(folder, accurate=False).generate(_ids(folder), 1, [])
+    if sees:
+        OnnxTower(folder, accurate=False)
+    found = [_named("onnxruntime")]
+    if importlib.util.find_spec("onnxruntime_genai") and (folder / "genai_config.json").is_file():
+        _onnx_genai(folder)
+        found.append(_named("onnxruntime-genai"))
+    return found
+
+
+def _ids(folder: Path) -> list[int]:
+    """Encode the text by the file that every runtime of such a folder reads."""
+    if not (folder / "tokenizer.json").is_file():
+        return [0]
+    from tokenizers import Tokenizer
+
+    return list(Tokenizer.from_file(str(folder / "tokenizer.json")).encode(TEXT).ids) or [0]
+
+
+def _onnx_genai(folder: Path) -> None:
+    genai: Any = importlib.import_module("onnxruntime_genai")
+    model = genai.Model(str(folder))
+    ids: Sequence[int] = genai.Tokenizer(model).encode(TEXT)
+    parameters = genai.GeneratorParams(model)
+    parameters.set_search_options(max_length=len(ids) + 1, batch_size=1, do_sample=False)
+    generator = genai.Generator(model, parameters)
+    generator.append_tokens(ids)
+    generator.generate_next_token()
+
+
+def _named(package: str) -> str:
+    return f"{package} {version(package.replace('_', '-'))}"
+
+
+def _main(target: str, path: Path, *seeing: Path) -> int:
+    block_optional_packages()
+    try:
+        for line in run(target, path, *seeing):
+            print(line)
+    except EdgeconvError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    except Exception as error:  # noqa: BLE001 - a runtime's own: its sentence is what the user needs
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        print(lines[-1] if lines else type(error).__name__, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1], *map(Path, sys.argv[2:])))
