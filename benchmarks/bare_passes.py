@@ -1,6 +1,6 @@
 """The bare passes of a validation, and nothing else: what transformers and OpenVINO need to run a model over the same tokens.
 
-    python -m benchmarks.bare_passes REFERENCE ARTEFACT PLAN.json
+    python -m benchmarks.bare_passes REFERENCE ARTIFACT PLAN.json
 
 PLAN.json: {"documents": [[ids]], "long": [ids], "share": [[ids]], "prompts": [[ids]], "stop": [ids], "full": bool}. Prints the
 seconds of each pass as JSON; loading a model counts, importing a library does not.
@@ -23,13 +23,13 @@ DECODED = (3, 96)
 
 def main() -> None:
     """Run them in turn."""
-    reference, artefact = map(Path, sys.argv[1:3])
+    reference, artifact = map(Path, sys.argv[1:3])
     plan = json.loads(Path(sys.argv[3]).read_text())
     import openvino  # noqa: F401 - imports are not timed
     import torch
     import transformers  # noqa: F401
 
-    passes = _Passes(reference, artefact, plan)
+    passes = _Passes(reference, artifact, plan)
     with torch.no_grad():
         passes.torch("reference", "float32", plan["documents"])
         passes.openvino("artefact", plan["documents"])
@@ -39,8 +39,8 @@ def main() -> None:
 
 
 class _Passes:
-    def __init__(self, reference: Path, artefact: Path, plan: dict[str, Any]) -> None:
-        self.reference, self.artefact, self.plan = reference, artefact, plan
+    def __init__(self, reference: Path, artifact: Path, plan: dict[str, Any]) -> None:
+        self.reference, self.artifact, self.plan = reference, artifact, plan
         self.seconds: dict[str, float] = {}
 
     def rest(self) -> None:
@@ -100,7 +100,7 @@ class _Passes:
         import openvino
 
         return (
-            openvino.Core().compile_model(self.artefact / "openvino_model.xml", "CPU", options).create_infer_request()
+            openvino.Core().compile_model(self.artifact / "openvino_model.xml", "CPU", options).create_infer_request()
         )
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 Time, memory and disk of a conversion depend on the sizes of the tensors, not on what the model knows, so these stand in
 for GLM-Edge where its weights cannot be had. The values are bell-shaped, with a width of its own for each output
-channel, so that a quantiser has real work to do. They say nothing about accuracy.
+channel, so that a quantizer has real work to do. They say nothing about accuracy.
 
 One block of noise is drawn and read again from other places for each tensor; no tensor is ever whole in memory.
 """

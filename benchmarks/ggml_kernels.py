@@ -1,10 +1,10 @@
-"""Our ggml kernels beside llama.cpp's own quantiser, on one thread, in alternated runs.
+"""Our ggml kernels beside llama.cpp's own quantizer, on one thread, in alternated runs.
 
     python -m benchmarks.ggml_kernels --types q4_k,q6_k --runs 9 --json result.json
 
 Both get the same float32 matrix (bell-shaped, like weights); a run's time is the CPU time of its thread, so that other work on
-the machine disturbs less. Reported: medians of million weights a second, and the median and range of the ratios of neighbouring
-runs. The bytes are compared too. llama.cpp's quantiser is that of the wheel libggml-python.
+the machine disturbs less. Reported: medians of million weights a second, and the median and range of the ratios of neighboring
+runs. The bytes are compared too. llama.cpp's quantizer is that of the wheel libggml-python.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ ROWS, COLS = 64, 4096
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    quantised = ",".join(kind.name for kind in TYPES.values() if kind.quantised)
-    parser.add_argument("--types", default=quantised, help="comma-separated (default: all quantised types)")
+    quantized = ",".join(kind.name for kind in TYPES.values() if kind.quantized)
+    parser.add_argument("--types", default=quantized, help="comma-separated (default: all quantized types)")
     parser.add_argument("--runs", type=int, default=9, help="runs of each (default: 9)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

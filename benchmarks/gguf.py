@@ -43,7 +43,7 @@ def beside_llama_cpp(
         name,
         f"{source.name}, {file_type}",
         f"python -m benchmarks {name} --converter …/convert_hf_to_gguf.py",
-        f"llama.cpp (its converter, and its quantiser through {version(sys.executable, 'cyllama')})",
+        f"llama.cpp (its converter, and its quantizer through {version(sys.executable, 'cyllama')})",
         figures,
         [f"{same} of {count} tensors have the same type and bytes."],
     )

@@ -13,7 +13,7 @@ from .setting import Setting
 
 OURS, THEIRS = "edgeconv", "optimum-cli"
 COPIED = (
-    "Nothing is quantised here: both copy 3.2 GB, which edgeconv hashes on both sides too. The case profile shows where the "
+    "Nothing is quantized here: both copy 3.2 GB, which edgeconv hashes on both sides too. The case profile shows where the "
     "time goes."
 )
 FIGURES = ("wall", "cpu", "anonymous", "rss", "read", "written")

@@ -1,4 +1,4 @@
-"""What comes out: size, KL and speed of the artefacts of both sides. A faster conversion to a slower or worse file is no win."""
+"""What comes out: size, KL and speed of the artifacts of both sides. A faster conversion to a slower or worse file is no win."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def quality(setting: Setting, name: str, scheme: str) -> Result:
         shutil.rmtree(made[side], ignore_errors=True)
         subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
         ask = Validation(made[side], reference=str(setting.model), quick=True, max_tokens=TOKENS)
-        quantisation = next(c for c in validate(ask).comparisons if c.name == "quantisation")
-        kl[side] = quantisation.figures["mean_kl"].value
+        quantization = next(c for c in validate(ask).comparisons if c.name == "quantisation")
+        kl[side] = quantization.figures["mean_kl"].value
     figures = [
         Figure(
             "size of the .bin",

@@ -56,7 +56,7 @@ def convert(script: str, source: str, out: str, *options: str) -> None:
 
 
 def quantize(source: str, out: str, file_type: str) -> None:
-    """Run the quantiser."""
+    """Run the quantizer."""
     from cyllama.llama import llama_cpp
 
     llama_cpp.set_log_callback(lambda *_: None)

@@ -17,7 +17,7 @@ FREQUENCY = 499
 """Samples a second of each thread."""
 _SAMPLE = re.compile(r"\s*(?P<pid>\d+)\s+(?P<symbol>.*?)\s+\((?P<file>[^()]*)\)\s*$")
 _HASH = re.compile(r"sha256|sha_256", re.IGNORECASE)
-TOKENIZER, HASHING, QUANTISING = "tokenizer's conversion", "SHA-256 of what is read and written", "quantising"
+TOKENIZER, HASHING, QUANTIZING = "tokenizer's conversion", "SHA-256 of what is read and written", "quantizing"
 KERNEL, REST = "the system: reading, writing, memory", "imports, Python, the graph"
 
 
@@ -75,7 +75,7 @@ def _kind(sample: re.Match[str], converting: set[str]) -> str:
     if _HASH.search(sample["symbol"]) or "libcrypto" in sample["file"]:
         return HASHING
     if "_kernels" in sample["file"]:
-        return QUANTISING
+        return QUANTIZING
     return KERNEL if "kernel" in sample["file"] else REST
 
 

@@ -15,7 +15,7 @@ _HEAD = """# Benchmarks
 Written by `python -m benchmarks --report` from the results in [docs/benchmarks](benchmarks); do not edit. `make bench` measures
 everything again; the command above each table measures that one. Both sides run whole processes in turn (A B, B A, …) on
 checkpoints that lie in the page cache; shown are medians, and of the ratio of each pair the median and the range. A ratio above 1
-is in edgeconv's favour. GB are 10⁹ bytes. Conversions are measured without their smoke test. The full-size checkpoints have
+is in edgeconv's favor. GB are 10⁹ bytes. Conversions are measured without their smoke test. The full-size checkpoints have
 random weights (`python -m benchmarks.geometry`).
 """
 

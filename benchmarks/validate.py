@@ -29,22 +29,22 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
     work = setting.work / "validate"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    artefact = work / "int8"
-    subprocess.run(ours_command(setting.model, artefact, SCHEMES["int8"][0]), check=True, cwd=ROOT, capture_output=True)
+    artifact = work / "int8"
+    subprocess.run(ours_command(setting.model, artifact, SCHEMES["int8"][0]), check=True, cwd=ROOT, capture_output=True)
     plan = work / "plan.json"
-    plan.write_text(json.dumps(_plan(setting, artefact, quick=quick)))
+    plan.write_text(json.dumps(_plan(setting, artifact, quick=quick)))
     runs: dict[str, list[dict[str, Any]]] = {"validate": [], "bare": []}
     for pair in range(setting.pairs):
         for side in ("validate", "bare") if pair % 2 == 0 else ("bare", "validate"):
             made = (
-                _validate(setting, artefact, work, quick=quick)
+                _validate(setting, artifact, work, quick=quick)
                 if side == "validate"
-                else _bare(setting.model, artefact, plan)
+                else _bare(setting.model, artifact, plan)
             )
             runs[side].append(made)
             print(f"{side}: {made}", file=sys.stderr, flush=True)
     tokens = sum(map(len, json.loads(plan.read_text())["documents"]))
-    size = sum(path.stat().st_size for path in artefact.iterdir())
+    size = sum(path.stat().st_size for path in artifact.iterdir())
     shutil.rmtree(work)
     target = targets.get("wall", Target())
     ours, whole, memory = ([run[key] for run in runs["validate"]] for key in ("seconds", "cpu", "anonymous"))
@@ -56,7 +56,7 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
         Figure("peak anonymous memory", "GB", [value / 1e9 for value in memory]),
         Figure("peak memory, less the artifact's size", "GB", [(run["rss"] - size) / 1e9 for run in runs["validate"]]),
     ]
-    rungs = "reference and artefact once (--quick)" if quick else "every rung"
+    rungs = "reference and artifact once (--quick)" if quick else "every rung"
     title = f"edgeconv validate, {setting.model.name} at int8, {tokens:,} tokens, {rungs}"
     note = "A ratio of 0.83 means 1.2 times the bare passes. In the first line imports count on our side only."
     return Result(
@@ -64,7 +64,7 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
     )
 
 
-def _plan(setting: Setting, artefact: Path, *, quick: bool) -> dict[str, Any]:
+def _plan(setting: Setting, artifact: Path, *, quick: bool) -> dict[str, Any]:
     """The tokens of every pass, as the validator would take them."""
     from edgeconv.core.progress import Silent
     from edgeconv.validate import ladder
@@ -74,8 +74,8 @@ def _plan(setting: Setting, artefact: Path, *, quick: bool) -> dict[str, Any]:
     from edgeconv.validate.suite import load
 
     suite = load(None)
-    pair = open_pair(artefact, str(setting.model), Silent())
-    ask = ladder.Ask(artefact, max_tokens=setting.max_tokens)
+    pair = open_pair(artifact, str(setting.model), Silent())
+    ask = ladder.Ask(artifact, max_tokens=setting.max_tokens)
     climb = ladder._Climb(ask, pair, suite, [], Silent())
     prompts = [[message.turn for message in prompt] for prompt in suite.prompts]
     return {
@@ -88,10 +88,10 @@ def _plan(setting: Setting, artefact: Path, *, quick: bool) -> dict[str, Any]:
     }
 
 
-def _validate(setting: Setting, artefact: Path, work: Path, *, quick: bool) -> dict[str, float]:
+def _validate(setting: Setting, artifact: Path, work: Path, *, quick: bool) -> dict[str, float]:
     cache = work / "cache"
     shutil.rmtree(cache, ignore_errors=True)
-    command = [sys.executable, "-m", "edgeconv", "validate", str(artefact), "--reference", str(setting.model), "-q"]
+    command = [sys.executable, "-m", "edgeconv", "validate", str(artifact), "--reference", str(setting.model), "-q"]
     command += ["--quick"] if quick else []
     command += ["--max-tokens", str(setting.max_tokens)] if setting.max_tokens else []
     # exit code 3 is an answer too; only the cost counts here
@@ -100,8 +100,8 @@ def _validate(setting: Setting, artefact: Path, work: Path, *, quick: bool) -> d
     return {"seconds": made.wall, "cpu": made.cpu, "anonymous": made.anonymous, "rss": made.rss}
 
 
-def _bare(reference: Path, artefact: Path, plan: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.bare_passes", str(reference), str(artefact), str(plan)]
+def _bare(reference: Path, artifact: Path, plan: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.bare_passes", str(reference), str(artifact), str(plan)]
     before, started = os.times(), time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     after, wall = os.times(), time.perf_counter() - started

@@ -58,7 +58,7 @@ app.command("onnx", short_help="Convert a chat checkpoint to an ONNX model for o
 app.command("validate", short_help="Measure whether a converted model is still its checkpoint.")(validate.validate)
 app.command("sensitivity", short_help="Measure which parts of a model compression hurts.")(sensitivity.sensitivity)
 app.command("frontier", short_help="Show size against KL of many ways of compressing a model.")(frontier.frontier)
-app.command("search", short_help="Find the smallest artefact within a KL, or the best within a size.")(search.search)
+app.command("search", short_help="Find the smallest artifact within a KL, or the best within a size.")(search.search)
 app.command("run", short_help="Carry recipes out: convert, measure, publish.")(run.run)
 app.add_typer(recipes.recipes, name="recipes", short_help="List, show, check and begin recipes.")
 app.command("publish", short_help="Publish a converted model whose parity is shown.")(publish.publish)

@@ -18,7 +18,7 @@ HEADER = ("task", "stored as", "framework", "1st token ms", "tokens/s", "peak GB
 
 
 def bench(
-    artefact: Annotated[Path, typer.Argument(metavar="OUT", help="A converted model: the folder, or a .gguf.")],
+    artifact: Annotated[Path, typer.Argument(metavar="OUT", help="A converted model: the folder, or a .gguf.")],
     *,
     reference: Reference = None,
     no_reference: Annotated[bool, typer.Option("--no-reference", help="Measure the converted model only.")] = False,
@@ -42,7 +42,7 @@ def bench(
 ) -> None:
     """Measure first-token latency, token rate, peak memory and loading time on this machine.
 
-    The artefact runs in openvino_genai, onnxruntime or llama.cpp with its defaults, then its checkpoint in torch with bfloat16
+    The artifact runs in openvino_genai, onnxruntime or llama.cpp with its defaults, then its checkpoint in torch with bfloat16
     weights, each in a process of its own. The first token counts from the prompt's ids, or from a picture's pixels; the rate is
     that of the tokens after the first; the peak is the resident memory of the whole process. Close other programs first.
     """
@@ -50,7 +50,7 @@ def bench(
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     ask = Ask(
-        artefact=artefact,
+        artifact=artifact,
         reference=reference,
         with_reference=not no_reference,
         tasks=tuple(map(Task.parse, task)) if task else TASKS,
@@ -69,7 +69,7 @@ def bench(
 
 def _show(out: Output, found: Result) -> None:
     """Print the table of GLM-Edge's makers, the ratios below it."""
-    rows = _rows(found.artefact) + (_rows(found.reference) if found.reference else [])
+    rows = _rows(found.artifact) + (_rows(found.reference) if found.reference else [])
     for ratio in found.ratios():
         rows.append(
             (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..core import escape
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from .options import Device, Json, Verbose
 from .output import Output, paint
 
@@ -221,7 +221,7 @@ def _refuse_gguf(path: Path) -> None:
     if path.is_dir() and not any(path.glob("*.xml")) and not any(path.glob("*.onnx")):
         found = next((file for file in sorted(path.glob("*.gguf")) if not file.name.startswith("mmproj")), None)
     if found:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{found} is a GGUF, which llama.cpp runs; `edgeconv chat` runs OpenVINO IRs and ONNX models.",
             f"llama-cli -m {found} talks to it; `edgeconv validate` measures it.",
         )

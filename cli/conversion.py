@@ -16,7 +16,7 @@ from .options import choice
 from .output import Output, duration, size
 
 if TYPE_CHECKING:
-    from ..convert.conversion.artifact import Artefact
+    from ..convert.conversion.artifact import Artifact
     from ..convert.conversion.conflicts import Conflict
     from ..core.progress import Progress
 
@@ -42,7 +42,7 @@ Ratio = Annotated[
     typer.Option(metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."),
 ]
 Sym = Annotated[
-    bool | None, typer.Option("--sym/--asym", help="Quantise without or with a zero point.", show_default=False)
+    bool | None, typer.Option("--sym/--asym", help="Quantize without or with a zero point.", show_default=False)
 ]
 AllLayers = Annotated[
     bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
@@ -124,11 +124,11 @@ def show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
 
 def carry_out(
     out: Output,
-    run: Callable[[Progress], Artefact],
+    run: Callable[[Progress], Artifact],
     budgets: dict[str, float] | None,
     *,
-    more: Callable[[Artefact], dict[str, Any]],
-    rows: Callable[[Artefact], list[tuple[str, str]]] | None = None,
+    more: Callable[[Artifact], dict[str, Any]],
+    rows: Callable[[Artifact], list[tuple[str, str]]] | None = None,
 ) -> None:
     """Convert, validate within `budgets` (None: do not), and say what became of it; exit with 3 if it is not the model.
 
@@ -140,48 +140,48 @@ def carry_out(
         rows: what a person reads of it between size and time; None: scheme and engine.
     """
     with out.working() as progress:
-        artefact = run(progress)
-    found = None if budgets is None else parity.of_new(out, artefact.path, budgets)
+        artifact = run(progress)
+    found = None if budgets is None else parity.of_new(out, artifact.path, budgets)
     if out.json:
-        out.data(summary(artefact) | more(artefact) | (parity.brief(found, artefact.path) if found else {}))
+        out.data(summary(artifact) | more(artifact) | (parity.brief(found, artifact.path) if found else {}))
     else:
         if not out.quiet:
-            out.pairs(_rows(artefact, (rows or scheme_rows)(artefact)), stream=sys.stderr)
+            out.pairs(_rows(artifact, (rows or scheme_rows)(artifact)), stream=sys.stderr)
             if found:
-                parity.show(out, found, parity.report_of(artefact.path), sys.stderr)
-        out.result(str(artefact.path))
+                parity.show(out, found, parity.report_of(artifact.path), sys.stderr)
+        out.result(str(artifact.path))
     if found and found.verdict != "passed":
         raise typer.Exit(parity.exit_code(found))
 
 
-def summary(artefact: Artefact) -> dict[str, Any]:
+def summary(artifact: Artifact) -> dict[str, Any]:
     """What `--json` answers after a conversion to any format; the per-tensor table stays in the manifest."""
-    manifest = artefact.manifest
+    manifest = artifact.manifest
     return {
-        "output": str(artefact.path),
+        "output": str(artifact.path),
         "source_bytes": sum(file.size for file in manifest.source.files.values()),
         "output_bytes": sum(file.size for file in manifest.outputs.values()),
         "bits_per_weight": manifest.bits_per_weight,
         "scheme": manifest.scheme,
         "engine": manifest.engine,
         "compressor": manifest.compressor,
-        "seconds": round(artefact.seconds, 3),
-        "smoke_test": artefact.smoke.as_dict() if artefact.smoke else None,
-        "plan": artefact.plan.as_dict(),
+        "seconds": round(artifact.seconds, 3),
+        "smoke_test": artifact.smoke.as_dict() if artifact.smoke else None,
+        "plan": artifact.plan.as_dict(),
     }
 
 
-def vision_scheme(artefact: Artefact) -> dict[str, Any] | None:
+def vision_scheme(artifact: Artifact) -> dict[str, Any] | None:
     """Return the scheme of the tower; None for a model that sees nothing."""
-    vision = artefact.manifest.vision
+    vision = artifact.manifest.vision
     return vision.scheme if vision else None
 
 
-def scheme_rows(artefact: Artefact) -> list[tuple[str, str]]:
+def scheme_rows(artifact: Artifact) -> list[tuple[str, str]]:
     """Say in NNCF's terms what the weights became, and who did it."""
     from ..convert import stated_scheme
 
-    manifest, vision = artefact.manifest, vision_scheme(artefact)
+    manifest, vision = artifact.manifest, vision_scheme(artifact)
     return [
         ("scheme", stated_scheme.describe(manifest.target, manifest.scheme)),
         *([("vision", stated_scheme.describe("vision", vision))] if vision else []),
@@ -189,13 +189,13 @@ def scheme_rows(artefact: Artefact) -> list[tuple[str, str]]:
     ]
 
 
-def _rows(artefact: Artefact, middle: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    facts = summary(artefact)
+def _rows(artifact: Artifact, middle: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    facts = summary(artifact)
     share = facts["output_bytes"] / max(facts["source_bytes"], 1)
     return [
         ("size", f"{size(facts['source_bytes'])} → {size(facts['output_bytes'])} ({share:.0%})"),
-        ("bits per weight", f"{artefact.manifest.bits_per_weight:.2f}"),
+        ("bits per weight", f"{artifact.manifest.bits_per_weight:.2f}"),
         *middle,
-        ("time", duration(artefact.seconds)),
-        *([("smoke test", artefact.smoke.describe())] if artefact.smoke else []),
+        ("time", duration(artifact.seconds)),
+        *([("smoke test", artifact.smoke.describe())] if artifact.smoke else []),
     ]

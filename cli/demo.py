@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from .options import Verbose
 from .output import Output, duration, size
 
@@ -43,9 +43,9 @@ def demo(
         smoke_test=False,  # it answers questions next
     )
     with out.working() as progress:
-        artefact = pipeline.run(job, progress)
-    _ask(out, artefact.path)
-    _show_sizes(out, artefact)
+        artifact = pipeline.run(job, progress)
+    _ask(out, artifact.path)
+    _show_sizes(out, artifact)
 
 
 def _is_earlier_demo(output: Path, model: Path) -> bool:
@@ -55,7 +55,7 @@ def _is_earlier_demo(output: Path, model: Path) -> bool:
 
     try:
         made_from = read_manifest(output).source.files
-    except ArtefactError:
+    except ArtifactError:
         return False
     weights = "model.safetensors"
     return weights in made_from and made_from[weights].sha256 == sha256_file(model / weights)
@@ -74,8 +74,8 @@ def _ask(out: Output, folder: Path) -> None:
         answer(conversation, question, verbose=out.verbose)
 
 
-def _show_sizes(out: Output, artefact: pipeline.Artefact) -> None:
-    manifest = artefact.manifest
+def _show_sizes(out: Output, artifact: pipeline.Artifact) -> None:
+    manifest = artifact.manifest
     before, after = manifest.source.files, manifest.outputs
     weights = sum(file.size for name, file in before.items() if name.endswith(".safetensors"))
     stored = sum(entry.bytes for entry in manifest.tensors)
@@ -89,4 +89,4 @@ def _show_sizes(out: Output, artefact: pipeline.Artefact) -> None:
         ],
         right=(1, 2),
     )
-    out.result(f"\nConverted in {duration(artefact.seconds)}. Talk to it: edgeconv chat {artefact.path}")
+    out.result(f"\nConverted in {duration(artifact.seconds)}. Talk to it: edgeconv chat {artifact.path}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..study.doctor import Environment
     from ..validate.assumptions import Report, Row
 
-_COLOURS = {"ok": "32", "assumed": "1;33", "wrong": "1;31"}
+_COLORS = {"ok": "32", "assumed": "1;33", "wrong": "1;31"}
 
 
 def doctor(
@@ -73,8 +73,8 @@ def _rows(environment: Environment, gguf: str) -> list[tuple[str, str]]:
         ("edgeconv", environment.edgeconv),
         ("python", f"{environment.python} ({environment.platform})"),
         *((name, version or "not installed") for name, version in environment.packages.items()),
-        ("quantiser", environment.kernels or "not working"),
-        ("GGUF quantiser", gguf),
+        ("quantizer", environment.kernels or "not working"),
+        ("GGUF quantizer", gguf),
         *((f"device {name}", text) for name, text in environment.devices.items()),
         ("CPU cores", str(environment.cpus)),
         ("memory", f"{amount(environment.memory_available)} free of {amount(environment.memory_total)}"),
@@ -123,9 +123,9 @@ def _show_model(out: Output, report: Report) -> None:
         if noted:
             out.result("")
         for row in noted:
-            out.result(f"{paint(status + ':', _COLOURS[status], sys.stdout)} {_label(row)}: {row.found}")
+            out.result(f"{paint(status + ':', _COLORS[status], sys.stdout)} {_label(row)}: {row.found}")
             out.result(f"   {word}: {row.note}")
-    counts = {status: sum(row.status == status for row in report.rows) for status in _COLOURS}
+    counts = {status: sum(row.status == status for row in report.rows) for status in _COLORS}
     out.result("")
     out.result(", ".join(f"{count} {status}" for status, count in counts.items()) + ".")
 

@@ -41,7 +41,7 @@ def frontier(
 ) -> None:
     """Convert a model in many ways, measure each, and show size against KL: one table, one picture.
 
-    Every artefact is made in a scratch folder, measured as `edgeconv validate --quick` measures, and removed. The reference runs
+    Every artifact is made in a scratch folder, measured as `edgeconv validate --quick` measures, and removed. The reference runs
     once. Each point is kept as it is made: a run that was stopped goes on, and further points add to those that are there.
     """
     from ..study.frontier import report

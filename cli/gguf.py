@@ -16,7 +16,7 @@ from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
-    from ..convert.conversion import Artefact
+    from ..convert.conversion import Artifact
 
 VISION_PRECISIONS = ("fp16", "int8", "fp32", "none")
 PRECISIONS = ("int4", "int8", "bf16", "fp16", "fp32")
@@ -116,7 +116,7 @@ def gguf(
 ) -> None:
     """Convert a chat checkpoint to a GGUF for llama.cpp, in one pass.
 
-    Every tensor has the very bytes that llama.cpp's own quantiser would give it. The mixes and --pure, --leave-output-tensor,
+    Every tensor has the very bytes that llama.cpp's own quantizer would give it. The mixes and --pure, --leave-output-tensor,
     --output-type (--output-tensor-type there), --token-embedding-type and --tensor-type mean what they mean to llama-quantize.
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
@@ -156,12 +156,12 @@ def gguf(
         conversion.carry_out(out, partial(pipeline.run, job), limits, more=_more, rows=_rows)
 
 
-def _more(artefact: Artefact) -> dict[str, Any]:
-    return {"files": sorted(artefact.manifest.outputs)}
+def _more(artifact: Artifact) -> dict[str, Any]:
+    return {"files": sorted(artifact.manifest.outputs)}
 
 
-def _rows(artefact: Artefact) -> list[tuple[str, str]]:
+def _rows(artifact: Artifact) -> list[tuple[str, str]]:
     from ..convert import stated_scheme
 
-    manifest = artefact.manifest
-    return [("types", stated_scheme.describe("gguf", manifest.scheme)), ("quantiser", manifest.compressor)]
+    manifest = artifact.manifest
+    return [("types", stated_scheme.describe("gguf", manifest.scheme)), ("quantizer", manifest.compressor)]

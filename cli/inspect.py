@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.paths import join_hint
 from .inspect_parts import complain, manifest_rows, show_shares, show_tensors
 from .options import Json, Quiet
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    artefact: Annotated[
+    artifact: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="The folder of a converted model, or a GGUF file of any tool's making."),
     ],
@@ -39,33 +39,33 @@ def inspect(
     from . import inspect_gguf
 
     out = Output(json=json, quiet=quiet)
-    if artefact.is_file():
-        if not inspect_gguf.is_gguf(artefact):
-            raise ArtefactError(
-                f"{artefact} is not a GGUF file.",
-                join_hint(artefact) or "Give the folder of a converted model, or a GGUF file.",
+    if artifact.is_file():
+        if not inspect_gguf.is_gguf(artifact):
+            raise ArtifactError(
+                f"{artifact} is not a GGUF file.",
+                join_hint(artifact) or "Give the folder of a converted model, or a GGUF file.",
             )
-        inspect_gguf.show_file(out, artefact, tensors=tensors)
+        inspect_gguf.show_file(out, artifact, tensors=tensors)
         return
-    if not artefact.is_dir():
-        raise ArtefactError(f"There is no folder {artefact}.", "Give the folder of a converted model, or a GGUF file.")
-    manifest = _manifest(artefact)
-    if manifest is None and (artefact / onnx_models.names(artefact)[0]).is_file():
-        _onnx_without_manifest(out, artefact, tensors=tensors)
-    elif manifest is None and not (artefact / "openvino_model.xml").is_file():
-        if not inspect_gguf.found(artefact):
-            raise ArtefactError(
-                f"{artefact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml, model.onnx or a "
+    if not artifact.is_dir():
+        raise ArtifactError(f"There is no folder {artifact}.", "Give the folder of a converted model, or a GGUF file.")
+    manifest = _manifest(artifact)
+    if manifest is None and (artifact / onnx_models.names(artifact)[0]).is_file():
+        _onnx_without_manifest(out, artifact, tensors=tensors)
+    elif manifest is None and not (artifact / "openvino_model.xml").is_file():
+        if not inspect_gguf.found(artifact):
+            raise ArtifactError(
+                f"{artifact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml, model.onnx or a "
                 "GGUF file.",
                 "Give the folder that `edgeconv openvino`, `gguf` or `onnx` wrote.",
             )
-        inspect_gguf.show_folder(out, artefact, None, tensors=tensors)
+        inspect_gguf.show_folder(out, artifact, None, tensors=tensors)
     elif manifest is None:
-        _without_manifest(out, artefact, tensors=tensors)
+        _without_manifest(out, artifact, tensors=tensors)
     elif manifest.target == "gguf":
-        inspect_gguf.show_folder(out, artefact, manifest, tensors=tensors)
+        inspect_gguf.show_folder(out, artifact, manifest, tensors=tensors)
     else:
-        _with_manifest(out, artefact, manifest, tensors=tensors)
+        _with_manifest(out, artifact, manifest, tensors=tensors)
 
 
 def _manifest(folder: Path) -> Manifest | None:
@@ -104,7 +104,7 @@ def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
     from ..validate.histogram import of_ir
 
     if tensors:
-        raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
+        raise ArtifactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
     with out.working():
         shares = of_ir(folder / "openvino_model.xml")
     keeps = stateful(folder / "openvino_model.xml")
@@ -125,7 +125,7 @@ def _onnx_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
     from ..validate.histogram import of_onnx
 
     if tensors:
-        raise ArtefactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
+        raise ArtifactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
     with out.working():
         shares = of_onnx(folder)
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -57,7 +57,7 @@ def show_file(out: Output, path: Path, *, tensors: bool) -> None:
 
 
 def _show(
-    out: Output, artefact: Path, paths: list[Path], manifest: Manifest | None, files: FileCheck | None, *, tensors: bool
+    out: Output, artifact: Path, paths: list[Path], manifest: Manifest | None, files: FileCheck | None, *, tensors: bool
 ) -> None:
     from ..convert.gguf.read import open_gguf
 
@@ -79,7 +79,7 @@ def _show(
         for file in opened:
             _show_model(out, file, tensors=tensors)
     if files:
-        complain(artefact, files)
+        complain(artifact, files)
 
 
 def _document(file: GgufFile, *, tensors: bool) -> dict[str, Any]:

@@ -95,13 +95,13 @@ def show_tensors(out: Output, entries: Sequence[TensorEntry]) -> None:
     out.table(["Tensor", "Shape", "Precision", "Group", "Size", *(["File"] if several else [])], rows, right=(1, 4))
 
 
-def complain(artefact: object, files: FileCheck) -> None:
-    """Raise ArtefactError unless all files are whole."""
-    from ..core.errors import ArtefactError
+def complain(artifact: object, files: FileCheck) -> None:
+    """Raise ArtifactError unless all files are whole."""
+    from ..core.errors import ArtifactError
 
     if not files.whole:
         found = [f"{name} is damaged" for name in files.damaged] + [f"{name} is missing" for name in files.missing]
-        raise ArtefactError(f"{artefact} is not whole: {', '.join(found)}.", "Convert the checkpoint again.")
+        raise ArtifactError(f"{artifact} is not whole: {', '.join(found)}.", "Convert the checkpoint again.")
 
 
 def _group(group_size: int | None) -> str:

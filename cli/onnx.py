@@ -14,7 +14,7 @@ from .output import Output
 from .validate import Budgets
 
 if TYPE_CHECKING:
-    from ..convert.conversion import Artefact
+    from ..convert.conversion import Artifact
 
 PRECISIONS = ("int4", "int4_sym", "int4_asym", "int8", "int8_sym", "int8_asym", "bf16", "fp16", "fp32")
 BACKUPS = ("none", "int8_sym", "int8_asym")
@@ -117,5 +117,5 @@ def onnx(
         conversion.carry_out(out, partial(pipeline.run, job), limits, more=_more)
 
 
-def _more(artefact: Artefact) -> dict[str, Any]:
-    return {"files": sorted(artefact.manifest.outputs), "vision_scheme": conversion.vision_scheme(artefact)}
+def _more(artifact: Artifact) -> dict[str, Any]:
+    return {"files": sorted(artifact.manifest.outputs), "vision_scheme": conversion.vision_scheme(artifact)}

@@ -107,7 +107,7 @@ def openvino(
     ] = "auto",
     compressor: Annotated[
         str,
-        typer.Option(click_type=choice(("auto", "nncf")), help="Who quantises: whichever is fastest, or NNCF itself."),
+        typer.Option(click_type=choice(("auto", "nncf")), help="Who quantizes: whichever is fastest, or NNCF itself."),
     ] = "auto",
     rope: Annotated[
         str,
@@ -193,10 +193,10 @@ def openvino(
     conversion.carry_out(out, partial(pipeline.run, job), limits, more=_more)
 
 
-def _more(artefact: pipeline.Artefact) -> dict[str, Any]:
-    manifest = artefact.manifest
+def _more(artifact: pipeline.Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
     return {
         "calibration": manifest.calibration.model_dump() if manifest.calibration else None,
-        "vision_scheme": conversion.vision_scheme(artefact),
+        "vision_scheme": conversion.vision_scheme(artifact),
         "row_order": manifest.row_order,
     }

@@ -86,7 +86,7 @@ class Output:
 
 
 def console(stream: TextIO) -> Console:
-    """Return a rich console that takes text as it is; it honours NO_COLOR and a stream that is no terminal."""
+    """Return a rich console that takes text as it is; it honors NO_COLOR and a stream that is no terminal."""
     from rich.console import Console
 
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _NO_WRAP)

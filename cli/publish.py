@@ -1,4 +1,4 @@
-"""`edgeconv publish`, `edgeconv verify` and `edgeconv diff`: an artefact on the Hub."""
+"""`edgeconv publish`, `edgeconv verify` and `edgeconv diff`: an artifact on the Hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from .options import Json, Quiet, Verbose
 from .output import Output, size
 
@@ -135,7 +135,7 @@ def verify(
         rows += [("report", f"{name}: {_REPORT[state]}") for name, state in found.reports.items()]
         out.pairs(rows + [("not in the manifest", name) for name in found.extra])
     if not found.whole:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{found.name} is not what its manifest says: {', '.join([*found.damaged, *found.missing, *found.wrong_reports])}.",
             "Do not use it; publish or convert it again.",
         )

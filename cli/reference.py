@@ -17,9 +17,9 @@ from .app import app
 EXIT_CODES = {
     ExitCode.OK: "Done.",
     ExitCode.FAULT: "It failed: a damaged or unknown checkpoint, a conversion that broke, an output that exists or "
-    "cannot be written, an artefact that is not whole, too little memory or disk, or a fault of edgeconv.",
+    "cannot be written, an artifact that is not whole, too little memory or disk, or a fault of edgeconv.",
     ExitCode.USAGE: "An option, or a combination of options, that cannot work. Nothing was written.",
-    ExitCode.PARITY: "The artefact is not the same model within its budget.",
+    ExitCode.PARITY: "The artifact is not the same model within its budget.",
     ExitCode.ACCESS: "The Hub says no: an absent or gated repository, a bad token, an absent revision.",
     ExitCode.UNREACHABLE: "The Hub does not answer, or not with what it promised.",
     ExitCode.UNDECIDED: "Nothing failed, but the texts are too few to judge whether the artifact is within its budget.",
@@ -31,7 +31,7 @@ VARIABLES = {
     "because other users of a machine can read a program's arguments.",
     "HF_HOME": "Where downloads are kept (default `~/.cache/huggingface`).",
     "HF_ENDPOINT": "Another Hub, for example a mirror.",
-    "NO_COLOR": "If set, no colours. Where the output is no terminal there are none either.",
+    "NO_COLOR": "If set, no colors. Where the output is no terminal there are none either.",
     "EDGECONV_KERNELS": "`numpy`: do not use the compiled kernels; `ggml`: for GGUF use a packaged ggml in their place. The "
     "result is the same, bit for bit; numpy alone knows only the older types of GGUF.",
 }

@@ -1,4 +1,4 @@
-"""`edgeconv search`: the smallest artefact within a KL, or the best within a size."""
+"""`edgeconv search`: the smallest artifact within a KL, or the best within a size."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def search(
         typer.Option(
             "--max-kl",
             metavar="NATS",
-            help="The smallest artefact whose mean KL is no larger, as a validation judges it: by the worse end of the interval.",
+            help="The smallest artifact whose mean KL is no larger, as a validation judges it: by the worse end of the interval.",
             show_default=False,
         ),
     ] = None,
     max_size: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="The best artefact of this size: 900MB, 1.2GB.", show_default=False),
+        typer.Option(metavar="SIZE", help="The best artifact of this size: 900MB, 1.2GB.", show_default=False),
     ] = None,
     format_: Annotated[
         Any,
@@ -56,7 +56,7 @@ def search(
     ] = None,
     suite: Suite = None,
     tokens: Tokens = None,
-    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Artefacts that are made and measured at most.")] = 6,
+    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Artifacts that are made and measured at most.")] = 6,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -74,10 +74,10 @@ def search(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Find the smallest artefact within a KL, or the best one within a size, and save it as a recipe for `edgeconv run`.
+    """Find the smallest artifact within a KL, or the best one within a size, and save it as a recipe for `edgeconv run`.
 
-    What each matrix costs in each precision is estimated once; predictions choose, and every artefact that they lead to is made
-    and measured as `edgeconv validate --quick` measures. A command of its own, for it makes many artefacts and keeps none: the
+    What each matrix costs in each precision is estimated once; predictions choose, and every artifact that they lead to is made
+    and measured as `edgeconv validate --quick` measures. A command of its own, for it makes many artifacts and keeps none: the
     recipe makes the winner. Exits with 3 if nothing keeps what was asked, and says what is nearest.
     """
     from ..study.search.run import SearchJob, run

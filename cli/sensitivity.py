@@ -52,7 +52,7 @@ def sensitivity(
 ) -> None:
     """Measure what compressing one part of a model costs: KL(reference ‖ that part compressed), a part at a time.
 
-    A weight is quantised as the artefact would hold it, and runs in torch. The reference's activations before each layer are
+    A weight is quantized as the artifact would hold it, and runs in torch. The reference's activations before each layer are
     kept, so that a part costs the layers behind it only. Each figure is kept as it is made: a run that was stopped goes on.
     """
     from ..study.sensitivity import report

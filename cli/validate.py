@@ -1,4 +1,4 @@
-"""`edgeconv validate`: whether an artefact is still its model."""
+"""`edgeconv validate`: whether an artifact is still its model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..validate.report.model import Report
 
 PARITY = "parity"
-"""Folder inside an artefact for the report of `--validate`; beside a single file it is called after it."""
+"""Folder inside an artifact for the report of `--validate`; beside a single file it is called after it."""
 
 Reference = Annotated[
     str | None,
@@ -33,7 +33,7 @@ Budgets = Annotated[
 
 
 def validate(
-    artefact: Annotated[
+    artifact: Annotated[
         Path, typer.Argument(metavar="OUT", help="A converted model of any tool's making: a folder, or a .gguf.")
     ],
     *,
@@ -53,13 +53,13 @@ def validate(
     ] = None,
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Reference and artefact once, teacher-forced; conversion over 128 tokens."),
+        typer.Option("--quick", help="Reference and artifact once, teacher-forced; conversion over 128 tokens."),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail by the engine's own listed defects too, which no artefact can mend.")
+        bool, typer.Option("--strict", help="Fail by the engine's own listed defects too, which no artifact can mend.")
     ] = False,
     reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
-    device: Annotated[str, typer.Option(help="OpenVINO device of the artefact; a GGUF runs on the CPU.")] = "CPU",
+    device: Annotated[str, typer.Option(help="OpenVINO device of the artifact; a GGUF runs on the CPU.")] = "CPU",
     report: Annotated[
         Path | None,
         typer.Option(
@@ -87,7 +87,7 @@ def validate(
     if reference_dtype not in ("float32", "bfloat16"):
         raise UsageError(f"The reference cannot compute in {reference_dtype}.", "Use float32 or bfloat16.")
     ask = Ask(
-        artefact=artefact,
+        artifact=artifact,
         reference=reference,
         suite=suite,
         budgets=limits(budget),
@@ -99,7 +99,7 @@ def validate(
     )
     if report and no_report:
         raise UsageError("--report and --no-report were both given.", "Leave one of them out.")
-    place = None if no_report else report or report_of(artefact)
+    place = None if no_report else report or report_of(artifact)
     found = measure(out, ask, place, junit, must=report is not None)
     if out.json:
         out.data(found.model_dump(mode="json"))
@@ -137,22 +137,22 @@ def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = Non
     return found
 
 
-def report_of(artefact: Path) -> Path:
-    """Return where the report on a new artefact goes."""
-    return artefact / PARITY if artefact.is_dir() else artefact.with_name(f"{artefact.stem}.{PARITY}")
+def report_of(artifact: Path) -> Path:
+    """Return where the report on a new artifact goes."""
+    return artifact / PARITY if artifact.is_dir() else artifact.with_name(f"{artifact.stem}.{PARITY}")
 
 
-def of_new(out: Output, artefact: Path, budgets: dict[str, float]) -> Report:
-    """Measure an artefact that was just made, as `--validate` asks."""
+def of_new(out: Output, artifact: Path, budgets: dict[str, float]) -> Report:
+    """Measure an artifact that was just made, as `--validate` asks."""
     from ..validate.ladder import Ask
 
-    return measure(out, Ask(artefact, budgets=budgets), report_of(artefact))
+    return measure(out, Ask(artifact, budgets=budgets), report_of(artifact))
 
 
-def brief(found: Report, artefact: Path) -> dict[str, Any]:
+def brief(found: Report, artifact: Path) -> dict[str, Any]:
     """What `--json` says of a validation behind a conversion."""
     parts = {"verdict", "first_failed", "budgets", "rungs"}
-    return {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report_of(artefact))}}
+    return {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report_of(artifact))}}
 
 
 def limits(given: list[str] | None) -> dict[str, float]:

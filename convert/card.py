@@ -1,4 +1,4 @@
-"""The front matter of a checkpoint's model card (README.md): licence, languages, tags, and what it was made from."""
+"""The front matter of a checkpoint's model card (README.md): license, languages, tags, and what it was made from."""
 
 from __future__ import annotations
 

@@ -123,11 +123,11 @@ class Checkpoint:
         return shard
 
     def tensor(self, name: str) -> npt.NDArray[Any]:
-        """Return a tensor as a view of its mapped file (bfloat16 as uint16 bits); one that a GGUF has quantised as a copy."""
+        """Return a tensor as a view of its mapped file (bfloat16 as uint16 bits); one that a GGUF has quantized as a copy."""
         return self.shard_of(name).view(self.info(name))
 
     def rows(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return elements [start, stop) of a tensor's first dimension, of one that is quantised no more than these decoded."""
+        """Return elements [start, stop) of a tensor's first dimension, of one that is quantized no more than these decoded."""
         return self.shard_of(name).rows(self.info(name), start, stop)
 
     @property

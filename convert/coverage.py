@@ -45,7 +45,7 @@ def check_coverage(
         if info.dtype not in BY_STORED:
             raise CheckpointError(
                 f"{checkpoint.file_of(name)}: {name} has the type {info.dtype}; weights of {NAMED} can be converted.",
-                "Take an unquantised revision of the model.",
+                "Take an unquantized revision of the model.",
             )
     over = (name for name in checkpoint.names - set(expected) if not unused.is_unused(name, checkpoint.config))
     left = sorted(name for name in over if not any(fnmatch.fnmatch(name, pattern) for pattern in allowed))

@@ -42,7 +42,7 @@ class TensorInfo:
 
     @property
     def bytes(self) -> int:
-        """Bytes of its values in memory, which a quantised file stores in fewer."""
+        """Bytes of its values in memory, which a quantized file stores in fewer."""
         return self.size * ITEM_SIZE[self.dtype]
 
 
@@ -67,7 +67,7 @@ class MappedFile:
         if info.dtype not in BY_STORED:
             raise CheckpointError(
                 f"{self.path.name}: {info.name} has the type {info.dtype}; weights of {NAMED} can be converted.",
-                "Take the checkpoint in one of these types (an unquantised revision of the model).",
+                "Take the checkpoint in one of these types (an unquantized revision of the model).",
             )
         flat = np.frombuffer(self._map, BY_STORED[info.dtype].numpy, info.size, info.start)
         return flat.reshape(info.shape)

@@ -1,7 +1,7 @@
 """config.json as transformers' own class, from the fields that describe a model and no others.
 
 transformers' base classes read fields of their own from the same file: which implementation computes attention or experts (a
-name with a slash is a repository of the Hub, whose code then runs), classes in files beside it, quantisers, adapters, plans for
+name with a slash is a repository of the Hub, whose code then runs), classes in files beside it, quantizers, adapters, plans for
 several devices. Those are decisions of whoever runs the model, not of whoever wrote the file. So the fields are taken by a list:
 what transformers' class of the family declares, the harmless ones of every family, and besides these only numbers; a name that
 speaks of such a decision is taken with numbers only, whoever declares it, at any depth.

@@ -1,4 +1,4 @@
-"""The tokenizer's files as an artefact gets them: as they are, but for what a runtime or transformers would take otherwise.
+"""The tokenizer's files as an artifact gets them: as they are, but for what a runtime or transformers would take otherwise.
 
 A file is written anew only where it must be; all others are copied to the byte.
 """
@@ -23,7 +23,7 @@ _TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 
 def written(folder: Path) -> dict[str, str]:
-    """Return name → text of the files that an artefact gets in other words than the checkpoint has them.
+    """Return name → text of the files that an artifact gets in other words than the checkpoint has them.
 
     Raises:
         CheckpointError: a file is damaged, or a token without a row is needed.
@@ -44,20 +44,20 @@ def notes(folder: Path) -> list[str]:
     return tokenizer_files.read(folder).notes()
 
 
-def keep_pipeline(artefact: Path) -> list[str]:
-    """Name the class in an artefact's tokenizer_config.json that takes tokenizer.json as it is; say so in a sentence."""
-    path = artefact / CONFIG
+def keep_pipeline(artifact: Path) -> list[str]:
+    """Name the class in an artifact's tokenizer_config.json that takes tokenizer.json as it is; say so in a sentence."""
+    path = artifact / CONFIG
     config = read_json(path) if path.is_file() else {}
     stated = config.get("tokenizer_class")
     path.write_text(dump(config | {"tokenizer_class": _PLAIN}), "utf-8")
     return [
         f"transformers 5 builds another tokenizer for {stated or 'this model type'} than {TOKENIZER} describes; {CONFIG} of the "
-        f"artefact names {_PLAIN}, which does not"
+        f"artifact names {_PLAIN}, which does not"
     ]
 
 
 def copy(source: Path, target: Path, made: dict[str, str]) -> None:
-    """Copy a file of the checkpoint's into the artefact, into a folder of its own too, unless it is among those `made`."""
+    """Copy a file of the checkpoint's into the artifact, into a folder of its own too, unless it is among those `made`."""
     if target.name not in made:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(source, target)

@@ -53,7 +53,7 @@ class ConversionError(EdgeconvError):
     usual_hint = "Try another --engine, or another format; -v shows what the libraries under it say."
 
 
-class ArtefactError(EdgeconvError):
+class ArtifactError(EdgeconvError):
     """A folder that should be a converted model is not a whole one."""
 
     usual_hint = "Convert the checkpoint again."
@@ -80,7 +80,7 @@ class HubUnreachableError(EdgeconvError):
 
 
 class ParityError(EdgeconvError):
-    """The artefact is not the same model within its budget."""
+    """The artifact is not the same model within its budget."""
 
     exit_code = ExitCode.PARITY
     usual_hint = "`edgeconv validate` shows what differs."

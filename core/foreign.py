@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .errors import ArtefactError
+from .errors import ArtifactError
 from .manifest import LOG_NAME, MANIFEST_NAME, Manifest, read_manifest
 from .own_text import is_own
 from .paths import is_inner
@@ -24,7 +24,7 @@ def owned(folder: Path) -> set[str] | None:
     """
     try:
         manifest = read_manifest(folder)
-    except (ArtefactError, OSError):
+    except (ArtifactError, OSError):
         return None
     reports = {name for name in _REPORTS if _is_report(folder / name)}
     return {MANIFEST_NAME, LOG_NAME} | named(manifest) | reports
@@ -55,10 +55,10 @@ def entries(folder: Path, ours: set[str], beside: Path, prefix: str = "") -> Ite
     """Give what is not ours, in pieces as large as can be moved to `beside` at once.
 
     Args:
-        folder: the artefact's, or one in it.
-        ours: names, relative to the artefact's folder.
+        folder: the artifact's, or one in it.
+        ours: names, relative to the artifact's folder.
         beside: what it will be moved to; may have folders of the same names.
-        prefix: name of `folder` in the artefact, with a slash behind it; empty for its own.
+        prefix: name of `folder` in the artifact, with a slash behind it; empty for its own.
     """
     for path in sorted(folder.iterdir()):
         name = prefix + path.name
@@ -111,7 +111,7 @@ def _can_be_moved(path: Path) -> bool:
 
 
 def _make_parents(source: Path, root: Path, target: Path) -> None:
-    """Make a folder of the user's again where the new artefact has none, with its mode and times."""
+    """Make a folder of the user's again where the new artifact has none, with its mode and times."""
     for inner in reversed([source, *source.parents]):
         if root in inner.parents:
             made = target / inner.relative_to(root)

@@ -11,7 +11,7 @@ from typing import Any
 from xml.parsers import expat
 
 from . import limits
-from .errors import ArtefactError
+from .errors import ArtifactError
 from .openvino_core import openvino_core
 
 _STATES = ("ReadValue", "Assign")
@@ -23,13 +23,13 @@ def read_graph(xml: Path) -> Any:
     """Return the `openvino.Model` of an .xml and the .bin beside it, its constants mapped.
 
     Raises:
-        ArtefactError: one of the two is missing, or openvino cannot read them.
+        ArtifactError: one of the two is missing, or openvino cannot read them.
     """
     for path in (xml, xml.with_suffix(".bin")):
         if not path.is_file():
-            raise ArtefactError(f"{path} is missing.", "The .xml needs the .bin of the same name beside it.")
+            raise ArtifactError(f"{path} is missing.", "The .xml needs the .bin of the same name beside it.")
     try:
-        _look_through(limits.read_bytes(xml, limits.GRAPH, ArtefactError))
+        _look_through(limits.read_bytes(xml, limits.GRAPH, ArtifactError))
         return openvino_core().read_model(xml)
     except (expat.ExpatError, UnicodeDecodeError) as error:  # the second: pybind11, of OpenVINO's own words
         said = str(error) if isinstance(error, expat.ExpatError) else "it quotes bytes that are no text"
@@ -38,8 +38,8 @@ def read_graph(xml: Path) -> Any:
         raise _unreadable(xml, str(error).strip().splitlines()[-1].rstrip(".")) from error
 
 
-def _unreadable(xml: Path, why: str) -> ArtefactError:
-    return ArtefactError(f"openvino cannot read {xml.name}: {why}.", "Convert the checkpoint again.")
+def _unreadable(xml: Path, why: str) -> ArtifactError:
+    return ArtifactError(f"openvino cannot read {xml.name}: {why}.", "Convert the checkpoint again.")
 
 
 def _look_through(content: bytes) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .durable import sync, sync_open
-from .errors import ArtefactError, OutputError
+from .errors import ArtifactError, OutputError
 from .foreign import carry, named, obstacles, owned
 from .manifest import log_path, read_manifest, sidecar
 from .own_text import is_log
@@ -139,7 +139,7 @@ def _appeared(target: Path) -> OutputError:
 
 
 def files(staged: Path, target: Path, before: bool) -> None:
-    """Put the new files in place one by one, the manifest last; the files of the old artefact, and only they, go first.
+    """Put the new files in place one by one, the manifest last; the files of the old artifact, and only they, go first.
 
     Arguments and errors are those of `folder`.
     """
@@ -170,13 +170,13 @@ def files(staged: Path, target: Path, before: bool) -> None:
 
 
 def files_of(target: Path) -> set[str]:
-    """Name the files beside a single file that belong to the artefact there: by its manifest, itself and the log included."""
+    """Name the files beside a single file that belong to the artifact there: by its manifest, itself and the log included."""
     manifest = sidecar(target)
     log = log_path(manifest)
     left = {log.name} if log.is_file() and is_log(log) else set()  # of one that was removed: nobody's
     try:
         outputs = named(read_manifest(manifest)) if manifest.is_file() else None
-    except ArtefactError:
+    except ArtifactError:
         return left
     if outputs is None:
         return left
@@ -256,6 +256,6 @@ def _read(journal: Path) -> dict[str, Any]:
     return content
 
 
-def is_artefact(target: Path) -> bool:
+def is_artifact(target: Path) -> bool:
     """Whether a folder has a manifest that can be read."""
     return owned(target) is not None

@@ -1,7 +1,7 @@
-"""`edgeconv.json`: what an artefact was made from, how, and the digest of every file.
+"""`edgeconv.json`: what an artifact was made from, how, and the digest of every file.
 
 It holds nothing that differs between two runs on the same input: no times, no paths of the machine, no run ids. Those
-stand in `edgeconv.log.json` beside it, which is no part of the artefact.
+stand in `edgeconv.log.json` beside it, which is no part of the artifact.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import limits
-from .errors import ArtefactError
+from .errors import ArtifactError
 
 MANIFEST_NAME = "edgeconv.json"
 LOG_NAME = "edgeconv.log.json"
@@ -45,11 +45,11 @@ class Source(_Model):
     parameters: int
     files: dict[str, FileDigest]
     card: dict[str, Any] = {}
-    """Of the front matter of its model card: licence, languages, tags, task."""
+    """Of the front matter of its model card: license, languages, tags, task."""
 
 
 class TensorEntry(_Model):
-    """One weight as the artefact stores it.
+    """One weight as the artifact stores it.
 
     `precision` is an OpenVINO element type or an NNCF mode ("int4_sym", "bf16", …), `group_size` the number of
     weights that share a scale (-1: the row; None: not compressed), `bytes` the storage of values, scales and zero points.
@@ -61,7 +61,7 @@ class TensorEntry(_Model):
     group_size: int | None = None
     bytes: int
     file: str | None = None
-    """The .xml of the IR that holds it, if the artefact has several."""
+    """The .xml of the IR that holds it, if the artifact has several."""
 
 
 class VisionFacts(_Model):
@@ -124,30 +124,30 @@ def sidecar(file: Path, name: str = MANIFEST_NAME) -> Path:
     return file.with_name(f"{_PART.sub('', file.stem)}.{name}")
 
 
-def manifest_path(artefact: Path) -> Path | None:
-    """Find the manifest of an artefact, a folder or a file in one or beside its manifest; None if it has none.
+def manifest_path(artifact: Path) -> Path | None:
+    """Find the manifest of an artifact, a folder or a file in one or beside its manifest; None if it has none.
 
     A manifest that does not name the file is another one's.
 
     Raises:
-        ArtefactError: there is one, but it cannot be read.
+        ArtifactError: there is one, but it cannot be read.
     """
-    if artefact.is_dir():
-        path = artefact / MANIFEST_NAME
+    if artifact.is_dir():
+        path = artifact / MANIFEST_NAME
         return path if path.is_file() else None
-    for path in (sidecar(artefact), artefact.with_name(MANIFEST_NAME)):
-        if path.is_file() and artefact.name in read_manifest(path).outputs:
+    for path in (sidecar(artifact), artifact.with_name(MANIFEST_NAME)):
+        if path.is_file() and artifact.name in read_manifest(path).outputs:
             return path
     return None
 
 
-def manifest_of(artefact: Path) -> Manifest | None:
+def manifest_of(artifact: Path) -> Manifest | None:
     """Read the manifest that `manifest_path` finds.
 
     Raises:
-        ArtefactError: there is one, but it cannot be read.
+        ArtifactError: there is one, but it cannot be read.
     """
-    path = manifest_path(artefact)
+    path = manifest_path(artifact)
     return read_manifest(path) if path else None
 
 
@@ -160,23 +160,23 @@ def read_manifest(where: Path) -> Manifest:
     """Read a manifest, given itself or the folder that it lies in.
 
     Raises:
-        ArtefactError: there is none, or it is not one that this version understands.
+        ArtifactError: there is none, or it is not one that this version understands.
     """
     path = where if where.is_file() else where / MANIFEST_NAME
     if not path.is_file():
-        raise ArtefactError(
+        raise ArtifactError(
             f"{where} has no {MANIFEST_NAME}.", "Give a folder that edgeconv wrote, or convert the checkpoint again."
         )
     size = path.stat().st_size
     if size > LARGEST:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} has {size:,} bytes, which no manifest needs.", "It is damaged or hostile; do not use the model."
         )
     try:
-        return Manifest.model_validate_json(limits.read_bytes(path, LARGEST, ArtefactError))
+        return Manifest.model_validate_json(limits.read_bytes(path, LARGEST, ArtifactError))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} is not a valid manifest: {field}: {first['msg']}.", "It was edited or written by another version."
         ) from error

@@ -1,4 +1,4 @@
-"""Are an artefact's files still what its manifest says: size and SHA-256 of each."""
+"""Are an artifact's files still what its manifest says: size and SHA-256 of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .digest import sha256_file
-from .errors import ArtefactError
+from .errors import ArtifactError
 from .manifest import FileDigest
 from .paths import is_inner, own_file
 from .progress import Progress
@@ -30,12 +30,12 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
         progress: hears of it, in bytes.
 
     Raises:
-        ArtefactError: a name leads out of the folder, or a file cannot be read.
+        ArtifactError: a name leads out of the folder, or a file cannot be read.
     """
     damaged, missing = [], []
     for name in outputs:
         if not is_inner(name) or _lies_there(folder / name):
-            own_file(folder, name, ArtefactError, whose=f"The manifest in {folder}", hint="Do not use it.", linked=True)
+            own_file(folder, name, ArtifactError, whose=f"The manifest in {folder}", hint="Do not use it.", linked=True)
     task = progress.task("Checking files", sum(file.size for file in outputs.values()))
     for name, expected in sorted(outputs.items()):
         path = folder / name
@@ -45,7 +45,7 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
             elif path.stat().st_size != expected.size or sha256_file(path, task) != expected.sha256:
                 damaged.append(name)
         except OSError as error:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{str(path)[:1000]} cannot be read: {error.strerror}.", "Check its permissions."
             ) from error
     task.finish()

@@ -2,7 +2,7 @@
 
 A run that dies leaves at most a folder `OUT.partial-…` with our marker in it, which the next run to the same output removes;
 beside one that lives, a second run to its output is refused. The manifest is written last, so a folder or file without it is
-no artefact. Of an old one only the files are replaced that its manifest names: whatever else is there is the user's, and stays.
+no artifact. Of an old one only the files are replaced that its manifest names: whatever else is there is the user's, and stays.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NEARLY_FULL = 1 << 16
 
 
 def check_output(target: Path, *, force: bool) -> None:
-    """Refuse an output that exists, unless `force`; a folder that is no artefact of ours is never replaced.
+    """Refuse an output that exists, unless `force`; a folder that is no artifact of ours is never replaced.
 
     Raises:
         OutputError: the target exists, or its parent cannot be written to.
@@ -51,7 +51,7 @@ def check_output(target: Path, *, force: bool) -> None:
         raise OutputError(
             f"{target} exists and is not empty.", "Repeat with --force to replace it, or choose another --output."
         )
-    if target.is_dir() and any(target.iterdir()) and not in_place.is_artefact(target):
+    if target.is_dir() and any(target.iterdir()) and not in_place.is_artifact(target):
         raise OutputError(
             f"{target} holds files that no conversion wrote; --force replaces only converted models.",
             "Choose another --output.",
@@ -95,7 +95,7 @@ def staged(target: Path, *, force: bool = False, progress: Progress | None = Non
 
     Args:
         target: the name; what `check_output` let pass is replaced.
-        force: replace also an artefact that a run before this one had moved aside when it died.
+        force: replace also an artifact that a run before this one had moved aside when it died.
         progress: hears if the file system cannot promise that files are on the disk.
 
     Raises:
@@ -149,7 +149,7 @@ def _staged(
 
 
 def _begin(target: Path, stack: ExitStack, force: bool) -> tuple[bool, Path]:
-    """Return whether an artefact is there already, and a scratch folder to write the new one into."""
+    """Return whether an artifact is there already, and a scratch folder to write the new one into."""
     target.parent.mkdir(parents=True, exist_ok=True)
     rescue = partial(in_place.rescue, target)
     taken = _is_taken(target)
@@ -184,7 +184,7 @@ def _absolute(target: Path) -> Path:
 
 
 def _is_taken(target: Path) -> bool:
-    """Whether an artefact lies there: a folder with something in it, or single files with their manifest."""
+    """Whether an artifact lies there: a folder with something in it, or single files with their manifest."""
     return sidecar(target).exists() or (target.is_dir() and any(target.iterdir()))
 
 

@@ -128,7 +128,7 @@ def _http(error: Any, repo_id: str, revision: str | None) -> EdgeconvError:
     login = "use a token of that account" if token else "log in with `hf auth login` or set HF_TOKEN"
     private = "your token may not see it" if token else _LOGIN
     cases: list[tuple[type[Exception], EdgeconvError]] = [
-        (hf.GatedRepoError, AccessError(f"{repo_id} is gated.", f"Accept its licence at {page}, then {login}.")),
+        (hf.GatedRepoError, AccessError(f"{repo_id} is gated.", f"Accept its license at {page}, then {login}.")),
         (
             hf.RepositoryNotFoundError,
             AccessError(

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 
 BLOCK = 1 << 20
 """Bytes that share a digest; a file of fewer is kept in memory."""
@@ -33,7 +33,7 @@ class SealedFile:
         """Open and read it; `advance` hears of the bytes.
 
         Raises:
-            ArtefactError: it is a link, no regular file, or cannot be read.
+            ArtifactError: it is a link, no regular file, or cannot be read.
         """
         self.path = path
         self._file = _opened(path)
@@ -54,18 +54,18 @@ class SealedFile:
             self.close()
 
     def open(self) -> io.BufferedIOBase:
-        """Return a reader of its own position. Its `read` raises ArtefactError if the file has changed."""
+        """Return a reader of its own position. Its `read` raises ArtifactError if the file has changed."""
         return io.BytesIO(self._kept) if self._kept is not None else _Reader(self)
 
     def content(self) -> bytes:
-        """Return all of it. Raises ArtefactError if the file has changed."""
+        """Return all of it. Raises ArtifactError if the file has changed."""
         return self.open().read()
 
     def block(self, index: int) -> bytes:
-        """Return the bytes from `index` * BLOCK on. Raises ArtefactError if they have changed."""
+        """Return the bytes from `index` * BLOCK on. Raises ArtifactError if they have changed."""
         block = self._pread(index)
         if hashlib.sha256(block).digest() != self._blocks[index]:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{self.path} changed while it was being published.",
                 "No commit was made. Let nothing write to the model, run `edgeconv verify` on it, and publish again.",
             )
@@ -132,15 +132,15 @@ def _opened(path: Path) -> int:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         if path.is_symlink():
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{path} is a link, and only files are published.", "Put a copy of the file in its place."
             ) from error
         raise _unreadable(path, error) from error
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise ArtefactError(f"{path} is no regular file.", "Convert the checkpoint again.")
+        raise ArtifactError(f"{path} is no regular file.", "Convert the checkpoint again.")
     return file
 
 
-def _unreadable(path: Path, error: OSError) -> ArtefactError:
-    return ArtefactError(f"{str(path)[:1000]} cannot be read: {error.strerror}.", "Check its permissions.")
+def _unreadable(path: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(f"{str(path)[:1000]} cannot be read: {error.strerror}.", "Check its permissions.")

@@ -112,7 +112,7 @@ def send(upload: Upload, planned: Change, progress: Progress, retry: Retry | Non
 
     Raises:
         AccessError: the token may not write there, or somebody else changed the repository meanwhile.
-        ArtefactError: a file changed since it was sealed; there is no commit then.
+        ArtifactError: a file changed since it was sealed; there is no commit then.
         HubUnreachableError: no answer, or what lies there afterwards is not what was sent.
     """
     retry = retry or Retry()

@@ -1,6 +1,6 @@
-"""The model card: README.md of a published artefact, with the Hub's metadata in front.
+"""The model card: README.md of a published artifact, with the Hub's metadata in front.
 
-Licence, languages and tags are the source's own (`source.card` of the manifest); nothing of the machine or its user is on it.
+License, languages and tags are the source's own (`source.card` of the manifest); nothing of the machine or its user is on it.
 The manifest, the report and the source's card are foreign: their words stand on it only through core/escape.py.
 """
 
@@ -38,7 +38,7 @@ def render(cleared: Cleared, repo_id: str, branch: str | None = None, report_at:
         *([use, parity] if cleared.report else [parity, use]),  # a warning comes first
         _files(manifest),
         made(manifest, "How it was made"),
-        licence(manifest),
+        license(manifest),
     ]
     return f"---\n{front([manifest])}---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -56,7 +56,7 @@ def front(manifests: Sequence[Manifest]) -> str:
     card, source = manifest.source.card, manifest.source
     tags = [*_plain(card.get("tags")), _LIBRARIES[manifest.target], "edgeconv", *map(precision, manifests)]
     fields: dict[str, Any] = {key: card[key] for key in ("license", "license_name") if card.get(key)}
-    if link := _licence_link(manifest):
+    if link := _license_link(manifest):
         fields["license_link"] = link
     if source.repo_id:
         fields |= {"base_model": source.repo_id, "base_model_relation": "quantized"}
@@ -101,7 +101,7 @@ def _parity(cleared: Cleared, report_at: str) -> str:
             f"{markdown(cleared.objection)}. It was published with `--allow-unvalidated`."
         )
     report = cleared.report
-    reports = f"The whole report: [parity.md]({address(report_at)}/parity.md), or with every token in colour "
+    reports = f"The whole report: [parity.md]({address(report_at)}/parity.md), or with every token in color "
     reports += f"[parity.html]({address(report_at)}/parity.html) (download it and open it in a browser)."
     dtype = report.reference.facts.get("dtype", "float32")
     return (
@@ -123,7 +123,7 @@ def within(report: Report) -> str:
 def _figures(report: Report) -> str:
     """The table; the noise floor has its column if it was measured (not by --quick)."""
     found, floor = comparison(report, "quantisation"), comparison(report, "noise_floor")
-    budgets = {line.metric.removeprefix("quantisation."): line for line in report.budgets}
+    budgets = {line.metric.removeprefix("quantization."): line for line in report.budgets}
     rows = []
     for key in _SHOWN if found else ():
         title, unit = metric(key)
@@ -171,8 +171,8 @@ def made(manifest: Manifest, title: str, manifest_at: str = MANIFEST_NAME) -> st
     rows.append(("scheme", markdown(_scheme(manifest))))
     if manifest.vision:
         rows.append(("vision", markdown(_vision_scheme(manifest.vision.scheme))))
-    quantiser = "" if manifest.compressor == "none" else f", quantised by {manifest.compressor}"
-    rows.append(("engine", markdown(f"{manifest.engine}{quantiser}")))
+    quantizer = "" if manifest.compressor == "none" else f", quantized by {manifest.compressor}"
+    rows.append(("engine", markdown(f"{manifest.engine}{quantizer}")))
     rows += [("assumed", markdown(text)) for text in manifest.assumed] + [
         ("note", markdown(text)) for text in manifest.notes
     ]
@@ -210,17 +210,17 @@ def _listed(fields: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(fields.items()) if value not in (None, [], False))
 
 
-def licence(manifest: Manifest) -> str:
+def license(manifest: Manifest) -> str:
     """Return the section on the license, which is the source's."""
     card = manifest.source.card
-    name, where = card.get("license_name") or card.get("license"), _licence_link(manifest)
+    name, where = card.get("license_name") or card.get("license"), _license_link(manifest)
     if not isinstance(name, str):
-        return "## Licence\n\nThe source's; its model card states none."
-    return f"## Licence\n\nThe source's: {link(name, where) if where else markdown(name)}."
+        return "## License\n\nThe source's; its model card states none."
+    return f"## License\n\nThe source's: {link(name, where) if where else markdown(name)}."
 
 
-def _licence_link(manifest: Manifest) -> str | None:
-    """Where the licence is: a file that the artefact took over, an address, or the file at the source; never a script."""
+def _license_link(manifest: Manifest) -> str | None:
+    """Where the license is: a file that the artifact took over, an address, or the file at the source; never a script."""
     source, stated = manifest.source, manifest.source.card.get("license_link")
     where = address(stated) if isinstance(stated, str) else None
     if where is None or stated in manifest.outputs or where.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""How a published artefact is run: the snippets of the model card, each of which runs as it stands.
+"""How a published artifact is run: the snippets of the model card, each of which runs as it stands.
 
 tests/publish/test_card.py takes them off the card and runs them.
 """
@@ -15,7 +15,7 @@ def snippets(manifest: Manifest, repo_id: str, branch: str | None) -> str:
     """Return the section's text.
 
     Args:
-        manifest: of the artefact.
+        manifest: of the artifact.
         repo_id: where it is published.
         branch: that it is published on; None: the default one.
     """

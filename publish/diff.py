@@ -1,4 +1,4 @@
-"""Two artefacts side by side: what they were made from, how, what it costs, and what parity says of each."""
+"""Two artifacts side by side: what they were made from, how, what it costs, and what parity says of each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.manifest import Manifest, TensorEntry
 from ..core.progress import Progress
 from ..hub import client
@@ -55,7 +55,7 @@ def load(where: str, progress: Progress, retry: Retry | None = None) -> Side:
     """Read one side: a folder, or a repository of the Hub (`name@revision`).
 
     Raises:
-        ArtefactError: there is no manifest.
+        ArtifactError: there is no manifest.
         UsageError, AccessError, HubUnreachableError: as `hub.source.parse` and `hub.client.resolve`.
     """
     source = parse(where)
@@ -134,6 +134,6 @@ def _published_report(listing: CommitListing, progress: Progress, retry: Retry) 
     try:
         return Report.model_validate_json(data)
     except ValidationError as error:
-        raise ArtefactError(
+        raise ArtifactError(
             f"The parity report of {listing.repo_id} cannot be read.", "Another version wrote it."
         ) from error

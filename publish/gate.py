@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from ..core import limits
-from ..core.errors import ArtefactError, ParityError
+from ..core.errors import ArtifactError, ParityError
 from ..core.manifest import Manifest
 from ..core.progress import Progress
 from ..hub.listing import is_safe_name
@@ -67,7 +67,7 @@ def clear(folder: Path, progress: Progress, *, allow_unvalidated: bool = False) 
         allow_unvalidated: let one through whose parity is not shown; never one that is damaged.
 
     Raises:
-        ArtefactError: it is no artifact, a file is not the manifest's, is a link, or has a name that no repository may hold.
+        ArtifactError: it is no artifact, a file is not the manifest's, is a link, or has a name that no repository may hold.
         ParityError: there is no report, it is about other files, was edited, or did not pass.
     """
     place = find(folder)
@@ -78,7 +78,7 @@ def clear(folder: Path, progress: Progress, *, allow_unvalidated: bool = False) 
     except ValidationError:
         same = False
     if not same:
-        raise ArtefactError(f"{place.manifest_path} changed while it was read.", "Publish again.")
+        raise ArtifactError(f"{place.manifest_path} changed while it was read.", "Publish again.")
     objection, report, report_data = _objection(place)
     if objection and not allow_unvalidated:
         raise ParityError(
@@ -95,19 +95,19 @@ def clear(folder: Path, progress: Progress, *, allow_unvalidated: bool = False) 
 def _require_names(place: Place) -> None:
     for name in place.manifest.outputs:
         if not is_safe_name(name):
-            raise ArtefactError(
+            raise ArtifactError(
                 f"The manifest in {place.path} names a file outside the folder: {name!r}.", "Do not use it."
             )
         ours = _OURS.search(name.split("/")[0].lower())
         if not may_be_published(name) or ours:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"The manifest of {place.path} names a file {name!r}, which no conversion writes and no repository may hold.",
                 "Do not use the model; convert the checkpoint again.",
             )
 
 
 def _sealed(place: Place, progress: Progress) -> dict[str, SealedFile]:
-    """Open and hash every file of the manifest. Raises ArtefactError."""
+    """Open and hash every file of the manifest. Raises ArtifactError."""
     outputs = place.manifest.outputs
     task = progress.task("Checking files", sum(file.size for file in outputs.values()))
     with ExitStack() as opened:
@@ -123,7 +123,7 @@ def _sealed(place: Place, progress: Progress) -> dict[str, SealedFile]:
             if name not in files or (files[name].size, files[name].sha256) != (expected.size, expected.sha256)
         ]
         if wrong:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{place.path} is not what its manifest says: {', '.join(wrong)}.", "Convert the checkpoint again."
             )
         opened.pop_all()  # they are closed by whoever asked
@@ -135,23 +135,23 @@ def _require_no_links(folder: Path, name: str) -> None:
     """Refuse a folder on the way that is a link; the file itself is opened so that it cannot be one."""
     for parent in list(PurePosixPath(name).parents)[:-1]:
         if (folder / parent).is_symlink():
-            raise ArtefactError(f"{folder / parent} is a link to another folder.", "Put the folder itself there.")
+            raise ArtifactError(f"{folder / parent} is a link to another folder.", "Put the folder itself there.")
 
 
 def _objection(place: Place) -> tuple[str, Report | None, bytes | None]:
     """Say in half a sentence what is wrong with the report; empty if nothing is."""
     path = place.report / JSON_NAME
     if place.report.is_symlink():
-        raise ArtefactError(f"{place.report} is a link to another folder.", "Put the folder itself there.")
+        raise ArtifactError(f"{place.report} is a link to another folder.", "Put the folder itself there.")
     if not path.is_symlink() and not path.exists():
         return "there is no parity report", None, None
     if path.lstat().st_size > LARGEST_REPORT:
-        raise ArtefactError(f"{path} is larger than any report.", "Run `edgeconv validate` again.")
+        raise ArtifactError(f"{path} is larger than any report.", "Run `edgeconv validate` again.")
     data = SealedFile(path).content()
     report = parse(data, str(path))
     state = seal.state(data)
     objections = {
-        "its parity report is about other files": report.artefact.digest != digest_of(place.manifest),
+        "its parity report is about other files": report.artifact.digest != digest_of(place.manifest),
         "its parity report was edited after it was written": state == "edited",
         "its parity report has no seal: an earlier version wrote it, or it was edited": state == "unsealed",
         "its parity report had too few texts to judge": report.verdict == "undecided",

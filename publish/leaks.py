@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..hub.sealed import BLOCK, SealedFile
 from ..hub.upload import Content
 from ..validate.report.model import Report
@@ -85,7 +85,7 @@ class Search:
                 yield f"a path in {kind}"
 
     def file(self, name: str, content: Content) -> Iterator[Leak]:
-        """Yield what a file holds. Raises ArtefactError if it changed since it was sealed."""
+        """Yield what a file holds. Raises ArtifactError if it changed since it was sealed."""
         found = {kind for piece in _pieces(content) for kind in self.kinds(piece)}
         yield from (Leak(name, kind) for kind in sorted(found))
 
@@ -108,7 +108,7 @@ def require_none(search: Search, files: Mapping[str, Content], reports: Iterable
         reports: those among them, parsed, by the name to call them by.
 
     Raises:
-        ArtefactError: something was found; it names file and kind, never the text.
+        ArtifactError: something was found; it names file and kind, never the text.
     """
     found = [leak for name, content in sorted(files.items()) for leak in search.file(name, content)]
     found += [leak for name, report in reports for leak in search.report(name, report)]
@@ -116,7 +116,7 @@ def require_none(search: Search, files: Mapping[str, Content], reports: Iterable
         return
     told = "; ".join(dict.fromkeys(f"{leak.name} holds {leak.kind}" for leak in found))
     secret = any(not leak.kind.startswith("a path") for leak in found)
-    raise ArtefactError(
+    raise ArtifactError(
         f"Nothing is published: {told}.",
         "Take it out of what the model or its report was made from and make them again"
         + (", and revoke the secret if anybody else could read it." if secret else "."),

@@ -48,7 +48,7 @@ def publish(asked: Publication, progress: Progress, retry: Retry | None = None) 
 
     Raises:
         UsageError: no name of a repository or branch.
-        ArtefactError, ParityError: the gate is shut (see `gate.clear`), a file changed since, or one holds a secret.
+        ArtifactError, ParityError: the gate is shut (see `gate.clear`), a file changed since, or one holds a secret.
         AccessError, HubUnreachableError: the Hub says no, or nothing; or a file there is not this target's.
     """
     retry = retry or Retry()

@@ -42,7 +42,7 @@ def render(targets: Mapping[str, Shown], repo_id: str, branch: str | None = None
         "## Use\n\n" + snippets(first, repo_id, branch),
         _files(ordered),
         *(card.made(one.manifest, f"How {_kind(one)} was made", one.manifest_at) for one in ordered),
-        card.licence(first),
+        card.license(first),
     ]
     return f"---\n{card.front(manifests)}---\n\n" + "\n\n".join(parts) + "\n"
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.manifest import LARGEST, MANIFEST_NAME, FileDigest, Manifest
 from ..core.progress import Progress
 from ..hub import client
@@ -65,7 +65,7 @@ def verify(where: str, revision: str | None, progress: Progress, retry: Retry | 
     On the Hub the SHA-256 that the Hub itself states of each large file is compared; small files are read.
 
     Raises:
-        ArtefactError: there is no manifest, or none that can be read.
+        ArtifactError: there is no manifest, or none that can be read.
         UsageError, AccessError, HubUnreachableError: as `hub.source.parse` and `hub.client.resolve`.
     """
     source = parse(where, revision)
@@ -84,18 +84,18 @@ def _state(read: Callable[[], bytes], manifest: Manifest) -> ReportState:
     try:
         data = read()
         report = reports.parse(data, "")
-    except (OSError, ArtefactError):
+    except (OSError, ArtifactError):
         return "unreadable"
-    if report.artefact.digest != digest_of(manifest):
+    if report.artifact.digest != digest_of(manifest):
         return "about other files"
     return seal.state(data)
 
 
 def read_published(listing: CommitListing, progress: Progress, retry: Retry) -> Manifest:
-    """Read the manifest of a repository that holds one artifact. Raises ArtefactError."""
+    """Read the manifest of a repository that holds one artifact. Raises ArtifactError."""
     found = manifest_names(listing)
     if len(found) > 1:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{listing.repo_id} holds several models: {', '.join(found)}.",
             "Download the one that you mean, and name its file.",
         )
@@ -103,10 +103,10 @@ def read_published(listing: CommitListing, progress: Progress, retry: Retry) -> 
 
 
 def manifest_names(listing: CommitListing) -> list[str]:
-    """Name the manifests of a repository, in order. Raises ArtefactError if there is none."""
+    """Name the manifests of a repository, in order. Raises ArtifactError if there is none."""
     found = sorted(file.path for file in listing.files if record.is_manifest_name(file.path))
     if not found:
-        raise ArtefactError(f"{listing.repo_id} has no {MANIFEST_NAME}.", "It was not published by edgeconv.")
+        raise ArtifactError(f"{listing.repo_id} has no {MANIFEST_NAME}.", "It was not published by edgeconv.")
     return found
 
 
@@ -115,7 +115,7 @@ def _read_manifest(listing: CommitListing, name: str, progress: Progress, retry:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise ArtefactError(
+        raise ArtifactError(
             f"The manifest of {listing.repo_id} cannot be read.", "Another version wrote it."
         ) from error
 

@@ -1,4 +1,4 @@
-"""Which weight gets which precision: NNCF's choice, made from shapes and (for ratio < 1) from quantisation errors.
+"""Which weight gets which precision: NNCF's choice, made from shapes and (for ratio < 1) from quantization errors.
 
 Source: `nncf/quantization/algorithms/weight_compression/{algorithm,mixed_precision}.py`, version 3.4.0:
 `get_weight_compression_parameters`, `_get_ratio_defining_params`, `_handle_adjust_group_size_fallback`,

@@ -43,7 +43,7 @@ class Compressed:
 
 
 def compress(weights: Array, mode: str, group: int, *, scale_type: type = np.float16) -> Compressed:
-    """Quantise a block of rows.
+    """Quantize a block of rows.
 
     Args:
         weights: [rows, cols]; uint16 (the bits of bfloat16), float16 or float32.
@@ -93,8 +93,8 @@ def int8_error(weights: Array) -> float:
     values = to_float32(weights)
     _require_finite(values)
     scale, zero_point = _parameters(values, bits=8, sym=False)
-    quantised = np.clip(np.rint(values / scale + zero_point), 0, 255)
-    difference = (quantised - zero_point) * scale - values
+    quantized = np.clip(np.rint(values / scale + zero_point), 0, 255)
+    difference = (quantized - zero_point) * scale - values
     return float(np.square(difference).mean(axis=1, dtype=np.float64).max(initial=0))
 
 
@@ -145,8 +145,8 @@ def _compress_numpy(weights: Array, bits: int, sym: bool, group: int, scale_type
     values = grouped / scale
     if not sym:
         values += zero_point
-    quantised = np.clip(np.rint(values), low, high).astype(np.int8 if sym else np.uint8)
-    data = pack(quantised) if bits == 4 else quantised.reshape(-1).view(np.uint8)
+    quantized = np.clip(np.rint(values), low, high).astype(np.int8 if sym else np.uint8)
+    data = pack(quantized) if bits == 4 else quantized.reshape(-1).view(np.uint8)
     return Compressed(data, _stored(scale[..., 0], scale_type), None if sym else zero_point[..., 0].astype(np.uint8))
 
 

@@ -3,7 +3,7 @@
  * The numpy form of the same rules, which is the readable one and the fallback, stands in quantize/integer.py.
  * What keeps the bits equal: true division by the float32 scale, round half to even, no fused multiply-add
  * (the build passes -ffp-contract=off). Minima and maxima are taken on the order-preserving integer image of the
- * float, because compilers vectorise integer reductions without being told to ignore NaN and -0.
+ * float, because compilers vectorize integer reductions without being told to ignore NaN and -0.
  *
  * Every entry returns 0, or 1 if a weight is NaN or infinite, or 2 if memory ran out.
  */
@@ -114,7 +114,7 @@ EXPORT CLONES int ec_compress(const void *w, int dtype, int64_t rows, int64_t co
     return bad;
 }
 
-/* max over rows of mean((w - dequantised int8_asym w)^2): NNCF's data-free sensitivity before its reciprocal. */
+/* max over rows of mean((w - dequantized int8_asym w)^2): NNCF's data-free sensitivity before its reciprocal. */
 EXPORT CLONES int ec_int8_error(const void *w, int dtype, int64_t rows, int64_t cols, double *error) {
     enum { LANES = 16 };
     int32_t *row = malloc((size_t)cols * 4);

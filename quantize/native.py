@@ -27,5 +27,5 @@ def load() -> ctypes.CDLL | None:
 
 
 def describe() -> str:
-    """Name what quantises: for `edgeconv doctor` and the run's log."""
+    """Name what quantizes: for `edgeconv doctor` and the run's log."""
     return "compiled C kernels" if load() else "numpy (the compiled kernels are not built)"

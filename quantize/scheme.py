@@ -91,7 +91,7 @@ class Scheme:
 
     @property
     def exact(self) -> bool:
-        """True if our own quantiser gives NNCF's bytes for every tensor of this scheme."""
+        """True if our own quantizer gives NNCF's bytes for every tensor of this scheme."""
         return self.mode in EXACT_MODES and (self.backup in (*INT8_MODES, "none")) and not self.data_aware
 
     @property
@@ -195,7 +195,7 @@ def _check_exact(scheme: Scheme) -> None:
 
 
 def calibration_name(request: Request) -> str | None:
-    """Return the calibration text's name without its folder, as artefacts tell it; None: there is none."""
+    """Return the calibration text's name without its folder, as artifacts tell it; None: there is none."""
     return None if request.calibration is None else PurePath(request.calibration).name
 
 

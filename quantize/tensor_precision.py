@@ -1,7 +1,7 @@
 """`--tensor-precision REGEX=PRECISION[:GROUP]`: what single weights become, whatever the scheme gives the others.
 
 NNCF has one four-bit mode for a whole model and chooses by itself which weights get eight bits; a rule here says it of weights by
-their names, as llama-quantize's `--tensor-type` does. Our own quantiser carries it out, weight by weight with NNCF's arithmetic.
+their names, as llama-quantize's `--tensor-type` does. Our own quantizer carries it out, weight by weight with NNCF's arithmetic.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Source(_Model):
 class Publish(_Model):
     """Where a target goes once its parity is shown."""
 
-    repo: str = Field(description="ORGANISATION/NAME on the Hub.")
+    repo: str = Field(description="ORGANIZATION/NAME on the Hub.")
     private: bool = Field(False, description="Make a new repository a private one; refuse one that is public.")
     branch: str | None = Field(None, description="Push to this branch; by default the main one.")
     create_pr: bool = Field(False, description="Open a pull request instead of pushing.")
@@ -87,7 +87,7 @@ class _Target(_Model):
     suite: str | None = Field(None, description="Texts to measure on, beside the recipe: YAML, .txt, .md or .jsonl.")
     max_tokens: int | None = Field(None, ge=1, description="Measure on about so many tokens of the suite.")
     quick: bool = Field(False, description="Measure once, teacher-forced; no generation, no error split.")
-    strict: bool = Field(False, description="Fail by the listed defects of the engine too, which no artefact can mend.")
+    strict: bool = Field(False, description="Fail by the listed defects of the engine too, which no artifact can mend.")
     reference_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="In which type the reference computes."
     )

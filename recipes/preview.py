@@ -9,7 +9,7 @@ from typing import Any
 from ..convert.conversion import Job, conflicts, cost, gguf, onnx, openvino
 from ..convert.conversion.artifact import Planned
 from ..convert.conversion.conflicts import Conflict
-from ..core.errors import AccessError, ArtefactError, EdgeconvError, ExitCode, HubUnreachableError, OutputError
+from ..core.errors import AccessError, ArtifactError, EdgeconvError, ExitCode, HubUnreachableError, OutputError
 from ..core.progress import Progress
 from .publication import require_possible, require_runtime
 from .record import Record
@@ -131,9 +131,9 @@ def _is_ours(unit: Unit) -> bool:
     return bool(Record(unit).read("conversion") == unit.conversion())
 
 
-def foreign(unit: Unit) -> ArtefactError:
+def foreign(unit: Unit) -> ArtifactError:
     """Return the error for an output that is there, but was made by something else."""
-    return ArtefactError(
+    return ArtifactError(
         f"{unit.output} is there, and this recipe did not make it of this source.",
         "Remove it, or choose another folder with --output.",
     )

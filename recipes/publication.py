@@ -17,7 +17,7 @@ from .unit import Unit
 
 
 def publication(folder: Path, to: Publish) -> Publication:
-    """Return what publishing a unit's artefact asks for."""
+    """Return what publishing a unit's artifact asks for."""
     return Publication(
         folder,
         to.repo,

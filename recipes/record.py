@@ -1,4 +1,4 @@
-"""What is kept beside an artefact, so that a later run knows whose it is."""
+"""What is kept beside an artifact, so that a later run knows whose it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from ..core import limits
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..validate.report.write import write_file
 from .unit import Unit
 
 
 class Record:
-    """The resolved recipe beside an artefact: by what it was made, and to what it was held."""
+    """The resolved recipe beside an artifact: by what it was made, and to what it was held."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
@@ -29,7 +29,7 @@ class Record:
     def read(self, part: str) -> Any:
         """Return a part of it; None if there is no record that can be read."""
         try:
-            content = json.loads(limits.read_text(self._unit.record, limits.RECORD, ArtefactError))
+            content = json.loads(limits.read_text(self._unit.record, limits.RECORD, ArtifactError))
         except (OSError, ValueError):
             return None
         return content.get(part) if isinstance(content, dict) else None

@@ -1,6 +1,6 @@
 """Carry a unit out: convert, measure, publish. What an earlier run finished is not done again.
 
-There is no file of states: a stage is done if its result is there and is what the stage would make. An artefact counts if its
+There is no file of states: a stage is done if its result is there and is what the stage would make. An artifact counts if its
 files are its manifest's, and its source and options those of the unit; a report, if it is about exactly these files; and
 publishing compares with the Hub by itself.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..convert.conversion import Artefact, Job, gguf, onnx, openvino, source
+from ..convert.conversion import Artifact, Job, gguf, onnx, openvino, source
 from ..core import limits
-from ..core.errors import ArtefactError, EdgeconvError, ExitCode, ParityError
+from ..core.errors import ArtifactError, EdgeconvError, ExitCode, ParityError
 from ..core.file_digest import file_digest
 from ..core.manifest import Manifest, read_manifest
 from ..core.progress import Progress
@@ -96,7 +96,7 @@ def _converted(unit: Unit, stages: dict[str, str], progress: Progress) -> Manife
         return manifest
     Record(unit).write(None)  # first, so that whatever appears under the output's name is known to be this unit's
     job = unit.job
-    made: Artefact
+    made: Artifact
     if isinstance(job, Job):
         made = openvino.run(job, progress)
     elif isinstance(job, onnx.OnnxJob):
@@ -108,10 +108,10 @@ def _converted(unit: Unit, stages: dict[str, str], progress: Progress) -> Manife
 
 
 def _before(unit: Unit, progress: Progress) -> Manifest:
-    """Return the manifest of the artefact that is there.
+    """Return the manifest of the artifact that is there.
 
     Raises:
-        ArtefactError: this unit did not make it of this source, or it is damaged; it is not replaced.
+        ArtifactError: this unit did not make it of this source, or it is damaged; it is not replaced.
     """
     if Record(unit).read("conversion") != unit.conversion():
         raise foreign(unit)
@@ -119,7 +119,7 @@ def _before(unit: Unit, progress: Progress) -> Manifest:
     if not _same_source(unit, manifest, progress):
         raise foreign(unit)
     if not check_files(unit.output, manifest, progress).whole:
-        raise ArtefactError(f"{unit.output} is damaged.", "Remove it; the next run makes it again.")
+        raise ArtifactError(f"{unit.output} is damaged.", "Remove it; the next run makes it again.")
     return manifest
 
 
@@ -163,7 +163,7 @@ def _report_before(place: Path, manifest: Manifest) -> Report | None:
         return None
     try:
         report = read(place)
-        sealed = seal.state(limits.read_bytes(place / JSON_NAME, limits.REPORT, ArtefactError)) == "sealed"
-    except (ArtefactError, OSError):
+        sealed = seal.state(limits.read_bytes(place / JSON_NAME, limits.REPORT, ArtifactError)) == "sealed"
+    except (ArtifactError, OSError):
         return None  # of another version: it is measured again
-    return report if sealed and report.artefact.digest == digest_of(manifest) else None
+    return report if sealed and report.artifact.digest == digest_of(manifest) else None

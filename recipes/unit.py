@@ -50,7 +50,7 @@ class Unit:
         name: RECIPE/TARGET.
         target: as the recipe has it.
         job: what the pipeline is asked.
-        output: folder of the artefact.
+        output: folder of the artifact.
         suite: file of the texts to measure on; None: edgeconv's own.
         recipe: SHA-256 of the recipe's file.
     """
@@ -64,11 +64,11 @@ class Unit:
 
     @property
     def record(self) -> Path:
-        """Where the resolved recipe of this unit is kept, beside the artefact."""
+        """Where the resolved recipe of this unit is kept, beside the artifact."""
         return self.output.with_name(f"{self.output.name}.recipe.json")
 
     def conversion(self) -> dict[str, Any]:
-        """Return what decides on the artefact: every option, defaults too, the source as it was named, its files by content.
+        """Return what decides on the artifact: every option, defaults too, the source as it was named, its files by content.
 
         Raises:
             UsageError: a file cannot be read any more.
@@ -79,7 +79,7 @@ class Unit:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Return the files that the artefact is made of beside the source, by the field of the target that names them."""
+        """Return the files that the artifact is made of beside the source, by the field of the target that names them."""
         if isinstance(self.job, GgufJob):
             return {"imatrix": self.job.imatrix} if self.job.imatrix else {}
         text = self.job.request.calibration
@@ -92,7 +92,7 @@ class Unit:
             raise UsageError(f"{self.name}: {path} cannot be read: {error.strerror}.", "Put it back.") from error
 
     def measurement(self) -> dict[str, Any]:
-        """Return what decides on the verdict, beside the artefact; of a suite what it holds, for a name says nothing.
+        """Return what decides on the verdict, beside the artifact; of a suite what it holds, for a name says nothing.
 
         Raises:
             UsageError: the suite cannot be read.
@@ -119,7 +119,7 @@ class Unit:
 MEASURED = ("budget", "suite", "max_tokens", "quick", "strict", "reference_dtype", "device")
 """Fields of a target that say how it is measured, and against what."""
 _BEHIND = {"output", "smoke_test", "parity", "junit", "publish", *MEASURED}
-"""Fields of a target that do not change the artefact."""
+"""Fields of a target that do not change the artifact."""
 
 
 def units(

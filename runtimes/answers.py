@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..core.chat_template import TemplateFault, render_in_genai, require_bounded
-from ..core.errors import ArtefactError, EdgeconvError, UsageError
+from ..core.errors import ArtifactError, EdgeconvError, UsageError
 from ..core.lifetime import leave_behind
 from ..core.openvino_core import openvino_core
 
@@ -31,7 +31,7 @@ PATIENCE = 1.8
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen; None leaves a value to the artefact's generation_config.json.
+    """How the next token is chosen; None leaves a value to the artifact's generation_config.json.
 
     A temperature of 0 is greedy decoding. A seed of None draws a new one for every conversation.
 
@@ -97,15 +97,15 @@ class Generation(ABC):
     def __init__(self) -> None:
         self._pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._shown: list[str] = []
-        self._cancelled = threading.Event()
+        self._canceled = threading.Event()
         self._failure: BaseException | None = None
         self._begun = self._settled = False
-        self._cancelled_at: float | None = None
+        self._canceled_at: float | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     @abstractmethod
     def _generate(self) -> None:
-        """Make the answer, in the thread; call `_show` with each piece of text, and end when `_cancelled` is set."""
+        """Make the answer, in the thread; call `_show` with each piece of text, and end when `_canceled` is set."""
 
     @abstractmethod
     def _finish(self, shown: str, interrupted: bool) -> Answer:
@@ -152,29 +152,29 @@ class Generation(ABC):
 
     def cancel(self) -> None:
         """Ask for an end after the token that is being made."""
-        self._cancelled_at = self._cancelled_at or time.monotonic()
-        self._cancelled.set()
+        self._canceled_at = self._canceled_at or time.monotonic()
+        self._canceled.set()
 
     @property
     def stuck(self) -> bool:
         """Whether it has not ended in `PATIENCE` seconds after it was asked to."""
-        return self._cancelled_at is not None and time.monotonic() - self._cancelled_at > PATIENCE
+        return self._canceled_at is not None and time.monotonic() - self._canceled_at > PATIENCE
 
     def answer(self) -> Answer:
         """Wait for the end and return the whole answer; the conversation then holds it too.
 
         Raises:
-            ArtefactError: the runtime failed.
+            ArtifactError: the runtime failed.
         """
         self._begin()
         self._thread.join()
         self._settled = True
         if self._failure is None:
-            return self._finish("".join(self._shown), self._cancelled.is_set())
+            return self._finish("".join(self._shown), self._canceled.is_set())
         self._forget()
         if isinstance(self._failure, EdgeconvError):
             raise self._failure
-        raise ArtefactError(f"The generation failed: {reason(self._failure)}.") from self._failure
+        raise ArtifactError(f"The generation failed: {reason(self._failure)}.") from self._failure
 
 
 def check_device(device: str) -> None:
@@ -187,7 +187,7 @@ def check_device(device: str) -> None:
 
 
 def require_bounded_template(tokenizer: Any, folder: Any, conversation: list[dict[str, Any]] | None = None) -> None:
-    """Raise ArtefactError if the template of an `openvino_genai.Tokenizer` runs for ever: its own Jinja cannot be stopped here.
+    """Raise ArtifactError if the template of an `openvino_genai.Tokenizer` runs for ever: its own Jinja cannot be stopped here.
 
     Without a `conversation` plain ones are tried, in Jinja alone; a template may be made to run for ever on others, or in
     openvino_genai alone, which is asked in a process of its own then.
@@ -197,7 +197,7 @@ def require_bounded_template(tokenizer: Any, folder: Any, conversation: list[dic
         if conversation and tokenizer.chat_template:
             _require_bounded_in_genai(folder, conversation)
     except TemplateFault as fault:
-        raise ArtefactError(f"The chat template in the tokenizer's IR of {folder} cannot be used: {fault}.") from fault
+        raise ArtifactError(f"The chat template in the tokenizer's IR of {folder} cannot be used: {fault}.") from fault
 
 
 def _require_bounded_in_genai(folder: Any, conversation: list[dict[str, Any]]) -> None:
@@ -208,9 +208,9 @@ def _require_bounded_in_genai(folder: Any, conversation: list[dict[str, Any]]) -
             raise
 
 
-def cannot_load(folder: Any, device: str, error: BaseException) -> ArtefactError:
+def cannot_load(folder: Any, device: str, error: BaseException) -> ArtifactError:
     """Return the error of a folder that the runtime refuses."""
-    return ArtefactError(
+    return ArtifactError(
         f"{folder} cannot be loaded on {device}: {reason(error)}.",
         f"`edgeconv inspect {folder}` says whether it is whole.",
     )

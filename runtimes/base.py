@@ -47,7 +47,7 @@ class Batch:
 
 
 class Runtime(Protocol):
-    """A loaded artefact. Logits are float32 [n, vocab]; ids are token ids of the artefact's vocabulary."""
+    """A loaded artifact. Logits are float32 [n, vocab]; ids are token ids of the artifact's vocabulary."""
 
     name: str
 
@@ -84,7 +84,7 @@ class Runtime(Protocol):
 
 
 class SeeingRuntime(Protocol):
-    """The language half of an artefact that sees, with its table of embeddings; as `Runtime`, on embeddings too.
+    """The language half of an artifact that sees, with its table of embeddings; as `Runtime`, on embeddings too.
 
     `embeddings`, float32 [n, hidden], stand in the place of the tokens' own: pictures are among them.
     """

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 
 Array = npt.NDArray[Any]
 NO_PLACEHOLDER = -1
@@ -66,14 +66,14 @@ class Cached(ABC):
             Logits of the next token, float32 [vocab].
 
         Raises:
-            ArtefactError: the tower makes another number of rows than there are placeholders.
+            ArtifactError: the tower makes another number of rows than there are placeholders.
             StoppedError: `stop` was set.
         """
         prompt = np.asarray(ids, np.int64)
         is_row = prompt == self._placeholder
         rows = [self.see(picture, stop) for picture in pictures]
         if sum(map(len, rows)) != is_row.sum():
-            raise ArtefactError(
+            raise ArtifactError(
                 f"The tower makes {sum(map(len, rows))} rows, the prompt has {is_row.sum()} placeholders.",
                 "Convert the checkpoint again.",
             )

@@ -1,4 +1,4 @@
-"""The IRs of an artefact: one of a text model, three of a model that sees, named as optimum-intel names them."""
+"""The IRs of an artifact: one of a text model, three of a model that sees, named as optimum-intel names them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ..convert.openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION_EMBEDDINGS
 from ..core import limits
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 
 SEEING = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
 
 
 def sees(folder: Path) -> bool:
-    """True if the artefact has an IR for pictures."""
+    """True if the artifact has an IR for pictures."""
     return (folder / f"{VISION_EMBEDDINGS}.xml").is_file()
 
 
@@ -20,12 +20,12 @@ def names(folder: Path) -> tuple[str, ...]:
     """Return the files of the graphs, the one that generates first.
 
     Raises:
-        ArtefactError: the folder holds no converted model.
+        ArtifactError: the folder holds no converted model.
     """
     if (folder / f"{TEXT}.xml").is_file():
         return (f"{TEXT}.xml",)
     if not (folder / f"{LANGUAGE}.xml").is_file():
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder} holds neither {TEXT}.xml nor {LANGUAGE}.xml, nor a .gguf.",
             "Give what `edgeconv openvino` or `edgeconv gguf` wrote.",
         )
@@ -36,11 +36,11 @@ def require_state(folder: Path) -> None:
     """Refuse a graph that keeps no cache: neither a chat nor a measurement can run it one token after the other.
 
     Raises:
-        ArtefactError: the graph that generates has no state.
+        ArtifactError: the graph that generates has no state.
     """
     xml = folder / names(folder)[0]
     if not stateful(xml):
-        raise ArtefactError(
+        raise ArtifactError(
             f"{xml} has no state: it was exported without a cache, or with one that the caller keeps.",
             "Export it for text-generation-with-past and without --disable-stateful, or use `edgeconv openvino`.",
         )
@@ -49,6 +49,6 @@ def require_state(folder: Path) -> None:
 def stateful(xml: Path) -> bool:
     """Tell whether an IR keeps a cache itself, by its operations. What cannot be read is for others to refuse."""
     try:
-        return b'type="ReadValue"' in limits.read_bytes(xml, limits.GRAPH, ArtefactError)
+        return b'type="ReadValue"' in limits.read_bytes(xml, limits.GRAPH, ArtifactError)
     except OSError:
         return True

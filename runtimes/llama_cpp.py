@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from .base import Batch, Chunk, Padding, Step, steps
 from .llama_cpp_binding import NAME, binding, load, reason, threads
 
@@ -34,7 +34,7 @@ class LlamaCppRuntime:
             accurate: a cache in float32 and plain attention; else llama.cpp's defaults, a float16 cache and flash attention.
 
         Raises:
-            ArtefactError: llama.cpp does not load it.
+            ArtifactError: llama.cpp does not load it.
         """
         self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
         self.accurate = accurate
@@ -145,7 +145,7 @@ class LlamaCppRuntime:
         try:
             self._context = binding().LlamaContext(self._model, parameters, verbose=False)
         except (MemoryError, RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp does not run the model: {reason() or error}.") from error
+            raise ArtifactError(f"llama.cpp does not run the model: {reason() or error}.") from error
 
     def _decode(self, ids: Sequence[int], past: int, *, every: bool) -> None:
         batch = binding().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)
@@ -166,7 +166,7 @@ class LlamaCppRuntime:
         try:
             self._context.decode(batch)
         except (RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp fails at position {past}: {reason() or error}.") from error
+            raise ArtifactError(f"llama.cpp fails at position {past}: {reason() or error}.") from error
         finally:
             batch.close()
 

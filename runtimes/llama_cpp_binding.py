@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 
 NAME = "llama.cpp"
 PACKAGE = "cyllama"
@@ -64,10 +64,10 @@ def load(path: Path, *, repack: bool = True) -> Any:
 
     Args:
         path: the file; of a split one the first part.
-        repack: rearrange quantised weights for the CPU, llama.cpp's default; a reader of the vocabulary needs none of it.
+        repack: rearrange quantized weights for the CPU, llama.cpp's default; a reader of the vocabulary needs none of it.
 
     Raises:
-        ArtefactError: llama.cpp does not load it.
+        ArtifactError: llama.cpp does not load it.
         UsageError: it is not installed.
     """
     parameters = binding().LlamaModelParams()
@@ -76,7 +76,7 @@ def load(path: Path, *, repack: bool = True) -> Any:
     try:
         return _model_class()(str(path), parameters, verbose=False)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ArtefactError(
+        raise ArtifactError(
             f"llama.cpp does not load {path}: {reason() or error}.", "Convert the checkpoint again."
         ) from error
 

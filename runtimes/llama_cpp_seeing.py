@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from .llama_cpp import BATCH, LlamaCppRuntime
 from .llama_cpp_binding import binding, threads
 
@@ -39,7 +39,7 @@ class SeeingRuntime(LlamaCppRuntime):
             accurate: plain attention in both halves, and a cache in float32.
 
         Raises:
-            ArtefactError: llama.cpp does not load one of them.
+            ArtifactError: llama.cpp does not load one of them.
         """
         super().__init__(path, accurate=accurate)
         parameters = binding().MtmdContextParams(use_gpu=False, n_threads=threads())
@@ -47,7 +47,7 @@ class SeeingRuntime(LlamaCppRuntime):
         try:
             self._tower: Any = binding().MtmdContext(str(projector), self._model, parameters)
         except (OSError, RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp does not load {projector}: {error}") from error
+            raise ArtifactError(f"llama.cpp does not load {projector}: {error}") from error
 
     def bitmap(self, source: Path) -> Any:
         """Give a picture to the library: an .npy with uint8 [height, width, 3], or any file that it decodes itself."""
@@ -65,10 +65,10 @@ class SeeingRuntime(LlamaCppRuntime):
         for chunk in chunks:
             if chunk.type == binding().MtmdInputChunkType.IMAGE:
                 if self._tower.encode_chunk(chunk):
-                    raise ArtefactError("llama.cpp fails on a picture.")
+                    raise ArtifactError("llama.cpp fails on a picture.")
                 made = self._tower.get_output_embeddings(chunk.n_tokens, hidden)
                 return np.array(made, np.float32).reshape(-1, hidden)
-        raise ArtefactError("llama.cpp finds no picture in the prompt.")
+        raise ArtifactError("llama.cpp finds no picture in the prompt.")
 
     def answer(
         self, chunks: Any, count: int, stop: Sequence[int], follow: Sequence[int] | None
@@ -120,7 +120,7 @@ def run(folder: Path) -> None:
     """Do what job.json says.
 
     Raises:
-        ArtefactError: llama.cpp does not load a file, or fails on a picture.
+        ArtifactError: llama.cpp does not load a file, or fails on a picture.
     """
     job = json.loads((folder / JOB).read_text("utf-8"))
     marker = binding().get_default_media_marker()
@@ -143,7 +143,7 @@ def main(folder: Path) -> int:
     """Run a job; what is wrong goes to stderr."""
     try:
         run(folder)
-    except (ArtefactError, UsageError) as error:
+    except (ArtifactError, UsageError) as error:
         print(error.message, file=sys.stderr)
         return 1
     except (OSError, RuntimeError, ValueError) as error:

@@ -23,7 +23,7 @@ class LlamaCppTokenizer:
             strips_first: a text begins with a space that is not its own (sentencepiece).
 
         Raises:
-            ArtefactError: llama.cpp does not load it.
+            ArtifactError: llama.cpp does not load it.
         """
         self._model = load(path, repack=False)
         self._strips_first = strips_first

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ..core import own_process
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from .base import Step
 from .llama_cpp import LlamaCppRuntime
 from .llama_cpp_tokenizer import LlamaCppTokenizer
@@ -24,7 +24,7 @@ def require_runs(path: Path) -> None:
     """Let another process load a file, tokenize, and run a few tokens in two contexts.
 
     Raises:
-        ArtefactError: llama.cpp refuses the file, or falls over it.
+        ArtifactError: llama.cpp refuses the file, or falls over it.
     """
     try:
         own_process.run(f"{__package__}.llama_cpp_trial", path, seconds=_SECONDS)
@@ -33,7 +33,7 @@ def require_runs(path: Path) -> None:
         if isinstance(fallen, own_process.HangingError):
             hint += "; a disk or a machine that is very slow needs to be quicker"
         said = str(fallen).removeprefix(f"llama.cpp does not load {path}: ")
-        raise ArtefactError(f"llama.cpp does not run {path}: {said}.", f"{hint}.") from fallen
+        raise ArtifactError(f"llama.cpp does not run {path}: {said}.", f"{hint}.") from fallen
 
 
 def _try(path: Path) -> int:
@@ -49,7 +49,7 @@ def _try(path: Path) -> int:
         runtime.accurate = True
         runtime.batch([[0, 0], [0]], "none", [Step([0, 0])])
         runtime.close()
-    except (ArtefactError, UsageError) as error:
+    except (ArtifactError, UsageError) as error:
         print(error.message, file=sys.stderr)
         return 1
     return 0

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.cache_folder import part
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.progress import Progress
 from ..core.scratch import scratch
 from .llama_cpp_binding import binding
@@ -90,7 +90,7 @@ class Eyes:
             stop: ids that end one.
 
         Raises:
-            ArtefactError: llama.cpp does not load a file, or falls over it.
+            ArtifactError: llama.cpp does not load a file, or falls over it.
         """
         place = part("float32")
         place.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class Eyes:
         task.finish()
         if process.returncode:
             reason = _reason(said.read_text("utf-8", "replace"))
-            raise ArtefactError(f"llama.cpp does not see with {self.name}: {reason}.", "Convert the checkpoint again.")
+            raise ArtifactError(f"llama.cpp does not see with {self.name}: {reason}.", "Convert the checkpoint again.")
 
 
 def marker() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from ..convert.checkpoint import read_json
 from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ..convert.onnx.names import SEEING, TEXT
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from . import onnx_models
 from .answers import Sampling
 from .cached import NO_PLACEHOLDER, Array, Cached
@@ -25,18 +25,18 @@ _HINT = "Give the folder that `edgeconv onnx` wrote."
 
 
 class CachedOnnx(Cached):
-    """The models of an artefact in onnxruntime; the vision tower only once a picture is there."""
+    """The models of an artifact in onnxruntime; the vision tower only once a picture is there."""
 
     def __init__(self, folder: Path, placeholder: int = NO_PLACEHOLDER, *, threads: int | None = None) -> None:
         """Load the language half.
 
         Args:
-            folder: of the artefact.
+            folder: of the artifact.
             placeholder: `boi_token_id` of a model that sees.
             threads: of the computation; None: one a core.
 
         Raises:
-            ArtefactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+            ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
         """
         super().__init__(placeholder)
         self._folder, self._threads = folder, threads
@@ -70,7 +70,7 @@ class CachedOnnx(Cached):
 
 
 class OnnxChat(SampledChat):
-    """A conversation with one artefact."""
+    """A conversation with one artifact."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class OnnxChat(SampledChat):
         sampling: Sampling | None = None,
         threads: int | None = None,
     ) -> None:
-        """Load the artefact.
+        """Load the artifact.
 
         Raises:
-            ArtefactError: the folder is no chat model, or onnxruntime cannot load it.
+            ArtifactError: the folder is no chat model, or onnxruntime cannot load it.
             CheckpointError: one of its small files is damaged.
             UsageError: another device than the CPU, onnxruntime is not installed, or the model's template drops system messages.
         """
@@ -102,20 +102,20 @@ class OnnxChat(SampledChat):
 
 def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
-        raise ArtefactError(f"There is no folder {folder}.", _HINT)
+        raise ArtifactError(f"There is no folder {folder}.", _HINT)
     seeing = any((folder / f"{name}.onnx").is_file() for name in SEEING)
     needed = [f"{name}.onnx" for name in (SEEING if seeing else (TEXT,))] + ["config.json", "tokenizer.json"]
     if not (folder / "tokenizer.json").is_file() and (folder / "config.json").is_file():
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder} has no tokenizer.json, which a chat with an ONNX model reads.",
             "Add the fast tokenizer to the checkpoint (transformers' save_pretrained writes it), and convert again.",
         )
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise ArtefactError(f"{folder} is not a converted chat model: {', '.join(missing)} missing.", _HINT)
+        raise ArtifactError(f"{folder} is not a converted chat model: {', '.join(missing)} missing.", _HINT)
     config = read_json(folder / "config.json")
     if seeing and config.get("model_type") != MODEL_TYPE:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder} is a model of type {config.get('model_type')}; with pictures only {MODEL_TYPE} is known here.",
             _HINT,
         )

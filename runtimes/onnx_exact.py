@@ -1,7 +1,7 @@
 """A graph whose products are in float32: every MatMulNBits becomes DequantizeLinear, Transpose and MatMul.
 
 onnxruntime's kernels for MatMulNBits round activations to 8 bits, or add up in an order of their own. The same weights,
-de-quantised into constants when the model is loaded, compute what the artefact means. The bytes of the weights stay where they
+de-quantized into constants when the model is loaded, compute what the artifact means. The bytes of the weights stay where they
 are: uint4 in rows is what MatMulNBits has in blocks.
 """
 

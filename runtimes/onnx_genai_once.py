@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..convert.onnx.names import GENAI
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.json_file import read_json
 from ..core.paths import own_file
 from .turns import Messages, Turn
@@ -40,11 +40,11 @@ def answer(
         encode: gives a prompt's ids by the files' own template, where onnxruntime-genai's Jinja cannot render it.
 
     Raises:
-        ArtefactError: onnxruntime-genai does not load the folder, or fails, or would read a file outside of it.
+        ArtifactError: onnxruntime-genai does not load the folder, or fails, or would read a file outside of it.
         CheckpointError: genai_config.json cannot be read.
     """
     for name in _files(read_json(folder / GENAI)):
-        own_file(folder, name, ArtefactError, whose=GENAI, hint="Convert the checkpoint again.", linked=True)
+        own_file(folder, name, ArtifactError, whose=GENAI, hint="Convert the checkpoint again.", linked=True)
     genai: Any = importlib.import_module(_MODULE)
     try:
         model = genai.Model(str(folder))
@@ -58,7 +58,7 @@ def answer(
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
-        raise ArtefactError(f"{NAME} cannot run {folder}: {reason}.", "Convert the checkpoint again.") from error
+        raise ArtifactError(f"{NAME} cannot run {folder}: {reason}.", "Convert the checkpoint again.") from error
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.dtypes import FLOATS
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.paths import own_file
 from . import elements
 
@@ -90,16 +90,16 @@ def open_graph(path: Path) -> OnnxGraph:
     """Open a model and map what it keeps outside.
 
     Raises:
-        ArtefactError: the file is damaged, or weights lie outside the folder or beyond the end of their file.
+        ArtifactError: the file is damaged, or weights lie outside the folder or beyond the end of their file.
     """
     import onnx
 
     if not path.is_file():
-        raise ArtefactError(f"{path} is missing.", _HINT)
+        raise ArtifactError(f"{path} is missing.", _HINT)
     try:
         proto = onnx.load_model(path, format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf's own class moves between versions
-        raise ArtefactError(f"{path} is no ONNX model: {_last_line(error)}.", _HINT) from error
+        raise ArtifactError(f"{path} is no ONNX model: {_last_line(error)}.", _HINT) from error
     _require_arity(path, proto)
     _require_order(path, proto)
     files: dict[str, Array] = {}
@@ -116,10 +116,10 @@ def _require_order(path: Path, proto: Any) -> None:
     names = [name for node in proto.graph.node for name in node.output if name]
     made, known = set(names), set()
     if len(made) < len(names):
-        raise ArtefactError(f"{path}: a value of the graph is made by two nodes.", _HINT)
+        raise ArtifactError(f"{path}: a value of the graph is made by two nodes.", _HINT)
     for node in proto.graph.node:
         if any(name in made and name not in known for name in node.input):
-            raise ArtefactError(f"{path}: {node.op_type} {node.name} uses what is made after it.", _HINT)
+            raise ArtifactError(f"{path}: {node.op_type} {node.name} uses what is made after it.", _HINT)
         known.update(node.output)
 
 
@@ -141,7 +141,7 @@ def _require_arity(path: Path, proto: Any) -> None:
     for node in proto.graph.node:
         least = _LEAST.get(node.op_type, 0)
         if len(node.input) < least or not node.output:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{path}: {node.op_type} {node.name} has {len(node.input)} inputs and {len(node.output)} outputs; it needs "
                 f"{least} and 1.",
                 _HINT,
@@ -153,7 +153,7 @@ def _constant(tensor: Any, element: str, folder: Path, files: dict[str, Array]) 
 
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0:
-        raise ArtefactError(f"The shape of {tensor.name} is {list(shape)}.", _HINT)
+        raise ArtifactError(f"The shape of {tensor.name} is {list(shape)}.", _HINT)
     size = (math.prod(shape) * _BITS[element] + 7) // 8
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         raw = _external(tensor, size, folder, files)
@@ -163,10 +163,10 @@ def _constant(tensor: Any, element: str, folder: Path, files: dict[str, Array]) 
         try:
             values = onnx.numpy_helper.to_array(tensor)
         except Exception as error:  # the library's own, and numpy's: fewer values than the shape says
-            raise ArtefactError(f"The values of {tensor.name} cannot be read: {_last_line(error)}.", _HINT) from error
+            raise ArtifactError(f"The values of {tensor.name} cannot be read: {_last_line(error)}.", _HINT) from error
         raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     if raw.size != size:
-        raise ArtefactError(f"{tensor.name} has {raw.size} bytes where its shape needs {size}.", _HINT)
+        raise ArtifactError(f"{tensor.name} has {raw.size} bytes where its shape needs {size}.", _HINT)
     return Constant(tensor.name, element, shape, raw.view(_NUMPY.get(element, np.uint8)))
 
 
@@ -175,7 +175,7 @@ def _external(tensor: Any, size: int, folder: Path, files: dict[str, Array]) -> 
     location = entries.get("location", "")
     if location not in files:
         own_file(
-            folder, location, ArtefactError, whose=f"The place of the weights of {tensor.name}", hint=_HINT, linked=True
+            folder, location, ArtifactError, whose=f"The place of the weights of {tensor.name}", hint=_HINT, linked=True
         )
         full = (folder / location).stat().st_size > 0  # nothing cannot be mapped
         files[location] = np.memmap(folder / location, np.uint8, "r") if full else np.zeros(0, np.uint8)
@@ -183,9 +183,9 @@ def _external(tensor: Any, size: int, folder: Path, files: dict[str, Array]) -> 
         start = int(entries.get("offset", 0))
         length = int(entries.get("length", size))
     except ValueError as error:
-        raise ArtefactError(f"The place of {tensor.name} in {location} is no number.", _HINT) from error
+        raise ArtifactError(f"The place of {tensor.name} in {location} is no number.", _HINT) from error
     if start < 0 or length < 0 or start + length > len(files[location]):
-        raise ArtefactError(f"{folder / location} ends before {tensor.name}.", _HINT)
+        raise ArtifactError(f"{folder / location} ends before {tensor.name}.", _HINT)
     if start % 8 and length:
         return np.array(files[location][start : start + length])
     return files[location][start : start + length]

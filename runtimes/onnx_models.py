@@ -1,4 +1,4 @@
-"""The models of an ONNX artefact: one of a text model, three of a model that sees."""
+"""The models of an ONNX artifact: one of a text model, three of a model that sees."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..convert.onnx.names import MODEL, SEEING, VISION_EMBEDDINGS
 
 
 def sees(folder: Path) -> bool:
-    """True if the artefact has a model for pictures."""
+    """True if the artifact has a model for pictures."""
     return (folder / f"{VISION_EMBEDDINGS}.onnx").is_file()
 
 

@@ -1,7 +1,7 @@
 """onnxruntime's sessions, and in one a decoder of optimum's form: a cache that goes in and comes out.
 
 By default onnxruntime's CPU provider rounds activations to 8 bits wherever weights have 8, or MatMulNBits asks for it with its
-attribute accuracy_level. Both can be turned off: de-quantised weights are folded into constants, of MatMulNBits in a copy of the
+attribute accuracy_level. Both can be turned off: de-quantized weights are folded into constants, of MatMulNBits in a copy of the
 graph, in memory (`onnx_exact`).
 """
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..convert.onnx.decoder import EMBEDS, IDS, LOGITS
 from ..convert.onnx.names import TEXT_EMBEDDINGS
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from ..core.telemetry import silence_telemetry
 from .cached import StoppedError
 from .llama_cpp_binding import threads as one_a_core
@@ -74,7 +74,7 @@ class Decoder:
             threads: of the computation; None: one a core.
 
         Raises:
-            ArtefactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+            ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
         """
         self._session = open_session(path, accurate=accurate, last_only=last_only, threads=threads)
         outputs = [value.name for value in self._session.get_outputs()]
@@ -86,12 +86,12 @@ class Decoder:
             elif value.name in _INPUTS:
                 self._given.add(value.name)
             else:
-                raise ArtefactError(f"{path} has the input {value.name}, which no decoder of optimum's form has.")
+                raise ArtifactError(f"{path} has the input {value.name}, which no decoder of optimum's form has.")
         self._present = {name: name.replace("past_key_values", "present") for name in self._empty}
         self._outputs = [LOGITS, *self._present.values()]
         for name in self._outputs:
             if name not in outputs:
-                raise ArtefactError(f"{path} has no output {name}, which a decoder of optimum's form has.")
+                raise ArtifactError(f"{path} has no output {name}, which a decoder of optimum's form has.")
         self._table: Any = None
         if EMBEDS in self._given:
             self._table = open_session(path.parent / f"{TEXT_EMBEDDINGS}.onnx", accurate=accurate, threads=threads)
@@ -136,7 +136,7 @@ class Decoder:
             Logits, float32 [n, vocab], or [1, vocab] with `last_only`; and the cache with what was read.
 
         Raises:
-            ArtefactError: onnxruntime fails.
+            ArtifactError: onnxruntime fails.
             StoppedError: `stop` was set.
         """
         total = past + given.shape[1]
@@ -161,7 +161,7 @@ class Decoder:
                 if stop is not None and stop.is_set():
                     raise StoppedError from error
                 past = mask.shape[1] - given.shape[1]
-                raise ArtefactError(f"onnxruntime fails at position {past}: {reason(error)}.") from error
+                raise ArtifactError(f"onnxruntime fails at position {past}: {reason(error)}.") from error
         made: Array = logits.numpy()
         return made.astype(np.float32, copy=False), dict(zip(self._present, present, strict=True))
 
@@ -174,7 +174,7 @@ def run(session: Any, feed: dict[str, Array], where: str, stop: threading.Event 
     """Run a session of no cache.
 
     Raises:
-        ArtefactError: onnxruntime fails.
+        ArtifactError: onnxruntime fails.
         StoppedError: `stop` was set.
     """
     with _stoppable(stop) as options:
@@ -183,7 +183,7 @@ def run(session: Any, feed: dict[str, Array], where: str, stop: threading.Event 
         except Exception as error:  # a class of its own for each kind of failure
             if stop is not None and stop.is_set():
                 raise StoppedError from error
-            raise ArtefactError(f"onnxruntime fails {where}: {reason(error)}.") from error
+            raise ArtifactError(f"onnxruntime fails {where}: {reason(error)}.") from error
     return made
 
 
@@ -215,7 +215,7 @@ def _stoppable(stop: threading.Event | None) -> Iterator[Any]:
 
 
 def open_session(path: Path, *, accurate: bool, last_only: bool = False, threads: int | None = None) -> Any:
-    """Load a graph; arguments as of `Decoder`. Raises ArtefactError."""
+    """Load a graph; arguments as of `Decoder`. Raises ArtifactError."""
     onnxruntime = library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or one_a_core()
@@ -230,7 +230,7 @@ def open_session(path: Path, *, accurate: bool, last_only: bool = False, threads
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # a class of its own for each kind of failure
-        raise ArtefactError(
+        raise ArtifactError(
             f"onnxruntime cannot load {path}: {reason(error)}.", "Convert the checkpoint again."
         ) from error
 
@@ -247,7 +247,7 @@ def _changed(path: Path, *, accurate: bool, last_only: bool) -> bytes | None:
             changed = make_exact(model) or changed
         made: bytes | None = model.SerializeToString() if changed else None
     except Exception as error:  # protobuf's own class moves between versions
-        raise ArtefactError(f"{path} is no ONNX model: {reason(error)}.", "Convert the checkpoint again.") from error
+        raise ArtifactError(f"{path} is no ONNX model: {reason(error)}.", "Convert the checkpoint again.") from error
     return made
 
 
@@ -256,7 +256,7 @@ def _empty(path: Path, value: Any) -> Array:
     types = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
     shape = value.shape
     if value.type not in types or len(shape) != 4 or not (isinstance(shape[1], int) and isinstance(shape[3], int)):
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} wants {value.name} as {value.type} {shape}; float [batch, heads, past, size] is known."
         )
     return np.zeros((1, shape[1], 0, shape[3]), types[value.type])

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..convert.onnx.names import VISION_EMBEDDINGS
 from ..convert.onnx.vision import FEATURES, PIXELS
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from . import onnx_models
 from .base import Batch, Chunk, Padding, Step, steps
 from .onnx_session import NAME, Array, Cache, Decoder, open_session, require, run
@@ -30,11 +30,11 @@ class OnnxRuntime:
         """Load.
 
         Args:
-            folder: the artefact.
+            folder: the artifact.
             accurate: approximations off.
 
         Raises:
-            ArtefactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+            ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
         """
         self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
         self._decoder = Decoder(folder / onnx_models.names(folder)[0], accurate=accurate)
@@ -107,15 +107,15 @@ class OnnxRuntime:
 
 
 class OnnxTower:
-    """The half of an artefact that sees: pixels to the rows that take the placeholders' places."""
+    """The half of an artifact that sees: pixels to the rows that take the placeholders' places."""
 
     def __init__(self, folder: Path, *, accurate: bool = True, threads: int | None = None) -> None:
-        """Load. Raises ArtefactError if onnxruntime refuses it, or it is not of the form that `edgeconv onnx` writes."""
+        """Load. Raises ArtifactError if onnxruntime refuses it, or it is not of the form that `edgeconv onnx` writes."""
         path = folder / f"{VISION_EMBEDDINGS}.onnx"
         self._session: Any = open_session(path, accurate=accurate, threads=threads)
         names = [[v.name for v in side] for side in (self._session.get_inputs(), self._session.get_outputs())]
         if names != [[PIXELS], [FEATURES]]:
-            raise ArtefactError(f"{path} makes {names[1]} of {names[0]}; {FEATURES} of {PIXELS} is known.")
+            raise ArtifactError(f"{path} makes {names[1]} of {names[0]}; {FEATURES} of {PIXELS} is known.")
 
     def __call__(self, pixels: Array, stop: Event | None = None) -> Array:
         """Map float32 [3, S, S] to float32 [rows, hidden]. Raises StoppedError if `stop` was set."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.openvino_core import openvino_core
 from . import irs
 from .base import Batch, Chunk, Padding, Step, steps
@@ -17,7 +17,7 @@ from .padding import run_batch
 
 Array = npt.NDArray[Any]
 ACCURATE = {"EXECUTION_MODE_HINT": "ACCURACY"}
-"""Turns the device's approximations off: bf16 execution, u8 KV cache, dynamic quantisation."""
+"""Turns the device's approximations off: bf16 execution, u8 KV cache, dynamic quantization."""
 DEFAULTS: Mapping[str, Any] = {}
 """What is asked of the device for its defaults: nothing."""
 
@@ -28,7 +28,7 @@ class OpenVINORuntime:
     beams = True
 
     def __init__(self, folder: Path, device: str = "CPU", *, accurate: bool = True) -> None:
-        """Compile. Raises ArtefactError if an IR does not open, or has no state."""
+        """Compile. Raises ArtifactError if an IR does not open, or has no state."""
         self.name = f"openvino {device}" + (", approximations off" if accurate else ", defaults")
         language, *others = irs.names(folder)
         irs.require_state(folder)
@@ -113,9 +113,9 @@ class OpenVINORuntime:
 
 
 def compile_ir(xml: Path, device: str, *, accurate: bool) -> Any:
-    """Compile one IR. Raises ArtefactError."""
+    """Compile one IR. Raises ArtifactError."""
     try:
         return openvino_core().compile_model(xml, device, ACCURATE if accurate else dict(DEFAULTS))
     except RuntimeError as error:
         first = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
-        raise ArtefactError(f"{xml} does not open: {first}.", "Convert the checkpoint again.") from error
+        raise ArtifactError(f"{xml} does not open: {first}.", "Convert the checkpoint again.") from error

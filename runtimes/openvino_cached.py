@@ -32,13 +32,13 @@ class CachedModel(Cached):
         """Compile the language half.
 
         Args:
-            folder: of the artefact.
+            folder: of the artifact.
             device: OpenVINO's name.
             placeholder: `boi_token_id`.
             properties: OpenVINO's, for all parts.
 
         Raises:
-            ArtefactError: an IR does not load.
+            ArtifactError: an IR does not load.
         """
         super().__init__(placeholder)
         self._folder, self._device, self._properties = folder, device, dict(properties or {})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from . import irs
 from .answers import Answer, Generation, Sampling, cannot_load, check_device, require_bounded_template
 
@@ -32,7 +32,7 @@ class LLMGeneration(Generation):
 
         def stream(piece: str) -> Any:
             self._show(piece)
-            return StreamingStatus.STOP if self._cancelled.is_set() else StreamingStatus.RUNNING
+            return StreamingStatus.STOP if self._canceled.is_set() else StreamingStatus.RUNNING
 
         self._result = self._pipeline.generate(self._history, self._config, stream)
 
@@ -58,11 +58,11 @@ def _require_possible(config: Any, folder: Path) -> None:
     """Refuse sampling that openvino_genai cannot do, before a question is asked.
 
     Raises:
-        ArtefactError: it names the field.
+        ArtifactError: it names the field.
     """
     where = f"{folder / 'generation_config.json'} asks for what openvino_genai cannot do in a chat"
     if config.is_beam_search():
-        raise ArtefactError(
+        raise ArtifactError(
             f"{where}: num_beams {config.num_beams}; beams are not shown while they are made.",
             "The model is in order. Take num_beams out of that file.",
         )
@@ -70,14 +70,14 @@ def _require_possible(config: Any, folder: Path) -> None:
         config.validate()
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise ArtefactError(
+        raise ArtifactError(
             f"{where}: {lines[-1].rstrip('.')}.",
             "The model is in order. Choose by options (--temperature, --top-p, …), or mend the fields of that file.",
         ) from error
 
 
 class Chat:
-    """A conversation with one artefact."""
+    """A conversation with one artifact."""
 
     def __init__(
         self,
@@ -88,17 +88,17 @@ class Chat:
         sampling: Sampling | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        """Load the artefact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
+        """Load the artifact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
 
         Raises:
-            ArtefactError: the folder is no chat model, or the runtime cannot load it.
+            ArtifactError: the folder is no chat model, or the runtime cannot load it.
             UsageError: the machine has no such device.
         """
         if not folder.is_dir():
-            raise ArtefactError(f"There is no folder {folder}.", "Give the one that `edgeconv openvino` wrote.")
+            raise ArtifactError(f"There is no folder {folder}.", "Give the one that `edgeconv openvino` wrote.")
         missing = [name for name in _NEEDED if not (folder / name).is_file()]
         if missing:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{folder} is not a converted chat model: {', '.join(missing)} missing.",
                 "Give the folder that `edgeconv openvino` wrote.",
             )
@@ -113,7 +113,7 @@ class Chat:
         tokenizer = self._pipeline.get_tokenizer()
         require_bounded_template(tokenizer, folder)
         if not tokenizer.chat_template:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{folder} has no chat template: its checkpoint is a base model, or lost the template.",
                 "Convert the chat or instruct version of the model.",
             )
@@ -135,7 +135,7 @@ class Chat:
         """Add a question to the conversation and return its answer in the making.
 
         Raises:
-            ArtefactError: the chat template runs for ever on it.
+            ArtifactError: the chat template runs for ever on it.
         """
         asked = {"role": "user", "content": question}
         require_bounded_template(self._pipeline.get_tokenizer(), self._folder, [*self.messages, asked])

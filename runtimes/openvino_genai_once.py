@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from .answers import require_bounded_template
 from .openvino import ACCURATE
 from .turns import Messages, Turn, second
@@ -25,7 +25,7 @@ def answer(folder: Path, device: str, prompts: Sequence[Messages], count: int) -
     The chat goes through `ChatHistory`, as users have it, on the cache that its first answer has left.
 
     Raises:
-        ArtefactError: the pipeline does not load the folder, or fails.
+        ArtifactError: the pipeline does not load the folder, or fails.
     """
     import openvino_genai
 
@@ -45,7 +45,7 @@ def answer(folder: Path, device: str, prompts: Sequence[Messages], count: int) -
             found.append(_second(pipeline, config, found[-1].messages, folder))
     except RuntimeError as error:
         reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
-        raise ArtefactError(
+        raise ArtifactError(
             f"openvino_genai cannot run {folder}: {reason}.", "Convert the checkpoint again."
         ) from error
     return found

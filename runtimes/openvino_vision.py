@@ -1,4 +1,4 @@
-"""The half of an artefact that sees: its tower and adapter in plain OpenVINO, and pictures put among the words."""
+"""The half of an artifact that sees: its tower and adapter in plain OpenVINO, and pictures put among the words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..convert.openvino.stream_ir import VISION_EMBEDDINGS
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from .openvino import compile_ir
 
 Array = npt.NDArray[Any]
@@ -20,7 +20,7 @@ class OpenVINOTower:
     """Pixels to the rows that take the placeholders' places."""
 
     def __init__(self, folder: Path, device: str = "CPU", *, accurate: bool = True) -> None:
-        """Compile. Raises ArtefactError if the IR does not open."""
+        """Compile. Raises ArtifactError if the IR does not open."""
         compiled = compile_ir(folder / f"{VISION_EMBEDDINGS}.xml", device, accurate=accurate)
         self._request: Any = compiled.create_infer_request()
 
@@ -44,13 +44,13 @@ def splice(ids: Sequence[int], embeddings: Array, features: Array, placeholder: 
         placeholder: the token that keeps the place.
 
     Raises:
-        ArtefactError: there are more or fewer rows than places.
+        ArtifactError: there are more or fewer rows than places.
     """
     places = np.flatnonzero(np.array(ids) == placeholder)
     if len(places) != len(features):
-        raise ArtefactError(
+        raise ArtifactError(
             f"The tower makes {len(features)} rows of a picture, the prompt has places for {len(places)}.",
-            "The artefact's vision IR and its chat template are not of the same model.",
+            "The artifact's vision IR and its chat template are not of the same model.",
         )
     merged = embeddings.copy()
     merged[places] = features

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..convert.checkpoint import read_json
 from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from .answers import Sampling, check_device
 from .openvino_cached import LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, CachedModel
 from .sampled_chat import SampledChat, Sight
@@ -29,7 +29,7 @@ def sees(folder: Path) -> bool:
 
 
 class VisionChat(SampledChat):
-    """A conversation with one artefact."""
+    """A conversation with one artifact."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class VisionChat(SampledChat):
         sampling: Sampling | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        """Load the artefact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
+        """Load the artifact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
 
         Raises:
-            ArtefactError: the folder is no GLM-Edge-V, or the runtime cannot load it.
+            ArtifactError: the folder is no GLM-Edge-V, or the runtime cannot load it.
             CheckpointError: one of its small files is damaged.
             UsageError: the machine has no such device, or the model's template drops system messages.
         """
@@ -58,13 +58,13 @@ class VisionChat(SampledChat):
 def _read_config(folder: Path) -> dict[str, Any]:
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder} is not a whole vision model: {', '.join(missing)} missing.",
             "Give the folder that `edgeconv openvino` wrote.",
         )
     config = read_json(folder / "config.json")
     if config.get("model_type") != MODEL_TYPE:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder} is a model of type {config.get('model_type')}; with pictures only {MODEL_TYPE} is known here.",
             "openvino_genai.VLMPipeline may run it.",
         )

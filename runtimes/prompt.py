@@ -13,7 +13,7 @@ from ..convert.checkpoint import read_json
 from ..convert.openvino.vision_files import read_template
 from ..core import tokenizer_trial
 from ..core.chat_template import ChatTemplate, TemplateFault
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 
 Message = dict[str, Any]
 """{"role": …, "content": [{"type": "image"}, …, {"type": "text", "text": …}]}"""
@@ -34,27 +34,27 @@ def context_length(config: dict[str, Any]) -> int:
 
 
 class Prompter:
-    """Chat template and tokenizer of one artefact."""
+    """Chat template and tokenizer of one artifact."""
 
     def __init__(self, folder: Path) -> None:
         """Read the files.
 
         Raises:
-            ArtefactError: there is no chat template, or no tokenizer.
+            ArtifactError: there is no chat template, or no tokenizer.
             CheckpointError: a file is damaged.
         """
         from tokenizers import Tokenizer
 
         template = read_template(folder)
         if template is None:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{folder} has no chat template: its checkpoint is a base model, or lost the template.",
                 "Convert the chat or instruct version of the model.",
             )
         try:
             self._template = ChatTemplate(template)
         except TemplateFault as error:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"The chat template cannot be read: {error}.", "Convert the checkpoint again."
             ) from error
         self._special = _special_tokens(folder)
@@ -63,7 +63,7 @@ class Prompter:
             with tokenizer_trial.panics_as_errors():
                 self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the library raises nothing more exact
-            raise ArtefactError(f"{folder / 'tokenizer.json'} cannot be read: {error}.", "Convert again.") from error
+            raise ArtifactError(f"{folder / 'tokenizer.json'} cannot be read: {error}.", "Convert again.") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
@@ -71,14 +71,14 @@ class Prompter:
         """Return the prompt, up to where the assistant begins.
 
         Raises:
-            ArtefactError: the template runs for ever, or makes something huge.
+            ArtifactError: the template runs for ever, or makes something huge.
             UsageError: it refuses the conversation.
         """
         try:
             return self._template.render(messages=messages, add_generation_prompt=True, **self._special)
         except TemplateFault as error:
             if error.limit:
-                raise ArtefactError(
+                raise ArtifactError(
                     f"The chat template cannot be used: {error}.", "Convert the checkpoint again."
                 ) from error
             raise UsageError(
@@ -92,7 +92,7 @@ class Prompter:
             with tokenizer_trial.panics_as_errors():
                 ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=False).ids
         except Exception as error:  # the library raises nothing more exact
-            raise ArtefactError(f"tokenizer.json cannot encode the prompt: {error}.", "Convert again.") from error
+            raise ArtifactError(f"tokenizer.json cannot encode the prompt: {error}.", "Convert again.") from error
         return ids
 
     def pieces(self) -> Pieces:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..convert.families.glm_edge_v_model.facts import check_placeholders, image_tokens
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from .answers import Answer, Generation, Sampling
 from .cached import Cached, Picture, StoppedError
 from .prompt import Message, Prompter, context_length, message
@@ -43,12 +43,12 @@ class SampledGeneration(Generation):
         pieces = chat.prompter.pieces()
         room = min(rules.max_new_tokens, chat.limit - len(self._ids))
         try:
-            logits = chat.model.prefill(self._ids, self._pictures, self._cancelled)
+            logits = chat.model.prefill(self._ids, self._pictures, self._canceled)
         except StoppedError:
             return
         used = np.zeros(len(logits), bool)
         used[np.asarray(self._ids)] = True
-        while not self._cancelled.is_set():
+        while not self._canceled.is_set():
             token = chat.sampler.choose(logits, used)
             used[token] = True
             self._times.append(time.perf_counter())
@@ -95,10 +95,10 @@ class Sight:
 
     @classmethod
     def from_folder(cls, folder: Path, config: dict[str, Any]) -> Sight:
-        """Read an artefact's small files; `config` is its config.json.
+        """Read an artifact's small files; `config` is its config.json.
 
         Raises:
-            ArtefactError: config.json does not describe a tower.
+            ArtifactError: config.json does not describe a tower.
             CheckpointError: preprocessor_config.json is damaged.
         """
         from ..convert.families.glm_edge_v_model.pixels import Preprocess
@@ -108,14 +108,14 @@ class Sight:
             rows = image_tokens(int(vision["image_size"]), int(vision["patch_size"]))
             placeholder = int(config["boi_token_id"])
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{folder / 'config.json'} does not say how the model sees.", "Convert the checkpoint again."
             ) from error
         return cls(Preprocess.from_folder(folder), rows, placeholder)
 
 
 class SampledChat:
-    """A conversation with one artefact.
+    """A conversation with one artifact.
 
     Attributes:
         model: what gives the logits; a subclass sets it.
@@ -131,14 +131,14 @@ class SampledChat:
         """Read the small files. A subclass loads the model, and then calls `reset`.
 
         Args:
-            folder: of the artefact.
+            folder: of the artifact.
             config: its config.json.
             system: the system message.
             sampling: what the user chose.
             sight: of a model that sees.
 
         Raises:
-            ArtefactError: there is no chat template, or no tokenizer.
+            ArtifactError: there is no chat template, or no tokenizer.
             CheckpointError: a file is damaged.
             UsageError: the model's template drops or refuses system messages.
         """

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..convert.checkpoint import read_json
-from ..core.errors import ArtefactError, CheckpointError
+from ..core.errors import ArtifactError, CheckpointError
 
 Array = npt.NDArray[Any]
 _MEND = "Mend the file, or convert the checkpoint again."
@@ -100,11 +100,11 @@ def distribution(logits: Array, used: Array, rules: Decoding) -> tuple[Array, Ar
         Ids, int64 [n], and their probabilities, float64 [n], which sum up to 1; one id alone if decoding is greedy.
 
     Raises:
-        ArtefactError: the logits are not numbers.
+        ArtifactError: the logits are not numbers.
     """
     scores = logits.astype(np.float64)
     if np.isnan(scores).any():
-        raise ArtefactError("The model's logits are not numbers.", "Convert the checkpoint again.")
+        raise ArtifactError("The model's logits are not numbers.", "Convert the checkpoint again.")
     if rules.repetition_penalty != 1:
         factor = np.where(scores[used] < 0, rules.repetition_penalty, 1 / rules.repetition_penalty)
         scores[used] *= factor

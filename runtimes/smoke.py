@@ -1,4 +1,4 @@
-"""One real load and one generated token, in the runtimes that an artefact is for.
+"""One real load and one generated token, in the runtimes that an artifact is for.
 
 It is run as a process of its own, `python -m edgeconv.runtimes.smoke TARGET PATH [MMPROJ]`: a runtime that falls over a
 file (an assertion, a lack of memory) then ends that process alone. On stdout stands a line for each runtime that made its
@@ -17,7 +17,7 @@ from typing import Any
 
 from ..convert import families
 from ..convert.checkpoint import read_json
-from ..core.errors import ArtefactError, EdgeconvError
+from ..core.errors import ArtifactError, EdgeconvError
 from ..core.foreign_code import block_optional_packages
 from ..core.graph_file import read_graph
 
@@ -29,7 +29,7 @@ _UNKNOWN = ("Unsupported", "is not supported")
 
 
 def run(target: str, path: Path, seeing: Path | None = None) -> list[str]:
-    """Load an artefact and make one token; return the runtimes that did, with their versions.
+    """Load an artifact and make one token; return the runtimes that did, with their versions.
 
     Args:
         target: "openvino", "gguf" or "onnx".
@@ -94,7 +94,7 @@ def _genai(folder: Path, kind: str) -> None:
     encoded = pipeline.get_tokenizer().encode(TEXT)
     made = pipeline.generate(encoded, config).tokens[0]
     if len(made) != 1:
-        raise ArtefactError(f"openvino_genai was asked for one token, and made {len(made)}.")
+        raise ArtifactError(f"openvino_genai was asked for one token, and made {len(made)}.")
 
 
 def _gguf(path: Path, seeing: Path | None) -> list[str]:

@@ -133,7 +133,7 @@ def _kernels(problems: list[Problem]) -> str | None:
             )
         return native.describe()
     except (ImportError, OSError, AttributeError) as error:
-        problems.append(Problem(f"The quantiser cannot be loaded: {error}.", "Install edgeconv again."))
+        problems.append(Problem(f"The quantizer cannot be loaded: {error}.", "Install edgeconv again."))
         return None
 
 

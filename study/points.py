@@ -26,7 +26,7 @@ class Point:
     """A way of compressing.
 
     Attributes:
-        format: of the artefact.
+        format: of the artifact.
         options: fields of a recipe's target, by their names and with their values.
     """
 

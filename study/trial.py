@@ -11,7 +11,7 @@ from ..convert.conversion import gguf, openvino, source
 from ..convert.conversion.gguf_plan import GgufJob
 from ..convert.conversion.source import Opened
 from ..core.digest import sha256_file
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.progress import Progress, Silent
 from ..core.scratch import scratch
 from .points import Point
@@ -32,7 +32,7 @@ class Trial:
         point: the way.
         bytes: of all files that the conversion wrote.
         bits_per_weight: scales and zero points included.
-        mean_kl, top1: of the artefact in its own runtime beside the reference in float32, with 95 % intervals.
+        mean_kl, top1: of the artifact in its own runtime beside the reference in float32, with 95 % intervals.
     """
 
     point: Point
@@ -112,7 +112,7 @@ class Bench:
         return Trial(point, found["bytes"], found["bits_per_weight"], **estimates)
 
     def size(self, point: Point) -> int:
-        """Return the bytes that an artefact will have, from the headers alone: exact for GGUF, within a percent for an IR."""
+        """Return the bytes that an artifact will have, from the headers alone: exact for GGUF, within a percent for an IR."""
         job = point.job(str(self.opened.folder), Path(tempfile.gettempdir()) / f"{_PREFIX}{point.format}")
         planned = gguf.plan(job) if isinstance(job, GgufJob) else openvino.plan(job)
         return planned.output_bytes
@@ -126,11 +126,11 @@ class Bench:
             size = sum(file.size for file in done.manifest.outputs.values())
         return {"bytes": size, "bits_per_weight": done.manifest.bits_per_weight, **figures}
 
-    def _measured(self, artefact: Path, progress: Progress) -> dict[str, Any]:
+    def _measured(self, artifact: Path, progress: Progress) -> dict[str, Any]:
         from ..validate.ladder import Ask, validate
 
         ask = Ask(
-            artefact,
+            artifact,
             reference=str(self.opened.folder),
             suite=self._suite_file,
             max_tokens=self.tokens,
@@ -140,12 +140,12 @@ class Bench:
         found = next((one for one in report.comparisons if one.name == "quantisation"), None)
         if found is None:
             failures = [failure for rung in report.rungs for failure in rung.failures]
-            raise ArtefactError(f"The artefact could not be measured: {' '.join(failures[:2]) or report.first_failed}.")
+            raise ArtifactError(f"The artifact could not be measured: {' '.join(failures[:2]) or report.first_failed}.")
         return {name: found.figures[name].model_dump(mode="json") for name in ("mean_kl", "top1")}
 
 
 def _contents(point: Point) -> dict[str, Any]:
-    """Return the digests of the files that a point names: a text that has changed makes another artefact."""
+    """Return the digests of the files that a point names: a text that has changed makes another artifact."""
     named = [point.options.get(name) for name in ("calibration", "imatrix")]
     files = {str(name): sha256_file(Path(name)) for name in named if name and Path(name).is_file()}
     return {"files": files} if files else {}

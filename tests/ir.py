@@ -1,4 +1,4 @@
-"""Independent readings of an IR, for tests: its constants, its de-quantised weights, its logits; and torch's."""
+"""Independent readings of an IR, for tests: its constants, its de-quantized weights, its logits; and torch's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model_constants(model: Any) -> Constants:
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
-    """De-quantise by the definition, in float32: (q - zero point) * scale."""
+    """De-quantize by the definition, in float32: (q - zero point) * scale."""
     import openvino as ov
 
     found: dict[str, dict[str, np.ndarray]] = {}
@@ -41,10 +41,10 @@ def weights(path: Path) -> dict[str, np.ndarray]:
             found.setdefault(stem, {})[part] = _as_float(node)
             if not part:
                 shapes[stem] = tuple(node.get_output_shape(0))
-    return {name: _dequantise(parts, shapes[name]) for name, parts in found.items()}
+    return {name: _dequantize(parts, shapes[name]) for name, parts in found.items()}
 
 
-def _dequantise(parts: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+def _dequantize(parts: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     values = parts[""]
     if "scale" in parts:
         values = (values - parts.get("zero_point", np.float32(0))) * parts["scale"]

@@ -18,13 +18,13 @@ LONG = (
     "tests/pipeline/test_pipeline.py::test_other_precisions_run[mxfp4]",  # 9; nf4
     "tests/pipeline/test_pipeline.py::test_other_precisions_run[fp8_e4m3]",  # 7; nf4
     "tests/pipeline/test_pipeline_chatglm.py::test_the_validator_passes_it[chatglm3-6b-32k-openvino]",  # 10; chatglm2
-    "tests/builtin/test_vision_quantized.py::test_captions_survive_quantisation[int8]",  # 23; int4
+    "tests/builtin/test_vision_quantized.py::test_captions_survive_quantization[int8]",  # 23; int4
     "tests/bad/test_optional_packages.py::test_nothing_is_imported_that_nobody_asked_for[onnx]",  # 24; openvino
     "tests/validate/test_real_tokenizers.py::test_a_sound_artifact_passes[qwen3-onnx]",  # 21; make exact
     "tests/validate/test_real_tokenizers.py::test_a_sound_artifact_passes[qwen3-gguf]",  # 17; make exact
-    "tests/validate/test_planted_faults.py::test_an_untouched_artefact_passes[nf4]",  # 20; int4
-    "tests/validate/test_planted_faults.py::test_an_untouched_artefact_passes[bf16]",  # 17; int8
-    "tests/validate/test_weights.py::test_every_precision_de_quantises_as_the_graph_does[cb4]",  # 6; test_structure
+    "tests/validate/test_planted_faults.py::test_an_untouched_artifact_passes[nf4]",  # 20; int4
+    "tests/validate/test_planted_faults.py::test_an_untouched_artifact_passes[bf16]",  # 17; int8
+    "tests/validate/test_weights.py::test_every_precision_de_quantizes_as_the_graph_does[cb4]",  # 6; test_structure
     "tests/validate/test_formats_agree.py::test_formats_agree[cohere2]",  # 8; cohere
     "tests/validate/test_formats_agree.py::test_formats_agree[granite]",  # 7; others
 )

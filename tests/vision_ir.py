@@ -61,7 +61,7 @@ def all_constants(folder: Path) -> dict[str, Constants]:
 
 
 def all_weights(folder: Path) -> dict[str, np.ndarray]:
-    """De-quantised, of all three; a table that two of them hold is the same in both."""
+    """De-quantized, of all three; a table that two of them hold is the same in both."""
     found: dict[str, np.ndarray] = {}
     for name in ALL:
         for tensor, value in weights(folder / name).items():

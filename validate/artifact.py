@@ -11,7 +11,7 @@ from ..core.outputs import check_outputs
 from ..core.progress import Progress
 
 _REPORT = re.compile(r"parity/\.?parity\.(json|md|html)")
-"""Our own report in an artefact, or what a killed run left of it: a second report must not differ for finding it there."""
+"""Our own report in an artifact, or what a killed run left of it: a second report must not differ for finding it there."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def check_files(folder: Path, manifest: Manifest, progress: Progress) -> FileChe
     """Compare size and SHA-256 of every output with the manifest.
 
     Raises:
-        ArtefactError: the manifest names a file outside the folder, or a file cannot be read.
+        ArtifactError: the manifest names a file outside the folder, or a file cannot be read.
     """
     found = check_outputs(folder, manifest.outputs, progress)
     known = {*manifest.outputs, MANIFEST_NAME, LOG_NAME}

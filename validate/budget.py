@@ -1,4 +1,4 @@
-"""The budgets: how far an artefact may be from its reference, per precision, and the verdict.
+"""The budgets: how far an artifact may be from its reference, per precision, and the verdict.
 
 One table. The numbers come from what good conversions of trained models measure: llama.cpp's published figures for
 Llama 3 8B (`tools/perplexity/README.md`: mean KL of Q8_0 0.0014, Q6_K 0.0055, Q5_K_M 0.0108, Q4_K_M 0.031; same first choice of
@@ -229,7 +229,7 @@ def check(asked: Mapping[str, float]) -> None:
 
 
 def override(budgets: list[Budget], asked: Mapping[str, float]) -> list[Budget]:
-    """Replace limits of the quantisation comparison by the user's. Raises as `check`."""
+    """Replace limits of the quantization comparison by the user's. Raises as `check`."""
     check(asked)
     kept = [b for b in budgets if not (b.comparison == "quantisation" and b.metric in asked)]
     return kept + [_asked(metric, limit, budgets) for metric, limit in asked.items()]

@@ -1,6 +1,6 @@
 """Where llama.cpp is not the model, by name and with what it costs: no fault of a file, and nothing that a file could mend.
 
-Sources, in llama.cpp: `clip_graph_llava` for the projector "adapter" (one epsilon for all normalisations, `ggml_gelu`),
+Sources, in llama.cpp: `clip_graph_llava` for the projector "adapter" (one epsilon for all normalizations, `ggml_gelu`),
 `ggml_vec_gelu_f32` (the table), `mtmd_image_preprocessor_fixed_size` with PAD_CEIL (resizing), `mtmd_helper_bitmap_init_from_buf`
 (files, by stb_image).
 """
@@ -61,7 +61,7 @@ def of_rows(rows: Rows) -> list[Deviation]:
     """Name what llama.cpp computes otherwise in tower and adapter, each alone on the checkpoint's weights, and all together."""
     return [
         _rows(
-            "adapter epsilon", "It normalises the adapter's rows with the tower's epsilon.", rows.epsilon, rows.model
+            "adapter epsilon", "It normalizes the adapter's rows with the tower's epsilon.", rows.epsilon, rows.model
         ),
         _rows(
             "adapter GELU", "It takes the tanh form of the adapter's GELU; the model's is exact.", rows.tanh, rows.model
@@ -85,7 +85,7 @@ def of_pictures(
     same = float(np.mean([a.made == b.made for a, b in zip(squares, wholes, strict=True)]))
     resizing = _pictures(
         "resizing",
-        "It resizes pictures itself: it interpolates between neighbouring pixels however far it shrinks, where the model's "
+        "It resizes pictures itself: it interpolates between neighboring pixels however far it shrinks, where the model's "
         "filter averages; and it puts them to the middle of the square, the model to the top left.",
         wholes,
         squares,

@@ -21,16 +21,16 @@ from ..convert.open_checkpoint import open_checkpoint
 from ..core.foreign_code import block_optional_packages
 from ..core.lifetime import end_with
 from ..core.progress import Progress, Silent
-from .formats import Artefact, open_artefact
+from .formats import Artifact, open_artifact
 from .report.model import Rung
 
 _LARGE = 1 << 20
 """Bytes of a tokenizer's files from which a process is worth starting."""
 
 
-def here(artefact: Artefact, checkpoint: Checkpoint, progress: Progress) -> list[Rung]:
+def here(artifact: Artifact, checkpoint: Checkpoint, progress: Progress) -> list[Rung]:
     """Climb them in this process."""
-    return [artefact.template(checkpoint, progress), artefact.tokens(checkpoint, progress)]
+    return [artifact.template(checkpoint, progress), artifact.tokens(checkpoint, progress)]
 
 
 class FirstRungs:
@@ -59,11 +59,11 @@ class FirstRungs:
         """True if `take` may have something."""
         return self._process is not None
 
-    def start(self, artefact: Artefact, folder: Path) -> None:
+    def start(self, artifact: Artifact, folder: Path) -> None:
         """Start it where that pays: `folder` is the checkpoint's."""
-        if "transformers" in sys.modules or artefact.sees or _size(folder) < _LARGE:
+        if "transformers" in sys.modules or artifact.sees or _size(folder) < _LARGE:
             return
-        command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(artefact.path), str(folder)]
+        command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(artifact.path), str(folder)]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)
 
@@ -88,12 +88,12 @@ def _size(folder: Path) -> int:
 
 
 def _main() -> None:
-    parent, artefact, folder = sys.argv[1:]
+    parent, artifact, folder = sys.argv[1:]
     gc.disable()  # nothing here is worth its time: a short process that builds large tables
     end_with(int(parent))
     block_optional_packages()
     sys.modules["torch"] = None  # type: ignore[assignment]
-    opened = open_artefact(Path(artefact))
+    opened = open_artifact(Path(artifact))
     if opened.sees:  # it is measured without its half that sees, else there were no such process
         opened = opened.without_sight()
     rungs = here(opened, open_checkpoint(Path(folder)), Silent())

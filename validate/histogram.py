@@ -36,7 +36,7 @@ def of_ir(xml: Path) -> list[Share]:
     Scales, zero points, shapes and axes are constants too, so this says less than a manifest does.
 
     Raises:
-        ArtefactError: openvino cannot read it.
+        ArtifactError: openvino cannot read it.
     """
     model = read_graph(xml)
     constants = []
@@ -49,10 +49,10 @@ def of_ir(xml: Path) -> list[Share]:
 
 
 def of_onnx(folder: Path) -> list[Share]:
-    """Count the weights of an ONNX artefact by element type, the largest share first; scales and zero points are left out.
+    """Count the weights of an ONNX artifact by element type, the largest share first; scales and zero points are left out.
 
     Raises:
-        ArtefactError: one cannot be read.
+        ArtifactError: one cannot be read.
     """
     from ..runtimes import elements, onnx_models
     from ..runtimes.onnx_graph import open_graph

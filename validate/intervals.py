@@ -52,9 +52,9 @@ def of_share(agreed: Array, counts: Array) -> tuple[float, float] | None:
     width = _width(np.log(np.maximum(_left_out(missed, counts), _TINY)), counts)
     if width is None:
         return None
-    centre, factor = missed.sum() / counts.sum(), np.exp(min(width, _WIDEST))
+    center, factor = missed.sum() / counts.sum(), np.exp(min(width, _WIDEST))
     value = agreed.sum() / counts.sum()
-    return float(max(0.0, min(value, 1 - centre * factor))), float(max(value, 1 - centre / factor))
+    return float(max(0.0, min(value, 1 - center * factor))), float(max(value, 1 - center / factor))
 
 
 def _left_out(sums: Array, counts: Array) -> Array:

@@ -1,6 +1,6 @@
 """The ladder: every rung in order, each with what it costs.
 
-The artefact and the reference are never loaded at the same time; the reference's passes are kept in the cache.
+The artifact and the reference are never loaded at the same time; the reference's passes are kept in the cache.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ArtefactError
+from ..core.errors import ArtifactError
 from ..core.progress import Progress, Silent
 from ..runtimes.base import Runtime
 from ..runtimes.turns import Turn
 from . import budget, first_rungs, peaks, verdict
 from .first_rungs import FirstRungs
 from .formats import Weights
-from .formats.gguf import GgufArtefact
+from .formats.gguf import GgufArtifact
 from .metrics import compare
 from .passes import Made, TorchPasses
 from .probes import LONG, Probes, switch_of
@@ -53,12 +53,12 @@ PIPELINE_PROMPTS = 2
 class Ask:
     """What a user asks of a validation.
 
-    `quick` runs the reference and the artefact once, teacher-forced, the conversion over QUICK tokens, no more. `strict` makes
+    `quick` runs the reference and the artifact once, teacher-forced, the conversion over QUICK tokens, no more. `strict` makes
     every listed defect of the engine a failure. `recipe` is the SHA-256 of the recipe that asks, which the
     report names.
     """
 
-    artefact: Path
+    artifact: Path
     reference: str | None = None
     suite: Path | None = None
     budgets: Mapping[str, float] = field(default_factory=dict)
@@ -74,17 +74,17 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
     """Climb.
 
     Raises:
-        ArtefactError: the folder is no artefact, or not one of this reference.
+        ArtifactError: the folder is no artifact, or not one of this reference.
         UsageError: an unknown metric, a suite that is empty or shorter than asked, a reference that must be named, a device
-            that cannot run the artefact.
+            that cannot run the artifact.
     """
     progress = progress or Silent()
     suite = load(ask.suite)
     with FirstRungs() as beside:
-        pair = open_pair(ask.artefact, ask.reference, progress, beside.start)
-        artefact = pair.artefact
-        artefact.require_device(ask.device)
-        table = budget.table(artefact.bits, pair.checkpoint.parameters, sees=pair.sees, graph=artefact.graph)
+        pair = open_pair(ask.artifact, ask.reference, progress, beside.start)
+        artifact = pair.artifact
+        artifact.require_device(ask.device)
+        table = budget.table(artifact.bits, pair.checkpoint.parameters, sees=pair.sees, graph=artifact.graph)
         budgets = budget.override(table, ask.budgets)
         climb = _Climb(ask, pair, suite, budgets, progress)
         climb.run(beside)
@@ -92,7 +92,7 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
     found = verdict.Found(
         [as_failures(rung) for rung in climb.rungs] if ask.strict else climb.rungs,
         climb.comparisons,
-        climb.coloured,
+        climb.colored,
         climb.generations,
         climb.notes,
         climb.seconds,
@@ -118,7 +118,7 @@ class _Climb:
         self.rounds = ask.reference_dtype == "bfloat16" or pair.rounds
         self.rungs: list[Rung] = []
         self.comparisons: list[Comparison] = []
-        self.coloured: list[DocumentScore] = []
+        self.colored: list[DocumentScore] = []
         self.generations: list[GenerationPair] = []
         self.notes: list[str] = []
         self.lines: list[BudgetLine] = []
@@ -128,14 +128,14 @@ class _Climb:
         self.seconds: dict[str, float] = {}
 
     def run(self, beside: FirstRungs) -> None:
-        """Climb as far as the artefact allows; what could not run is a failed rung."""
+        """Climb as far as the artifact allows; what could not run is a failed rung."""
         try:
             weights = self._first_rungs(beside)
             passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
             rung = verdict.logits_rung(self.rungs, self.budgets, self.comparisons)
             self.rungs.append(peaks.judge(rung, self.peaks, [self.ask.device, *self._made_for()]))
-        except ArtefactError as error:
+        except ArtifactError as error:
             done = {rung.name for rung in self.rungs}
             for name in verdict.order(sees=self.pair.sees):
                 if name not in done:
@@ -149,19 +149,19 @@ class _Climb:
         return [stated.upper()] if isinstance(stated, str) else []
 
     def _first_rungs(self, beside: FirstRungs) -> Weights:
-        artefact, checkpoint = self.pair.artefact, self.pair.checkpoint
+        artifact, checkpoint = self.pair.artifact, self.pair.checkpoint
         weights, problem = None, None
         with self._timed("structure, template and tokens"):
-            first = None if beside.started else first_rungs.here(artefact, checkpoint, self.progress)
+            first = None if beside.started else first_rungs.here(artifact, checkpoint, self.progress)
             try:
-                weights = artefact.weights(checkpoint)
-            except ArtefactError as error:
+                weights = artifact.weights(checkpoint)
+            except ArtifactError as error:
                 problem = error
-            structure = artefact.structure(checkpoint, weights, self.progress)
-            first = first or beside.take(self.progress) or first_rungs.here(artefact, checkpoint, self.progress)
+            structure = artifact.structure(checkpoint, weights, self.progress)
+            first = first or beside.take(self.progress) or first_rungs.here(artifact, checkpoint, self.progress)
             self.rungs += [*first, structure]
         if weights is None:
-            raise problem or ArtefactError(f"The weights of {artefact.path} cannot be read.")
+            raise problem or ArtifactError(f"The weights of {artifact.path} cannot be read.")
         tokenizer_pair.forget()
         self.pair.release()
         return weights
@@ -171,7 +171,7 @@ class _Climb:
             reference = passes.reference(self.ids, self.ask.reference_dtype)
         self.peaks = reference.peaks
         piece = [token for ids in self.ids for token in ids][:QUICK]
-        with self._timed("the artefact's own weights"):
+        with self._timed("the artifact's own weights"):
             own = passes.own([piece])
             expected = own.head.logits(own.states[0])
         del own  # its head is float32: half a GB with 150,000 tokens
@@ -179,22 +179,22 @@ class _Climb:
             self._compare(runtime, reference, None)
             scores = Scores()
             scores.add(expected, np.concatenate(list(runtime.logits(piece))), np.array(piece[1:], np.int64))
-        self._add("conversion", "torch float32 on the artefact's weights", runtime.name, [scores])
-        if self.rounds and self.pair.artefact.bits >= 16:
+        self._add("conversion", "torch float32 on the artifact's weights", runtime.name, [scores])
+        if self.rounds and self.pair.artifact.bits >= 16:
             with self._timed("noise floor"):
                 self._noise(reference, passes)
         left_out = [n for n in verdict.order(sees=self.pair.sees) if n in verdict.SLOW]
         self.rungs += [Rung(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 
     def _full(self, passes: TorchPasses) -> None:
-        ends = [self.pair.checkpoint.config.get("max_position_embeddings"), self.pair.artefact.context]
+        ends = [self.pair.checkpoint.config.get("max_position_embeddings"), self.pair.artifact.context]
         end = min((end for end in ends if end), default=None)
         probes = Probes.of(self.ids, end, LONG, switch_of(self.pair.checkpoint.config))
         self.notes += probes.notes
         with self._timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
         self.peaks = reference.peaks
-        with self._timed("the artefact's own weights"):
+        with self._timed("the artifact's own weights"):
             own = passes.own([*self.ids, *probes.texts], firsts=[0] * len(self.ids) + probes.firsts)
         with self._timed("noise floor"):
             self._noise(reference, passes)
@@ -206,13 +206,13 @@ class _Climb:
             with self._timed("decode and generate"):
                 self._decode(runtime, own, probes, long)
                 answers = self._answers(runtime)
-                again = pipelines.of_turns(turns, self.pair.artefact.pipeline, runtime, self._expected())
-                if self.pair.artefact.pipeline_accurate:
+                again = pipelines.of_turns(turns, self.pair.artifact.pipeline, runtime, self._expected())
+                if self.pair.artifact.pipeline_accurate:
                     again = pipelines.as_they_compute(again, runtime)
             kept = logits.Kept(runtime, self.share)
         with contextlib.closing(kept), self._timed("defaults"), self._runtime(accurate=False) as runtime:
             prefilled, stepped = logits.apart_from(kept, runtime, self.share, self.progress)
-            if not self.pair.artefact.pipeline_accurate:
+            if not self.pair.artifact.pipeline_accurate:
                 again = pipelines.as_they_compute(again, runtime)
         for name, scores in (("runtime", prefilled), ("runtime_decode", stepped)):
             self._add(name, "approximations off", f"defaults of {self.ask.device}", scores)
@@ -225,9 +225,9 @@ class _Climb:
             self.notes.append("The checkpoint has a half that sees; the language half alone was measured.")
 
     def _decode(self, runtime: Runtime, own: Made, probes: Probes, long: Scores) -> None:
-        """Run the artefact as it is used: token by token, in a batch, deep in its cache, at the end of its positions."""
+        """Run the artifact as it is used: token by token, in a batch, deep in its cache, at the end of its positions."""
         started = time.perf_counter()
-        limit = {name: budget.limit(self.pair.artefact.graph, name) for name in ("decode", "long_context")}
+        limit = {name: budget.limit(self.pair.artifact.graph, name) for name in ("decode", "long_context")}
         pieces = [
             piece for at in range(0, 3 * decode.TOKENS, decode.TOKENS) if (piece := probes.row[at:][: decode.TOKENS])
         ]
@@ -239,15 +239,15 @@ class _Climb:
         ]
         self.rungs.append(decode.rung(parts, time.perf_counter() - started))
 
-    def _turns(self) -> tuple[list[Turn], ArtefactError | None]:
+    def _turns(self) -> tuple[list[Turn], ArtifactError | None]:
         """Let the user's pipeline answer; if it cannot, that is told once everything else is measured."""
-        artefact = self.pair.artefact
+        artifact = self.pair.artifact
         prompts = [[message.turn for message in prompt] for prompt in self.suite.prompts[:PIPELINE_PROMPTS]]
         begun = datetime.now()
         try:
-            with self._timed(artefact.pipeline):
-                return artefact.answers(self.ask.device, prompts, NEW_TOKENS), None
-        except ArtefactError as error:
+            with self._timed(artifact.pipeline):
+                return artifact.answers(self.ask.device, prompts, NEW_TOKENS), None
+        except ArtifactError as error:
             return [], error
         finally:
             self.answered = (begun, datetime.now())
@@ -263,7 +263,7 @@ class _Climb:
         return pipelines.Expected(prompts, stops, NEW_TOKENS)
 
     def _see(self, passes: TorchPasses) -> None:
-        reason = self.pair.artefact.unseen
+        reason = self.pair.artifact.unseen
         if reason:
             self.rungs += [Rung(name=name, status="skipped", summary=reason) for name in verdict.SEEING]
             self.notes.append(reason)
@@ -272,15 +272,15 @@ class _Climb:
         with self._timed("pictures"):
             sight = (
                 GgufSight(pair, pictures, passes, progress)
-                if isinstance(pair.artefact, GgufArtefact)
+                if isinstance(pair.artifact, GgufArtifact)
                 else Sight(pair, pictures, passes, self.ask.device, progress)
             )
             seen = sight.look(noise=self._noise_of_bfloat16())
         self.rungs += seen.rungs
         self.generations += seen.captions
         self.lines, self.deviations = seen.lines, seen.deviations
-        self._add("picture_conversion", "torch float32 on the artefact's weights", seen.name, seen.conversion)
-        self._add("picture_quantisation", "torch float32 on the checkpoint", seen.name, seen.quantisation)
+        self._add("picture_conversion", "torch float32 on the artifact's weights", seen.name, seen.conversion)
+        self._add("picture_quantisation", "torch float32 on the checkpoint", seen.name, seen.quantization)
         if seen.runtime:
             self._add("picture_runtime", "approximations off", f"defaults of {self.ask.device}", seen.runtime)
 
@@ -303,15 +303,15 @@ class _Climb:
 
     def _compare(self, runtime: Runtime, reference: Made, own: Made | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
-        colours = logits.Colours(names, self.ids, lambda token: shown(self.tokenizer, token))
+        colors = logits.Colors(names, self.ids, lambda token: shown(self.tokenizer, token))
         sides = [(made.head, made.states) for made in (own, reference) if made]
         scores = logits.against(
             runtime, self.ids, sides, self.progress,
-            label="Comparing logits", watch=colours.watch, settled=self.pair.release,
+            label="Comparing logits", watch=colors.watch, settled=self.pair.release,
         )  # fmt: skip
-        self.coloured = colours.scores()
+        self.colored = colors.scores()
         if own:
-            self._add("conversion", "torch float32 on the artefact's weights", runtime.name, scores[0])
+            self._add("conversion", "torch float32 on the artifact's weights", runtime.name, scores[0])
         self._add("quantisation", f"torch {self.ask.reference_dtype} on the checkpoint", runtime.name, scores[-1])
 
     def _long_context(self, runtime: Runtime, own: Made, probes: Probes) -> Scores:
@@ -319,7 +319,7 @@ class _Climb:
             runtime, [probes.long], [(own.head, own.states[len(self.ids) :])], self.progress,
             label="Long context", chunk=probes.chunk,
         )  # fmt: skip
-        self._add("long_context", "torch float32 on the artefact's weights", runtime.name, [scores])
+        self._add("long_context", "torch float32 on the artifact's weights", runtime.name, [scores])
         return scores
 
     def _noise(self, reference: Made, passes: TorchPasses) -> None:
@@ -355,21 +355,21 @@ class _Climb:
         seconds = time.perf_counter() - started
         noise = max(noise, self._noise_of_defaults())
         listed = any(rung.defects for rung in self.rungs if rung.name in ("template", "tokens"))
-        tie = budget.limit(self.pair.artefact.graph, "decode")
+        tie = budget.limit(self.pair.artifact.graph, "decode")
         self.rungs.append(
             generation.judge(
                 self.generations, answers, again, seconds, noise=noise, tie=tie, listed=listed, decode=passes.text
             )
         )
 
-    def _add(self, name: Any, reference: str, artefact: str, scores: list[Scores]) -> None:
+    def _add(self, name: Any, reference: str, artifact: str, scores: list[Scores]) -> None:
         texts = [document.document for document in self.documents]
         groups = texts if len(scores) == len(texts) else None
-        self.comparisons.append(compare(name, reference, artefact, scores, groups))
+        self.comparisons.append(compare(name, reference, artifact, scores, groups))
 
     @contextlib.contextmanager
     def _runtime(self, *, accurate: bool) -> Iterator[Runtime]:
-        runtime = self.pair.artefact.runtime(self.ask.device, self.progress, accurate=accurate)
+        runtime = self.pair.artifact.runtime(self.ask.device, self.progress, accurate=accurate)
         self.pair.release()  # most runtimes have copied the weights into an order of their own
         try:
             yield runtime

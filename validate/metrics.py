@@ -35,7 +35,7 @@ METRICS = frozenset(
 def compare(
     name: ComparisonName,
     reference: str,
-    artefact: str,
+    artifact: str,
     documents: list[Scores],
     groups: Sequence[str] | None = None,
 ) -> Comparison:
@@ -44,7 +44,7 @@ def compare(
     Args:
         name: which comparison it is.
         reference: what the reference is, in words.
-        artefact: what is compared with it, in words.
+        artifact: what is compared with it, in words.
         documents: the scores of at least one document with at least one token.
         groups: which text each of them is cut from; the windows of one text are not independent, so that intervals count
             whole texts. None: each is a text of its own.
@@ -65,7 +65,7 @@ def compare(
     return Comparison(
         name=name,
         reference=reference,
-        artefact=artefact,
+        artifact=artifact,
         tokens=len(whole["kl"]),
         documents=len(joined),
         texts=len(set(texts)),

@@ -1,4 +1,4 @@
-"""The torch passes of a validation: over the checkpoint's weights, and over the artefact's own. Kept where they can be."""
+"""The torch passes of a validation: over the checkpoint's weights, and over the artifact's own. Kept where they can be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .subject import Pair
 from .token_display import shown
 from .vision_reference import Arithmetic
 
-OWN = "Running torch on the artefact's own weights"
+OWN = "Running torch on the artifact's own weights"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class TorchPasses:
         embeddings: Sequence[Any] | None = None,
         firsts: Sequence[int] | None = None,
     ) -> Made:
-        """Run the weights that the artefact holds, de-quantised, in float32; the others as in `LayeredReference`."""
+        """Run the weights that the artifact holds, de-quantized, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
         model.frequencies = getattr(self._weights, "frequencies", None)  # a GGUF holds none
         watch = self._looking_up if getattr(self._weights, "gelu_table", False) else self._released
@@ -78,12 +78,12 @@ class TorchPasses:
         return Made(model.head(), model.hidden_states(documents, self._progress, label, embeddings))
 
     def embed(self, documents: Sequence[Sequence[int]], *, own: bool) -> list[Any]:
-        """Look tokens up in the checkpoint's table, or in the artefact's own: float32 [n, hidden] each."""
+        """Look tokens up in the checkpoint's table, or in the artifact's own: float32 [n, hidden] each."""
         tensors = self._own if own else self._source
         return LayeredReference(self._pair.checkpoint.folder, tensors, "float32").embed(documents)
 
     def features(self, pictures: Sequence[Any], *, own: bool) -> list[Any]:
-        """Run tower and adapter in float32, on the checkpoint's weights or the artefact's own."""
+        """Run tower and adapter in float32, on the checkpoint's weights or the artifact's own."""
         tensors, label = (self._own, OWN) if own else (self._source, "Running the reference's tower")
         return vision_reference.features(
             self._pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
@@ -122,7 +122,7 @@ class TorchPasses:
             yield
 
     def _own(self, name: str) -> Any:
-        """Give a weight as the artefact holds it; one that it folded away, as the checkpoint does."""
+        """Give a weight as the artifact holds it; one that it folded away, as the checkpoint does."""
         import torch
 
         if name in self._weights.matched:

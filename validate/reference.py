@@ -1,7 +1,7 @@
 """The torch reference, layer by layer: every document through one layer before the next is loaded.
 
 Peak memory is one layer in float32 plus the hidden states of all documents, so that a 6B reference fits a small machine. The
-layers are transformers' own; their weights come from the checkpoint, or de-quantised from an artefact.
+layers are transformers' own; their weights come from the checkpoint, or de-quantized from an artifact.
 """
 
 from __future__ import annotations

@@ -117,12 +117,12 @@ INLINE void one(const float *r, const float *a, int64_t n, float *p, double *out
         z_a += total(ea);
         mean += total(pd);
     }
-    float centre = (float)(mean / z_r);
+    float center = (float)(mean / z_r);
     for (int64_t at = 0; at < n; at += BLOCK) {
         int64_t count = n - at < BLOCK ? n - at : BLOCK;
         float terms[LANES] = {0};
         const float *x = r + at, *y = a + at, *q = p + at;
-        EACH(count, { terms[j] += q[i] * bend(centre - (x[i] - y[i])); });
+        EACH(count, { terms[j] += q[i] * bend(center - (x[i] - y[i])); });
         kl += total(terms);
     }
     out[WORST] = largest(worst);

@@ -1,9 +1,9 @@
 """Per-token figures of two models' logits, added chunk by chunk; nothing of [positions × vocabulary] is kept.
 
-Per token, from the float32 logits r (reference) and a (artefact):
+Per token, from the float32 logits r (reference) and a (artifact):
 
     KL      = Σ_v p_r(v) · (ln p_r(v) − ln p_a(v)), in nats
-    top-k   = share of the reference's k best that are among the artefact's k best (top-1: same first choice)
+    top-k   = share of the reference's k best that are among the artifact's k best (top-1: same first choice)
     Δp      = p_a(t) − p_r(t) for the token t that follows, in percentage points
     NLL     = −ln p(t)
 
@@ -38,7 +38,7 @@ class Chunk:
     kl: Array
     best: Array
     reference: Array
-    artefact: Array
+    artifact: Array
 
 
 @dataclass
@@ -55,26 +55,26 @@ class Scores:
     cosine: list[Array] = field(default_factory=list)
     not_finite: int = 0
 
-    def add(self, reference: Array, artefact: Array, following: Array) -> Chunk:
+    def add(self, reference: Array, artifact: Array, following: Array) -> Chunk:
         """Add a chunk, and return what a report shows of each of its positions.
 
         Args:
             reference: float32 [n, vocab] logits.
-            artefact: float32 [n, vocab] logits of the same positions; a longer vocabulary (padding rows) is cut.
+            artifact: float32 [n, vocab] logits of the same positions; a longer vocabulary (padding rows) is cut.
             following: int [m] ids of the tokens that follow, m = n, or n - 1 for the last chunk of a document.
         """
         n, vocab = reference.shape
         lib = scores_native.load()
-        if lib and reference.dtype == artefact.dtype == np.float32 and artefact.strides[1] == artefact.itemsize:
-            found = scores_native.figures(lib, np.ascontiguousarray(reference), artefact)
+        if lib and reference.dtype == artifact.dtype == np.float32 and artifact.strides[1] == artifact.itemsize:
+            found = scores_native.figures(lib, np.ascontiguousarray(reference), artifact)
             if np.isfinite(found["distance"]).all():  # else torch counts what is not finite
-                return self._compiled(reference, artefact[:, :vocab], following, found)
+                return self._compiled(reference, artifact[:, :vocab], following, found)
         step = max(1, _SLICE // vocab)
         slices = [slice(start, start + step) for start in range(0, n, step)]
-        parts = [self._add(reference[s], artefact[s, :vocab], following[s]) for s in slices]
+        parts = [self._add(reference[s], artifact[s, :vocab], following[s]) for s in slices]
         return Chunk(*(np.concatenate([getattr(p, name) for p in parts]) for name in Chunk.__dataclass_fields__))
 
-    def _compiled(self, reference: Array, artefact: Array, following: Array, found: dict[str, Array]) -> Chunk:
+    def _compiled(self, reference: Array, artifact: Array, following: Array, found: dict[str, Array]) -> Chunk:
         import torch
 
         self.max_abs.append(found["worst"])
@@ -82,14 +82,14 @@ class Scores:
         self.cosine.append(found["ra"] / np.maximum(np.sqrt(found["rr"] * found["aa"]), 1e-300))
         kl = np.maximum(found["kl"], 0)
         self.kl.append(kl)
-        r, a = torch.from_numpy(np.ascontiguousarray(reference)), torch.from_numpy(artefact)
+        r, a = torch.from_numpy(np.ascontiguousarray(reference)), torch.from_numpy(artifact)
         normals = (torch.from_numpy(found[name].copy()) for name in ("normal_r", "normal_a"))
         return self._choices(r, a, *normals, following=following, kl=kl)
 
-    def _add(self, reference: Array, artefact: Array, following: Array) -> Chunk:
+    def _add(self, reference: Array, artifact: Array, following: Array) -> Chunk:
         import torch
 
-        r, a = (torch.from_numpy(np.ascontiguousarray(x)) for x in (reference, artefact))
+        r, a = (torch.from_numpy(np.ascontiguousarray(x)) for x in (reference, artifact))
         difference, scratch, p = _room(*r.shape)
         torch.sub(r, a, out=difference)
         torch.abs(difference, out=scratch)
@@ -146,7 +146,7 @@ def _rooms(rows: int, vocab: int) -> tuple[Any, ...]:
 
 
 def _softmax(logits: Any, out: Any) -> Any:
-    """Write the probabilities, float32 [n, vocab], and return the log of their normaliser, float64 [n]."""
+    """Write the probabilities, float32 [n, vocab], and return the log of their normalizer, float64 [n]."""
     import torch
 
     top = logits.amax(1, keepdim=True)
@@ -159,7 +159,7 @@ def _softmax(logits: Any, out: Any) -> Any:
 def _kl(p: Any, difference: Any, scratch: Any) -> Any:
     """KL in float64 [n] from the reference's probabilities and r - a (spoilt), without the cancellation of two log-softmaxes.
 
-    With d = r - a, centred to d' = d - Σ p d:  KL = ln Σ p exp(-d') = log1p(Σ p (expm1(-d') + d')), since Σ p d' = 0. Every
+    With d = r - a, centered to d' = d - Σ p d:  KL = ln Σ p exp(-d') = log1p(Σ p (expm1(-d') + d')), since Σ p d' = 0. Every
     term is of second order in d', so that float32 resolves a KL of 1e-12.
     """
     import torch

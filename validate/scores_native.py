@@ -28,22 +28,22 @@ def load() -> ctypes.CDLL | None:
     return lib
 
 
-def figures(lib: ctypes.CDLL, reference: Array, artefact: Array) -> dict[str, Array]:
+def figures(lib: ctypes.CDLL, reference: Array, artifact: Array) -> dict[str, Array]:
     """Compute, for each row, what FIGURES names: float64 [n] each.
 
     Args:
         lib: the kernels.
         reference: float32 [n, vocab], C-contiguous.
-        artefact: float32 [n, at least vocab], rows contiguous.
+        artifact: float32 [n, at least vocab], rows contiguous.
     """
     rows, vocab = reference.shape
     out = np.empty((rows, len(FIGURES)))
-    stride = artefact.strides[0] // artefact.itemsize
+    stride = artifact.strides[0] // artifact.itemsize
 
     def part(start: int, stop: int) -> None:
         scratch = np.empty(vocab, np.float32)
         lib.ec_scores(
-            reference[start:].ctypes.data, artefact[start:].ctypes.data, stop - start, vocab, stride,
+            reference[start:].ctypes.data, artifact[start:].ctypes.data, stop - start, vocab, stride,
             scratch.ctypes.data, out[start:].ctypes.data,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """The rungs of a model that sees: pixels → tower → merged embeddings → logits → captions, each on its own.
 
-Torch runs the tower layer by layer, and the language half over embeddings in which the pictures stand; the artefact's graphs,
+Torch runs the tower layer by layer, and the language half over embeddings in which the pictures stand; the artifact's graphs,
 IRs or ONNX models, run after it, so that both are never in memory together.
 """
 
@@ -19,8 +19,8 @@ from ..core.errors import EdgeconvError
 from ..core.progress import Progress
 from ..runtimes.base import SeeingRuntime
 from ..runtimes.openvino_vision import splice
-from .formats.onnx import OnnxArtefact
-from .formats.openvino import OpenVINOArtefact
+from .formats.onnx import OnnxArtifact
+from .formats.openvino import OpenVINOArtifact
 from .passes import TorchPasses
 from .report.model import BudgetLine, Deviation, GenerationPair, Rung
 from .rungs import generation, pixels, vision
@@ -41,7 +41,7 @@ class Seen:
     Attributes:
         rungs: the four.
         conversion: scores of that comparison.
-        quantisation: likewise.
+        quantization: likewise.
         captions: beside the reference's choices.
         name: of the runtime.
         runtime: scores of the device's defaults, where they were measured.
@@ -51,7 +51,7 @@ class Seen:
 
     rungs: list[Rung]
     conversion: list[Scores]
-    quantisation: list[Scores]
+    quantization: list[Scores]
     captions: list[GenerationPair]
     name: str
     runtime: list[Scores] = field(default_factory=list)
@@ -65,8 +65,8 @@ class Sight:
     def __init__(
         self, pair: Pair, pictures: Sequence[Picture], passes: TorchPasses, device: str, progress: Progress
     ) -> None:
-        assert isinstance(pair.artefact, OpenVINOArtefact | OnnxArtefact)
-        self.artefact = pair.artefact
+        assert isinstance(pair.artifact, OpenVINOArtifact | OnnxArtifact)
+        self.artifact = pair.artifact
         self.pair, self.pictures, self.passes = pair, pictures, passes
         self.device, self.progress = device, progress
         self.names = [picture.name for picture in pictures]
@@ -80,7 +80,7 @@ class Sight:
         reference_rows = self.passes.features(expected, own=False)
         own_rows = self.passes.features(expected, own=True)
         rows = self._tower(expected)
-        bits = self.artefact.tower_bits
+        bits = self.artifact.tower_bits
         rungs.append(vision.tower(rows, own_rows, reference_rows, self.names, bits))
         own = self._merge(ids, self.passes.embed(ids, own=True), own_rows)
         reference = self._merge(ids, self.passes.embed(ids, own=False), reference_rows)
@@ -89,24 +89,24 @@ class Sight:
             made = self._merge(ids, [runtime.embed(one) for one in ids], rows)
             rungs.append(vision.merged(made, own, prompts, self.names))
             answers = self._captions(runtime, ids, made)
-        # teacher-force the captions through torch, on both sets of weights, and through the artefact
+        # teacher-force the captions through torch, on both sets of weights, and through the artifact
         documents = [answer.ids for answer in answers]
         tails = [answer.made for answer in answers]
         sides = [
             self.passes.own(documents, _extended(own, self.passes.embed(tails, own=True))),
             self.passes.merged(documents, _extended(reference, self.passes.embed(tails, own=False)), "float32"),
         ]
-        conversion, quantisation = self._scores(documents, made, tails, sides)
+        conversion, quantization = self._scores(documents, made, tails, sides)
         captions = generation.pairs(answers, sides[1].head, sides[1].states, self.passes.text, noise)
         judged = generation.judge(captions, answers, [], 0.0)
         rungs.append(judged.model_copy(update={"name": "captions"}))
-        return Seen(rungs, conversion, quantisation, captions, name)
+        return Seen(rungs, conversion, quantization, captions, name)
 
     def _runtime(self) -> SeeingRuntime:
-        return self.artefact.runtime(self.device, self.progress, accurate=True)
+        return self.artifact.runtime(self.device, self.progress, accurate=True)
 
     def _prompts(self) -> list[tuple[list[int], list[int]]]:
-        """Token ids of each picture's question: by the artefact's files (empty if they make none), and by the checkpoint's."""
+        """Token ids of each picture's question: by the artifact's files (empty if they make none), and by the checkpoint's."""
         wanted = pixels.prompts(self.pair.checkpoint.folder, self.pictures)
         try:
             found = pixels.prompts(self.pair.folder, self.pictures)
@@ -120,9 +120,9 @@ class Sight:
         return [splice(*one, placeholder) for one in zip(ids, embeddings, rows, strict=True)]
 
     def _tower(self, expected: list[Array]) -> list[Array]:
-        task = self.progress.task("Running the artefact's tower", len(expected))
+        task = self.progress.task("Running the artifact's tower", len(expected))
         rows = []
-        with contextlib.closing(self.artefact.tower(self.device)) as tower:
+        with contextlib.closing(self.artifact.tower(self.device)) as tower:
             for picture in expected:
                 rows.append(tower(picture))
                 task.advance(1)

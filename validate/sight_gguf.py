@@ -23,7 +23,7 @@ from ..core.progress import Progress
 from ..runtimes.llama_cpp_vision import Glance, View, marker
 from ..runtimes.openvino_vision import splice
 from . import deviations
-from .formats.gguf import GgufArtefact
+from .formats.gguf import GgufArtifact
 from .passes import Made, TorchPasses
 from .report.model import Rung
 from .rungs import generation, pixels, template_gguf, vision_gguf
@@ -58,9 +58,9 @@ class GgufSight:
     """The vision rungs of one validation."""
 
     def __init__(self, pair: Pair, pictures: Sequence[Picture], passes: TorchPasses, progress: Progress) -> None:
-        assert isinstance(pair.artefact, GgufArtefact)
+        assert isinstance(pair.artifact, GgufArtifact)
         self.pair, self.pictures, self.passes, self.progress = pair, pictures, passes, progress
-        self.artefact = pair.artefact
+        self.artifact = pair.artifact
         self.names = [picture.name for picture in pictures]
         self.hidden = int(pair.checkpoint.config["hidden_size"])
         folder = pair.checkpoint.folder
@@ -77,7 +77,7 @@ class GgufSight:
         shown = self._show()
         started = time.perf_counter()
         rows = deviations.Rows.measure(self.passes, expected, vision_of(self.pair.checkpoint).layer_norm_eps)
-        tower, lines = vision_gguf.tower(self._figures(shown, rows), self.artefact.tower_bits, len(expected), started)
+        tower, lines = vision_gguf.tower(self._figures(shown, rows), self.artifact.tower_bits, len(expected), started)
         prompts = [list(self.processor.tokenizer(text)["input_ids"]) for text in self._reference_texts()]
         placeholder = self.processor.image_token_id
         middle = vision_gguf.merged([glance.chunks for glance in shown.squares], prompts, self.names, placeholder)
@@ -90,7 +90,7 @@ class GgufSight:
         return Seen(
             rungs=[first, tower, middle, last],
             conversion=self._scores(answers, shown.squares, own),
-            quantisation=self._scores(answers, shown.squares, reference),
+            quantization=self._scores(answers, shown.squares, reference),
             captions=captions,
             runtime=[_against(a, b) for a, b in zip(shown.squares, shown.defaults, strict=True)],
             lines=lines,
@@ -102,7 +102,7 @@ class GgufSight:
         """Return the rung, and of each picture the share of its pixels that llama.cpp's own resizing changes."""
         started = time.perf_counter()
         views = [View(picture) for picture in [*self.squares, *self.wholes]]
-        made = self.artefact.pixels(views, self.hidden, self.progress)
+        made = self.artifact.pixels(views, self.hidden, self.progress)
         if made is None:
             return vision_gguf.pixels(None, expected, self.names, started), []
         squares, wholes = made[: len(expected)], made[len(expected) :]
@@ -120,13 +120,13 @@ class GgufSight:
         views = [View(picture, text) for picture, text in zip(self.squares, texts, strict=True)]
         views += [View(picture, text) for picture, text in zip(self.wholes, texts, strict=True)]
         views += [View(picture.path) for picture in self.pictures]
-        with self.artefact.eyes(self.hidden, self.progress, accurate=True) as eyes:
+        with self.artifact.eyes(self.hidden, self.progress, accurate=True) as eyes:
             seen = eyes.look(views, self.progress, "Captioning in llama.cpp", count=NEW_TOKENS, stop=stop)
         again = [
             View(picture, text, tuple(glance.made))
             for picture, text, glance in zip(self.squares, texts, seen[:count], strict=True)
         ]
-        with self.artefact.eyes(self.hidden, self.progress, accurate=False) as eyes:
+        with self.artifact.eyes(self.hidden, self.progress, accurate=False) as eyes:
             defaults = eyes.look(again, self.progress, "Captioning with llama.cpp's defaults", count=NEW_TOKENS)
         return _Shown(seen[:count], seen[count : 2 * count], seen[2 * count :], defaults)
 
@@ -145,7 +145,7 @@ class GgufSight:
 
     def _texts(self) -> list[str]:
         """Render each question by the file's own template, the marker where the picture stands, as llama.cpp's server does."""
-        render = template_gguf.renderer(self.artefact.file())
+        render = template_gguf.renderer(self.artifact.file())
         if render is None:
             run = PLACEHOLDER * self.processor.image_tokens
             return [text.replace(run, marker()) for text in self._reference_texts()]

@@ -1,4 +1,4 @@
-"""What is validated against what: an artefact, and the checkpoint that it was made from."""
+"""What is validated against what: an artifact, and the checkpoint that it was made from."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from ..convert import claims, families
 from ..convert.checkpoint import Checkpoint, read_json
 from ..convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ..convert.open_checkpoint import open_checkpoint
-from ..core.errors import ArtefactError, UsageError
+from ..core.errors import ArtifactError, UsageError
 from ..core.file_digest import file_digest
 from ..core.manifest import Manifest, log_path, manifest_path
 from ..core.mapped_pages import release_pages, trim_heap
 from ..core.progress import Progress
 from ..core.unchanged import Unchanged
-from .formats import Artefact, open_artefact
+from .formats import Artifact, open_artifact
 from .loaded_names import as_loaded
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An artefact and its reference.
+    """An artifact and its reference.
 
     Attributes:
-        artefact: of any format.
+        artifact: of any format.
         checkpoint: the reference, opened; its tensors by the names that transformers gives them when it loads them.
         reference_name: what it is called.
         weights_digest: SHA-256 over config and shards of the reference.
-        artefact_files: the artefact's as they were before anything of them was read.
+        artifact_files: the artifact's as they were before anything of them was read.
     """
 
-    artefact: Artefact
+    artifact: Artifact
     checkpoint: Checkpoint
     reference_name: str
     weights_digest: str
-    artefact_files: Unchanged = field(default_factory=Unchanged)
+    artifact_files: Unchanged = field(default_factory=Unchanged)
 
     def require_unchanged(self) -> None:
         """Refuse if a file of a side is not what it was before it was read. Raises CheckpointError."""
         self.checkpoint.require_unchanged()
-        self.artefact_files.require_model()
+        self.artifact_files.require_model()
 
     @property
     def folder(self) -> Path:
-        """Where the artefact lies."""
-        return self.artefact.path
+        """Where the artifact lies."""
+        return self.artifact.path
 
     @property
     def manifest(self) -> Manifest | None:
         """Its manifest, or None (another tool made it)."""
-        return self.artefact.manifest
+        return self.artifact.manifest
 
     @property
     def sees(self) -> bool:
-        """True if the model takes pictures; the artefact may lack the half for it (`Artefact.unseen`)."""
-        return self.artefact.sees or (self.artefact.unseen is not None and _known(self.checkpoint))
+        """True if the model takes pictures; the artifact may lack the half for it (`Artifact.unseen`)."""
+        return self.artifact.sees or (self.artifact.unseen is not None and _known(self.checkpoint))
 
     @property
     def parts(self) -> bool:
@@ -68,8 +68,8 @@ class Pair:
 
     @property
     def rounds(self) -> bool:
-        """True if the artefact keeps weights in 16 bits which cannot hold what the checkpoint's are stored in."""
-        holds = {"bf16": {"BF16"}, "fp16": {"BF16", "F16"}, "f16": {"BF16", "F16"}}.get(self.artefact.mode)
+        """True if the artifact keeps weights in 16 bits which cannot hold what the checkpoint's are stored in."""
+        holds = {"bf16": {"BF16"}, "fp16": {"BF16", "F16"}, "f16": {"BF16", "F16"}}.get(self.artifact.mode)
         infos = [self.checkpoint.info(name) for name in self.checkpoint.names]
         return holds is not None and any(info.dtype not in holds for info in infos if len(info.shape) > 1)
 
@@ -82,7 +82,7 @@ class Pair:
 
     def release(self) -> None:
         """Give memory back: the pages of both sides' files, which are read again if they are needed, and what is free."""
-        sides = (self.artefact.path, self.checkpoint.folder)
+        sides = (self.artifact.path, self.checkpoint.folder)
         release_pages(file for side in sides for file in (side.iterdir() if side.is_dir() else [side]))
         trim_heap()
 
@@ -91,25 +91,25 @@ def open_pair(
     path: Path,
     reference: str | None,
     progress: Progress,
-    opened: Callable[[Artefact, Path], None] | None = None,
+    opened: Callable[[Artifact, Path], None] | None = None,
 ) -> Pair:
     """Open both sides.
 
     Args:
-        path: of the artefact.
+        path: of the artifact.
         reference: what the user says that it was made from.
         progress: hears of what is fetched and hashed.
-        opened: called with the artefact and the checkpoint's folder before anything large is read or loaded.
+        opened: called with the artifact and the checkpoint's folder before anything large is read or loaded.
 
     Raises:
-        ArtefactError: there is no converted model, or its reference is not the checkpoint that it was made from.
+        ArtifactError: there is no converted model, or its reference is not the checkpoint that it was made from.
         CheckpointError: config.json states something that the reference would not do.
         UsageError: the reference is not known and was not given.
     """
     files = Unchanged(path.iterdir() if path.is_dir() else [path])
-    artefact = open_artefact(path)
-    manifest = artefact.manifest
-    source, revision = reference_of(artefact.path, manifest, reference)
+    artifact = open_artifact(path)
+    manifest = artifact.manifest
+    source, revision = reference_of(artifact.path, manifest, reference)
     from ..hub.fetch import fetch
     from ..hub.source import parse
 
@@ -117,17 +117,17 @@ def open_pair(
     checkpoint = open_checkpoint(fetched.path)
     claims.require(checkpoint.config, checkpoint.names)
     claims.unread(checkpoint.config, "transformers, which runs the reference,")
-    if artefact.sees and not _known(checkpoint):
-        artefact = artefact.without_sight()
-    _require_layout(artefact)
+    if artifact.sees and not _known(checkpoint):
+        artifact = artifact.without_sight()
+    _require_layout(artifact)
     if opened:
-        opened(artefact, checkpoint.folder)
+        opened(artifact, checkpoint.folder)
     digests = {name: file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
     if manifest and reference is None:
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()
     whole = hashlib.sha256(json.dumps([config, digests]).encode()).hexdigest()
-    return Pair(artefact, as_loaded(checkpoint), fetched.repo_id or checkpoint.name, whole, files)
+    return Pair(artifact, as_loaded(checkpoint), fetched.repo_id or checkpoint.name, whole, files)
 
 
 def _known(checkpoint: Checkpoint) -> bool:
@@ -135,22 +135,22 @@ def _known(checkpoint: Checkpoint) -> bool:
     return is_glm_edge_v(checkpoint.config, checkpoint.names)
 
 
-def _require_layout(artefact: Artefact) -> None:
+def _require_layout(artifact: Artifact) -> None:
     """Refuse the layout that presents itself as another model."""
-    config = artefact.path / "config.json"
-    kind = read_json(config).get("model_type") if artefact.sees and config.is_file() else None
+    config = artifact.path / "config.json"
+    kind = read_json(config).get("model_type") if artifact.sees and config.is_file() else None
     if kind is not None and families.vision_part(str(kind)) is None:
         raise UsageError(
-            f"{artefact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",
+            f"{artifact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",
             "Validate the default layout: its weights are the same.",
         )
 
 
 def reference_of(path: Path, manifest: Manifest | None, given: str | None) -> tuple[str, str | None]:
-    """Return what an artefact was made from, a folder or a Hub id, and its commit.
+    """Return what an artifact was made from, a folder or a Hub id, and its commit.
 
     Args:
-        path: of the artefact.
+        path: of the artifact.
         manifest: its manifest.
         given: what the user says instead.
 
@@ -176,7 +176,7 @@ def reference_of(path: Path, manifest: Manifest | None, given: str | None) -> tu
 def _require_the_same(manifest: Manifest, digests: dict[str, str], source: str) -> None:
     for name, digest in digests.items():
         if name not in manifest.source.files or manifest.source.files[name].sha256 != digest:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{source} is not what this was converted from: {name} differs from the manifest.",
                 "Name the right checkpoint with --reference, or convert again.",
             )

@@ -27,7 +27,7 @@ SLOW: tuple[RungName, ...] = ("decode", "generation", *SEEING)
 
 
 def order(*, sees: bool) -> tuple[RungName, ...]:
-    """Return the rungs that an artefact has, in their order."""
+    """Return the rungs that an artifact has, in their order."""
     return (*_TEXT, *SEEING) if sees else _TEXT
 
 
@@ -37,7 +37,7 @@ class Found:
 
     rungs: list[Rung]
     comparisons: list[Comparison]
-    coloured: list[DocumentScore]
+    colored: list[DocumentScore]
     generations: list[GenerationPair]
     notes: list[str]
     seconds: dict[str, float]
@@ -65,7 +65,7 @@ def report(
     return Report(
         verdict="failed" if first else "passed" if all(line.passed for line in lines) else "undecided",
         first_failed=first,
-        artefact=_artefact(pair),
+        artifact=_artifact(pair),
         reference=Subject(
             name=pair.reference_name,
             digest=pair.weights_digest,
@@ -79,12 +79,12 @@ def report(
         budgets=lines,
         rungs=rungs,
         comparisons=found.comparisons,
-        documents=found.coloured,
+        documents=found.colored,
         generations=found.generations,
         deviations=found.deviations,
         notes=found.notes,
         seconds={name: round(value, 2) for name, value in found.seconds.items()},
-        versions=_versions(pair.artefact.packages),
+        versions=_versions(pair.artifact.packages),
         sees=pair.sees,
         activations=found.peaks,
     )
@@ -103,7 +103,7 @@ def logits_rung(rungs: Sequence[Rung], budgets: list[budget.Budget], comparisons
     for comparison in comparisons:
         bad = comparison.figures["not_finite"].value
         if bad:
-            sides = f"of the reference ({comparison.reference}) or of the artifact ({comparison.artefact})"
+            sides = f"of the reference ({comparison.reference}) or of the artifact ({comparison.artifact})"
             failures.append(f"{comparison.name}: {bad:,.0f} logits are NaN or infinite, {sides}")
     by_name = {c.name: c for c in comparisons}
     kl = by_name["quantisation"].figures
@@ -121,9 +121,9 @@ def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine], expected: 
     return None if all(line.passed or not line.decided for line in lines) else "budget"
 
 
-def _artefact(pair: Pair) -> Subject:
-    artefact = pair.artefact
-    return Subject(name=artefact.path.resolve().name, digest=artefact.digest, facts=artefact.facts)
+def _artifact(pair: Pair) -> Subject:
+    artifact = pair.artifact
+    return Subject(name=artifact.path.resolve().name, digest=artifact.digest, facts=artifact.facts)
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ class Arithmetic:
     """What a runtime may compute otherwise than the model.
 
     Attributes:
-        norm_eps: of the adapter's one normalisation.
+        norm_eps: of the adapter's one normalization.
         gelu: `approximate` of the adapter's first activation.
         table: every GELU, the tower's too, is looked up in a table of float16, as ggml does (`ggml_vec_gelu_f32`).
     """
@@ -61,7 +61,7 @@ def variants(
     Args:
         folder: of the checkpoint: config.json.
         tensors: the source of the weights.
-        pictures: each float32 [3, S, S], normalised.
+        pictures: each float32 [3, S, S], normalized.
         wanted: the arithmetics.
         dtype: torch's name of the type in which everything is computed.
         progress: hears of pictures times layers.
@@ -93,7 +93,7 @@ def variants(
 def _tower(
     vision: Any, tensors: Tensors, pictures: Sequence[Array], kind: Any, task: Task, *, table: bool
 ) -> list[Any]:
-    """Every picture through embeddings, layers and last normalisation: [1, patches, width] each."""
+    """Every picture through embeddings, layers and last normalization: [1, patches, width] each."""
     import torch
 
     tower = vision.vit.model.vision_model

@@ -1,6 +1,6 @@
 """config.json of a ChatGLM in the terms of transformers' GlmConfig.
 
-The block is the same: rotary embedding of neighbouring pairs on the first half of each head, few key heads, SwiGLU with the gate
+The block is the same: rotary embedding of neighboring pairs on the first half of each head, few key heads, SwiGLU with the gate
 first, RMSNorm. Source: `configuration_chatglm.py` and `modeling_chatglm.py` of THUDM's repositories (read, never run).
 
 `rope_ratio` means two things. ChatGLM3 and GLM-4 multiply the base of the rotary frequencies with it; ChatGLM2 (its 32K version)
@@ -54,7 +54,7 @@ def check(config: dict[str, Any]) -> None:
         if stated is not None and stated != value:
             raise CheckpointError(
                 f"config.json states {key} = {stated!r}; of ChatGLM's variants only {key} = {value!r} can be converted.",
-                "Take an original checkpoint of ChatGLM2, ChatGLM3 or GLM-4, unquantised and without adapters.",
+                "Take an original checkpoint of ChatGLM2, ChatGLM3 or GLM-4, unquantized and without adapters.",
             )
 
 

@@ -1,4 +1,4 @@
-"""The small files of a ChatGLM in transformers' form: config, generation config, tokenizer, chat template, model card, licence.
+"""The small files of a ChatGLM in transformers' form: config, generation config, tokenizer, chat template, model card, license.
 
 They are made once and kept in the cache, in a folder named by a digest of all that they are made of, so that whatever reads a
 checkpoint's folder (transformers, openvino_tokenizers, the GGUF writer, the validator) reads them as it reads any other's.

@@ -1,6 +1,6 @@
 """Who reads what config.json states: a field that changes the mathematics and that nobody reads is an error.
 
-require    what no engine and no format can take: a quantised checkpoint, a classifier, attention that looks ahead …
+require    what no engine and no format can take: a quantized checkpoint, a classifier, attention that looks ahead …
 unread     the fields that the reader of a family leaves over: refused, named in a note, or harmless
 unused     the tensors that no converted model uses: buffers, and heads that predict further tokens
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.errors import CheckpointError
 from ..families.traced import ALWAYS_SO
-from . import native, purpose, quantised, rope, unused
+from . import native, purpose, quantized, rope, unused
 from .fields import CHANGING, is_harmless
 
 __all__ = ["native", "require", "unread", "unused"]
@@ -41,7 +41,7 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
     Raises:
         CheckpointError: what config.json states is no causal language model of plain weights.
     """
-    quantised.refuse(config, names)
+    quantized.refuse(config, names)
     notes: list[str] = []
     for prefix, table in _tables(config):
         for field, neutral in _LOOKS_AHEAD.items():

@@ -87,7 +87,7 @@ _CAPS = Change("caps scores or logits")
 _SCALES = Change("scales what flows through the model", _ONE)
 _EXPERTS = Change("makes the model a mixture of experts", _FEW)
 _WINDOW = Change("keeps positions out of a layer's sight")
-_NORMS = Change("adds normalisations")
+_NORMS = Change("adds normalizations")
 _RANK = Change("makes keys and values out of a narrow projection")
 CHANGING: dict[str, Change] = {
     "attention_chunk_size": Change("cuts attention into chunks"),
@@ -118,13 +118,13 @@ CHANGING: dict[str, Change] = {
     "mup_attn_multiplier": _SCALES,
     "mup_width_multiplier": _SCALES,
     "mup_use_scaling": Change("scales what flows through the model"),
-    "normalize_embedding": Change("normalises the embeddings"),
+    "normalize_embedding": Change("normalizes the embeddings"),
     "partial_rotary_factor": Change("rotates a part of each head", _ONE),
     "rotary_pct": Change("rotates a part of each head", _ONE),
     "rope_pct": Change("rotates a part of each head", _ONE),
     "rope_percent": Change("rotates a part of each head", _ONE),
     "rotary_dim": Change("rotates a part of each head", _UNSET),
-    "rope_interleaved": Change("rotates neighbouring pairs"),
+    "rope_interleaved": Change("rotates neighboring pairs"),
     "rope_ratio": Change("stretches positions", _ONE),
     "rope_scaling_factor": Change("stretches positions", _ONE),
     "use_dynamic_ntk": Change("stretches positions with the length of a text"),

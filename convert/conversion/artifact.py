@@ -1,4 +1,4 @@
-"""What every format leaves behind: digests, versions, a log, and the artefact that is handed back."""
+"""What every format leaves behind: digests, versions, a log, and the artifact that is handed back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Planned(Protocol):
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """A finished conversion: the folder or file, its manifest, the plan that led to it, the seconds it took, and the smoke test.
 
     The seconds of that are its own.

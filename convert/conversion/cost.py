@@ -63,8 +63,8 @@ class Cost:
 
     Attributes:
         pending: what is to be fetched; None for a checkpoint that lies here.
-        output_bytes: of all files of the artefact. They are staged beside the output and renamed, so that no more than these is
-            needed for them; an artefact that `--force` replaces stays until then.
+        output_bytes: of all files of the artifact. They are staged beside the output and renamed, so that no more than these is
+            needed for them; an artifact that `--force` replaces stays until then.
         memory_bytes: peak of the anonymous memory of all processes (`conversion.memory`).
         disks: each file system that the run writes to.
     """

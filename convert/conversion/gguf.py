@@ -22,7 +22,7 @@ from ..gguf import export, imatrix, mmproj
 from ..gguf.metadata import Origin
 from . import calibrator as calibrating
 from . import memory, smoke, source
-from .artifact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
+from .artifact import Artifact, bits_per_weight, outputs, source_of, versions, write_log
 from .calibrator import CHUNK, TEXTS
 from .conflicts import Collector
 from .cost import cost, require
@@ -64,7 +64,7 @@ def plan(job: GgufJob, progress: Progress | None = None) -> GgufPlan:
     return _prepare(job, _headers(job, progress or Silent()), None, Collector(stops=False)).plan
 
 
-def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
+def run(job: GgufJob, progress: Progress | None = None) -> Artifact:
     """Convert.
 
     Raises:
@@ -96,7 +96,7 @@ def run(job: GgufJob, progress: Progress | None = None) -> Artefact:
         tried = smoke.run(planned.smoke_test, manifest, folder, progress)
         write_log(log_path(folder / name), job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
     path = planned.output.with_name(planned.files[0]) if planned.single else planned.output
-    return Artefact(path, manifest, planned, seconds, tried)
+    return Artifact(path, manifest, planned, seconds, tried)
 
 
 def _headers(job: GgufJob, progress: Progress) -> Opened:
@@ -196,15 +196,15 @@ def _projector(job: GgufJob, opened: Opened, prepared: Prepared) -> Projector | 
 
 
 def _compressor(prepared: Prepared, importance: ImportanceFile | None) -> str:
-    """Name the engines that quantise, and refuse an importance matrix that none of them would see."""
+    """Name the engines that quantize, and refuse an importance matrix that none of them would see."""
     names = {placed.tensor.name for placed in prepared.layout.tensors}
     weighted = names & set(importance.importance) if importance else set()
     if importance and not weighted:
         raise UsageError(
             f"{importance.path} knows no tensor of this model.", "It was made for a model of another architecture."
         )
-    quantised = [placed for placed in prepared.layout.tensors if placed.type.quantised]
-    engines = {engine_for(placed.type, placed.tensor.name in weighted).name for placed in quantised}
+    quantized = [placed for placed in prepared.layout.tensors if placed.type.quantized]
+    engines = {engine_for(placed.type, placed.tensor.name in weighted).name for placed in quantized}
     return ", ".join(sorted(engines)) or "none"
 
 
@@ -213,11 +213,11 @@ _NEVER_COVERED = ("token_embd.weight", "output.weight")
 
 
 def _uncovered(prepared: Prepared, importance: ImportanceFile | None) -> list[str]:
-    """Say which quantised matrices an importance matrix leaves out: they are rounded as if there were none."""
+    """Say which quantized matrices an importance matrix leaves out: they are rounded as if there were none."""
     if importance is None:
         return []
-    quantised = [placed.tensor.name for placed in prepared.layout.tensors if placed.type.quantised]
-    names = [name for name in quantised if name not in _NEVER_COVERED]
+    quantized = [placed.tensor.name for placed in prepared.layout.tensors if placed.type.quantized]
+    names = [name for name in quantized if name not in _NEVER_COVERED]
     left = [name for name in names if name not in importance.importance]
     if not left:
         return []

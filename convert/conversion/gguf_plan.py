@@ -106,7 +106,7 @@ class GgufPlan:
             ("types", f"{self.recipe.describe()}: {types}"),
             *([("vision", self.vision)] if self.vision else []),
             *([("importance", self.imatrix)] if self.imatrix else []),
-            ("quantiser", self.compressor),
+            ("quantizer", self.compressor),
             ("output", f"{self.output}, {self.output_bytes:,} bytes{parts}"),
             *(self.cost.rows() if self.cost else []),
             *([("smoke test", self.smoke_test.describe())] if self.smoke_test else []),

@@ -2,7 +2,7 @@
 
 Each engine keeps an interpreter with its imports, a graph that grows with the number of layers, and the blocks of rows that are
 in flight: `in_flight` of them, each as large as a block of the largest tensor becomes. A second process makes the tokenizers
-of an OpenVINO artefact beside it. NNCF holds the whole compressed model besides, and a float32 copy of one tensor for
+of an OpenVINO artifact beside it. NNCF holds the whole compressed model besides, and a float32 copy of one tensor for
 modes other than int8 and int4. The constants were fitted to whole commands on a machine of 2 cores, all processes sampled every
 10 ms (MB measured / MB predicted; built-in model of 5.8 M parameters, SmolLM2-135M as a GLM, GLM-Edge-1.5B's geometry):
 
@@ -78,7 +78,7 @@ def openvino(
         tensors: how its tensors will be stored.
         layers: of the decoder.
         engine: "stream" or "trace".
-        nncf: NNCF compresses the weights, not our own quantiser.
+        nncf: NNCF compresses the weights, not our own quantizer.
         exact: the mode is one that NNCF computes without a float32 copy of the weight.
     """
     base, layer = (_STREAM, _STREAM_LAYER) if engine == "stream" else (_TRACE, _TRACE_LAYER)
@@ -133,7 +133,7 @@ def _encoded(checkpoint: Checkpoint, stored: Stored) -> int:
 
 
 def _decoded(checkpoint: Checkpoint, elements: int) -> int:
-    """A GGUF's quantised rows are decoded to float32 before they are encoded."""
+    """A GGUF's quantized rows are decoded to float32 before they are encoded."""
     return (workers() + 1) * 4 * elements if checkpoint.is_file else 0
 
 

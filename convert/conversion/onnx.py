@@ -28,7 +28,7 @@ from ..openvino.engine import Exported
 from ..openvino.tokenizer import require_files
 from . import memory, smoke, source
 from . import vision_facts as seeing
-from .artifact import Artefact, bits_per_weight, outputs, source_of, versions, write_log
+from .artifact import Artifact, bits_per_weight, outputs, source_of, versions, write_log
 from .conflicts import Collector
 from .cost import cost, require
 from .onnx_plan import OnnxJob, OnnxPlan
@@ -58,7 +58,7 @@ def plan(job: OnnxJob, progress: Progress | None = None) -> OnnxPlan:
     return _prepare(job, _headers(job, progress or Silent()), Collector(stops=False)).plan
 
 
-def run(job: OnnxJob, progress: Progress | None = None) -> Artefact:
+def run(job: OnnxJob, progress: Progress | None = None) -> Artifact:
     """Convert.
 
     Raises:
@@ -87,7 +87,7 @@ def run(job: OnnxJob, progress: Progress | None = None) -> Artefact:
         seconds = time.time() - started
         tried = smoke.run(ready.plan.smoke_test, manifest, folder, progress)
         write_log(folder / LOG_NAME, job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
-    return Artefact(ready.plan.output, manifest, ready.plan, seconds, tried)
+    return Artifact(ready.plan.output, manifest, ready.plan, seconds, tried)
 
 
 def _headers(job: OnnxJob, progress: Progress) -> Opened:

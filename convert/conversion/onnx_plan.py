@@ -49,7 +49,7 @@ class OnnxJob:
 class OnnxPlan:
     """What a run will do, known before a weight is read.
 
-    `output_bytes` predicts all files of the artefact from shapes. `scheme` is the language half's, `vision_scheme` that of the
+    `output_bytes` predicts all files of the artifact from shapes. `scheme` is the language half's, `vision_scheme` that of the
     half that sees, if there is one, and `image_tokens` the rows that it makes of a picture. `conflicts` is what a run would stop
     at.
     """

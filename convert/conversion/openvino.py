@@ -19,7 +19,7 @@ from ..families.glm_edge_v import Vision
 from ..openvino.choose import Choice, choose
 from ..openvino.data_aware import Calibration
 from . import calibrator, smoke, source
-from .artifact import Artefact, write_log
+from .artifact import Artifact, write_log
 from .conflicts import Collector
 from .cost import cost, require
 from .openvino_forecast import forecast
@@ -42,7 +42,7 @@ def plan(job: Job, progress: Progress | None = None) -> Plan:
     return _plan(job, _headers(job, progress or Silent()), Collector(stops=False))[0]
 
 
-def run(job: Job, progress: Progress | None = None) -> Artefact:
+def run(job: Job, progress: Progress | None = None) -> Artifact:
     """Convert.
 
     Raises:
@@ -73,7 +73,7 @@ def run(job: Job, progress: Progress | None = None) -> Artefact:
         seconds = time.time() - started
         tried = smoke.run(planned.smoke_test, manifest, folder, progress)
         write_log(folder / LOG_NAME, job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
-    return Artefact(planned.output, manifest, planned, seconds, tried)
+    return Artifact(planned.output, manifest, planned, seconds, tried)
 
 
 def _samples(job: Job, scheme: Scheme, checkpoint: Checkpoint, choice: Choice) -> Calibration | None:

@@ -1,7 +1,7 @@
-"""How an OpenVINO artefact's tensors will be stored, and from that its size: near exact, from shapes alone.
+"""How an OpenVINO artifact's tensors will be stored, and from that its size: near exact, from shapes alone.
 
 The .bin files follow from the shapes. The .xml files were measured: `_LAYER` bytes a decoder layer (GLM 71.5 kB, Llama 68 kB)
-and, for each compressed weight, the subgraph that de-quantises it. openvino_tokenizers makes 0.72 bytes of each byte of
+and, for each compressed weight, the subgraph that de-quantizes it. openvino_tokenizers makes 0.72 bytes of each byte of
 tokenizer.json. Off by 0.05 to 0.3 % on the built-in model, by 0.7 % at most on SmolLM2 and GLM-Edge-1.5B's geometry.
 """
 
@@ -27,7 +27,7 @@ _TOKENIZERS, _TOKENIZERS_SLOPE = 33_000, 0.72
 
 @dataclass(frozen=True)
 class Forecast:
-    """What will be there: bytes of all files of the artefact, and bytes of memory at the peak."""
+    """What will be there: bytes of all files of the artifact, and bytes of memory at the peak."""
 
     output_bytes: int
     memory_bytes: int

@@ -1,4 +1,4 @@
-"""What a user asks of an OpenVINO artefact, and what a run will do."""
+"""What a user asks of an OpenVINO artifact, and what a run will do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Job:
 class Plan:
     """What a run will do, known before a weight is read.
 
-    `output_bytes` predicts all files of the artefact from shapes; `input_bytes` counts the shards. `scheme` is the language
+    `output_bytes` predicts all files of the artifact from shapes; `input_bytes` counts the shards. `scheme` is the language
     half's, `vision_scheme` that of the half that sees, if there is one, and `image_tokens` the rows that it makes of a picture.
     `conflicts` is what a run would stop at.
     """

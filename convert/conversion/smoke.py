@@ -1,10 +1,10 @@
-"""The last step of a conversion: the runtime that the artefact is for loads it and makes one token, before it gets its name.
+"""The last step of a conversion: the runtime that the artifact is for loads it and makes one token, before it gets its name.
 
 That finds what no comparison of files does (a config that a runtime cannot parse, a tensor that it does not know). It runs in a
 process of its own, and costs a load: 3 seconds for a small model in openvino_genai, half a second in llama.cpp. It is left out
 where the runtime is not installed, and where the model would not fit: a conversion streams in a fraction of the memory that
 loading takes, and must not fail, or push the machine into swap, where it would have been possible without. A runtime maps the
-file and lays the weights out anew beside it, so that one and a half times to three times the artefact must be free (`_COPIES`).
+file and lays the weights out anew beside it, so that one and a half times to three times the artifact must be free (`_COPIES`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RUNTIMES = {
 }
 """Of each target the module that runs it, and its name for people."""
 _COPIES = {"openvino": 2.0, "gguf": 1.5, "onnx": 3.0}
-"""Peak of all memory of the process, mapped files too, in sizes of the artefact; Qwen2.5-Coder-0.5B measured 1.8, 1.3 and 2.5."""
+"""Peak of all memory of the process, mapped files too, in sizes of the artifact; Qwen2.5-Coder-0.5B measured 1.8, 1.3 and 2.5."""
 _OWN = 400 << 20
 """Bytes of a runtime, its libraries and its tokenizer."""
 _PROGRAM = "edgeconv.runtimes.smoke"
@@ -79,7 +79,7 @@ def planned(asked: bool | None, target: str, output_bytes: int) -> Smoke:
     Args:
         asked: by the user; None: as VARIABLE says, else yes.
         target: of the conversion.
-        output_bytes: of the artefact.
+        output_bytes: of the artifact.
     """
     wanted = os.environ.get(VARIABLE, "1") != "0" if asked is None else asked
     module, name = _RUNTIMES[target]
@@ -100,7 +100,7 @@ def run(found: Smoke | None, manifest: Manifest, folder: Path, progress: Progres
 
     Args:
         found: what was planned; anything but "planned" is returned as it is.
-        manifest: of the artefact.
+        manifest: of the artifact.
         folder: of its files.
         progress: hears of it.
 

@@ -73,8 +73,8 @@ class Vision:
         activation: of the tower's MLPs.
         out_size: width of the language half.
         out_intermediate_size: width inside the adapter's MLP.
-        adapter_norm_eps: of the adapter's one normalisation.
-        adapter_activation: behind that normalisation.
+        adapter_norm_eps: of the adapter's one normalization.
+        adapter_activation: behind that normalization.
         boi_token_id: the placeholder, of which a prompt holds one for each row of a picture.
         assumed: values that config.json leaves out, as sentences.
     """
@@ -197,7 +197,7 @@ def _read(config: Config, described: dict[str, Any], decoder: Decoder) -> Vision
         boi_token_id=boi,
         assumed=(
             *read.assumed.values(),
-            f"the adapter's normalisation has eps = {ADAPTER_NORM_EPS} (no config states it)",
+            f"the adapter's normalization has eps = {ADAPTER_NORM_EPS} (no config states it)",
             f"the adapter's GELU is {'exact' if ADAPTER_GELU == 'none' else 'the tanh form'} (no config states it)",
         ),
     )

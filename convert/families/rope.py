@@ -34,7 +34,7 @@ class Rope:
     Attributes:
         theta: base of the frequencies.
         dim: dimensions of each head that are rotated; the rest passes through.
-        interleaved: pairs are neighbours (2i, 2i+1), as in GLM; else halves (i, i + dim/2), as in Llama.
+        interleaved: pairs are neighbors (2i, 2i+1), as in GLM; else halves (i, i + dim/2), as in Llama.
         scaling: parameters of a scaled kind ("linear", "llama3"), empty for the default.
     """
 

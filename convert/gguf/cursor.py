@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.paths import join_hint
 
 MAX_HEAD = 1 << 28
@@ -43,8 +43,8 @@ class Cursor:
         self.end = min(len(mapped), MAX_HEAD)
 
     def fail(self, reason: str) -> NoReturn:
-        """Raise ArtefactError with the position."""
-        raise ArtefactError(f"{self._path}: {reason} (at byte {self.at:,}).", join_hint(self._path) or DAMAGED)
+        """Raise ArtifactError with the position."""
+        raise ArtifactError(f"{self._path}: {reason} (at byte {self.at:,}).", join_hint(self._path) or DAMAGED)
 
     def take(self, count: int, what: str) -> int:
         """Step over `count` bytes and return where they begin."""

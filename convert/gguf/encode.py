@@ -28,7 +28,7 @@ def encode(placed: Placed, rows: Array, first_row: int, importance: Array | None
     """
     tensor = placed.tensor
     if tensor.head_dim:
-        rows = to_neighbours(rows, tensor.head_dim, 1 if len(tensor.shape) == 1 else placed.cols)
+        rows = to_neighbors(rows, tensor.head_dim, 1 if len(tensor.shape) == 1 else placed.cols)
     if tensor.plus:
         rows = to_float32(rows) + np.float32(tensor.plus)
     out = np.empty((len(rows), placed.type.row_bytes(placed.cols)), np.uint8)
@@ -36,13 +36,13 @@ def encode(placed: Placed, rows: Array, first_row: int, importance: Array | None
     return out
 
 
-def to_neighbours(rows: Array, head_dim: int, cols: int) -> Array:
-    """Reorder the rows (of a vector: the elements) of each head from halves (i, i + d/2) to neighbours (2i, 2i + 1)."""
+def to_neighbors(rows: Array, head_dim: int, cols: int) -> Array:
+    """Reorder the rows (of a vector: the elements) of each head from halves (i, i + d/2) to neighbors (2i, 2i + 1)."""
     heads = rows.reshape(-1, 2, head_dim // 2, cols)
     return heads.swapaxes(1, 2).reshape(rows.shape)
 
 
 def to_halves(rows: Array, head_dim: int, cols: int) -> Array:
-    """Undo `to_neighbours`: from neighbours (2i, 2i + 1) to halves (i, i + d/2)."""
+    """Undo `to_neighbors`: from neighbors (2i, 2i + 1) to halves (i, i + d/2)."""
     heads = rows.reshape(-1, head_dim // 2, 2, cols)
     return heads.swapaxes(1, 2).reshape(rows.shape)

@@ -196,7 +196,7 @@ def check(checkpoint: Checkpoint, model: Model) -> None:
         if dtype not in BY_STORED:
             raise CheckpointError(
                 f"{name} has the type {dtype}; weights of {NAMED} can be converted.",
-                "Take the checkpoint in one of these types (an unquantised revision of the model).",
+                "Take the checkpoint in one of these types (an unquantized revision of the model).",
             )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core import limits
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from .header import Keys, string, u32
 from .read import GgufFile, open_gguf
 
@@ -63,10 +63,10 @@ def read(path: Path) -> ImportanceFile:
     """Read either form.
 
     Raises:
-        ArtefactError: it is absent, neither form, or damaged.
+        ArtifactError: it is absent, neither form, or damaged.
     """
     if not path.is_file():
-        raise ArtefactError(f"There is no file {path}.", "Give a file that llama-imatrix wrote.")
+        raise ArtifactError(f"There is no file {path}.", "Give a file that llama-imatrix wrote.")
     with path.open("rb") as file:
         modern = file.read(4) == b"GGUF"
     return _read_gguf(path) if modern else _read_legacy(path)
@@ -77,7 +77,7 @@ def _read_gguf(path: Path) -> ImportanceFile:
     names = [name.removesuffix(SUMS) for name in file.tensors if name.endswith(SUMS)]
     names += [name.removesuffix(COUNTS) for name in file.tensors if name.endswith(COUNTS)]
     if not names or "imatrix.chunk_count" not in file.keys:
-        raise ArtefactError(f"{path} is a GGUF, but not an importance matrix.", "Give a file that llama-imatrix wrote.")
+        raise ArtifactError(f"{path} is a GGUF, but not an importance matrix.", "Give a file that llama-imatrix wrote.")
     importance = {name: _mean(file, name) for name in dict.fromkeys(names)}
     datasets = file.keys.get("imatrix.datasets")
     return ImportanceFile(
@@ -93,7 +93,7 @@ def _mean(file: GgufFile, name: str) -> npt.NDArray[Any]:
     parts = [file.tensors.get(name + suffix) for suffix in (SUMS, COUNTS)]
     sums, counts = parts
     if sums is None or counts is None or {sums.type, counts.type} != {"f32"} or sums.rows != counts.size:
-        raise ArtefactError(f"{file.path}: sums and counts of {name} do not belong together.", _DAMAGED)
+        raise ArtifactError(f"{file.path}: sums and counts of {name} do not belong together.", _DAMAGED)
     total = file.dequantized(name + SUMS)
     count = np.rint(file.dequantized(name + COUNTS)).reshape(-1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -109,7 +109,7 @@ def _read_legacy(path: Path) -> ImportanceFile:
     def take(count: int) -> memoryview:
         nonlocal at
         if count < 0 or count > len(data) - at:
-            raise ArtefactError(f"{path} is not an importance matrix, or is cut off (at byte {at:,}).", _DAMAGED)
+            raise ArtifactError(f"{path} is not an importance matrix, or is cut off (at byte {at:,}).", _DAMAGED)
         at += count
         return data[at - count : at]
 
@@ -119,7 +119,7 @@ def _read_legacy(path: Path) -> ImportanceFile:
     importance = {}
     entries = number()
     if not 0 < entries <= len(data) // 12:
-        raise ArtefactError(f"{path} is neither a GGUF nor an importance matrix of the older form.", _DAMAGED)
+        raise ArtifactError(f"{path} is neither a GGUF nor an importance matrix of the older form.", _DAMAGED)
     for _ in range(entries):
         name = bytes(take(number())).decode("utf-8", "replace")
         calls, values = number(), number()

@@ -68,7 +68,7 @@ def general(
     keys = {"type": string("model"), **_names(card, origin, parameters, strips)}
     keys |= {
         "quantized_by": string(f"edgeconv {version}"),
-        **_licence(card),
+        **_license(card),
         **_source(origin),
         **_base_models(card, origin),
     }
@@ -119,7 +119,7 @@ def _name(name: str, strips: bool) -> str:
     return str(_PHI.sub("Phi 3", str(Metadata.id_to_title(name))))
 
 
-def _licence(card: Mapping[str, Any]) -> dict[str, Value]:
+def _license(card: Mapping[str, Any]) -> dict[str, Value]:
     stated = {
         "license": card.get("license"),
         "license.name": card.get("license_name"),

@@ -82,7 +82,7 @@ def assign(
     """Choose a type for every tensor.
 
     Args:
-        tensors: in any order; each with its type in the checkpoint, which a matrix keeps that is not to be quantised.
+        tensors: in any order; each with its type in the checkpoint, which a matrix keeps that is not to be quantized.
         facts: about the model.
         recipe: what the user asks.
         importance: names that have an importance vector; None: there is no importance matrix.
@@ -136,7 +136,7 @@ def _category(name: str) -> str:
     return next((category for part, category in _CATEGORIES if part in name), "other")
 
 
-def quantisable(tensor: Shaped) -> bool:
+def quantizable(tensor: Shaped) -> bool:
     """True for matrices that are not norms; a matrix of one row counts as a vector, as it does for ggml."""
     is_matrix = len(tensor.shape) > 1 and any(size > 1 for size in tensor.shape[:-1])
     return is_matrix and tensor.name.endswith("weight") and "_norm.weight" not in tensor.name
@@ -146,12 +146,12 @@ def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
     recipe = state.recipe
     if len(tensor.shape) < 2 or "_norm.weight" in tensor.name:
         return "f32"
-    if not quantisable(tensor) or (category == "output" and recipe.leave_output):
+    if not quantizable(tensor) or (category == "output" and recipe.leave_output):
         return stored
     named = {"token_embd": recipe.token_embedding_type, "output": recipe.output_type}.get(category)
     if named:
         return _require_fit(tensor, named)
-    if not TYPES[recipe.base].quantised:
+    if not TYPES[recipe.base].quantized:
         return recipe.base
     if tensor.name in state.named:
         return _fallback(tensor, state.named[tensor.name], state)

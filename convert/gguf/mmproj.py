@@ -32,9 +32,9 @@ PRECISIONS = {"fp16": "f16", "int8": "q8_0", "fp32": "f32"}
 """Names of `--vision-precision`, and the type that the matrices get."""
 PREFIX = "mmproj-"
 DEVIATIONS = (
-    "llama.cpp normalises the adapter's rows with the tower's epsilon (the model: 1e-5) and takes the tanh form of its GELU, "
+    "llama.cpp normalizes the adapter's rows with the tower's epsilon (the model: 1e-5) and takes the tanh form of its GELU, "
     "from a table of float16",
-    "llama.cpp resizes pictures itself: it does not average where it shrinks, and centres those that are not square, where the "
+    "llama.cpp resizes pictures itself: it does not average where it shrinks, and centers those that are not square, where the "
     "model puts them to the top left; give square pictures of the tower's size for the same answers",
 )
 """Where the library's graph is not the model's; for the plan, the manifest and the report."""

@@ -40,7 +40,7 @@ class Tensor:
         name: in the file.
         shape: [rows, cols] or [n], slowest first.
         source: name in the checkpoint; None for a constant that the config implies.
-        head_dim: rows of a head if the rows of each head are to be reordered from halves (i, i + d/2) to neighbours
+        head_dim: rows of a head if the rows of each head are to be reordered from halves (i, i + d/2) to neighbors
             (2i, 2i + 1); 0: rows stay as they are.
         plus: what is added to each element.
         values: float32, the constant itself if there is no source.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...core import bus_guard
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.paths import join_hint
 from .cursor import DAMAGED, Cursor
 from .header import ALIGNMENT
@@ -85,17 +85,17 @@ def parse(path: Path) -> Head:
     """Map a file and read its head.
 
     Raises:
-        ArtefactError: it is no GGUF, or damaged, or claims more than it holds; the message names the offset.
+        ArtifactError: it is no GGUF, or damaged, or claims more than it holds; the message names the offset.
     """
     try:
         with path.open("rb") as file:
             start = file.read(24)
             if len(start) < 24 or start[:4] != b"GGUF":
-                raise ArtefactError(f"{path} is not a GGUF file.", join_hint(path) or _hint(start))
+                raise ArtifactError(f"{path} is not a GGUF file.", join_hint(path) or _hint(start))
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             bus_guard.watch(mapped, path)
     except OSError as error:
-        raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check the path and permissions.") from error
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}.", "Check the path and permissions.") from error
     at = Cursor(path, mapped)
     version, tensors, pairs = _start(path, at)
     keys = _keys(at, pairs)
@@ -125,9 +125,9 @@ def _start(path: Path, at: Cursor) -> tuple[int, int, int]:
     at.take(4, "the letters GGUF")
     version = at.scalar("<I")
     if version & 0xFFFF == 0:
-        raise ArtefactError(f"{path} is a big-endian GGUF.", "Take the little-endian one.")
+        raise ArtifactError(f"{path} is a big-endian GGUF.", "Take the little-endian one.")
     if version not in VERSIONS:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} is of GGUF version {version}; versions 2 and 3 can be read.",
             "Convert the model again with a present converter.",
         )
@@ -171,7 +171,7 @@ def _place(path: Path, at: Cursor, entry: _Entry, data: int, alignment: int) -> 
     name, shape, number, offset = entry
     kind = storage(number)
     if kind is None and (known := foreign(number)):
-        raise ArtefactError(f"{path}: {name} is stored as {known[0]}.", known[1])
+        raise ArtifactError(f"{path}: {name} is stored as {known[0]}.", known[1])
     if kind is None:
         at.fail(f"{name} has the unknown type {number}")
     if math.prod(n or 1 for n in shape) >= MAX_ELEMENTS:
@@ -184,7 +184,7 @@ def _place(path: Path, at: Cursor, entry: _Entry, data: int, alignment: int) -> 
     size = math.prod(shape) // kind.block * kind.bytes
     end = data + offset + size
     if end > at.file_size:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} is truncated: {name} would end at byte {end:,}, the file has {at.file_size:,}.",
             join_hint(path) or "Download or convert it again.",
         )
@@ -195,7 +195,7 @@ def _require_apart(path: Path, infos: dict[str, TensorInfo]) -> None:
     last = None
     for info in sorted((info for info in infos.values() if info.bytes), key=lambda info: info.offset):
         if last and info.offset < last.offset + last.bytes:
-            raise ArtefactError(f"{path}: the data of {last.name} and {info.name} overlap.", DAMAGED)
+            raise ArtifactError(f"{path}: the data of {last.name} and {info.name} overlap.", DAMAGED)
         last = info
 
 

@@ -127,15 +127,15 @@ def _keeps_all(step: dict[str, Any]) -> bool:
 
 
 def require_plain(normalizer: dict[str, Any] | None) -> None:
-    """Raise Unlike for a normaliser that changes ordinary text."""
+    """Raise Unlike for a normalizer that changes ordinary text."""
     if normalizer is not None and not isinstance(normalizer, dict):
-        raise Unlike("its normaliser is no normaliser")
+        raise Unlike("its normalizer is no normaliser")
     if normalizer is not None and not is_nfc(normalizer) and normalizer.get("normalizers") != []:
-        raise Unlike(f"its normaliser {normalizer.get('type')} has no counterpart in llama.cpp")
+        raise Unlike(f"its normalizer {normalizer.get('type')} has no counterpart in llama.cpp")
 
 
 def is_nfc(normalizer: dict[str, Any] | None) -> bool:
-    """True if all that a normaliser does is to compose characters."""
+    """True if all that a normalizer does is to compose characters."""
     if normalizer is None:
         return False
     inner = normalizer.get("normalizers", [normalizer]) if normalizer.get("type") == "Sequence" else [normalizer]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from .parse import Head, TensorInfo, parse
 from .storage import find
 
@@ -71,9 +71,9 @@ class GgufFile:
         return self.keys.get(f"{self.arch}.{key}", default)
 
     def info(self, name: str) -> TensorInfo:
-        """Describe a tensor. Raises ArtefactError if there is none of that name."""
+        """Describe a tensor. Raises ArtifactError if there is none of that name."""
         if name not in self.tensors:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{self.path} has no tensor {name}.", "It holds another architecture, or not all of it."
             )
         return self.tensors[name]
@@ -88,7 +88,7 @@ class GgufFile:
         """Return the values of rows [start, stop), float32 [rows, cols]; a vector is one row.
 
         Raises:
-            ArtefactError: a type without values (integers), or one that the installed gguf cannot decode.
+            ArtifactError: a type without values (integers), or one that the installed gguf cannot decode.
         """
         info = self.info(name)
         rows = self.data(name)[start:stop]
@@ -111,7 +111,7 @@ def decode(rows: npt.NDArray[np.uint8], kind: str, name: str) -> npt.NDArray[np.
         name: of the tensor, for messages.
 
     Raises:
-        ArtefactError: a type without values (integers), or one that the installed gguf cannot decode.
+        ArtifactError: a type without values (integers), or one that the installed gguf cannot decode.
     """
     from gguf import GGMLQuantizationType
     from gguf.quants import dequantize
@@ -121,7 +121,7 @@ def decode(rows: npt.NDArray[np.uint8], kind: str, name: str) -> npt.NDArray[np.
     try:
         values = dequantize(rows, GGMLQuantizationType(find(kind).number))
     except NotImplementedError as error:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{name} is stored as {kind}, which gguf cannot decode.", "Take a GGUF of another type."
         ) from error
     return np.asarray(values, np.float32)
@@ -131,10 +131,10 @@ def open_gguf(path: Path) -> GgufFile:
     """Open a GGUF; any part of a split one opens all of them.
 
     Raises:
-        ArtefactError: it is absent, no GGUF, damaged or hostile, or a part is missing.
+        ArtifactError: it is absent, no GGUF, damaged or hostile, or a part is missing.
     """
     if not path.is_file():
-        raise ArtefactError(f"There is no file {path}.", "Check the path.")
+        raise ArtifactError(f"There is no file {path}.", "Check the path.")
     head = parse(path)
     count = _split_count(head)
     if count == 1:
@@ -144,20 +144,20 @@ def open_gguf(path: Path) -> GgufFile:
     tensors: dict[str, TensorInfo] = {}
     for number, part in enumerate(heads):
         if _split_count(part) != count or part.keys.get("split.no") != number:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{part.path} says that it is part {part.keys.get('split.no')} of {_split_count(part)}, counted from 0; by "
                 f"its name it is {number} of {count}.",
                 "The parts are of different models, or were renamed.",
             )
         twice = tensors.keys() & part.tensors.keys()
         if twice:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{part.path} repeats the tensor {min(twice)} of another part.", "Take all parts again."
             )
         tensors |= part.tensors
     promised = heads[0].keys.get("split.tensors.count")
     if promised is not None and promised != len(tensors):
-        raise ArtefactError(
+        raise ArtifactError(
             f"The {count} parts of {paths[0]} hold {len(tensors):,} tensors; {promised:,} are promised.",
             "The parts are of different models; take all of them again.",
         )
@@ -187,7 +187,7 @@ def _split_count(head: Head) -> int:
 def _part_paths(head: Head, count: int) -> list[Path]:
     found = _PART.fullmatch(head.path.name)
     if found is None or int(found["count"]) != count or count > 99_999:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{head.path} is one of {count:,} parts, but is not named as one.",
             f"The parts of a model are named NAME-00001-of-{count:05d}.gguf, and lie in one folder."
             + (
@@ -199,7 +199,7 @@ def _part_paths(head: Head, count: int) -> list[Path]:
     paths = parts(head.path)
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{len(missing):,} of {count:,} parts are missing: {', '.join(missing[:3])}.", "All belong in one folder."
         )
     return paths

@@ -112,10 +112,10 @@ def recipe(
     name = ALIASES.get(file_type.lower(), file_type.lower())
     if name not in FILE_TYPES:
         raise UsageError(f"Unknown GGUF type {file_type!r}.", f"One of: {', '.join([*FILE_TYPES, *ALIASES])}.")
-    if tensor_types and not TYPES[FILE_TYPES[name].base].quantised:
+    if tensor_types and not TYPES[FILE_TYPES[name].base].quantized:
         raise UsageError(
             f"--tensor-type has no effect on {name}, as with llama-quantize.",
-            "Choose a quantised type such as q8_0, or drop the option.",
+            "Choose a quantized type such as q8_0, or drop the option.",
         )
     if leave_output and output_type:
         raise UsageError("--leave-output-tensor contradicts --output-type.", "Say one of them.")

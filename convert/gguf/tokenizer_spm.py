@@ -2,7 +2,7 @@
 
 The vocabulary comes from tokenizer.json, which is what transformers runs, with the scores of tokenizer.model if the two agree;
 without tokenizer.json from tokenizer.model alone. Without tokenizer.model the scores are made from the order of merges: llama.cpp
-joins the neighbours whose union scores highest, so a token gets minus the rank of the first merge that makes it. (llama.cpp's own
+joins the neighbors whose union scores highest, so a token gets minus the rank of the first merge that makes it. (llama.cpp's own
 converter then gives every token the score -1000, by which its tokenizer joins from left to right whatever the merges say.)
 """
 

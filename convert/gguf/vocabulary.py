@@ -21,7 +21,7 @@ ID_KEYS = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All that llama.cpp needs to tokenise.
+    """All that llama.cpp needs to tokenize.
 
     Attributes:
         model: "gpt2" (byte-level BPE) or "llama" (sentencepiece's BPE).

@@ -35,7 +35,7 @@ def write(
         checkpoint: with its weights.
         layout: what is to be where.
         folder: the staging folder.
-        importance: GGUF name → float32 [cols]; a tensor without one is quantised as without an importance matrix.
+        importance: GGUF name → float32 [cols]; a tensor without one is quantized as without an importance matrix.
         progress: hears of it, in bytes of the checkpoint.
 
     Raises:

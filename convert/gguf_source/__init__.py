@@ -1,6 +1,6 @@
 """A GGUF as a checkpoint to convert: seen as what transformers would have saved. No weight is copied.
 
-Tensors get transformers' names, order of rows and offsets, and are de-quantised a range of rows at a time (`tensors`); config and
+Tensors get transformers' names, order of rows and offsets, and are de-quantized a range of rows at a time (`tensors`); config and
 tokenizer are made from the file's own keys (`configuration`, `tokenizer`) and kept in the cache (`small_files`).
 """
 
@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from ...core.errors import ArtefactError, CheckpointError
+from ...core.errors import ArtifactError, CheckpointError
 from ...core.json_file import read_json
 from ...core.unchanged import Unchanged
 from .. import native_files
@@ -33,7 +33,7 @@ def view(path: Path) -> Checkpoint:
     unchanged = Unchanged(path.parent.glob("*.gguf"))
     try:
         file = open_gguf(path)
-    except ArtefactError as error:
+    except ArtifactError as error:
         raise CheckpointError(error.message, error.hint) from error
     config = configuration.native(file)
     model = describe(config)
@@ -68,6 +68,6 @@ def _notes(file: GgufFile) -> tuple[str, ...]:
         return ("The source is a GGUF; config and tokenizer are made from its keys.",)
     listed = ", ".join(f"{count} {kind}" for kind, count in lossy.items())
     return (
-        f"The source is a quantised GGUF ({listed} of {len(file.tensors)} tensors): what its quantisation lost stays lost, and "
+        f"The source is a quantized GGUF ({listed} of {len(file.tensors)} tensors): what its quantization lost stays lost, and "
         "is not measured against the original. Convert the original checkpoint if you can.",
     )

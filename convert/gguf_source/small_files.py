@@ -84,7 +84,7 @@ def _write_templates(folder: Path, file: GgufFile) -> None:
 
 
 def _write_card(folder: Path, file: GgufFile) -> None:
-    """Keep licence, tags and base models where a model card has them; a GGUF made of this one then says them too."""
+    """Keep license, tags and base models where a model card has them; a GGUF made of this one then says them too."""
     import yaml
 
     card = {field: file.keys.get(f"general.{key}") for key, field in _CARD.items()}

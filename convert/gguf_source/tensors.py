@@ -1,4 +1,4 @@
-"""A GGUF's tensors under transformers' names, in its order of rows, each range of rows de-quantised when it is asked for.
+"""A GGUF's tensors under transformers' names, in its order of rows, each range of rows de-quantized when it is asked for.
 
 What is where is read from the same descriptions by which GGUF files are written (`convert.gguf.describe`), the other way round.
 """
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ...core import bus_guard
 from ...core.dtypes import BY_ELEMENT, BY_STORED
-from ...core.errors import ArtefactError, CheckpointError
+from ...core.errors import ArtifactError, CheckpointError
 from ..gguf.encode import to_halves
 from ..gguf.model import Model, Tensor
 from ..gguf.read import GgufFile, decode
@@ -44,7 +44,7 @@ class Source:
 
 
 class GgufShard(MappedFile):
-    """One file (of a split GGUF one part) whose tensors are de-quantised as they are read."""
+    """One file (of a split GGUF one part) whose tensors are de-quantized as they are read."""
 
     def __init__(self, path: Path, sources: Mapping[str, Source]) -> None:
         super().__init__(path, {name: source.info for name, source in sources.items()})
@@ -55,7 +55,7 @@ class GgufShard(MappedFile):
         return self.rows(info, 0, info.shape[0])
 
     def rows(self, info: TensorInfo, start: int, stop: int) -> Array:
-        """Return elements [start, stop) of the first dimension, float32 if they were quantised."""
+        """Return elements [start, stop) of the first dimension, float32 if they were quantized."""
         bus_guard.require_whole(self.path)
         source = self._sources[info.name]
         if not source.changed:
@@ -70,7 +70,7 @@ class GgufShard(MappedFile):
         return values[start - first : stop - first]
 
     def _stored(self, source: Source, start: int, stop: int) -> Array:
-        """Return the same elements as they lie in the file; a vector that is quantised is decoded whole."""
+        """Return the same elements as they lie in the file; a vector that is quantized is decoded whole."""
         info = source.info
         if source.type in BY_ELEMENT and not source.tensor.plus:
             return np.frombuffer(self._map, BY_STORED[info.dtype].numpy, info.size, info.start).reshape(info.shape)[
@@ -152,5 +152,5 @@ def _require_decodable(file: GgufFile) -> None:
         name = next(name for name, info in file.tensors.items() if info.type == kind)
         try:
             decode(np.zeros((1, find(kind).bytes), np.uint8), kind, name)
-        except ArtefactError as error:
+        except ArtifactError as error:
             raise CheckpointError(error.message, error.hint) from error

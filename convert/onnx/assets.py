@@ -47,7 +47,7 @@ def size(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None
 
 def _documents(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None) -> dict[str, str]:
     """Return the files that are made and not copied, by name."""
-    # the artefact needs no code of the checkpoint's, so it does not point to any
+    # the artifact needs no code of the checkpoint's, so it does not point to any
     config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
     generation = checkpoint.generation_config or generation_config(config)
     made = {"config.json": config, "generation_config.json": generation}

@@ -1,7 +1,7 @@
 """A checkpoint's config and shards to ONNX models, tensor by tensor, in a few tens of megabytes: the stream engine again.
 
 The graph is built from the description of the family (`convert.families`); the weights go straight from the mapped shards through
-the quantiser to their places in the file beside it.
+the quantizer to their places in the file beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names of the files of an ONNX artefact."""
+"""Names of the files of an ONNX artifact."""
 
 TEXT = "model"
 MODEL = f"{TEXT}.onnx"

@@ -16,7 +16,7 @@ IR_VERSION = 10
 MICROSOFT = "com.microsoft"
 _LOOKUP = "/lookup"
 """Ends the names under which a lookup has scales and zero points, at the same place of the file: onnxruntime fuses
-de-quantisation with a product only if nothing else uses them, and would de-quantise the whole head for every token."""
+de-quantization with a product only if nothing else uses them, and would de-quantize the whole head for every token."""
 Value = str
 """A value of the graph, by its name."""
 
@@ -211,7 +211,7 @@ class Graph:
         name = f"{stored.name}/transposed"
         if stored.assignment.mode is None:
             return self.op("Transpose", self._plain(stored), perm=[1, 0], name=name)
-        # bytes are transposed before they are de-quantised: the other way round onnxruntime takes four times as long to load
+        # bytes are transposed before they are de-quantized: the other way round onnxruntime takes four times as long to load
         values = self.op("Transpose", self._part(stored.values), perm=[1, 0], name=name)
         return self._dequantize(stored, values, axis=1)
 

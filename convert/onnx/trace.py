@@ -1,7 +1,7 @@
 """The trace engine for ONNX: a decoder that only transformers knows, without a copy of its weights.
 
 `torch.onnx.export` makes the graph around stand-ins (`trace_model`); the weights are bound to it afterwards (`trace_graph`), and
-go from the mapped shards through the quantiser to their places in the file as the stream engine's do.
+go from the mapped shards through the quantizer to their places in the file as the stream engine's do.
 """
 
 from __future__ import annotations

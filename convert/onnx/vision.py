@@ -1,6 +1,6 @@
 """The ONNX graph of GLM-Edge-V's vision half: pixels to the rows that take the placeholders' places.
 
-Input: pixel_values float32 [n, channels, S, S], normalised. Output: image_features float32 [n, image_tokens, hidden].
+Input: pixel_values float32 [n, channels, S, S], normalized. Output: image_features float32 [n, image_tokens, hidden].
 
 Source: `transformers/models/siglip/modeling_siglip.py` without the pooling head; then `families.glm_edge_v_model.modeling`.
 """

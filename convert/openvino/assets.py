@@ -20,15 +20,15 @@ COPIED = (
 ARCHITECTURE = "GlmEdgeVForConditionalGeneration"
 """Of `convert.families.glm_edge_v`; the checkpoints name the text model's."""
 _OPTIMUM_DTYPES = ("int8", "int4", "nf4", "mxfp4", "cb4")
-LICENCES = ("LICENSE*", "MODEL_LICENSE*", "NOTICE*", "USE_POLICY*")
+LICENSES = ("LICENSE*", "MODEL_LICENSE*", "NOTICE*", "USE_POLICY*")
 
 
 def sources(folder: Path) -> list[Path]:
-    """Return the small files that an artefact takes over, in a fixed order."""
+    """Return the small files that an artifact takes over, in a fixed order."""
     named = [folder / name for name in ("config.json", "generation_config.json", *COPIED)]
-    licences = sorted(p for pattern in LICENCES for p in folder.glob(pattern) if p.is_file())
+    licenses = sorted(p for pattern in LICENSES for p in folder.glob(pattern) if p.is_file())
     templates = sorted((folder / "additional_chat_templates").glob("*.jinja"))
-    return [p for p in named if p.is_file()] + templates + licences
+    return [p for p in named if p.is_file()] + templates + licenses
 
 
 def write(
@@ -47,7 +47,7 @@ def write(
             tokenizer_copy.copy(path, out / path.relative_to(checkpoint.folder), made)
     for name, text in made.items():
         (out / name).write_text(text, "utf-8")
-    # the artefact needs no code of the checkpoint's, so it does not point to any
+    # the artifact needs no code of the checkpoint's, so it does not point to any
     config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
     if vision:
         config |= {"model_type": vision.family, "architectures": [ARCHITECTURE]}

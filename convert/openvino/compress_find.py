@@ -24,7 +24,7 @@ _EMBEDDING_INPUTS = ("f16", "f32", "f64")
 
 
 class NotOurs(Exception):  # noqa: N818 - a reason to let NNCF do it, not an error
-    """A weight whose layout our quantiser does not handle."""
+    """A weight whose layout our quantizer does not handle."""
 
 
 @dataclass(frozen=True)

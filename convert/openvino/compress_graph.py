@@ -1,4 +1,4 @@
-"""Put weights that are not quantised yet into a graph: a stand-in for each constant, wired up as NNCF wires its own.
+"""Put weights that are not quantized yet into a graph: a stand-in for each constant, wired up as NNCF wires its own.
 
 Source: NNCF 3.4.0, `weight_compression/openvino_backend.py::{transform_model, _create_compression_subgraph, _replace_node}`
 and `openvino/rt_info.py::dump_parameters`.
@@ -52,11 +52,11 @@ def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> li
 
 
 def replace(found: Found, stored: Stored, constant: StandIns) -> None:
-    """Let everything that reads the weight read its de-quantised (or converted) stand-in instead."""
+    """Let everything that reads the weight read its de-quantized (or converted) stand-in instead."""
     from openvino import opset13 as ops
 
     node, compressed = found.node, stored.assignment.mode is not None
-    new = _dequantised(stored, found.port, constant) if compressed else constant(stored.values)
+    new = _dequantized(stored, found.port, constant) if compressed else constant(stored.values)
     same = new
     if new.get_element_type() != node.get_element_type():
         same = ops.convert(new, node.get_element_type(), name=f"{stored.name}/convert")
@@ -71,7 +71,7 @@ def replace(found: Found, stored: Stored, constant: StandIns) -> None:
                 end.replace_source_output(new.output(0))
 
 
-def _dequantised(stored: Stored, port: int, constant: StandIns) -> Any:
+def _dequantized(stored: Stored, port: int, constant: StandIns) -> Any:
     """Build the subgraph constants → float16 [rows, columns]."""
     from openvino import Type
     from openvino import opset13 as ops

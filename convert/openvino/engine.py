@@ -15,11 +15,11 @@ class Exported:
 
     Attributes:
         tensors: one row a weight, in the order of the graph.
-        compressor: "edgeconv" (our own quantiser), "nncf" (if it compressed one of the IRs), or "none".
+        compressor: "edgeconv" (our own quantizer), "nncf" (if it compressed one of the IRs), or "none".
         notes: sentences for the manifest.
         digests: digests that are already known of files written.
         vision_scheme: how the half that sees is stored, which the values of its weights may decide; None: there is none.
-        config: fields that the artefact's config.json gets besides the checkpoint's.
+        config: fields that the artifact's config.json gets besides the checkpoint's.
     """
 
     tensors: list[TensorEntry]

@@ -1,8 +1,8 @@
-"""`--layout genai`: a GLM-Edge-V artefact that stock `openvino_genai.VLMPipeline` runs, by presenting itself as Gemma 4.
+"""`--layout genai`: a GLM-Edge-V artifact that stock `openvino_genai.VLMPipeline` runs, by presenting itself as Gemma 4.
 
 Of the pipeline's models this is the one whose preparation tells the vision IR a picture's shape: it resizes to a given area,
 keeps the shape, and hands over patches with their places. With patches of one pixel the IR can put the picture together
-again and do the rest itself: fit, pad, normalise. (LLaVA's hands over a square from which the shape cannot be told.)
+again and do the rest itself: fit, pad, normalize. (LLaVA's hands over a square from which the shape cannot be told.)
 
 The language half and the embeddings are the default layout's to the byte; the vision IR gets `front` before its tower. The
 small files differ: the type in config.json, the names of two tokens, which keep their ids, and the chat template.
@@ -102,10 +102,10 @@ def tokenizer_folder(source: Path) -> Iterator[Path]:
 
 
 def write(folder: Path, vision: Vision, tokenizer: Path) -> list[str]:
-    """Turn a staged artefact of the default layout into this one.
+    """Turn a staged artifact of the default layout into this one.
 
     Args:
-        folder: the artefact, with its IRs and the files of `assets.write`.
+        folder: the artifact, with its IRs and the files of `assets.write`.
         vision: the half that sees.
         tokenizer: of `tokenizer_folder`; the tokenizer IRs come from it too.
 
@@ -132,7 +132,7 @@ def write(folder: Path, vision: Vision, tokenizer: Path) -> list[str]:
 def preprocessor(stated: dict[str, Any], vision: Vision) -> dict[str, Any]:
     """Return preprocessor_config.json in the pipeline's terms; `Preprocess.canvas` still works with it.
 
-    One pixel more than the square's: floor(sqrt(area)) must not fall a pixel short by rounding. Nothing is normalised there.
+    One pixel more than the square's: floor(sqrt(area)) must not fall a pixel short by rounding. Nothing is normalized there.
     """
     dropped = {"image_processor_type", "processor_class"}
     kept = {name: value for name, value in stated.items() if name not in dropped}

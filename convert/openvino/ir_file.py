@@ -1,7 +1,7 @@
 """Write an IR whose weights never stand in memory: the graph carries stand-ins, the .xml gets the real offsets.
 
 A stand-in is a constant of the right type and shape over one shared block of zeros, which costs no memory. OpenVINO itself
-serialises the graph (its .bin goes to /dev/null); then every constant's offset is replaced by that of our own layout.
+serializes the graph (its .bin goes to /dev/null); then every constant's offset is replaced by that of our own layout.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DECOMPRESSION = r'\1\n\t\t\t<rt_info>\n\t\t\t\t<attribute name="decompression" 
 
 
 class StandIns:
-    """Supplies the graph builder with de-quantised weights whose constants hold no data."""
+    """Supplies the graph builder with de-quantized weights whose constants hold no data."""
 
     def __init__(self, table: dict[str, Stored]) -> None:
         self.table = table
@@ -42,7 +42,7 @@ class StandIns:
     def __call__(self, name: str) -> Any:
         """Return the float32 output of a tensor; the same node for the same name."""
         if name not in self._outputs:
-            self._outputs[name] = dequantised(self.table[name], self._constant)
+            self._outputs[name] = dequantized(self.table[name], self._constant)
         return self._outputs[name]
 
     def _constant(self, part: Part) -> Any:
@@ -52,7 +52,7 @@ class StandIns:
         return opset13.constant(tensor, shared_memory=True, name=part.name)
 
 
-def dequantised(stored: Stored, constant: Any) -> Any:
+def dequantized(stored: Stored, constant: Any) -> Any:
     """Build the subgraph constants → float32 [shape], as NNCF builds it.
 
     For a convolution the product is taken in float32: it is folded when the model is compiled, and would be rounded to float16.
@@ -122,7 +122,7 @@ def lay_out(model: Any, tensors: list[Stored]) -> Layout:
 
 
 def write_xml(model: Any, layout: Layout, path: Path) -> None:
-    """Serialise the graph with the layout's offsets."""
+    """Serialize the graph with the layout's offsets."""
     import openvino as ov
 
     ov.serialize(model, str(path), "/dev/null")
@@ -141,7 +141,7 @@ def write_xml(model: Any, layout: Layout, path: Path) -> None:
 def mark_decompression(path: Path) -> None:
     """Mark the conversions of weights to float32 as decompression, an attribute that Python cannot set on a node.
 
-    Without it the CPU plugin de-quantises in float16 before the product when it is asked for ACCURACY.
+    Without it the CPU plugin de-quantizes in float16 before the product when it is asked for ACCURACY.
     """
     path.write_text(_CONVERT.sub(_DECOMPRESSION, path.read_text("utf-8")), "utf-8")
 

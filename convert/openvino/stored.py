@@ -23,7 +23,7 @@ from ..checkpoint import Checkpoint
 
 Array = npt.NDArray[Any]
 BLOCK = 1 << 22
-"""Elements that are quantised at a time."""
+"""Elements that are quantized at a time."""
 
 BFLOAT16_AT_2_M15, BFLOAT16_AT_2_M14, BFLOAT16_AT_2_16 = 0x3800, 0x3880, 0x4780
 """The bits of 2^-15, of 2^-14, float16's smallest normal value, and of 2^16, bfloat16's first that float16 has not."""
@@ -124,7 +124,7 @@ def _float_element(dtype: str, shape: tuple[int, ...], precision: str) -> str:
     if dtype not in BY_STORED:
         raise CheckpointError(
             f"The checkpoint stores weights as {dtype}; {NAMED} can be converted.",
-            "Take an unquantised revision of the model.",
+            "Take an unquantized revision of the model.",
         )
     if precision == "fp32" or (len(shape) > 1 and precision in BY_PRECISION):
         return BY_PRECISION[precision].element
@@ -142,7 +142,7 @@ def blocks(stored: Stored) -> list[tuple[int, int]]:
 
 
 def read_block(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> Array:
-    """Return rows [start, stop) in the artefact's order."""
+    """Return rows [start, stop) in the artifact's order."""
     if stored.row_order is None:
         return checkpoint.rows(stored.name, start, stop)
     order = stored.row_order[start:stop]

@@ -79,7 +79,7 @@ def export(
         vision: the half that sees, if there is one.
         vision_scheme: its scheme.
         rope: "source" keeps the rows of q and k; "fused" permutes them so that pairs lie half a head apart.
-        compressor: "auto" (our own quantiser where it is exact) or "nncf".
+        compressor: "auto" (our own quantizer where it is exact) or "nncf".
         calibration: the text of a scheme that has one.
         progress: hears of the steps.
 
@@ -143,10 +143,10 @@ def _write(checkpoint: Checkpoint, ir: Ir, tensors: list[Stored], out: Path, pro
 
 
 def row_orders(decoder: Decoder) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the permutation of the rows of each q and k tensor that turns neighbouring pairs into halves.
+    """Return the permutation of the rows of each q and k tensor that turns neighboring pairs into halves.
 
     Row 2i of a head goes to i, row 2i+1 to i + dim/2. Scores do not change, because q and k are permuted alike; every scheme
-    groups along columns, so the quantised rows are the same rows.
+    groups along columns, so the quantized rows are the same rows.
     """
     if not decoder.rope.interleaved:
         return {}

@@ -75,7 +75,7 @@ class _Views:
                 precision="int",
                 row_order=self._orders.get(name),
             )
-            self._outputs[name] = ir_file.dequantised(stored, self._constant)
+            self._outputs[name] = ir_file.dequantized(stored, self._constant)
         return self._outputs[name]
 
     def _constant(self, part: Part) -> Any:

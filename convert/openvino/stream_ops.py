@@ -9,7 +9,7 @@ import numpy as np
 
 Node = Any
 Weights = Callable[[str], Node]
-"""Gives the float32 output of a stored tensor, de-quantisation included, for the tensor's name in the checkpoint."""
+"""Gives the float32 output of a stored tensor, de-quantization included, for the tensor's name in the checkpoint."""
 
 
 class Operations:

@@ -1,6 +1,6 @@
-"""Stream a checkpoint's weights through the quantiser into one .bin, in order, hashing what is written.
+"""Stream a checkpoint's weights through the quantizer into one .bin, in order, hashing what is written.
 
-A few blocks are in flight at a time, so memory does not depend on the model's size. Blocks are quantised by threads
+A few blocks are in flight at a time, so memory does not depend on the model's size. Blocks are quantized by threads
 (the kernels release the interpreter's lock) and written in order by the caller's.
 """
 

@@ -1,7 +1,7 @@
 """The tokenizer and detokenizer IRs, made in a process of their own.
 
 transformers loads a tokenizer without torch four times as fast and in an eighth of the memory, and only a fresh process can keep
-torch out; it runs beside the weights. A tokenizer that cannot be converted is an error: an artefact without it does not run.
+torch out; it runs beside the weights. A tokenizer that cannot be converted is an error: an artifact without it does not run.
 """
 
 from __future__ import annotations

@@ -79,15 +79,15 @@ def _split(model: Any, pre_tokenizer: dict[str, Any] | None) -> None:
 
 def _pattern(step: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """Return a step's expression and how it splits; None if it does not."""
-    attributes = {"behaviour": "isolate", "invert": False, "max_splits": -1}
+    attributes = {"behavior": "isolate", "invert": False, "max_splits": -1}
     if step["type"] == "Digits":
         return r"\p{N}" if step.get("individual_digits") else r"\p{N}+", attributes
     if step["type"] == "ByteLevel":
         return (_BYTE_LEVEL, attributes) if step.get("use_regex", True) else None
     pattern = step["pattern"]
-    behaviour = step["behavior"].lower().rstrip("d")
+    behavior = step["behavior"].lower().rstrip("d")
     return pattern.get("Regex") or _quoted(pattern["String"]), attributes | {
-        "behaviour": behaviour, "invert": bool(step.get("invert")),
+        "behavior": behavior, "invert": bool(step.get("invert")),
     }  # fmt: skip
 
 

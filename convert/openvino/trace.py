@@ -1,7 +1,7 @@
 """The trace engine: any decoder that optimum-intel can export, without its full-precision IR and without copies of the weights.
 
 transformers builds the model over the mapped shards, optimum-intel's configuration patches it, torch traces it, OpenVINO
-converts the trace. What comes out holds the checkpoint's own bytes; they are quantised on their way into the .bin, to the
+converts the trace. What comes out holds the checkpoint's own bytes; they are quantized on their way into the .bin, to the
 bytes that `optimum-cli export openvino` would have written, or by NNCF in memory where it alone can.
 """
 
@@ -77,7 +77,7 @@ def export(
         checkpoint: of a type for which `supported` returns None.
         scheme: the resolved scheme.
         out: the staging folder.
-        compressor: "auto" (our own quantiser where it is exact and fits every weight) or "nncf".
+        compressor: "auto" (our own quantizer where it is exact and fits every weight) or "nncf".
         calibration: the text of a scheme that has one.
         trust_remote_code: run the checkpoint's own code if transformers has no implementation.
         progress: hears of the steps.
@@ -146,7 +146,7 @@ def write(
     stand_ins = None
     used = "nncf" if scheme.compresses and (compressor == "nncf" or not scheme.exact) else "edgeconv"
     if used == "edgeconv":
-        trace_names.normalise(model)  # what is to be written is found by name, and by the same in every process
+        trace_names.normalize(model)  # what is to be written is found by name, and by the same in every process
         try:
             stand_ins = _stand_in(model, scheme, contents, progress, strict=generates)
         except compress_find.NotOurs as layout:
@@ -161,7 +161,7 @@ def write(
     if used == "nncf":
         check()
         model = _compress_with_nncf(model, scheme, name, calibration, progress)
-    trace_names.normalise(model, contents.stand_ins)
+    trace_names.normalize(model, contents.stand_ins)
     digest = trace_write.write(model, contents, out, progress, name=name)
     del stand_ins  # its memory had to outlive the model's last use
     return Exported(entries(model, named, scheme), used, notes, {f"{name}.bin": digest})
@@ -233,7 +233,7 @@ def _compress_with_nncf(
 ) -> Any:
     measured = None
     if calibration:
-        trace_names.normalise(model)  # NNCF keeps its statistics by the nodes' names
+        trace_names.normalize(model)  # NNCF keeps its statistics by the nodes' names
         measured = calibration.samples(model, f"trace {name}")
     return nncf_call.compress(model, scheme, compress_find.rope_products(model), measured, progress)
 

@@ -1,4 +1,4 @@
-"""Constants that OpenVINO folds while it serialises a graph: they are folded before, so that the graph and its file agree."""
+"""Constants that OpenVINO folds while it serializes a graph: they are folded before, so that the graph and its file agree."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def check_used(modules: set[str], torch_model: Any, unused: Callable[[str], bool
             )
 
 
-def normalise(model: Any, keep: Collection[str] = ()) -> None:
+def normalize(model: Any, keep: Collection[str] = ()) -> None:
     """Renumber the graph and the nodes that OpenVINO numbers by counters of the process; `keep` are names that stay.
 
     So are the bodies of loops (a recurrent layer's scan), whose inputs and outputs are called by their tensors' names, too.
@@ -106,7 +106,7 @@ def normalise(model: Any, keep: Collection[str] = ()) -> None:
     origins: dict[str, str] = {}
     for node in model.get_ordered_ops():
         if hasattr(node, "get_function"):
-            _normalise_body(node.get_function())
+            _normalize_body(node.get_function())
         name = node.get_friendly_name()
         if (inside := _INSIDE.match(name)) and name not in keep:
             kind = inside[1].rpartition("_")[0]
@@ -120,8 +120,8 @@ def normalise(model: Any, keep: Collection[str] = ()) -> None:
         count += 1
 
 
-def _normalise_body(body: Any) -> None:
-    normalise(body)
+def _normalize_body(body: Any) -> None:
+    normalize(body)
     for port in (*body.inputs, *body.outputs):
         if all(_NUMBERED.match(name) for name in port.get_names()):
             port.get_tensor().set_names({port.get_node().get_friendly_name()})

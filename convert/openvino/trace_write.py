@@ -1,6 +1,6 @@
-"""Write an IR as `openvino.save_model` would, byte for byte, but with weights that are quantised while they are written.
+"""Write an IR as `openvino.save_model` would, byte for byte, but with weights that are quantized while they are written.
 
-OpenVINO serialises the graph itself (its .bin goes to /dev/null); then the offsets of the constants are filled in. The .bin
+OpenVINO serializes the graph itself (its .bin goes to /dev/null); then the offsets of the constants are filled in. The .bin
 has OpenVINO's own layout: constants without gaps in the order of the .xml, equal ones once (openvino 2026.4,
 `src/core/src/pass/serialize.cpp`). test_trace_write.py compares it with what save_model writes.
 """
@@ -116,7 +116,7 @@ def write(
 
 
 def _constants(model: Any) -> Iterator[Any]:
-    """Constants in the order in which they are serialised, those of loops and branches where their operation stands."""
+    """Constants in the order in which they are serialized, those of loops and branches where their operation stands."""
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind == "Constant":

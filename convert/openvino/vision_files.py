@@ -1,4 +1,4 @@
-"""The small files around a model that sees: do they fit its tower, and what the artefact gets of them.
+"""The small files around a model that sees: do they fit its tower, and what the artifact gets of them.
 
 A template with another number of placeholders, or pictures of another size, makes answers that look like answers. The
 conversion checks them before a weight is read.
@@ -47,7 +47,7 @@ def check(folder: Path, vision: Vision) -> list[str]:
 
 
 def preprocessor(source: Path) -> dict[str, Any]:
-    """Return the artefact's preprocessor_config.json: the checkpoint's, with every default stated and no remote code."""
+    """Return the artifact's preprocessor_config.json: the checkpoint's, with every default stated and no remote code."""
     from ..families.glm_edge_v_model.pixels import Preprocess
 
     stated = read_json(source / PREPROCESSOR)
@@ -61,7 +61,7 @@ def preprocessor(source: Path) -> dict[str, Any]:
 
 
 def processor(source: Path, vision: Vision) -> dict[str, Any]:
-    """Return the artefact's processor_config.json, which says how many placeholders a picture has."""
+    """Return the artifact's processor_config.json, which says how many placeholders a picture has."""
     path = source / PROCESSOR
     stated = read_json(path) if path.is_file() else {}
     stated.pop("auto_map", None)

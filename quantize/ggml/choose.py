@@ -1,4 +1,4 @@
-"""Which engine quantises: the compiled kernels, else a packaged ggml, else numpy. The choice is there to be shown."""
+"""Which engine quantizes: the compiled kernels, else a packaged ggml, else numpy. The choice is there to be shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def engine_for(kind: Type, weighted: bool) -> Engine:
         if engine.supports(kind, weighted):
             return engine
     matrix = " with an importance matrix" if weighted else ""
-    raise UsageError(f"Quantising to {kind.name}{matrix} needs the compiled kernels or a packaged ggml.", _INSTALL)
+    raise UsageError(f"Quantizing to {kind.name}{matrix} needs the compiled kernels or a packaged ggml.", _INSTALL)
 
 
 def describe() -> str:

@@ -24,7 +24,7 @@ class Outcome(IntEnum):
 
 
 class Engine(Protocol):
-    """Something that quantises."""
+    """Something that quantizes."""
 
     name: str
 
@@ -33,7 +33,7 @@ class Engine(Protocol):
         ...
 
     def run(self, rows: Array, kind: Type, importance: Array | None, out: Array) -> Outcome:
-        """Quantise a block of rows.
+        """Quantize a block of rows.
 
         Args:
             rows: [n, cols], contiguous, of one of DTYPES.

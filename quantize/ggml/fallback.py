@@ -1,6 +1,6 @@
 """Engines for installations without the compiled kernels: a packaged ggml, and numpy for the types that it can do.
 
-`libggml-python` (PyPI) is llama.cpp's own C code in a wheel. The `gguf` package quantises the types of the first
+`libggml-python` (PyPI) is llama.cpp's own C code in a wheel. The `gguf` package quantizes the types of the first
 generation in numpy, bit for bit as ggml does.
 """
 
@@ -37,11 +37,11 @@ class PackagedGgml:
         self.name = f"libggml-python {version}"
 
     def supports(self, kind: Type, weighted: bool) -> bool:
-        """All quantised types, with importance and without."""
-        return kind.quantised
+        """All quantized types, with importance and without."""
+        return kind.quantized
 
     def run(self, rows: Array, kind: Type, importance: Array | None, out: Array) -> Outcome:
-        """Quantise; see Engine."""
+        """Quantize; see Engine."""
         weights = None if importance is None else importance.ctypes.data
 
         def piece(values: Array, target: Array) -> None:
@@ -53,16 +53,16 @@ class PackagedGgml:
 
 
 class GgufNumpy:
-    """The `gguf` package's numpy quantisers: the legacy types without importance."""
+    """The `gguf` package's numpy quantizers: the legacy types without importance."""
 
-    name = "gguf's numpy quantisers"
+    name = "gguf's numpy quantizers"
 
     def supports(self, kind: Type, weighted: bool) -> bool:
         """Legacy types without importance."""
         return kind.name in _LEGACY and not weighted
 
     def run(self, rows: Array, kind: Type, importance: Array | None, out: Array) -> Outcome:
-        """Quantise; see Engine."""
+        """Quantize; see Engine."""
         from gguf import GGMLQuantizationType, quants
 
         def piece(values: Array, target: Array) -> None:
@@ -81,7 +81,7 @@ class Floats:
 
     def supports(self, kind: Type, weighted: bool) -> bool:
         """Floating point only."""
-        return not kind.quantised
+        return not kind.quantized
 
     def run(self, rows: Array, kind: Type, importance: Array | None, out: Array) -> Outcome:
         """Convert; see Engine."""
@@ -142,8 +142,8 @@ def _sign_of_zero_minima(values: Array, kind: Type, out: Array) -> None:
     out.reshape(-1, kind.bytes)[negative, kind.scales[1] + 1] |= 0x80
 
 
-def _in_pieces(rows: Array, kind: Type, out: Array, quantise: Callable[[Array, Array], None]) -> Outcome:
-    """Run `quantise` on float32 pieces of whole rows; check what goes in and what comes out."""
+def _in_pieces(rows: Array, kind: Type, out: Array, quantize: Callable[[Array, Array], None]) -> Outcome:
+    """Run `quantize` on float32 pieces of whole rows; check what goes in and what comes out."""
     overflow = False
     step = max(1, _PIECE // max(1, rows.shape[1]))
     for first in range(0, len(rows), step):
@@ -151,8 +151,8 @@ def _in_pieces(rows: Array, kind: Type, out: Array, quantise: Callable[[Array, A
         target = out[first : first + step]
         if not np.isfinite(values).all():
             return Outcome.NOT_FINITE
-        quantise(values, target)
-        overflow |= kind.quantised and float(np.abs(values).max()) > TOO_LARGE
+        quantize(values, target)
+        overflow |= kind.quantized and float(np.abs(values).max()) > TOO_LARGE
         overflow |= not all(np.isfinite(scale).all() for scale in _scales(target, kind))
     return Outcome.OVERFLOW if overflow else Outcome.DONE
 
@@ -161,7 +161,7 @@ def _scales(out: Array, kind: Type) -> Iterator[Array]:
     """What must be finite in stored rows: the scales of blocks, or the floats themselves."""
     if kind.name == "bf16":
         yield to_float32(out.view(np.uint16))
-    elif not kind.quantised:
+    elif not kind.quantized:
         yield out.view(f"f{kind.bytes}")
     blocks = out.reshape(-1, kind.bytes)
     for offset in kind.scales:

@@ -1,6 +1,6 @@
-/* The searches of ggml's block quantisers, for LANES sub-blocks at a time.
+/* The searches of ggml's block quantizers, for LANES sub-blocks at a time.
  *
- * Each function gives, in every lane, the bits of its namesake in llama.cpp's ggml/src/ggml-quants.c (MIT licence,
+ * Each function gives, in every lane, the bits of its namesake in llama.cpp's ggml/src/ggml-quants.c (MIT license,
  * Copyright (c) 2023-2026 The ggml authors), whose algorithms these are: the same operations on each sub-block in the
  * same order. What changes is that a branch on a sub-block's values becomes a choice in its lane, and that the levels
  * are not kept but computed again from the scale that won.

@@ -1,6 +1,6 @@
-/* ggml's block quantisers, with each SIMD lane working on one sub-block. The bytes are those of llama.cpp.
+/* ggml's block quantizers, with each SIMD lane working on one sub-block. The bytes are those of llama.cpp.
  *
- * Source of formats and algorithms: llama.cpp, ggml/src/ggml-quants.c and ggml-common.h (MIT licence, Copyright (c)
+ * Source of formats and algorithms: llama.cpp, ggml/src/ggml-quants.c and ggml-common.h (MIT license, Copyright (c)
  * 2023-2026 The ggml authors; commit 0c1e57098 of October 2026). "The same bytes" means those of its x86-64 build
  * without fused multiply-add, which is how llama.cpp compiles these functions; see lanes.h for what keeps them equal.
  * tests/quantize/ggml compares every type with a packaged ggml.
@@ -140,6 +140,6 @@ EXPORT CLONES int ec_ggml_convert(const void *source, int dtype, int64_t n, int 
 }
 
 /* The functions above are called through ctypes, which releases the interpreter's lock; the module itself is empty. */
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "ggml's quantisers, called through ctypes.", -1,
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernels", "ggml's quantizers, called through ctypes.", -1,
                                     NULL, NULL, NULL, NULL, NULL};
 PyMODINIT_FUNC PyInit__kernels(void) { return PyModule_Create(&module); }

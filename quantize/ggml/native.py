@@ -42,7 +42,7 @@ class Compiled:
         return True
 
     def run(self, rows: Array, kind: Type, importance: Array | None, out: Array) -> Outcome:
-        """Quantise; see Engine."""
+        """Quantize; see Engine."""
         dtype, source, target = DTYPES[rows.dtype], rows.ctypes.data, out.ctypes.data
         if kind.name in _FLOATS:
             return Outcome(self._lib.ec_ggml_convert(source, dtype, rows.size, _FLOATS[kind.name], target))

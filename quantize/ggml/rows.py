@@ -1,4 +1,4 @@
-"""Rows of weights -> the bytes of a ggml type, those of llama.cpp's own quantiser."""
+"""Rows of weights -> the bytes of a ggml type, those of llama.cpp's own quantizer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row_bytes(kind: str | Type, cols: int) -> int:
 def quantize(
     rows: Array, kind: str | Type, importance: Array | None = None, threads: int | None = None, name: str = "weights"
 ) -> Array:
-    """Quantise rows on threads.
+    """Quantize rows on threads.
 
     Args:
         rows: [n, cols]; float32, float16, or uint16 (the bits of bfloat16); another dtype is cast to float32.
@@ -75,7 +75,7 @@ def quantize_into(
     first_row: int = 0,
     name: str = "weights",
 ) -> None:
-    """Quantise rows on this thread into a buffer; the interpreter's lock is released, so that threads add up.
+    """Quantize rows on this thread into a buffer; the interpreter's lock is released, so that threads add up.
 
     Args:
         rows: as for `quantize`.
@@ -140,7 +140,7 @@ def _bad_weights(rows: Array, kind: Type, outcome: Outcome, first_row: int, name
             f"{name}: a weight is NaN or infinite (row {first_row + row}, column {col}).",
             "The checkpoint is damaged, or it was saved from a diverged training run; take another revision.",
         )
-    what = "its scales are float16" if kind.quantised else "it ends below"
+    what = "its scales are float16" if kind.quantized else "it ends below"
     return CheckpointError(
         f"{name}: weights of magnitudes up to {np.abs(values).max():.3g} do not fit {kind.name}: {what}.",
         "Store this tensor as bf16 or f32.",

@@ -18,7 +18,7 @@ INLINE int truncated(float v) { return (v > -2147483648.0f) & (v < 2147483648.0f
 /* roundf: half away from zero. Adding the float below 1/2 and truncating does it for |v| < 2^23. */
 INLINE int rounded(float v) { return truncated(v + copysignf(0x1.fffffep-2f, v)); }
 
-/* Integer images of floats, in the order of the floats: compilers vectorise integer extremes. Its own inverse. */
+/* Integer images of floats, in the order of the floats: compilers vectorize integer extremes. Its own inverse. */
 INLINE int32_t key(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
 
 /* The first element of largest magnitude; +0 if all are zero. */

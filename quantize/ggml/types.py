@@ -31,14 +31,14 @@ class Type:
     scales: tuple[int, ...] = ()
 
     @property
-    def quantised(self) -> bool:
+    def quantized(self) -> bool:
         """True unless it is floating point."""
         return self.group is not None
 
     @property
     def weighted(self) -> bool:
         """True if an importance matrix changes the bytes."""
-        return self.quantised and self.name != "q8_0"
+        return self.quantized and self.name != "q8_0"
 
     def fits(self, cols: int) -> bool:
         """True if a row of `cols` elements is a whole number of blocks."""

@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Side:
-    """The artefact, or its reference, in a process of its own.
+    """The artifact, or its reference, in a process of its own.
 
     Attributes:
         framework: name and version of what runs it.
@@ -84,20 +84,20 @@ class Side:
 class Result:
     """Both sides; `reference` is None where it was not asked for or cannot be had, and `notes` says why."""
 
-    artefact: Side
+    artifact: Side
     reference: Side | None
     machine: dict[str, str]
     notes: list[str]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form, with the ratios: above 1 the artefact is better."""
+        """JSON-ready form, with the ratios: above 1 the artifact is better."""
         return {**asdict(self), "ratios": self.ratios()}
 
     def ratios(self) -> list[dict[str, Any]]:
-        """Return for each task by how much the artefact is faster and smaller; empty without a reference."""
+        """Return for each task by how much the artifact is faster and smaller; empty without a reference."""
         if self.reference is None:
             return []
-        memory = self.reference.peak_bytes / self.artefact.peak_bytes
+        memory = self.reference.peak_bytes / self.artifact.peak_bytes
         return [
             {
                 "task": ours.task,
@@ -105,5 +105,5 @@ class Result:
                 "tokens_per_second": ours.tokens_per_second / theirs.tokens_per_second,
                 "peak": memory,
             }
-            for ours, theirs in zip(self.artefact.rows, self.reference.rows, strict=True)
+            for ours, theirs in zip(self.artifact.rows, self.reference.rows, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Measure an artefact, and then its reference, each in a process of its own."""
+"""Measure an artifact, and then its reference, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...core.errors import EdgeconvError, UsageError
 from ...core.progress import Progress, Silent
 from ...runtimes.answers import check_device
 from ...runtimes.prompt import context_length
-from ...validate.formats import Artefact, open_artefact
+from ...validate.formats import Artifact, open_artifact
 from ...validate.subject import reference_of
 from .model import Result, Row, Side, Task, Timing
 
@@ -33,7 +33,7 @@ class Ask:
     """What a user asks.
 
     Attributes:
-        artefact: a folder of IRs or of ONNX models, a .gguf, or a folder with one.
+        artifact: a folder of IRs or of ONNX models, a .gguf, or a folder with one.
         reference: the checkpoint, a folder or a Hub id; None: the one that the manifest names.
         with_reference: measure the reference too.
         tasks: each with tokens to read and to make.
@@ -44,7 +44,7 @@ class Ask:
         attention: the attention backend of openvino_genai, "PA" (paged) or "SDPA"; None: the one that it chooses.
     """
 
-    artefact: Path
+    artifact: Path
     reference: str | None = None
     with_reference: bool = True
     tasks: tuple[Task, ...] = TASKS
@@ -59,69 +59,69 @@ def bench(ask: Ask, progress: Progress | None = None) -> Result:
     """Measure.
 
     Raises:
-        ArtefactError: there is no converted model, or its runtime does not load it.
+        ArtifactError: there is no converted model, or its runtime does not load it.
         UsageError: a device that is not there, a picture for a model that takes none, a task longer than the context, or a
             reference that was named and is not there.
     """
     progress = progress or Silent()
-    artefact = open_artefact(ask.artefact)
-    artefact.require_device(ask.device)
-    if artefact.graph == "openvino":
+    artifact = open_artifact(ask.artifact)
+    artifact.require_device(ask.device)
+    if artifact.graph == "openvino":
         check_device(ask.device)
-    _check(ask, artefact)
+    _check(ask, artifact)
     notes: list[str] = []
-    source = _reference(ask, artefact, notes, progress)
-    task = progress.task("Measuring the artefact", 2 if source else 1)
-    ours = _side(ask, _kind(artefact), artefact.path, artefact.mode, ask.device)
+    source = _reference(ask, artifact, notes, progress)
+    task = progress.task("Measuring the artifact", 2 if source else 1)
+    ours = _side(ask, _kind(artifact), artifact.path, artifact.mode, ask.device)
     task.advance(1)
     theirs = _side(ask, "torch", source, "bf16", "CPU") if source else None
     task.finish()
     return Result(ours, theirs, _machine(ask), notes)
 
 
-def _check(ask: Ask, artefact: Artefact) -> None:
+def _check(ask: Ask, artifact: Artifact) -> None:
     """Refuse before anything is loaded what would fail in the middle."""
     if ask.image is not None:
         from ...convert.families.glm_edge_v_model.pixels import open_picture
 
-        if _is_gguf(artefact) or not artefact.sees:
-            raise UsageError(f"{ask.artefact} takes no pictures here.", "OpenVINO and ONNX models that see do.")
+        if _is_gguf(artifact) or not artifact.sees:
+            raise UsageError(f"{ask.artifact} takes no pictures here.", "OpenVINO and ONNX models that see do.")
         open_picture(ask.image)
-    limit = _positions(artefact)
+    limit = _positions(artifact)
     longest = max((task.read + task.made for task in ask.tasks), default=0)
     if limit and longest > limit:
         raise UsageError(f"A task takes {longest} tokens; the model reads {limit}.", "Say shorter ones with --task.")
 
 
-def _positions(artefact: Artefact) -> int:
+def _positions(artifact: Artifact) -> int:
     """Return the length of the model's context; 0 where it does not say."""
-    if not _is_gguf(artefact):
-        return context_length(read_json(artefact.path / "config.json"))
-    keys = open_gguf(artefact.path).keys
+    if not _is_gguf(artifact):
+        return context_length(read_json(artifact.path / "config.json"))
+    keys = open_gguf(artifact.path).keys
     return int(keys.get(f"{keys.get('general.architecture')}.context_length") or 0)
 
 
-def _is_gguf(artefact: Artefact) -> bool:
-    return artefact.graph not in ("openvino", "onnxruntime")
+def _is_gguf(artifact: Artifact) -> bool:
+    return artifact.graph not in ("openvino", "onnxruntime")
 
 
-def _kind(artefact: Artefact) -> str:
-    if _is_gguf(artefact):
+def _kind(artifact: Artifact) -> str:
+    if _is_gguf(artifact):
         return "llama.cpp"
-    if artefact.graph == "onnxruntime":
+    if artifact.graph == "onnxruntime":
         return "onnxruntime"
-    return "openvino vision" if artefact.sees else "genai"
+    return "openvino vision" if artifact.sees else "genai"
 
 
-def _reference(ask: Ask, artefact: Artefact, notes: list[str], progress: Progress) -> Path | None:
-    """Find the checkpoint. That which the manifest names may be gone; then only the artefact is measured."""
+def _reference(ask: Ask, artifact: Artifact, notes: list[str], progress: Progress) -> Path | None:
+    """Find the checkpoint. That which the manifest names may be gone; then only the artifact is measured."""
     from ...hub.fetch import fetch
     from ...hub.source import parse
 
     if not ask.with_reference:
         return None
     try:
-        source, revision = reference_of(artefact.path, artefact.manifest, ask.reference)
+        source, revision = reference_of(artifact.path, artifact.manifest, ask.reference)
         return fetch(parse(source, revision), progress=progress).path
     except EdgeconvError as error:
         if ask.reference is not None:
@@ -166,7 +166,7 @@ def _child(given: dict[str, Any], path: Path) -> dict[str, Any]:
     except ValueError as error:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()][-1:] or ["it said nothing"]
         how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
-        raise errors.ArtefactError(
+        raise errors.ArtifactError(
             f"The process that ran {path} {how}: {said[0]}", "Is there enough memory for the model?"
         ) from error
     if "error" in answer:

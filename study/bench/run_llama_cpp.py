@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ArtefactError, UsageError
+from ...core.errors import ArtifactError, UsageError
 from ...runtimes import llama_cpp_binding
 from ...runtimes.llama_cpp import BATCH
 from .model import Timing
@@ -61,7 +61,7 @@ class LlamaCppRunner:
         try:
             return llama_cpp_binding.binding().LlamaContext(self._model, parameters, verbose=False)
         except (MemoryError, RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp does not run the model: {error}.") from error
+            raise ArtifactError(f"llama.cpp does not run the model: {error}.") from error
 
     @staticmethod
     def _decode(context: Any, ids: Sequence[int], past: int) -> None:
@@ -70,6 +70,6 @@ class LlamaCppRunner:
         try:
             context.decode(batch)
         except (RuntimeError, ValueError) as error:
-            raise ArtefactError(f"llama.cpp fails at position {past}: {error}.") from error
+            raise ArtifactError(f"llama.cpp fails at position {past}: {error}.") from error
         finally:
             batch.close()

@@ -16,7 +16,7 @@ class Load:
     """What a runner loads.
 
     Attributes:
-        path: an artefact, or a checkpoint's folder.
+        path: an artifact, or a checkpoint's folder.
         device: OpenVINO's name; other frameworks run on the CPU.
         threads: of the computation; None: as many as there are cores.
         attention: the attention backend of openvino_genai, "PA" (paged) or "SDPA"; None: the one that it chooses.
@@ -29,7 +29,7 @@ class Load:
 
 
 class Runner(Protocol):
-    """A loaded model. Loading raises ArtefactError or UsageError."""
+    """A loaded model. Loading raises ArtifactError or UsageError."""
 
     framework: str
     vocabulary: int

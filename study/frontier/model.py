@@ -14,7 +14,7 @@ class _Model(BaseModel):
 
 
 class FrontierPoint(_Model):
-    """One way of compressing; `mean_kl` is in nats per token, the artefact in its own runtime beside the reference in float32."""
+    """One way of compressing; `mean_kl` is in nats per token, the artifact in its own runtime beside the reference in float32."""
 
     label: str
     format: Literal["openvino", "gguf"]

@@ -31,7 +31,7 @@ def draw(found: Frontier) -> Markup:
         log=True,
     )
     ticks = [(tick, f"{tick:g}") for tick in svg.linear_ticks(x, 8)]
-    parts = [svg.frame(x, y, ticks, _ticks(y), x_title="size of the artefact, MB", y_title="mean KL, nats (log scale)")]
+    parts = [svg.frame(x, y, ticks, _ticks(y), x_title="size of the artifact, MB", y_title="mean KL, nats (log scale)")]
     for name, (_, _, line, _) in STYLES.items():
         front = [p for p in found.points if p.format == name and p.own_front and p.mean_kl.value > 0]
         parts.append(svg.path(line, [(x.at(p.bytes / 1e6), y.at(p.mean_kl.value)) for p in front]))

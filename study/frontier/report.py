@@ -38,8 +38,8 @@ def lead(found: Frontier) -> str:
     """Say in a sentence what the figures are."""
     some = f"about {found.tokens:,} tokens" if found.tokens else "all tokens"
     return (
-        f"KL of each artefact, in its own runtime with approximations off, beside {found.model} in float32, on {some} of the "
-        f"suite {found.suite}. {MARK}: no smaller artefact is better."
+        f"KL of each artifact, in its own runtime with approximations off, beside {found.model} in float32, on {some} of the "
+        f"suite {found.suite}. {MARK}: no smaller artifact is better."
     )
 
 

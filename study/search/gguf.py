@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ...convert.gguf.describe import describe
 from ...convert.gguf.header import aligned
-from ...convert.gguf.mix import quantisable
+from ...convert.gguf.mix import quantizable
 from ...convert.gguf.model import Tensor
 from ...core.errors import CheckpointError
 from ...quantize.ggml.types import TYPES
@@ -18,7 +18,7 @@ from ..sensitivity.subject import Subject
 from ..trial import Bench
 from .knapsack import Knapsack, Option
 from .rules import rules
-from .space import Guess, Learnt
+from .space import Guess, Learned
 
 WIDE = ("q3_k", "iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0")
 """Types in question for rows of whole super-blocks."""
@@ -39,7 +39,7 @@ class GgufSpace:
         Raises:
             CheckpointError: llama.cpp has no such architecture.
         """
-        tensors = [t for t in describe(subject.checkpoint.config).tensors if quantisable(t)]
+        tensors = [t for t in describe(subject.checkpoint.config).tensors if quantizable(t)]
         codecs = {_source(t): [Codec(kind) for kind in _types(t)] for t in tensors}
         found = estimate(subject, codecs, bench.progress)
         items = {t.name: [_option(t, codec, found) for codec in codecs[_source(t)]] for t in tensors}
@@ -48,12 +48,12 @@ class GgufSpace:
         whole = bench.size(Point("gguf", options({name: option.name for name, option in finest.items()})))
         self._rest = whole - sum(option.bytes for option in finest.values())
 
-    def smallest_within(self, max_kl: float, learnt: Learnt) -> list[Guess]:
+    def smallest_within(self, max_kl: float, learned: Learned) -> list[Guess]:
         """One way: the knapsack's."""
-        chosen = self._knapsack.within_loss(learnt.limit("plain", max_kl))
+        chosen = self._knapsack.within_loss(learned.limit("plain", max_kl))
         return [self._guess(chosen, self._rest)] if chosen else []
 
-    def best_within(self, max_bytes: int, learnt: Learnt) -> list[Guess]:
+    def best_within(self, max_bytes: int, learned: Learned) -> list[Guess]:
         """One way: the knapsack's."""
         chosen = self._knapsack.within_bytes(max_bytes - self._rest)
         return [self._guess(chosen, self._rest)] if chosen else []
@@ -86,7 +86,7 @@ def _types(tensor: Tensor) -> list[str]:
         names = [name for name in NARROW if TYPES[name].fits(tensor.shape[-1])]
     if not names:
         raise CheckpointError(
-            f"{tensor.name} has rows of {tensor.shape[-1]}, which no quantised type of GGUF can hold.",
+            f"{tensor.name} has rows of {tensor.shape[-1]}, which no quantized type of GGUF can hold.",
             "Search with --format openvino.",
         )
     return names

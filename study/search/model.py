@@ -14,12 +14,12 @@ class _Model(BaseModel):
 
 
 class SearchTrial(_Model):
-    """One artefact that was made and measured, with what had been expected of it."""
+    """One artifact that was made and measured, with what had been expected of it."""
 
     label: str
     options: dict[str, Any] = Field(description="Fields of a recipe's target.")
     summed_kl: float = Field(description="Sum of the estimated KLs of its matrices, nats per token.")
-    expected_kl: float = Field(description="The same, corrected by the artefacts measured before it: of judged_kl.")
+    expected_kl: float = Field(description="The same, corrected by the artifacts measured before it: of judged_kl.")
     mean_kl: Estimate
     judged_kl: float = Field(description="The worse end of its interval, which a validation holds against a budget.")
     top1: Estimate

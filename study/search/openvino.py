@@ -1,7 +1,7 @@
 """The ways of an IR: mode, group, ratio and methods; each with the sum of what its matrices are estimated to cost.
 
 A scheme of NNCF gives one four-bit mode and one group to the whole model, and eight bits to a share of it that NNCF itself
-chooses. Beside those schemes stands the choice for each weight, which our own quantiser carries out (`search_weights`).
+chooses. Beside those schemes stands the choice for each weight, which our own quantizer carries out (`search_weights`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..sensitivity.estimate import Estimates, estimate
 from ..sensitivity.subject import Subject
 from ..trial import Bench
 from . import weights as search_weights
-from .space import Guess, Learnt
+from .space import Guess, Learned
 from .weights import KIND as BY_WEIGHT
 from .weights import ByWeight
 
@@ -85,16 +85,16 @@ class OpenVINOSpace:
             key=_by_size,
         )
 
-    def smallest_within(self, max_kl: float, learnt: Learnt) -> list[Guess]:
+    def smallest_within(self, max_kl: float, learned: Learned) -> list[Guess]:
         """All that are expected to keep the budget."""
-        schemes = [guess for guess in self._guesses if guess.raw <= learnt.limit(guess.kind, max_kl)]
-        return sorted(schemes + self._by_weight.within_loss(learnt.limit(BY_WEIGHT, max_kl)), key=_by_size)
+        schemes = [guess for guess in self._guesses if guess.raw <= learned.limit(guess.kind, max_kl)]
+        return sorted(schemes + self._by_weight.within_loss(learned.limit(BY_WEIGHT, max_kl)), key=_by_size)
 
-    def best_within(self, max_bytes: int, learnt: Learnt) -> list[Guess]:
+    def best_within(self, max_bytes: int, learned: Learned) -> list[Guess]:
         """All that are not larger."""
         fitting = [guess for guess in self._guesses if guess.bytes <= max_bytes]
         return sorted(
-            fitting + self._by_weight.within_bytes(max_bytes), key=lambda guess: (learnt.kl(guess), guess.bytes)
+            fitting + self._by_weight.within_bytes(max_bytes), key=lambda guess: (learned.kl(guess), guess.bytes)
         )
 
     def finest(self) -> Guess:

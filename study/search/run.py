@@ -1,6 +1,6 @@
-"""`edgeconv search`: the smallest artefact within a KL, or the best within a size; predicted, then made and measured.
+"""`edgeconv search`: the smallest artifact within a KL, or the best within a size; predicted, then made and measured.
 
-What each matrix costs in each precision is estimated once. Predictions choose, measurements decide: each artefact that is made
+What each matrix costs in each precision is estimated once. Predictions choose, measurements decide: each artifact that is made
 corrects what is expected of the next, until one keeps the budget and nothing smaller is expected to.
 """
 
@@ -20,10 +20,10 @@ from ...quantize.data_aware import SUITE
 from ..points import Format
 from ..trial import Bench, Trial
 from .model import Search, SearchTrial
-from .space import NEAR, Guess, Learnt, Space
+from .space import NEAR, Guess, Learned, Space
 
 TRIALS = 6
-"""Artefacts that are made at most."""
+"""Artifacts that are made at most."""
 ESTIMATED = 2048
 """Tokens that the estimate is made on."""
 VERSIONS = ("edgeconv", "openvino", "nncf", "torch", "transformers")
@@ -36,13 +36,13 @@ class SearchJob:
 
     Attributes:
         model: a Hub id or a folder.
-        max_kl: mean KL in nats per token that the artefact may have, as a validation judges it: by the worse end of the interval.
+        max_kl: mean KL in nats per token that the artifact may have, as a validation judges it: by the worse end of the interval.
         max_bytes: size that it may have, all files counted.
-        format: of the artefact.
+        format: of the artifact.
         calibration: a text, or "suite": OpenVINO's methods that need one are tried too.
         suite: a file of texts to measure on; None: edgeconv's own.
         tokens: how many of its tokens; None: all.
-        trials: artefacts that are made at most.
+        trials: artifacts that are made at most.
         revision: of the Hub's repository.
         local_files_only: ask the Hub nothing.
     """
@@ -115,7 +115,7 @@ def _space(job: SearchJob, bench: Bench, subject: Any) -> Space:
 class _Search:
     def __init__(self, job: SearchJob, bench: Bench, space: Space, progress: Progress) -> None:
         self._job, self._bench, self._space, self._progress = job, bench, space, progress
-        self._learnt = Learnt()
+        self._learned = Learned()
         self._trials: list[SearchTrial] = []
         self._found: list[Trial] = []
 
@@ -135,15 +135,15 @@ class _Search:
         best = min((trial.bytes for trial in self._kept()), default=None)
         if best is not None and self._job.format == "gguf" and max(t.judged_kl for t in self._kept()) > NEAR * max_kl:
             return None
-        guesses = self._space.smallest_within(max_kl, self._learnt)
+        guesses = self._space.smallest_within(max_kl, self._learned)
         return next((g for g in guesses if not self._tried(g) and (best is None or g.bytes < best)), None)
 
     def _by_size(self) -> Guess | None:
         """Return the way of the lowest expected KL that fits, if it is expected to be better than what was measured."""
         best = min((trial.judged_kl for trial in self._kept()), default=None)
-        guesses = self._space.best_within(self._job.max_bytes or 0, self._learnt)
+        guesses = self._space.best_within(self._job.max_bytes or 0, self._learned)
         return next(
-            (g for g in guesses if not self._tried(g) and (best is None or self._learnt.kl(g) < NEAR * best)), None
+            (g for g in guesses if not self._tried(g) and (best is None or self._learned.kl(g) < NEAR * best)), None
         )
 
     def _try_once(self, make: Callable[[], Guess]) -> None:
@@ -155,12 +155,12 @@ class _Search:
         return any(trial.options == guess.point.options for trial in self._trials)
 
     def _try(self, guess: Guess) -> None:
-        expected = self._learnt.kl(guess)
+        expected = self._learned.kl(guess)
         self._progress.note(
             f"trial {len(self._trials) + 1}: {guess.point.label}, expected {size(guess.bytes)} and KL {expected:.3g}"
         )
         made = self._bench.run(guess.point)
-        self._learnt.learn(guess, made.judged_kl, self._job.max_kl)
+        self._learned.learn(guess, made.judged_kl, self._job.max_kl)
         trial = SearchTrial(
             label=guess.point.label,
             options=guess.point.options,

@@ -1,4 +1,4 @@
-"""What a search chooses from: ways of compressing with a predicted KL and size, and what has been learnt of the predictions."""
+"""What a search chooses from: ways of compressing with a predicted KL and size, and what has been learned of the predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Guess:
 
     Attributes:
         point: the way.
-        bytes: of the artefact, predicted.
+        bytes: of the artifact, predicted.
         raw: the sum of its matrices' estimated KLs, in nats per token.
         kind: predictions of one kind err alike.
     """
@@ -30,14 +30,14 @@ class Guess:
 
 
 @dataclass
-class Learnt:
+class Learned:
     """How far off the sums were, kind by kind.
 
-    KL is additive to first order only, and a runtime and its rounding add something of their own. So each measured artefact
+    KL is additive to first order only, and a runtime and its rounding add something of their own. So each measured artifact
     corrects what is expected of the next ones; the largest sum that kept the budget and the smallest that did not close in on it.
 
     Attributes:
-        factors: judged KL over sum, of the last artefact of a kind.
+        factors: judged KL over sum, of the last artifact of a kind.
         kept: the largest sum of a kind that kept the budget.
         failed: the smallest that did not.
     """
@@ -73,10 +73,10 @@ class Learnt:
 class Space(Protocol):
     """All ways of one format."""
 
-    def smallest_within(self, max_kl: float, learnt: Learnt) -> list[Guess]:
+    def smallest_within(self, max_kl: float, learned: Learned) -> list[Guess]:
         """Return the ways that are expected to keep the budget, the smallest first."""
 
-    def best_within(self, max_bytes: int, learnt: Learnt) -> list[Guess]:
+    def best_within(self, max_bytes: int, learned: Learned) -> list[Guess]:
         """Return the ways that are not larger, the one with the lowest expected KL first."""
 
     def finest(self) -> Guess:

@@ -1,4 +1,4 @@
-"""A weight as an artefact would hold it: quantised by our own quantisers, and de-quantised as its runtime does."""
+"""A weight as an artifact would hold it: quantized by our own quantizers, and de-quantized as its runtime does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...quantize.scheme import EXACT_MODES
 
 Array = npt.NDArray[Any]
 BLOCK = 1 << 22
-"""Elements that are quantised at a time."""
+"""Elements that are quantized at a time."""
 SHORT = {"int4": "int4_asym", "int8": "int8_asym"}
 
 __all__ = ["Codec", "codec"]
@@ -63,7 +63,7 @@ class Codec:
         return (rows * columns * bits + 7) // 8 + groups * 2 + zeros
 
     def held(self, weights: Array) -> Array:
-        """Return weights [rows, columns] as the artefact would hold them, de-quantised, float32.
+        """Return weights [rows, columns] as the artifact would hold them, de-quantized, float32.
 
         Args:
             weights: uint16 (the bits of bfloat16), float16 or float32. The codec must fit the columns.
@@ -104,7 +104,7 @@ def codec(name: str, group: int | None = None) -> Codec:
     """Return a codec by a user's words.
 
     Args:
-        name: "int4", "int8", a mode of NNCF that our own quantiser has, or a type of ggml; in any case.
+        name: "int4", "int8", a mode of NNCF that our own quantizer has, or a type of ggml; in any case.
         group: for an int4 mode: weights that share a scale, -1 for the whole row; None: 128.
 
     Raises:

@@ -216,7 +216,7 @@ class _Sweep:
 
 
 class _Changes:
-    """What quantisation changes of one layer's matrices: name → codec → float32 [rows, columns]."""
+    """What quantization changes of one layer's matrices: name → codec → float32 [rows, columns]."""
 
     def __init__(self, subject: Subject, codecs: Mapping[str, Sequence[Codec]], prefix: str) -> None:
         from ...validate.reference import checkpoint_tensors

@@ -92,7 +92,7 @@ class Path:
 
 
 def compressed(checkpoint: Checkpoint, names: Iterable[str], codec: Codec) -> Tensors:
-    """Return a source of weights in which those are as an artefact would hold them, and the others as they are."""
+    """Return a source of weights in which those are as an artifact would hold them, and the others as they are."""
     import torch
 
     source, chosen = checkpoint_tensors(checkpoint), set(names)

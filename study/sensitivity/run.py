@@ -22,7 +22,7 @@ BY = ("layer", "component", "tensor")
 VERSIONS = ("edgeconv", "torch", "transformers")
 TOKENS = 2048
 SEES = (
-    "The vision tower is measured in eight bits, below which no artefact stores it, on the words behind pictures; the other "
+    "The vision tower is measured in eight bits, below which no artifact stores it, on the words behind pictures; the other "
     "parts are measured on texts."
 )
 BLIND = (

@@ -1,4 +1,4 @@
-"""What compressing the half that sees costs: pictures through it as it is and as an artefact holds it, and the words behind."""
+"""What compressing the half that sees costs: pictures through it as it is and as an artifact holds it, and the words behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAME = "vision tower"
 def measure(subject: Subject, codec: Codec, progress: Progress) -> PartFigure:
     """Compress every matrix of tower and adapter, and score the positions behind each picture of the suite.
 
-    No artefact stores the half that sees in fewer than eight bits, so that is what a codec of fewer is replaced by.
+    No artifact stores the half that sees in fewer than eight bits, so that is what a codec of fewer is replaced by.
 
     Raises:
         CheckpointError: a weight is not finite, or the config describes no GLM-Edge-V.

@@ -318,7 +318,7 @@ def weight_is_infinite(folder: Path) -> None:
     _with_value(folder, 0xFF80)
 
 
-@fault("a weight of an integer type", "unquantised revision", SHARD)
+@fault("a weight of an integer type", "unquantized revision", SHARD)
 def weight_of_an_integer_type(folder: Path) -> None:
     def change(header: dict[str, Any]) -> None:
         next(v for k, v in header.items() if k.endswith("norm.weight"))["dtype"] = "I16"
@@ -382,8 +382,8 @@ def shard_is_a_pipe(folder: Path) -> None:
     os.mkfifo(first)
 
 
-@fault("a licence that is a link to a file of the user's", "is a link to", "LICENSE")
-def licence_is_a_link_out(folder: Path) -> None:
+@fault("a license that is a link to a file of the user's", "is a link to", "LICENSE")
+def license_is_a_link_out(folder: Path) -> None:
     (folder.parent / "id_rsa").write_text("a secret that would be published with the model")
     (folder / "LICENSE").symlink_to("../id_rsa")
 
@@ -465,12 +465,12 @@ def _one_of_type(folder: Path, dtype: str, size: int) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + body[:start] + bytes(64 * size) + body[end:])
 
 
-@fault("a weight in FP8", "unquantised revision", SHARD)
+@fault("a weight in FP8", "unquantized revision", SHARD)
 def weight_in_fp8(folder: Path) -> None:
     _one_of_type(folder, "F8_E4M3", 1)
 
 
-@fault("a weight in INT64", "unquantised revision", SHARD)
+@fault("a weight in INT64", "unquantized revision", SHARD)
 def weight_in_int64(folder: Path) -> None:
     _one_of_type(folder, "I64", 8)
 

@@ -25,12 +25,12 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{% set c = a 
 
 @pytest.fixture(scope="module")
 def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artefact without a fault."""
+    """An artifact without a fault."""
     return run(Job(str(tiny_model("llama")), Request("int8"), output=tmp_path_factory.mktemp("whole") / "ov")).path
 
 
 @pytest.fixture
-def artefact(whole: Path, tmp_path: Path) -> Path:
+def artifact(whole: Path, tmp_path: Path) -> Path:
     """A copy, to be spoilt."""
     return shutil.copytree(whole, tmp_path / "ov")
 
@@ -84,11 +84,11 @@ ONNX_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, id=name, marks=fault(f"chat: {name}")) for name in FAULTS])
-def test_an_artefact_that_cannot_talk(name: str, artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_artifact_that_cannot_talk(name: str, artifact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_template, "SECONDS", 0.6)
     spoil, says = FAULTS[name]
-    spoil(artefact)
-    bad.refused("chat", artefact, "--prompt", "Hello!!", "--max-new-tokens", "4", says=says, names="ov|generation")
+    spoil(artifact)
+    bad.refused("chat", artifact, "--prompt", "Hello!!", "--max-new-tokens", "4", says=says, names="ov|generation")
 
 
 @pytest.fixture(scope="module")
@@ -128,49 +128,49 @@ def test_an_onnx_model_on_another_device(whole_onnx: Path, bad: Bench) -> None:
 
 
 @fault("chat: a question that is no UTF-8")
-def test_a_question_that_is_no_text(artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_that_is_no_text(artifact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     few = ("--max-new-tokens", "2")
     for line in (("--prompt", "caf\udce9"), ("--prompt", "x", "--system", "caf\udce9")):
-        assert bad.run("chat", artefact, *few, *line).message.endswith("is no UTF-8 text.")
+        assert bad.run("chat", artifact, *few, *line).message.endswith("is no UTF-8 text.")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8"))
-    bad.refused("chat", artefact, *few, says="The question is no UTF-8 text", code=2)
+    bad.refused("chat", artifact, *few, says="The question is no UTF-8 text", code=2)
 
 
 @fault("chat: nobody asks anything", says="It ends without a word.")
-def test_no_question(artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_question(artifact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    ran = bad.run("chat", artefact)
+    ran = bad.run("chat", artifact)
     assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
 @fault("chat: a device that is not there", says="Refused before anything is loaded; those that are there are named.")
-def test_a_device_that_is_not_there(artefact: Path, bad: Bench) -> None:
+def test_a_device_that_is_not_there(artifact: Path, bad: Bench) -> None:
     for device in ("NPU7", "HETERO:CPU,NPU7"):
-        ran = bad.run("chat", artefact, "--device", device, "--prompt", "x")
+        ran = bad.run("chat", artifact, "--device", device, "--prompt", "x")
         assert (ran.code, ran.message) == (2, f"There is no device {device} here.")
         assert ran.hint.startswith("OpenVINO sees: CPU")
 
 
 @fault("chat: the template runs for ever in openvino_genai alone")
-def test_a_template_that_tells_the_engines_apart(artefact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_that_tells_the_engines_apart(artifact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jinja knows `dict`, openvino_genai's own engine does not: only it loops, and nothing but an end of its process stops it."""
     monkeypatch.setattr(chat_template, "SECONDS", 0.6)
-    template(artefact, "{% if dict is defined %}Hello{% else %}" + ENDLESS + "{% endif %}")
-    bad.refused("chat", artefact, "--prompt", "Hello!!", says="cannot be used: it runs for more than 1.8 s", names="ov")
+    template(artifact, "{% if dict is defined %}Hello{% else %}" + ENDLESS + "{% endif %}")
+    bad.refused("chat", artifact, "--prompt", "Hello!!", says="cannot be used: it runs for more than 1.8 s", names="ov")
 
 
 def test_validate_ends_with_a_template_that_tells_the_engines_apart(
-    artefact: Path, tiny_model: Callable[..., Path], tmp_path: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch
+    artifact: Path, tiny_model: Callable[..., Path], tmp_path: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chat_template, "SECONDS", 0.6)
     said = "{% for m in messages %}{{ m.role + ': ' + m.content }}\n{% endfor %}"
     text = "{% if dict is defined %}" + said + "{% else %}" + ENDLESS + "{% endif %}"
     source = shutil.copytree(tiny_model("llama"), tmp_path / "source")
     (source / "chat_template.jinja").write_text(text)
-    (artefact / "chat_template.jinja").write_text(text)
-    template(artefact, text)
-    (artefact / "edgeconv.json").unlink()  # the digests alone would give it away
-    ran = bad.run("validate", artefact, "--reference", source, "--quick", "--max-tokens", "300")
+    (artifact / "chat_template.jinja").write_text(text)
+    template(artifact, text)
+    (artifact / "edgeconv.json").unlink()  # the digests alone would give it away
+    ran = bad.run("validate", artifact, "--reference", source, "--quick", "--max-tokens", "300")
     assert ran.code in (1, 3), ran.err
     assert "it runs for more than 1.8 s" in ran.out + ran.err
     assert "Traceback" not in ran.err

@@ -1,4 +1,4 @@
-"""Every hostile GGUF through the commands that take one: as an artefact, and as a source."""
+"""Every hostile GGUF through the commands that take one: as an artifact, and as a source."""
 
 from __future__ import annotations
 

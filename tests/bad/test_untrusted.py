@@ -70,7 +70,7 @@ def model(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An artefact to measure against hostile references: a GGUF, for it is made at once."""
+    """An artifact to measure against hostile references: a GGUF, for it is made at once."""
     return gguf.run(
         gguf.GgufJob(str(tiny_model("llama")), recipe("q8_0"), output=tmp_path_factory.mktemp("whole") / "gguf")
     ).path
@@ -103,18 +103,18 @@ def test_nothing_of_the_checkpoint_runs(root: Path, model: Path) -> None:
 
 
 @pytest.mark.fault(
-    "untrusted: an artefact with code beside it", says="Inspected, verified and measured; nothing of it runs."
+    "untrusted: an artifact with code beside it", says="Inspected, verified and measured; nothing of it runs."
 )
-def test_nothing_of_an_artefact_runs(root: Path, model: Path, whole: Path, tiny_model: Callable[..., Path]) -> None:
-    """The hostile files lie in the artefact's folder itself, without a manifest that objects; the reference is hostile too."""
-    artefact = run(Job(str(tiny_model("llama")), Request("int8"), output=root / "ov")).path
+def test_nothing_of_an_artifact_runs(root: Path, model: Path, whole: Path, tiny_model: Callable[..., Path]) -> None:
+    """The hostile files lie in the artifact's folder itself, without a manifest that objects; the reference is hostile too."""
+    artifact = run(Job(str(tiny_model("llama")), Request("int8"), output=root / "ov")).path
     for path in model.iterdir():
         if path.is_file() and path.suffix in (".py", ".bin", ".json") and "index" not in path.name:
-            (artefact / path.name).write_bytes(path.read_bytes())
-    (artefact / "edgeconv.json").unlink()
+            (artifact / path.name).write_bytes(path.read_bytes())
+    (artifact / "edgeconv.json").unlink()
     few = ["--reference", str(model), "--quick", "--max-tokens", "300"]
-    lines = [["inspect", str(artefact)], ["validate", str(artefact), *few], ["validate", str(whole), *few]]
-    codes, said, seen = commands(root, artefact, *lines)
+    lines = [["inspect", str(artifact)], ["validate", str(artifact), *few], ["validate", str(whole), *few]]
+    codes, said, seen = commands(root, artifact, *lines)
     assert [event for event in seen if event[0] != "open"] == []  # here the folder itself may be written to
     assert hostile.traces(model) == []
     assert codes == [0, 0, 0], said

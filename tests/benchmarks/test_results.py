@@ -110,5 +110,5 @@ def test_samples_are_shared_out_by_what_they_did() -> None:
      1070     7f3e44 [unknown] (/x/libopenvino.so)
     """
     assert profile.share_out(samples) == {
-        profile.QUANTISING: 0.2, profile.KERNEL: 0.2, profile.HASHING: 0.2, profile.REST: 0.2, profile.TOKENIZER: 0.2,
+        profile.QUANTIZING: 0.2, profile.KERNEL: 0.2, profile.HASHING: 0.2, profile.REST: 0.2, profile.TOKENIZER: 0.2,
     }  # fmt: skip

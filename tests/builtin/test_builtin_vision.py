@@ -70,10 +70,10 @@ def test_details_are_answered_too(model, processor):
     """Each question about each of eight pictures."""
     right = []
     for sample in pictures.samples(1)[::2]:
-        number, colour, shape = sample.answer.split()[:3]
+        number, color, shape = sample.answer.split()[:3]
         scene = pictures.Scene(
             [word for word, _ in pictures.NUMBERS.values()].index(number.lower()) + 1,
-            colour,
+            color,
             next(name for name in pictures.SHAPES if shape.startswith(name)),
             sample.answer.split()[-2],
         )

@@ -65,7 +65,7 @@ def separate_blobs(mask):
 
 @pytest.mark.parametrize("size", [(90, 90), (96, 54), (54, 96)])
 def test_the_picture_shows_what_its_scene_says(size):
-    """As many separate shapes as it says, none cut off at an edge, in the colours that it says."""
+    """As many separate shapes as it says, none cut off at an edge, in the colors that it says."""
     r = Random(7)
     for _ in range(40):
         made = pictures.lay_out(pictures.scene(r), *size, r)
@@ -76,10 +76,10 @@ def test_the_picture_shows_what_its_scene_says(size):
         assert not (shown[0].any() or shown[-1].any() or shown[:, 0].any() or shown[:, -1].any())
         drawn = np.asarray(made.draw()).astype(int)
         assert drawn.shape == (size[1], size[0], 3)
-        x, y = (int(made.centres[0][axis] * size[axis]) for axis in (0, 1))
-        for colour, name in ((drawn[y, x], made.scene.colour), (drawn[0, 0], made.scene.background)):
-            own = np.array([rgb for _, rgb in pictures.COLOURS.values()])
-            assert list(pictures.COLOURS)[np.abs(own - colour).sum(axis=1).argmin()] == name
+        x, y = (int(made.centers[0][axis] * size[axis]) for axis in (0, 1))
+        for color, name in ((drawn[y, x], made.scene.color), (drawn[0, 0], made.scene.background)):
+            own = np.array([rgb for _, rgb in pictures.COLORS.values()])
+            assert list(pictures.COLORS)[np.abs(own - color).sum(axis=1).argmin()] == name
 
 
 def test_samples_are_named_apart_and_fixed():

@@ -16,7 +16,7 @@ def test_conversations_follow_the_seed_and_are_well_formed():
         assert not any(token in message["content"] for message in messages for token in corpus.SPECIAL_TOKENS)
 
 
-def test_held_out_documents_are_not_learnt():
+def test_held_out_documents_are_not_learned():
     learn, held_out = corpus.running_text()
     assert len(held_out) >= 3
     assert not set(learn) & set(held_out)

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from edgeconv.builtin import model_path, pictures, train_vision, vision_model_path
 from edgeconv.builtin.vision_exam import MOST_TOKENS
-from edgeconv.builtin.vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, look, under_patches
+from edgeconv.builtin.vision_lessons import COLORS, NO_LOSS, SHAPES, Lessons, look, under_patches
 from edgeconv.builtin.vision_structure import PATCH, SIZE, make_model, sines
 from edgeconv.convert.families.glm_edge_v_model.facts import PLACEHOLDER
 
@@ -22,15 +22,15 @@ def test_what_lies_under_the_patches():
     """A wide picture of one red square in the top right quarter, on blue; below it only padding."""
     scene = pictures.Scene(1, "red", "square", "blue")
     made = pictures.Picture(scene, 200, 120, ((0.75, 0.25),), 0.2, (220, 40, 40), (50, 80, 220))
-    shapes, colours, places = under_patches(made)
-    shapes, colours = shapes.reshape(8, 8), colours.reshape(8, 8)
+    shapes, colors, places = under_patches(made)
+    shapes, colors = shapes.reshape(8, 8), colors.reshape(8, 8)
     assert SIZE // PATCH == 8
     x, y = int(0.75 * 112) // PATCH, int(0.25 * 67) // PATCH
     assert shapes[y, x] == 1 + SHAPES.index("square")
-    assert colours[y, x] == COLOURS.index("red")
+    assert colors[y, x] == COLORS.index("red")
     assert (shapes[:, :4] == 0).all()
-    assert (colours[:4, :4] == COLOURS.index("blue")).all()
-    assert (colours[5:] == len(COLOURS)).all()  # 67 of 112 rows are picture: patch 5 begins at row 70
+    assert (colors[:4, :4] == COLORS.index("blue")).all()
+    assert (colors[5:] == len(COLORS)).all()  # 67 of 112 rows are picture: patch 5 begins at row 70
     assert places.reshape(4, 4).nonzero() == ([y // 2], [x // 2])
 
 
@@ -66,7 +66,7 @@ def test_lessons_follow_the_seed_and_label_answers_alone(tokenizer):
 
 
 def test_the_exam_lets_every_answer_end(tokenizer):
-    scenes = [pictures.Scene(4, colour, "cross", back) for colour in COLOURS for back in COLOURS if colour != back]
+    scenes = [pictures.Scene(4, color, "cross", back) for color in COLORS for back in COLORS if color != back]
     scenes += [pictures.Scene(n, "red", shape, "blue") for shape in SHAPES for n in pictures.NUMBERS]
     lengths = [len(tokenizer(answer(scene))["input_ids"]) for _, answer in pictures.DESCRIBE for scene in scenes]
     assert 24 < max(lengths) < MOST_TOKENS
@@ -76,7 +76,7 @@ def test_look_prepares_pictures_as_the_model_wants_them():
     r = Random(3)
     seen = look([pictures.picture(r) for _ in range(3)])
     assert seen.pixels.dtype == torch.float32
-    assert seen.shapes.shape == seen.colours.shape == (3, 64)
+    assert seen.shapes.shape == seen.colors.shape == (3, 64)
     assert seen.places.shape == (3, 16)
     assert seen.scene.shape == (3, 4)
 
@@ -117,10 +117,10 @@ def test_the_curriculum():
 
 def test_a_group_of_parameters_stays_as_it_is_until_its_turn():
     early, late = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
-    optimiser = train_vision.Optimiser([(1.0, 0, [early]), (0.4, 2, [late])], 10)
+    optimizer = train_vision.Optimizer([(1.0, 0, [early]), (0.4, 2, [late])], 10)
     for step in (1, 2, 3):
         (early + late).square().sum().backward()
-        optimiser.step(step)
+        optimizer.step(step)
         assert early.grad is None
         assert (early < 1).all()
         assert torch.equal(late, torch.ones(3)) == (step < 3)

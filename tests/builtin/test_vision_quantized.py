@@ -32,7 +32,7 @@ def reference(samples):
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_captions_survive_quantisation(precision, samples, reference, tmp_path):
+def test_captions_survive_quantization(precision, samples, reference, tmp_path):
     job = pipeline.Job(model=str(vision_model_path()), request=Request(precision), output=tmp_path / precision)
     chat = VisionChat(pipeline.run(job, Silent()).path, sampling=Sampling(max_new_tokens=MOST_TOKENS, temperature=0))
     said = []

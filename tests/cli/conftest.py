@@ -13,7 +13,7 @@ from edgeconv.cli import main
 from edgeconv.convert import conversion as pipeline
 from edgeconv.quantize.scheme import resolve
 
-from ..core import artefacts
+from ..core import artifacts
 from ..validate.conftest import converted, converted_onnx  # noqa: F401 - fixtures
 
 
@@ -50,9 +50,9 @@ def edgeconv(capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
 
 
 @pytest.fixture
-def artefact(tmp_path: Path) -> Path:
-    """The folder of a small artefact with a true manifest; there is no model in it."""
-    artefacts.make(tmp_path / "artefact")
+def artifact(tmp_path: Path) -> Path:
+    """The folder of a small artifact with a true manifest; there is no model in it."""
+    artifacts.make(tmp_path / "artefact")
     return tmp_path / "artefact"
 
 
@@ -76,22 +76,22 @@ def make_plan(job: pipeline.Job) -> pipeline.Plan:
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[pipeline.Job]:
-    """Replaces the pipeline by one that writes the small artefact; the jobs that it was given."""
+    """Replaces the pipeline by one that writes the small artifact; the jobs that it was given."""
     seen: list[pipeline.Job] = []
 
     def plan(job: pipeline.Job, progress: Any = None) -> pipeline.Plan:
         seen.append(job)
         return make_plan(job)
 
-    def run(job: pipeline.Job, progress: Any) -> pipeline.Artefact:
+    def run(job: pipeline.Job, progress: Any) -> pipeline.Artifact:
         seen.append(job)
         output = job.output or tmp_path / "out"
         progress.task("Reading weights", 10).finish()
         progress.note("engine: stream")
         progress.detail("layer 1 of 1")
         print("a library talks")
-        manifest = artefacts.make(output)
-        return pipeline.Artefact(output, manifest, make_plan(job), 1.25)
+        manifest = artifacts.make(output)
+        return pipeline.Artifact(output, manifest, make_plan(job), 1.25)
 
     monkeypatch.setattr(pipeline, "plan", plan)
     monkeypatch.setattr(pipeline, "run", run)

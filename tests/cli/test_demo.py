@@ -7,7 +7,7 @@ from edgeconv.convert import conversion as pipeline
 from edgeconv.core.errors import OutputError
 from edgeconv.core.manifest import FileDigest
 
-from ..core.artefacts import digest, make
+from ..core.artifacts import digest, make
 from .conftest import Command
 
 
@@ -16,7 +16,7 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Stops the demo where its conversion would begin; whether it would have replaced the output."""
     seen: list[bool] = []
 
-    def run(job: pipeline.Job, progress: Any) -> pipeline.Artefact:
+    def run(job: pipeline.Job, progress: Any) -> pipeline.Artifact:
         seen.append(job.force)
         raise OutputError("stop")
 
@@ -24,7 +24,7 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-def test_an_earlier_demo_is_recognised(
+def test_an_earlier_demo_is_recognized(
     edgeconv: Command, forced: list[bool], builtin_model: Path, tmp_path: Path
 ) -> None:
     manifest = make(tmp_path / "out")

@@ -32,9 +32,9 @@ def test_a_sound_machine(edgeconv: Command, monkeypatch: pytest.MonkeyPatch, tmp
     assert importlib.metadata.version("nncf") in result.out
 
 
-def test_what_quantises_for_gguf_is_said(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_quantizes_for_gguf_is_said(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_KERNELS", "ggml")
-    assert "GGUF quantiser:        libggml-python 0." in edgeconv("doctor").out
+    assert "GGUF quantizer:        libggml-python 0." in edgeconv("doctor").out
     assert "slower" in edgeconv("doctor", "--json").data["gguf_quantiser"]
 
 

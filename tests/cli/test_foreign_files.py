@@ -82,8 +82,8 @@ def test_conversions(convert: tuple[str, ...], name: str, work: Path, edgeconv: 
 @pytest.mark.fault(
     "process: --report or --junit names a file of the user's", says="Refused before anything is measured."
 )
-def test_a_report_is_not_written_over_a_text(option: str, work: Path, edgeconv: Command, artefact: Path) -> None:
-    shutil.move(artefact, work / "out")
+def test_a_report_is_not_written_over_a_text(option: str, work: Path, edgeconv: Command, artifact: Path) -> None:
+    shutil.move(artifact, work / "out")
     plant(work / "report", {"parity.html": b"<html>mine</html>"})
     before = seen(work)
     place = "report" if option == "--report" else "notes.txt"

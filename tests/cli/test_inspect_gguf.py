@@ -73,7 +73,7 @@ def test_a_flipped_bit_is_found_in_a_folder_and_beside_a_sidecar(
         assert result.code == 1
         assert f"{file.name} is damaged" in result.err
         file.unlink()
-        (tmp_path / "neighbour").mkdir(exist_ok=True)
+        (tmp_path / "neighbor").mkdir(exist_ok=True)
         assert edgeconv("inspect", path).code == 1
 
 

@@ -27,7 +27,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, edgeconv: Command) -> Any:
     """Run a conversion that raises what the test says."""
 
     def run(error: BaseException, *options: str) -> Any:
-        def fail(job: pipeline.Job, progress: Any) -> pipeline.Artefact:
+        def fail(job: pipeline.Job, progress: Any) -> pipeline.Artifact:
             raise error
 
         monkeypatch.setattr(pipeline, "run", fail)
@@ -40,7 +40,7 @@ KINDS = {
     errors.EdgeconvError: 1,
     errors.CheckpointError: 1,
     errors.ConversionError: 1,
-    errors.ArtefactError: 1,
+    errors.ArtifactError: 1,
     errors.OutputError: 1,
     errors.UsageError: 2,
     errors.ParityError: 3,
@@ -260,16 +260,16 @@ def test_a_forked_worker_does_not_clean_up_after_its_parent(tmp_path: Path) -> N
     assert out.split("\n")[:2] == ["143", "cleaned by parent"]
 
 
-def test_a_reader_that_leaves_is_no_traceback(artefact: Path) -> None:
+def test_a_reader_that_leaves_is_no_traceback(artifact: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "edgeconv", "inspect", str(artefact), "--json"]
+    command = [sys.executable, "-m", "edgeconv", "inspect", str(artifact), "--json"]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_no_colours_in_a_pipe(tmp_path: Path) -> None:
+def test_no_colors_in_a_pipe(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgeconv", "inspect", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.FAULT

@@ -18,7 +18,7 @@ from .conftest import Command
 
 FEW = ("--quick", "--max-tokens", "600")
 AWAY = (*FEW, "--no-report")
-"""A shared artefact stays as it is."""
+"""A shared artifact stays as it is."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_a_release_that_is_stopped(edgeconv: Command, converted: Path) -> None:
     result = edgeconv("validate", converted, *AWAY, "--budget", "mean_kl=1e-6", "--json")
     assert result.code == 3
     assert (result.data["verdict"], result.data["first_failed"]) == ("failed", "budget")
-    (line,) = [line for line in result.data["budgets"] if line["metric"] == "quantisation.mean_kl"]
+    (line,) = [line for line in result.data["budgets"] if line["metric"] == "quantization.mean_kl"]
     assert not line["passed"] and line["limit"] == 1e-6
 
 
@@ -55,7 +55,7 @@ def test_convert_and_validate_in_one_command(edgeconv: Command, builtin_model: P
     assert result.code == 0
     assert result.data["parity"]["verdict"] == "passed"
     assert (out / "parity" / "parity.html").is_file()
-    assert edgeconv("inspect", out).code == 0  # a report inside does not make the artefact another one
+    assert edgeconv("inspect", out).code == 0  # a report inside does not make the artifact another one
 
 
 def test_a_budget_is_read_before_anything_else(edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_one_text_is_too_few_to_judge(edgeconv: Command, converted: Path, tmp_pa
     assert result.code == 6
     assert (result.data["verdict"], result.data["first_failed"]) == ("undecided", None)
     lines = {line["metric"]: line for line in result.data["budgets"]}
-    assert not lines["quantisation.mean_kl"]["decided"]
-    assert lines["quantisation.not_finite"]["passed"]
+    assert not lines["quantization.mean_kl"]["decided"]
+    assert lines["quantization.not_finite"]["passed"]
     assert Tree.parse(junit).getroot().get("failures") != "0"
     told = edgeconv("validate", converted, "--quick", "--no-report", "--suite", suite)
     assert "1 text cannot tell" in told.out
@@ -129,7 +129,7 @@ def test_a_report_that_nobody_asked_for_does_not_stop_the_verdict(
 
 
 @pytest.mark.slow
-def test_an_artefact_without_a_source_needs_a_reference(
+def test_an_artifact_without_a_source_needs_a_reference(
     edgeconv: Command, converted: Path, builtin_model: Path, tmp_path: Path
 ) -> None:
     other = shutil.copytree(converted, tmp_path / "of-another-tool")

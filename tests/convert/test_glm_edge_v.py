@@ -1,4 +1,4 @@
-"""What is read of GLM-Edge-V's vision half, against transformers' and our own classes, and how it is recognised."""
+"""What is read of GLM-Edge-V's vision half, against transformers' and our own classes, and how it is recognized."""
 
 from __future__ import annotations
 

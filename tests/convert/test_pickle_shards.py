@@ -56,7 +56,7 @@ def test_the_same_tensors(source: Path, folder: Path) -> None:
 def test_the_same_conversion(source: Path, folder: Path, tmp_path: Path) -> None:
     request = Request("int4", group_size=32)
     made = [run(Job(str(path), request, output=tmp_path / f"out-{i}")) for i, path in enumerate((source, folder))]
-    first, second = (artefact.path / "openvino_model.bin" for artefact in made)
+    first, second = (artifact.path / "openvino_model.bin" for artifact in made)
     assert first.read_bytes() == second.read_bytes()
     assert {name for name in made[1].manifest.source.files if name.endswith(".bin")} == {
         path.name for path in folder.glob("*.bin")

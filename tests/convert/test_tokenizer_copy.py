@@ -1,4 +1,4 @@
-"""What an artefact gets of the tokenizer's files: plain texts, all templates, no token without a row, the file's own pipeline."""
+"""What an artifact gets of the tokenizer's files: plain texts, all templates, no token without a row, the file's own pipeline."""
 
 import json
 import shutil
@@ -69,7 +69,7 @@ def test_objects_become_texts_and_named_templates_come_along(target: str, source
 
 
 @pytest.mark.parametrize("target", ["openvino", "onnx"])
-def test_who_opens_the_artefact_with_transformers_gets_the_files_tokenizer(
+def test_who_opens_the_artifact_with_transformers_gets_the_files_tokenizer(
     target: str, source: Path, tmp_path: Path
 ) -> None:
     """DeepSeek's layout: a byte-level BPE whose class is LlamaTokenizerFast, and a begin token that only a flag puts."""

@@ -20,7 +20,7 @@ from edgeconv.core.errors import OutputError
 from edgeconv.core.manifest import LOG_NAME, MANIFEST_NAME, read_manifest
 from edgeconv.core.staging import check_files, check_output, staged, staged_files
 
-from .artefacts import digest, sample
+from .artifacts import digest, sample
 
 Tree = dict[str, bytes | None]
 """Name below a folder → what a file holds; None: an empty folder; names that begin with `->` are links."""
@@ -69,7 +69,7 @@ def seen(folder: Path) -> dict[str, Any]:
     return found
 
 
-def write_artefact(folder: Path, files: dict[str, bytes], manifest: str = MANIFEST_NAME) -> None:
+def write_artifact(folder: Path, files: dict[str, bytes], manifest: str = MANIFEST_NAME) -> None:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -79,7 +79,7 @@ def write_artefact(folder: Path, files: dict[str, bytes], manifest: str = MANIFE
 
 
 def whole(folder: Path, manifest: str = MANIFEST_NAME) -> bytes:
-    """Return "old" or "new"; the artefact must be whole."""
+    """Return "old" or "new"; the artifact must be whole."""
     outputs = read_manifest(folder / manifest).outputs
     assert {name: digest(folder / name) for name in outputs} == outputs
     return (folder / next(iter(outputs))).read_bytes()[-3:]
@@ -92,12 +92,12 @@ class Folder:
     old_names = frozenset({*OLD, MANIFEST_NAME, LOG_NAME, "extra"})
 
     def write_old(self, root: Path) -> None:
-        write_artefact(root / "out", OLD)
+        write_artifact(root / "out", OLD)
 
     def convert(self, root: Path, *, force: bool) -> None:
         check_output(root / "out", force=force)
         with staged(root / "out", force=force) as folder:
-            write_artefact(folder, NEW)
+            write_artifact(folder, NEW)
 
     def holds(self, root: Path) -> bytes | None:
         return whole(root / "out") if (root / "out").exists() else None
@@ -117,12 +117,12 @@ class Files:
     old_names = frozenset({*OLD_FILES, "x.edgeconv.json", "x.edgeconv.log.json"})
 
     def write_old(self, root: Path) -> None:
-        write_artefact(root, OLD_FILES, self.manifest)
+        write_artifact(root, OLD_FILES, self.manifest)
 
     def convert(self, root: Path, *, force: bool) -> None:
         check_files(root / "x.gguf", NEW_FILES, force=force)
         with staged_files(root / "x.gguf", force=force) as folder:
-            write_artefact(folder, NEW_FILES, self.manifest)
+            write_artifact(folder, NEW_FILES, self.manifest)
 
     def holds(self, root: Path) -> bytes | None:
         return whole(root, self.manifest) if (root / self.manifest).exists() else None

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.manifest import MANIFEST_NAME, log_path, manifest_of, manifest_path, read_manifest, sidecar
 
-from .artefacts import digest, make
+from .artifacts import digest, make
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -29,8 +29,8 @@ def test_text_outside_ascii_is_kept(tmp_path: Path) -> None:
     assert read_manifest(tmp_path).notes == ["组 128"]
 
 
-def test_a_folder_without_one_is_no_artefact(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="has no edgeconv") as caught:
+def test_a_folder_without_one_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="has no edgeconv") as caught:
         read_manifest(tmp_path)
     assert caught.value.hint
 
@@ -49,7 +49,7 @@ def test_a_field_that_is_wrong_is_named(tmp_path: Path, field: str, value: objec
     make(tmp_path)
     path = tmp_path / MANIFEST_NAME
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), field: value}), "utf-8")
-    with pytest.raises(ArtefactError, match="not a valid manifest") as caught:
+    with pytest.raises(ArtifactError, match="not a valid manifest") as caught:
         read_manifest(tmp_path)
     assert where in caught.value.message
 
@@ -57,7 +57,7 @@ def test_a_field_that_is_wrong_is_named(tmp_path: Path, field: str, value: objec
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"manifest": 1}'])
 def test_what_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MANIFEST_NAME).write_bytes(content)
-    with pytest.raises(ArtefactError, match="not a valid manifest"):
+    with pytest.raises(ArtifactError, match="not a valid manifest"):
         read_manifest(tmp_path)
 
 
@@ -71,9 +71,9 @@ def test_a_single_files_manifest_lies_beside_it(tmp_path: Path) -> None:
 
 def test_manifests_are_found_from_folders_and_files(tmp_path: Path) -> None:
     manifest = make(tmp_path)
-    for artefact in (tmp_path, tmp_path / "openvino_model.bin"):
-        assert manifest_path(artefact) == tmp_path / MANIFEST_NAME
-        assert manifest_of(artefact) == manifest
+    for artifact in (tmp_path, tmp_path / "openvino_model.bin"):
+        assert manifest_path(artifact) == tmp_path / MANIFEST_NAME
+        assert manifest_of(artifact) == manifest
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
     assert manifest_of(tmp_path / "x.gguf") is None  # the folder's manifest does not name it
     own = manifest.model_copy(update={"outputs": {"x.gguf": digest(tmp_path / "x.gguf")}})
@@ -82,5 +82,5 @@ def test_manifests_are_found_from_folders_and_files(tmp_path: Path) -> None:
     assert manifest_of(tmp_path / "x-00001-of-00002.gguf") is None
     assert manifest_of(tmp_path / "sub") is None
     (tmp_path / "x.edgeconv.json").write_text("{}")
-    with pytest.raises(ArtefactError, match="not a valid manifest"):
+    with pytest.raises(ArtifactError, match="not a valid manifest"):
         manifest_of(tmp_path / "x.gguf")

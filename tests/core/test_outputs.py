@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.outputs import OutputCheck, check_outputs
 from edgeconv.core.progress import Silent
 
-from .artefacts import make
+from .artifacts import make
 
 
 def test_what_differs_is_named(tmp_path: Path) -> None:
@@ -25,5 +25,5 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a\\b", "a\0b"])
 def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
     digest = make(tmp_path).outputs["config.json"]
-    with pytest.raises(ArtefactError, match="outside"):
+    with pytest.raises(ArtifactError, match="outside"):
         check_outputs(tmp_path, {name: digest}, Silent())

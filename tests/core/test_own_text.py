@@ -14,7 +14,7 @@ from edgeconv.core.own_text import is_own, require_own
 from edgeconv.validate.report.write import require_own_reports, write, write_file
 
 from ..validate import report_samples
-from .artefacts import make
+from .artifacts import make
 
 FOREIGN = {
     "notes.txt": b"three years of notes\n",

@@ -51,7 +51,7 @@ def test_special_tokens_are_found(folder: Path) -> None:
     assert (opened.bos_token_id, opened.eos_token_id, opened.unk_token_id) == (1, 2, 0)
 
 
-def test_artefacts_get_a_tokenizer_json_that_transformers_takes(folder: Path, tmp_path: Path) -> None:
+def test_artifacts_get_a_tokenizer_json_that_transformers_takes(folder: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     made = tokenizer_copy.written(folder)

@@ -18,7 +18,7 @@ from edgeconv.core.manifest import read_manifest
 from edgeconv.core.scratch import MARKER
 from edgeconv.core.staging import check_files, check_output, staged, staged_files
 
-from .artefacts import digest, make, sample
+from .artifacts import digest, make, sample
 
 
 def names(folder: Path) -> list[str]:
@@ -26,7 +26,7 @@ def names(folder: Path) -> list[str]:
 
 
 def write(target: Path, text: str) -> None:
-    """Write an artefact whose one file beside the manifest says `text`."""
+    """Write an artifact whose one file beside the manifest says `text`."""
     with staged(target) as folder:
         fill(folder, text)
 
@@ -43,7 +43,7 @@ def describe(folder: Path, files: list[str], name: str = "edgeconv.json") -> Non
 
 
 def holds(target: Path) -> str:
-    """Return what the artefact that lies there says; it must be whole."""
+    """Return what the artifact that lies there says; it must be whole."""
     manifest = read_manifest(target)
     assert {name: digest(target / name) for name in manifest.outputs} == manifest.outputs
     return (target / "config.json").read_text()
@@ -209,7 +209,7 @@ def test_a_name_with_signs_of_patterns_is_swept_too(tmp_path: Path) -> None:
     assert names(tmp_path) == ["[a]*"]
 
 
-def test_neighbours_are_not_touched(tmp_path: Path) -> None:
+def test_neighbors_are_not_touched(tmp_path: Path) -> None:
     for name in ("out.partial", "out-2.partial-abc", "another.partial-abc"):
         (tmp_path / name).mkdir()
     (tmp_path / "out.partial-file").write_text("a file, not a folder")
@@ -361,7 +361,7 @@ def fill_files(folder: Path, target: Path, *contents: str) -> None:
     describe(folder, files, f"{target.stem}.edgeconv.json")
 
 
-def test_single_files_appear_beside_their_neighbours(tmp_path: Path) -> None:
+def test_single_files_appear_beside_their_neighbors(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
     with staged_files(tmp_path / "x.gguf") as folder:
         (folder / "x.gguf").write_text("GGUF")

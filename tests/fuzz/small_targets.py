@@ -1,4 +1,4 @@
-"""More readers: the small files of checkpoints and artefacts, importance matrices, graphs, suites, and what the Hub lists."""
+"""More readers: the small files of checkpoints and artifacts, importance matrices, graphs, suites, and what the Hub lists."""
 
 from __future__ import annotations
 

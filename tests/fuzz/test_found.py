@@ -13,7 +13,7 @@ import pytest
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.safetensors_file import Header, SafetensorsFile
 from edgeconv.core import torch_zip
-from edgeconv.core.errors import ArtefactError, CheckpointError, UsageError
+from edgeconv.core.errors import ArtifactError, CheckpointError, UsageError
 from edgeconv.core.file_digest import file_digest
 from edgeconv.core.inputs import InputDigests
 from edgeconv.core.manifest import FileDigest
@@ -55,13 +55,13 @@ def test_a_header_from_the_hub(entry: Any) -> None:
 
 def test_gguf_dimensions_for_which_numpy_has_no_room(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(seeds.GGUF_ATTACKS["a dimension of 0 beside 2^63"])
-    with pytest.raises(ArtefactError, match="than can be counted"):
+    with pytest.raises(ArtifactError, match="than can be counted"):
         open_gguf(tmp_path / "x.gguf")
 
 
 @pytest.mark.parametrize("shape", [(0, 256), (256, 0)])
 def test_gguf_tensors_without_values(shape: tuple[int, int], tmp_path: Path) -> None:
-    """ValueError of numpy in gguf's de-quantiser."""
+    """ValueError of numpy in gguf's de-quantizer."""
     path = tmp_path / "x.gguf"
     path.write_bytes(head(infos=info("a", shape, kind=12)) + bytes(64))
     assert open_gguf(path).dequantized("a", 0, 2).size == 0
@@ -113,7 +113,7 @@ def test_a_recipe_writes_only_below_the_folder_of_the_run(old: str, new: str, tm
 
 
 def test_a_manifest_with_a_name_that_no_file_can_have(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="File name too long") as caught:
+    with pytest.raises(ArtifactError, match="File name too long") as caught:
         check_outputs(tmp_path, {"x" * 5000: FileDigest(size=1, sha256="")}, Silent())
     assert len(caught.value.message) < 1100
 

@@ -373,7 +373,7 @@ class HubServer:
 
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgment
 
     def setup(self) -> None:
         super().setup()

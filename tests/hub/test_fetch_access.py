@@ -40,7 +40,7 @@ def test_gated_repository(
         fetch()
     assert (
         caught.value.hint
-        == f"Accept its licence at {hub.url}/org/name, then log in with `hf auth login` or set HF_TOKEN."
+        == f"Accept its license at {hub.url}/org/name, then log in with `hf auth login` or set HF_TOKEN."
     )
     assert not hub.asked("/storage/")
     hub.tokens.add(TOKEN)

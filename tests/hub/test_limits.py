@@ -104,7 +104,7 @@ def test_small_files_are_small() -> None:
         listing(config__json=1, model__safetensors=1, **many).needed()
 
 
-def test_a_licence_is_no_weight() -> None:
+def test_a_license_is_no_weight() -> None:
     assert not is_weight("LICENSE.bin")
     assert is_weight("pytorch_model.bin")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.hub import sealed
 from edgeconv.hub.sealed import SealedFile
 from edgeconv.hub.upload import blob_id
@@ -53,7 +53,7 @@ def test_a_byte_that_changes_is_never_handed_out(at: int, cut: bool, path: Path)
             raw.seek(at)
             raw.write(bytes([DATA[at] ^ 1]))
     reader, read = file.open(), b""
-    with pytest.raises(ArtefactError, match="changed while it was being published"):
+    with pytest.raises(ArtifactError, match="changed while it was being published"):
         while True:
             read += reader.read(64)
             assert DATA.startswith(read)
@@ -71,12 +71,12 @@ def test_a_file_that_is_renamed_over_is_still_the_one_that_was_opened(path: Path
 
 def test_links_and_pipes_are_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(path)
-    with pytest.raises(ArtefactError, match="is a link, and only files are published"):
+    with pytest.raises(ArtifactError, match="is a link, and only files are published"):
         SealedFile(tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ArtefactError, match="no regular file"):
+    with pytest.raises(ArtifactError, match="no regular file"):
         SealedFile(tmp_path / "pipe")
-    with pytest.raises(ArtefactError, match="cannot be read: No such file"):
+    with pytest.raises(ArtifactError, match="cannot be read: No such file"):
         SealedFile(tmp_path / "absent")
 
 

@@ -16,7 +16,7 @@ COMMIT = r"/commit/main"
 
 
 @pytest.fixture
-def artefact(tmp_path: Path) -> Path:
+def artifact(tmp_path: Path) -> Path:
     folder = tmp_path / "artefact"
     (folder / "parity").mkdir(parents=True)
     (folder / "model.bin").write_bytes(bytes(range(256)) * 999)
@@ -26,7 +26,7 @@ def artefact(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def put(hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Uploaded]:
+def put(hub: HubServer, artifact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Uploaded]:
     hub.tokens.add(TOKEN)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr(
@@ -34,7 +34,7 @@ def put(hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.
     )
 
     def run(**options: object) -> Uploaded:
-        asked = upload(artefact, **options)
+        asked = upload(artifact, **options)
         return send(asked, compare(asked, progress), progress, QUICK)
 
     return run
@@ -59,15 +59,15 @@ def expected(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_new_repository_gets_everything_in_one_commit(
-    put: Callable[..., Uploaded], hub: HubServer, artefact: Path
+    put: Callable[..., Uploaded], hub: HubServer, artifact: Path
 ) -> None:
     made = put(private=True, message="int4")
-    assert held(hub) == expected(artefact)
+    assert held(hub) == expected(artifact)
     assert hub.repos[REPO].private
     assert hub.commits == ["int4"]
     assert made.commit == hub.repos[REPO].refs["main"]
     assert made.url == f"{hub.url}/{REPO}/tree/{made.commit}"
-    assert set(made.change.sent) == set(expected(artefact))
+    assert set(made.change.sent) == set(expected(artifact))
 
 
 def test_nothing_changed_means_no_commit(put: Callable[..., Uploaded], hub: HubServer) -> None:
@@ -79,38 +79,38 @@ def test_nothing_changed_means_no_commit(put: Callable[..., Uploaded], hub: HubS
 
 
 def test_only_what_differs_is_sent_and_what_is_obsolete_goes(
-    put: Callable[..., Uploaded], hub: HubServer, artefact: Path
+    put: Callable[..., Uploaded], hub: HubServer, artifact: Path
 ) -> None:
     put()
-    (artefact / "parity/parity.html").write_text("<html>new</html>")
-    (artefact / "edgeconv.json").unlink()
+    (artifact / "parity/parity.html").write_text("<html>new</html>")
+    (artifact / "edgeconv.json").unlink()
     made = put(obsolete=["edgeconv.json", "model.bin", "never-there.bin"])
     assert (made.change.sent, made.change.deleted) == (("parity/parity.html",), ("edgeconv.json",))
-    assert held(hub) == expected(artefact)
+    assert held(hub) == expected(artifact)
 
 
 def test_a_comparison_sends_nothing(
-    put: Callable[..., Uploaded], hub: HubServer, artefact: Path, progress: Recorder
+    put: Callable[..., Uploaded], hub: HubServer, artifact: Path, progress: Recorder
 ) -> None:
-    change = compare(upload(artefact), progress)
-    assert (change.parent, set(change.sent), hub.repos) == (None, set(expected(artefact)), {})
-    assert change.bytes == sum(map(len, expected(artefact).values()))
+    change = compare(upload(artifact), progress)
+    assert (change.parent, set(change.sent), hub.repos) == (None, set(expected(artifact)), {})
+    assert change.bytes == sum(map(len, expected(artifact).values()))
     put()
-    assert compare(upload(artefact), progress).empty
-    next_one = compare(upload(artefact, branch="next"), progress)
+    assert compare(upload(artifact), progress).empty
+    next_one = compare(upload(artifact, branch="next"), progress)
     assert (next_one.empty, next_one.new_branch) == (True, True)
 
 
-def test_another_branch(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
+def test_another_branch(put: Callable[..., Uploaded], hub: HubServer, artifact: Path) -> None:
     put(branch="next")
-    assert held(hub, "next") == expected(artefact)
+    assert held(hub, "next") == expected(artifact)
     assert held(hub) == {}
 
 
-def test_a_pull_request(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
+def test_a_pull_request(put: Callable[..., Uploaded], hub: HubServer, artifact: Path) -> None:
     made = put(create_pr=True)
     assert made.url == f"{hub.url}/{REPO}/discussions/1"
-    assert (held(hub), held(hub, "refs/pr/1")) == ({}, expected(artefact))
+    assert (held(hub), held(hub, "refs/pr/1")) == ({}, expected(artifact))
 
 
 @pytest.mark.parametrize("fault", ["lost reply", "503 before", "503 twice"])
@@ -119,14 +119,14 @@ def test_a_pull_request(put: Callable[..., Uploaded], hub: HubServer, artefact: 
     says="The branch is read again: exactly one commit is made.",
 )
 def test_a_commit_whose_reply_is_lost_is_made_once(
-    fault: str, put: Callable[..., Uploaded], hub: HubServer, artefact: Path
+    fault: str, put: Callable[..., Uploaded], hub: HubServer, artifact: Path
 ) -> None:
     if fault == "lost reply":
         hub.lose_reply("POST", COMMIT, times=1)
     else:
         hub.fail("POST", COMMIT, status=503, times=2 if "twice" in fault else 1)
     made = put()
-    assert held(hub) == expected(artefact)
+    assert held(hub) == expected(artifact)
     assert (len(hub.commits), made.change.empty) == (1, False)
     assert made.url.endswith(hub.repos[REPO].refs["main"])
 
@@ -177,12 +177,12 @@ def _before(hub: HubServer, pattern: str, action: Callable[[], object]) -> None:
 @pytest.mark.parametrize("token", [None, "hf_Wrong"])
 @pytest.mark.fault("hub: a token that may not write")
 def test_a_token_that_may_not_write(
-    token: str | None, hub: HubServer, artefact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch
+    token: str | None, hub: HubServer, artifact: Path, progress: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(AccessError, match="does not let you write to org/converted") as caught:
-        asked = upload(artefact)
+        asked = upload(artifact)
         send(asked, plan(asked, Repository(REPO, exists=False)), progress, QUICK)
     assert token is None or token not in str(caught.value.message) + str(caught.value.hint)
 
@@ -196,12 +196,12 @@ def test_an_unreachable_hub(put: Callable[..., Uploaded], hub: HubServer) -> Non
 @pytest.mark.fault(
     "hub: every commit answers 503", says="An error; what was uploaded is not sent again by the next run."
 )
-def test_large_files_are_not_sent_twice(put: Callable[..., Uploaded], hub: HubServer, artefact: Path) -> None:
+def test_large_files_are_not_sent_twice(put: Callable[..., Uploaded], hub: HubServer, artifact: Path) -> None:
     hub.fail("POST", COMMIT, status=503)
     with pytest.raises(HubUnreachableError, match="503"):
         put()
     assert (hub.commits, held(hub)) == ([], {})
     hub.faults.clear()
     put()
-    assert held(hub) == expected(artefact)
+    assert held(hub) == expected(artifact)
     assert len(hub.asked("/lfs/", "PUT")) == 1

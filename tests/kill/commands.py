@@ -46,11 +46,11 @@ def digests(place: Path) -> dict[str, str]:
 
 
 class Stage:
-    """What all commands share: the built-in checkpoint, texts, and an artefact with its report."""
+    """What all commands share: the built-in checkpoint, texts, and an artifact with its report."""
 
     def __init__(self, root: Path, hub: HubServer) -> None:
         self.root, self.hub = root, hub
-        self.source, self.artefact, self.words = root / "source", root / "artefact", root / "words.jsonl"
+        self.source, self.artifact, self.words = root / "source", root / "artefact", root / "words.jsonl"
         shutil.copytree(model_path(), self.source)
         self.words.write_text(WORDS)
         self.texts = root / "texts.txt"  # a search asks for more tokens than those few words have
@@ -60,7 +60,7 @@ class Stage:
     def inputs(self) -> dict[str, str]:
         """Digests of whatever no command may touch."""
         texts = {path.name: path.read_text() for path in (self.words, self.texts)}
-        return {**digests(self.source), **digests(self.artefact), **texts}
+        return {**digests(self.source), **digests(self.artifact), **texts}
 
 
 class Command(ABC):
@@ -93,10 +93,10 @@ class Command(ABC):
 
 
 def whole(manifest: Path, folder: Path) -> dict[str, str]:
-    """Check an artefact against its manifest, and return the digests of its files."""
+    """Check an artifact against its manifest, and return the digests of its files."""
     outputs = Manifest.model_validate_json(manifest.read_bytes()).outputs
     found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in outputs}
-    assert found == {name: file.sha256 for name, file in outputs.items()}, "an artefact that is not whole"
+    assert found == {name: file.sha256 for name, file in outputs.items()}, "an artifact that is not whole"
     return {**found, manifest.name: hashlib.sha256(manifest.read_bytes()).hexdigest()}
 
 
@@ -120,12 +120,12 @@ class OpenVINO(_Conversion):
 
 
 class Forced(OpenVINO):
-    """Over an older artefact, which must be there, whole, until the new one is."""
+    """Over an older artifact, which must be there, whole, until the new one is."""
 
     name = "openvino --force"
 
     def prepare(self, root: Path) -> None:
-        shutil.copytree(self.stage.artefact, root / "out")
+        shutil.copytree(self.stage.artifact, root / "out")
         (root / "out" / ".git").mkdir()
         (root / "out" / ".git" / "HEAD").write_text("mine")
 
@@ -133,7 +133,7 @@ class Forced(OpenVINO):
         return ["openvino", "-m", str(self.stage.source), "-p", "int8", "--group-size", "-1", "-o", "out", "--force"]
 
     def result(self, root: Path) -> Any:
-        assert (root / "out").is_dir(), "neither the old artefact nor the new one"
+        assert (root / "out").is_dir(), "neither the old artifact nor the new one"
         places = [*root.glob("out/.git/HEAD"), *root.glob("out.partial-*/*/.git/HEAD")]  # the second until the next run
         assert [place.read_text() for place in places] == ["mine"], "a file of the user's is gone"
         return super().result(root)
@@ -177,7 +177,7 @@ class Validate(Command):
     def arguments(self, root: Path) -> list[str]:
         return [
             "validate",
-            str(self.stage.artefact),
+            str(self.stage.artifact),
             "--suite",
             str(self.stage.words),
             "--quick",
@@ -217,7 +217,7 @@ class Publish(Command):
     name = "publish"
 
     def arguments(self, root: Path) -> list[str]:
-        return ["publish", str(self.stage.artefact), "--repo", f"org/{root.name}"]
+        return ["publish", str(self.stage.artifact), "--repo", f"org/{root.name}"]
 
     def result(self, root: Path) -> Any:
         return published(self.stage.hub, f"org/{root.name}")
@@ -270,7 +270,7 @@ class Chat(Command):
     lasting = False
 
     def arguments(self, root: Path) -> list[str]:
-        return ["chat", str(self.stage.artefact), "--prompt", "Who are you?", "--max-new-tokens", "8", "--json"]
+        return ["chat", str(self.stage.artifact), "--prompt", "Who are you?", "--max-new-tokens", "8", "--json"]
 
     def result(self, root: Path) -> Any:
         log = root.with_suffix(".log")

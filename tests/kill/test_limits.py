@@ -117,7 +117,7 @@ def test_a_disk_that_is_full_where_the_report_goes(size: str, disk: Disk) -> Non
 
 
 @pytest.mark.slow
-def test_a_full_disk_for_temporary_files_and_cache(disk: Disk, tmp_path: Path, artefact: Path) -> None:
+def test_a_full_disk_for_temporary_files_and_cache(disk: Disk, tmp_path: Path, artifact: Path) -> None:
     """Neither is needed: another place is found for the first, and the second only saves time."""
     temporary, cache = disk("size=64k"), disk("size=64k")
     fill(temporary)
@@ -128,8 +128,8 @@ def test_a_full_disk_for_temporary_files_and_cache(disk: Disk, tmp_path: Path, a
     own = {"TMPDIR": str(temporary), "EDGECONV_CACHE": str(cache)}
     done = run(*COMMANDS["openvino"], cwd=work, **own)
     assert done.returncode == 0, done.stderr
-    assert whole(work / "out" / "edgeconv.json", work / "out") == whole(artefact / "edgeconv.json", artefact)
-    done = run("validate", str(artefact), "--suite", str(words), "--quick", *SMALL, "--report", "r", cwd=work, **own)
+    assert whole(work / "out" / "edgeconv.json", work / "out") == whole(artifact / "edgeconv.json", artifact)
+    done = run("validate", str(artifact), "--suite", str(words), "--quick", *SMALL, "--report", "r", cwd=work, **own)
     assert done.returncode == 0, done.stderr
     assert [
         path for path in [*temporary.rglob("*"), *cache.rglob("*")] if path.is_file() and path.name != "filler"
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_written_to(command: str, disk: Disk) -> None:
 
 
 @pytest.mark.slow
-def test_an_output_on_another_file_system(disk: Disk, tmp_path: Path, artefact: Path) -> None:
+def test_an_output_on_another_file_system(disk: Disk, tmp_path: Path, artifact: Path) -> None:
     """Nothing is renamed across: the staging folder lies beside the output."""
     other, work = disk("size=200m"), tmp_path / "work"
     work.mkdir()
@@ -166,7 +166,7 @@ def test_an_output_on_another_file_system(disk: Disk, tmp_path: Path, artefact: 
     done = run(*line, cwd=work)
     assert done.returncode == 0, done.stderr
     made = other / "deep" / "out"
-    assert whole(made / "edgeconv.json", made) == whole(artefact / "edgeconv.json", artefact)
+    assert whole(made / "edgeconv.json", made) == whole(artifact / "edgeconv.json", artifact)
     refused(run(*COMMANDS["openvino"][:-1], str(other), cwd=work), f"{other} is where a disk is mounted")
 
 
@@ -204,7 +204,7 @@ def test_too_little_memory_for_openvino(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in model at int8. Read-only."""
     folder = tmp_path_factory.mktemp("artefact") / "work"
     folder.mkdir()

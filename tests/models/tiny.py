@@ -148,7 +148,7 @@ def make(
         COMMON | {"vocab_size": builtin.vocab_size} | ids | (FURTHER | FAMILIES)[model_type] | overrides
     )
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **fields))
-    _randomise(model, seed)
+    _randomize(model, seed)
     model.to(getattr(torch, dtype))
     model.config.dtype = dtype
     model.generation_config = GenerationConfig(**ids)
@@ -157,10 +157,10 @@ def make(
     return folder
 
 
-def _randomise(model: Any, seed: int) -> None:
+def _randomize(model: Any, seed: int) -> None:
     """Fill all weights with bell-shaped values whose width differs from output channel to output channel.
 
-    One width for all, as a fresh model has, would give every channel the same scale and hide a quantiser that mixes
+    One width for all, as a fresh model has, would give every channel the same scale and hide a quantizer that mixes
     channels up. Norms and biases leave the 1 and 0 they are born with, so that one that is forgotten shows as well.
     """
     import torch

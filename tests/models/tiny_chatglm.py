@@ -162,20 +162,20 @@ def pieces(size: int = PIECES, lines: tuple[str, ...] = (), **options: Any) -> b
 
 @functools.cache
 def ranks(size: int = RANKS, lines: tuple[str, ...] = ()) -> bytes:
-    """Byte-pair ranks as tiktoken writes them, learnt word by word; of `corpus`, or of `lines`."""
+    """Byte-pair ranks as tiktoken writes them, learned word by word; of `corpus`, or of `lines`."""
     words = Counter(word.encode() for line in lines or corpus()[::3] for word in line.replace(" ", "\0 ").split("\0"))
     split = {word: [word[i : i + 1] for i in range(len(word))] for word in words}
-    learnt = [bytes([byte]) for byte in range(256)]
-    while len(learnt) < size:
+    learned = [bytes([byte]) for byte in range(256)]
+    while len(learned) < size:
         pairs: Counter[tuple[bytes, bytes]] = Counter()
         for word, parts in split.items():
             for pair in itertools.pairwise(parts):
                 pairs[pair] += words[word]
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        learnt.append(best[0] + best[1])
+        learned.append(best[0] + best[1])
         for word, parts in split.items():
             split[word] = _merged(parts, best)
-    return b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(dict.fromkeys(learnt)))
+    return b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(dict.fromkeys(learned)))
 
 
 def _merged(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:

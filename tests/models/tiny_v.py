@@ -78,7 +78,7 @@ def make_glm_edge_v(folder: Path, **overrides: Any) -> Path:
     config |= {"auto_map": {"AutoModelForCausalLM": "modeling_glm.GlmForCausalLM"}, "torch_dtype": options["dtype"]}
     config |= overrides
     model = GlmEdgeVForConditionalGeneration(GlmEdgeVConfig.from_checkpoint(config))
-    _randomise(model, options["seed"])
+    _randomize(model, options["seed"])
     model.to(getattr(torch, options["dtype"])).save_pretrained(folder, max_shard_size=options["max_shard_size"])
     if options["pooling_head"]:
         _add_pooling_head(folder / "model.safetensors", vision, save_file)
@@ -111,7 +111,7 @@ def write_tokenizer(folder: Path, template: str) -> dict[str, Any]:
     }
 
 
-def _randomise(model: Any, seed: int) -> None:
+def _randomize(model: Any, seed: int) -> None:
     """As in tiny.py, widths of output channels that differ; convolutions count all their inputs."""
     import torch
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeconv.builtin import model_path
 
-from .tiny_v import _randomise
+from .tiny_v import _randomize
 
 IMAGE_ID, VISION_START_ID, VISION_END_ID, VIDEO_ID = 4, 5, 6, 7
 """Tokens of the built-in vocabulary that stand for pictures here."""
@@ -150,7 +150,7 @@ def make(model_type: str, folder: Path, *, dtype: str = "bfloat16", seed: int = 
         fields[name] = fields[name] | value if isinstance(value, dict) else value
     fields["text_config"] = {"tie_word_embeddings": fields["tie_word_embeddings"], **fields["text_config"]}
     model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(model_type, **fields))
-    _randomise(model, seed)
+    _randomize(model, seed)
     model.to(getattr(torch, dtype))
     model.generation_config = GenerationConfig(**{k: v for k, v in ids.items() if v is not None})
     model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""`--calibration` from the text to the artefact: what is refused before a weight is read, what is kept, what is recorded."""
+"""`--calibration` from the text to the artifact: what is refused before a weight is read, what is kept, what is recorded."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def pictures(folder: Path) -> Path:
     from PIL import Image
 
     Image.new("RGB", (64, 48), (200, 30, 30)).save(folder / "red.png")
-    lines = [{"image": "red.png", "text": f"Which colour, said {n} times?"} for n in range(2)]
+    lines = [{"image": "red.png", "text": f"Which color, said {n} times?"} for n in range(2)]
     lines += [{"text": "Words without a picture, many of them. " * 90}]
     (folder / "seen.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder / "seen.jsonl"

@@ -25,38 +25,38 @@ ANSWER = "日本的首都是东京。"
 
 
 @pytest.fixture(scope="module")
-def artefact(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(Job(str(builtin_model), Request("int4"), output=tmp_path_factory.mktemp("a") / "ov")).path
 
 
-def test_files_and_manifest(artefact: Path, builtin_model: Path) -> None:
-    assert {p.name for p in artefact.iterdir()} == FILES
-    manifest = read_manifest(artefact)
+def test_files_and_manifest(artifact: Path, builtin_model: Path) -> None:
+    assert {p.name for p in artifact.iterdir()} == FILES
+    manifest = read_manifest(artifact)
     assert set(manifest.outputs) == FILES - {"edgeconv.json", LOG_NAME}
     for name, digest in manifest.outputs.items():
-        assert hashlib.sha256((artefact / name).read_bytes()).hexdigest() == digest.sha256
-        assert (artefact / name).stat().st_size == digest.size
+        assert hashlib.sha256((artifact / name).read_bytes()).hexdigest() == digest.sha256
+        assert (artifact / name).stat().st_size == digest.size
     for name, digest in manifest.source.files.items():
         assert hashlib.sha256((builtin_model / name).read_bytes()).hexdigest() == digest.sha256
     assert manifest.scheme["chosen_by"] == "glm"
     assert {t.precision for t in manifest.tensors} == {"int4_sym", "int8_asym", "bf16"}
     assert 4 < manifest.bits_per_weight < 6
-    text = (artefact / "edgeconv.json").read_text()
+    text = (artifact / "edgeconv.json").read_text()
     assert str(builtin_model) not in text
-    assert str(builtin_model) in (artefact / LOG_NAME).read_text()
+    assert str(builtin_model) in (artifact / LOG_NAME).read_text()
 
 
-def test_the_same_input_gives_the_same_bytes(artefact: Path, builtin_model: Path, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(artifact: Path, builtin_model: Path, tmp_path: Path) -> None:
     again = run(Job(str(builtin_model), Request("int4"), output=tmp_path / "ov")).path
-    for path in artefact.iterdir():
+    for path in artifact.iterdir():
         if path.name != LOG_NAME:
             assert path.read_bytes() == (again / path.name).read_bytes(), path.name
 
 
-def test_plan_predicts_the_size_and_writes_nothing(artefact: Path, builtin_model: Path, tmp_path: Path) -> None:
+def test_plan_predicts_the_size_and_writes_nothing(artifact: Path, builtin_model: Path, tmp_path: Path) -> None:
     planned = plan(Job(str(builtin_model), Request("int4"), output=tmp_path / "ov"))
     assert list(tmp_path.iterdir()) == []
-    outputs = read_manifest(artefact).outputs.values()
+    outputs = read_manifest(artifact).outputs.values()
     assert planned.output_bytes == pytest.approx(sum(file.size for file in outputs), rel=0.01)
     json.dumps(planned.as_dict())
 
@@ -76,24 +76,24 @@ def test_assumed_values_are_in_the_plan_and_the_manifest(builtin_model: Path, tm
 
 
 @pytest.mark.slow
-def test_loads_in_optimum_genai_and_openvino_and_they_agree(artefact: Path) -> None:
+def test_loads_in_optimum_genai_and_openvino_and_they_agree(artifact: Path) -> None:
     import openvino_genai
     import torch
     from optimum.intel import OVModelForCausalLM
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(artefact)
+    tokenizer = AutoTokenizer.from_pretrained(artifact)
     message = [{"role": "user", "content": QUESTION}]
     ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=True)["input_ids"]
-    plain = Runner(artefact / "openvino_model.xml").greedy(ids, 64)
-    model = OVModelForCausalLM.from_pretrained(artefact, ov_config=ACCURATE)
+    plain = Runner(artifact / "openvino_model.xml").greedy(ids, 64)
+    model = OVModelForCausalLM.from_pretrained(artifact, ov_config=ACCURATE)
     made = model.generate(torch.tensor([ids]), max_new_tokens=64, min_new_tokens=64, do_sample=False)
     # the stop tokens are kept from stopping in optimum, so compare up to the first of them
     end = min((plain.index(t) for t in model.generation_config.eos_token_id if t in plain), default=64)
     assert made[0, len(ids) :].tolist()[:end] == plain[:end]
     assert tokenizer.decode(plain[:end]) == ANSWER
     for backend in ("PA", "SDPA"):
-        pipe = openvino_genai.LLMPipeline(str(artefact), "CPU", ATTENTION_BACKEND=backend, **ACCURATE)
+        pipe = openvino_genai.LLMPipeline(str(artifact), "CPU", ATTENTION_BACKEND=backend, **ACCURATE)
         pipe.start_chat()
         assert pipe.generate(QUESTION, max_new_tokens=64, do_sample=False) == ANSWER
         pipe.finish_chat()

@@ -64,29 +64,29 @@ def openvino_logits(folder: Path) -> Any:
 
 
 def test_openvino_computes_what_the_plain_reading_does(source: Path, tmp_path: Path) -> None:
-    artefact = run(Job(str(source), Request("fp32"), output=tmp_path / "out"))
-    assert np.abs(openvino_logits(artefact.path) - plain_logits(source)).max() < 2e-4
-    config = json.loads((artefact.path / "config.json").read_text())
+    artifact = run(Job(str(source), Request("fp32"), output=tmp_path / "out"))
+    assert np.abs(openvino_logits(artifact.path) - plain_logits(source)).max() < 2e-4
+    config = json.loads((artifact.path / "config.json").read_text())
     assert config["model_type"] == "glm" and "auto_map" not in config
-    assert (artefact.path / "MODEL_LICENSE").read_text() == "terms"
-    assert not list(artefact.path.glob("*.py"))
+    assert (artifact.path / "MODEL_LICENSE").read_text() == "terms"
+    assert not list(artifact.path.glob("*.py"))
 
 
 @pytest.mark.parametrize("request_", [Request("int8"), Request("int4", group_size=32)], ids=["int8", "int4"])
 def test_the_manifest_names_the_checkpoint_s_own_files(source: Path, request_: Request, tmp_path: Path) -> None:
-    artefact = run(Job(str(source), request_, output=tmp_path / "out"))
-    files = artefact.manifest.source.files
+    artifact = run(Job(str(source), request_, output=tmp_path / "out"))
+    files = artifact.manifest.source.files
     shards = {path.name for path in source.glob("*.bin")}
     assert set(files) == {"config.json", "tokenizer.model", "MODEL_LICENSE", *shards}
     assert all(entry.sha256 == sha256_file(source / name) for name, entry in files.items())
-    assert any("known by" in note for note in artefact.manifest.notes)
-    assert artefact.plan.as_dict()["engine"] == "stream"
-    assert json.loads((artefact.path / "edgeconv.log.json").read_text())["source"] == str(source)
+    assert any("known by" in note for note in artifact.manifest.notes)
+    assert artifact.plan.as_dict()["engine"] == "stream"
+    assert json.loads((artifact.path / "edgeconv.log.json").read_text())["source"] == str(source)
 
 
 def test_traced_it_is_the_same(source: Path, tmp_path: Path) -> None:
-    artefact = run(Job(str(source), Request("fp32"), engine="trace", output=tmp_path / "out"))
-    assert np.abs(openvino_logits(artefact.path) - plain_logits(source)).max() < 2e-4
+    artifact = run(Job(str(source), Request("fp32"), engine="trace", output=tmp_path / "out"))
+    assert np.abs(openvino_logits(artifact.path) - plain_logits(source)).max() < 2e-4
 
 
 def test_a_plan_of_it(source: Path, tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_a_plan_of_it(source: Path, tmp_path: Path) -> None:
 def test_llama_cpp_computes_what_the_plain_reading_does(source: Path, tmp_path: Path) -> None:
     from ..convert.gguf import llama_cpp
 
-    artefact = run_gguf(GgufJob(str(source), recipe("f32"), output=tmp_path / "m.gguf"))
-    assert np.abs(llama_cpp.logits(artefact.path, IDS) - plain_logits(source)).max() < 1e-3
-    manifest = manifest_of(artefact.path)
+    artifact = run_gguf(GgufJob(str(source), recipe("f32"), output=tmp_path / "m.gguf"))
+    assert np.abs(llama_cpp.logits(artifact.path, IDS) - plain_logits(source)).max() < 1e-3
+    manifest = manifest_of(artifact.path)
     assert manifest is not None and "pytorch_model-00001-of-00003.bin" in manifest.source.files
     assert any("in front of each text" in note for note in manifest.notes)
 
@@ -111,12 +111,12 @@ def test_llama_cpp_gives_the_ids_of_rendered_prompts(source: Path, tmp_path: Pat
 
     from ..convert.gguf import llama_cpp
 
-    artefact = run_gguf(GgufJob(str(source), recipe("q8_0"), output=tmp_path / "m.gguf"))
+    artifact = run_gguf(GgufJob(str(source), recipe("q8_0"), output=tmp_path / "m.gguf"))
     original = AutoTokenizer.from_pretrained(open_checkpoint(source).folder)
-    keys = open_gguf(artefact.path).keys
+    keys = open_gguf(artifact.path).keys
     assert keys["tokenizer.chat_template"] == original.chat_template
     assert keys["tokenizer.ggml.add_bos_token"] is False
-    model = llama_cpp.load(artefact.path)  # the vocabulary is a part of it
+    model = llama_cpp.load(artifact.path)  # the vocabulary is a part of it
     vocabulary = model.get_vocab()
     turns = ["people 你好", "philosophy\n\n  1 + 1", "  ", "😀 def f(x):\n\treturn x"]
     chat = [{"role": "user" if i % 2 == 0 else "assistant", "content": text} for i, text in enumerate(turns)]

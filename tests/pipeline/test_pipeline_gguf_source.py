@@ -15,7 +15,7 @@ from edgeconv.convert.conversion.gguf import run as run_gguf
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.digest import sha256_file
-from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.core.manifest import manifest_of
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -47,7 +47,7 @@ def tensors(path: Path) -> dict[str, tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("through", ["f32", "bf16"])
-def test_requantised_as_from_the_checkpoint(
+def test_requantized_as_from_the_checkpoint(
     through: str, made: dict[str, Path], builtin_model: Path, tmp_path: Path
 ) -> None:
     direct = run_gguf(GgufJob(str(builtin_model), recipe("q4_k_m"), output=tmp_path / "direct.gguf"))
@@ -68,7 +68,7 @@ def test_manifest_names_the_file_alone(made: dict[str, Path], tmp_path: Path) ->
     assert list(manifest.source.files) == ["glm_tiny-q8_0.gguf"]
     assert manifest.source.files["glm_tiny-q8_0.gguf"].sha256 == sha256_file(made["q8_0"])
     assert manifest.source.model_type == "glm"
-    assert any("quantised GGUF (37 q8_0 of 50 tensors)" in note for note in manifest.notes)
+    assert any("quantized GGUF (37 q8_0 of 50 tensors)" in note for note in manifest.notes)
     assert json.loads((result.path / "edgeconv.log.json").read_text())["source"] == str(made["q8_0"])
 
 
@@ -129,12 +129,12 @@ def test_the_validator_finds_the_file_that_was_converted(made: dict[str, Path], 
     manifest = json.loads((result.path / "edgeconv.json").read_text())
     manifest["source"]["files"]["glm_tiny-q8_0.gguf"]["sha256"] = "0" * 64
     (result.path / "edgeconv.json").write_text(json.dumps(manifest))
-    with pytest.raises(ArtefactError, match="is not what this was converted from"):
+    with pytest.raises(ArtifactError, match="is not what this was converted from"):
         open_pair(result.path, None, Silent())
 
 
 @pytest.mark.slow
-def test_a_requantised_smollm2_is_that_of_the_checkpoint(smollm2_llama: Path, tmp_path: Path) -> None:
+def test_a_requantized_smollm2_is_that_of_the_checkpoint(smollm2_llama: Path, tmp_path: Path) -> None:
     """Llama's rows of q and k are reordered on the way in and back on the way out."""
     run_gguf(GgufJob(str(smollm2_llama), recipe("bf16"), output=tmp_path / "a.gguf"))
     again = run_gguf(GgufJob(str(tmp_path / "a.gguf"), recipe("q4_k_m"), output=tmp_path / "again.gguf"))

@@ -32,16 +32,16 @@ def source(tiny_vision_model: Maker) -> Path:
 
 
 @pytest.fixture(scope="module")
-def artefact(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(Job(str(source), Request("int4"), output=tmp_path_factory.mktemp("v") / "ov")).path
 
 
-def test_files_and_manifest(artefact: Path, source: Path) -> None:
-    assert {path.name for path in artefact.iterdir()} == FILES
-    manifest = read_manifest(artefact)
+def test_files_and_manifest(artifact: Path, source: Path) -> None:
+    assert {path.name for path in artifact.iterdir()} == FILES
+    manifest = read_manifest(artifact)
     assert set(manifest.outputs) == FILES - {"edgeconv.json", LOG_NAME}
     for name, digest in manifest.outputs.items():
-        assert hashlib.sha256((artefact / name).read_bytes()).hexdigest() == digest.sha256
+        assert hashlib.sha256((artifact / name).read_bytes()).hexdigest() == digest.sha256
     assert "preprocessor_config.json" in manifest.source.files
     assert manifest.source.model_type == "glm"
     scheme = {key: manifest.scheme[key] for key in ("mode", "group_size", "ratio", "chosen_by")}
@@ -53,33 +53,33 @@ def test_files_and_manifest(artefact: Path, source: Path) -> None:
     assert {(TEXT_EMBEDDINGS, "int8_asym"), (LANGUAGE, "int4_sym"), (VISION_EMBEDDINGS, "f16")} <= kinds
 
 
-def test_the_same_input_gives_the_same_bytes(artefact: Path, source: Path, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(artifact: Path, source: Path, tmp_path: Path) -> None:
     again = run(Job(str(source), Request("int4"), output=tmp_path / "ov")).path
-    for path in artefact.iterdir():
+    for path in artifact.iterdir():
         if path.name != LOG_NAME:
             assert path.read_bytes() == (again / path.name).read_bytes(), path.name
 
 
-def test_the_configs_name_our_classes_and_no_remote_code(artefact: Path, source: Path) -> None:
-    config = json.loads((artefact / "config.json").read_text())
+def test_the_configs_name_our_classes_and_no_remote_code(artifact: Path, source: Path) -> None:
+    config = json.loads((artifact / "config.json").read_text())
     assert config["model_type"] == "glm_edge_v"
     assert "auto_map" not in config
     before = json.loads((source / "config.json").read_text())
     same = set(before) - {"auto_map", "model_type", "architectures"}
     assert {key: config[key] for key in same} == {key: before[key] for key in same}
-    parts = json.loads((artefact / "openvino_config.json").read_text())["quantization_config"]["quantization_configs"]
+    parts = json.loads((artifact / "openvino_config.json").read_text())["quantization_config"]["quantization_configs"]
     assert {name: part["bits"] for name, part in parts.items()} == {"lm_model": 4, "text_embeddings_model": 8}
 
 
-def test_our_processor_and_tokenizer_load_from_the_artefact(artefact: Path, source: Path) -> None:
+def test_our_processor_and_tokenizer_load_from_the_artifact(artifact: Path, source: Path) -> None:
     from PIL import Image
     from transformers import AutoConfig, AutoProcessor
 
     from edgeconv.convert.families import glm_edge_v_model as glm_edge_v
 
     glm_edge_v.register()
-    assert AutoConfig.from_pretrained(artefact).image_tokens == 6
-    processor = AutoProcessor.from_pretrained(artefact)
+    assert AutoConfig.from_pretrained(artifact).image_tokens == 6
+    processor = AutoProcessor.from_pretrained(artifact)
     assert type(processor).__name__ == "GlmEdgeVProcessor"
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8))
     message = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}]
@@ -91,7 +91,7 @@ def test_our_processor_and_tokenizer_load_from_the_artefact(artefact: Path, sour
     assert all(np.array_equal(made[0][key], made[1][key]) for key in made[0])
     ids = made[0]["input_ids"][0].tolist()
     assert ids.count(4094) == 6
-    runner = VisionRunner(artefact, 4094)
+    runner = VisionRunner(artifact, 4094)
     assert runner.logits(runner.merge(ids, made[0]["pixel_values"])).shape == (len(ids), 4096)
 
 

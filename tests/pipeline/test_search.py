@@ -23,7 +23,7 @@ from edgeconv.study.search import run as search
 from edgeconv.study.search import weights as search_weights
 from edgeconv.study.search.gguf import options
 from edgeconv.study.search.run import SearchJob
-from edgeconv.study.search.space import Guess, Learnt
+from edgeconv.study.search.space import Guess, Learned
 from edgeconv.study.trial import Bench, Trial
 from edgeconv.validate.report.model import Estimate
 
@@ -37,10 +37,10 @@ class Ladder:
             for i in range(1, 11)
         ]
 
-    def smallest_within(self, max_kl: float, learnt: Learnt) -> list[Guess]:
-        return [way for way in self.ways if way.raw <= learnt.limit("plain", max_kl)]
+    def smallest_within(self, max_kl: float, learned: Learned) -> list[Guess]:
+        return [way for way in self.ways if way.raw <= learned.limit("plain", max_kl)]
 
-    def best_within(self, max_bytes: int, learnt: Learnt) -> list[Guess]:
+    def best_within(self, max_bytes: int, learned: Learned) -> list[Guess]:
         return [way for way in reversed(self.ways) if way.bytes <= max_bytes]
 
     def finest(self) -> Guess:
@@ -99,7 +99,7 @@ def test_rules_say_what_was_chosen(tiny_model: Callable[..., Path]) -> None:
     """The rules, read as a conversion reads them, give every tensor the type that was chosen."""
     model = describe(open_checkpoint(tiny_model("llama", num_hidden_layers=12)).config)
     kinds = ("q5_0", "q8_0", "iq4_nl")
-    matrices = [tensor for tensor in model.tensors if mix.quantisable(tensor)]
+    matrices = [tensor for tensor in model.tensors if mix.quantizable(tensor)]
     types = {tensor.name: kinds[i * 7 % 11 % 3] for i, tensor in enumerate(matrices)}
     said: dict[str, Any] = options(types)
     rules = tuple(tuple(rule.rpartition("=")[::2]) for rule in said.pop("tensor_type"))

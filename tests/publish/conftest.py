@@ -9,7 +9,7 @@ from edgeconv.publish.gate import PARITY
 from edgeconv.validate.formats.manifest import digest_of
 from edgeconv.validate.report.write import write
 
-from ..core import artefacts
+from ..core import artifacts
 from ..hub.conftest import TOKEN, hub, progress  # noqa: F401 - fixtures
 from ..hub.server import HubServer
 from ..validate import report_samples
@@ -19,17 +19,17 @@ REPO = "org/converted"
 
 
 @pytest.fixture
-def artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes an artefact's folder with a report of that verdict on it; None: without one."""
+def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes an artifact's folder with a report of that verdict on it; None: without one."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
     def make(verdict: str | None = "passed", name: str = "artefact") -> Path:
         folder = tmp_path / name
         shutil.rmtree(folder, ignore_errors=True)
-        artefacts.make(folder)
+        artifacts.make(folder)
         if verdict:
             report = report_samples.report(verdict, tokens=20)
-            subject = report.artefact.model_copy(update={"digest": digest_of(read_manifest(folder))})
+            subject = report.artifact.model_copy(update={"digest": digest_of(read_manifest(folder))})
             write(report.model_copy(update={"artefact": subject}), folder / PARITY)
         return folder
 

@@ -25,12 +25,12 @@ GLM_EDGE = {
 
 
 @pytest.fixture
-def cleared(artefact: Make, progress: Recorder) -> gate.Cleared:
-    return gate.clear(artefact(), progress)
+def cleared(artifact: Make, progress: Recorder) -> gate.Cleared:
+    return gate.clear(artifact(), progress)
 
 
 def of(cleared: gate.Cleared, manifest: Manifest) -> gate.Cleared:
-    """The same artefact by another manifest."""
+    """The same artifact by another manifest."""
     return replace(cleared, place=replace(cleared.place, manifest=manifest))
 
 
@@ -44,7 +44,7 @@ def front_of(text: str) -> dict[str, Any]:
     return dict(yaml.safe_load(text.split("---\n")[1]))
 
 
-def test_licence_source_parity_and_use(cleared: gate.Cleared) -> None:
+def test_license_source_parity_and_use(cleared: gate.Cleared) -> None:
     text = card.render(with_source(cleared, {"card": GLM_EDGE}), REPO)
     link = f"https://huggingface.co/org/name/blob/{COMMIT}/LICENSE"
     assert front_of(text) == {
@@ -71,7 +71,7 @@ def test_licence_source_parity_and_use(cleared: gate.Cleared) -> None:
         assert part in text
 
 
-def test_a_licence_that_the_artefact_took_over_is_linked_there(cleared: gate.Cleared) -> None:
+def test_a_license_that_the_artifact_took_over_is_linked_there(cleared: gate.Cleared) -> None:
     outputs = cleared.manifest.outputs | {"LICENSE": FileDigest(size=1, sha256="0" * 64)}
     assert "[glm-4](LICENSE)" in card.render(with_source(cleared, {"card": GLM_EDGE}, outputs=outputs), REPO)
     assert "states none" in card.render(with_source(cleared, {"card": {}}), REPO)

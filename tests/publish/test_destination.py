@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeconv.core.errors import AccessError, ArtefactError, EdgeconvError, HubUnreachableError, UsageError
+from edgeconv.core.errors import AccessError, ArtifactError, EdgeconvError, HubUnreachableError, UsageError
 from edgeconv.core.manifest import FileDigest, Manifest
 from edgeconv.publish.publish import Publication, plan, publish
 from edgeconv.validate.formats.manifest import digest_of
 from edgeconv.validate.report import html, markdown
 from edgeconv.validate.report.write import read, write
 
-from ..core import artefacts
+from ..core import artifacts
 from ..hub.conftest import QUICK, Recorder
 from ..hub.server import HubServer
 from ..validate import report_samples
@@ -39,19 +39,19 @@ def remade(folder: Path, **change: Any) -> Manifest:
     manifest = Manifest.model_validate_json((folder / "edgeconv.json").read_bytes()).model_copy(update=change)
     manifest.write(folder)
     report = report_samples.report("passed", tokens=20)
-    subject = report.artefact.model_copy(update={"digest": digest_of(manifest)})
+    subject = report.artifact.model_copy(update={"digest": digest_of(manifest)})
     write(report.model_copy(update={"artefact": subject}), folder / "parity")
     return manifest
 
 
 def without(folder: Path, name: str) -> None:
-    """Make the artefact anew without one of its files."""
+    """Make the artifact anew without one of its files."""
     outputs = Manifest.model_validate_json((folder / "edgeconv.json").read_bytes()).outputs
     remade(folder, outputs={key: value for key, value in outputs.items() if key != name})
 
 
-def test_a_dry_run_shows_exactly_what_a_run_does(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    folder = artefact()
+def test_a_dry_run_shows_exactly_what_a_run_does(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    folder = artifact()
     first = plan(Publication(folder, REPO), progress, QUICK).change
     assert (first.new_repository, first.replaced, first.deleted) == (True, (), ())
     done = publish(Publication(folder, REPO), progress, QUICK).change
@@ -83,12 +83,12 @@ FOREIGN = st.dictionaries(
     "publish: the repository holds another model", says="Refused for each file that would be overwritten."
 )
 def test_every_foreign_file_survives_every_publication(
-    foreign: dict[str, bytes], writable: HubServer, artefact: Make, progress: Recorder, tmp_path: Path
+    foreign: dict[str, bytes], writable: HubServer, artifact: Make, progress: Recorder, tmp_path: Path
 ) -> None:
     repo = f"org/foreign-{next(_repository)}"
     folder = tmp_path / "artefact"
     if not folder.exists():
-        artefact()
+        artifact()
     writable.add_repo(repo, foreign)
     taken = set(foreign) & {*OURS, "sub/notes.txt"}
     try:
@@ -104,14 +104,14 @@ def test_every_foreign_file_survives_every_publication(
 
 
 def test_what_replace_names_is_overwritten_and_nothing_else(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
     writable.add_repo(REPO, {"README.md": b"theirs", "config.json": b"{}", "LICENSE": b"MIT"})
     with pytest.raises(AccessError, match=r"config\.json") as caught:
-        publish(Publication(artefact(), REPO, replace=("README.md",)), progress, QUICK)
+        publish(Publication(artifact(), REPO, replace=("README.md",)), progress, QUICK)
     assert "--replace config.json" in str(caught.value.hint)
     assert "README.md" not in caught.value.message
-    done = publish(Publication(artefact(), REPO, replace=("README.md", "config.json")), progress, QUICK)
+    done = publish(Publication(artifact(), REPO, replace=("README.md", "config.json")), progress, QUICK)
     assert set(done.change.replaced) == {"README.md", "config.json"}
     assert held(writable)["LICENSE"] == b"MIT"
 
@@ -119,9 +119,9 @@ def test_what_replace_names_is_overwritten_and_nothing_else(
 @pytest.mark.parametrize("name", ["README.md", "config.json", "parity/parity.html"])
 @pytest.mark.fault("publish: somebody edited a published file", says="Refused, unless --replace names it.")
 def test_what_was_edited_there_since_is_not_overwritten(
-    name: str, writable: HubServer, artefact: Make, progress: Recorder
+    name: str, writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    folder = artefact()
+    folder = artifact()
     publish(Publication(folder, REPO), progress, QUICK)
     repo = writable.repos[REPO]
     repo.push(repo.commits[repo.refs["main"]] | {name: b"edited"})
@@ -132,8 +132,8 @@ def test_what_was_edited_there_since_is_not_overwritten(
     assert held(writable)[name] != b"edited"
 
 
-def test_what_was_edited_there_since_is_not_deleted(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    folder = artefact()
+def test_what_was_edited_there_since_is_not_deleted(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    folder = artifact()
     publish(Publication(folder, REPO), progress, QUICK)
     repo = writable.repos[REPO]
     repo.push(repo.commits[repo.refs["main"]] | {"sub/notes.txt": b"edited"})
@@ -143,10 +143,10 @@ def test_what_was_edited_there_since_is_not_deleted(writable: HubServer, artefac
 
 
 def test_a_record_that_names_others_files_frees_none_of_them(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
     """A hostile record, or one of a duplicated repository: neither git's files nor those that differ are touched."""
-    folder = artefact()
+    folder = artifact()
     publish(Publication(folder, REPO), progress, QUICK)
     repo = writable.repos[REPO]
     record = json.loads(held(writable)["edgeconv.published.json"])
@@ -169,10 +169,10 @@ def test_a_record_that_names_others_files_frees_none_of_them(
 
 @pytest.mark.fault("publish: another precision is in the repository", says="Refused; --replace takes its place.")
 def test_another_precision_takes_the_place_only_if_asked(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    publish(Publication(artefact(), REPO), progress, QUICK)
-    other = artefact(name="other")
+    publish(Publication(artifact(), REPO), progress, QUICK)
+    other = artifact(name="other")
     without(other, "sub/notes.txt")
     scheme = json.loads((other / "edgeconv.json").read_text())["scheme"] | {"precision": "int8"}
     remade(other, scheme=scheme)
@@ -189,34 +189,34 @@ def test_another_precision_takes_the_place_only_if_asked(
 @pytest.mark.parametrize("dry", [False, True])
 @pytest.mark.fault("publish: --private, and the repository is public", says="Refused; nothing is sent.")
 def test_private_to_a_public_repository_is_refused(
-    dry: bool, writable: HubServer, artefact: Make, progress: Recorder
+    dry: bool, writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
     writable.add_repo(REPO, {})
     with pytest.raises(AccessError, match="is there already and is public") as caught:
-        (plan if dry else publish)(Publication(artefact(), REPO, private=True), progress, QUICK)
+        (plan if dry else publish)(Publication(artifact(), REPO, private=True), progress, QUICK)
     assert caught.value.exit_code == 4
     assert held(writable) == {}
     writable.repos[REPO].private = True
-    publish(Publication(artefact(), REPO, private=True), progress, QUICK)
+    publish(Publication(artifact(), REPO, private=True), progress, QUICK)
 
 
 def test_a_public_repository_that_appears_meanwhile_gets_nothing(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
     writable.on_request("/api/repos/create", lambda: writable.add_repo(REPO, {}))
     writable.faults[-1].method = "POST"
     with pytest.raises(AccessError, match="is public, though it was to be a private one"):
-        publish(Publication(artefact(), REPO, private=True), progress, QUICK)
+        publish(Publication(artifact(), REPO, private=True), progress, QUICK)
     assert held(writable) == {}
 
 
 def test_files_that_appear_meanwhile_are_not_overwritten(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
     writable.on_request("/api/repos/create", lambda: writable.add_repo(REPO, {"README.md": b"theirs"}))
     writable.faults[-1].method = "POST"
     with pytest.raises(AccessError, match="Somebody else changed"):
-        publish(Publication(artefact(), REPO), progress, QUICK)
+        publish(Publication(artifact(), REPO), progress, QUICK)
     assert held(writable) == {"README.md": b"theirs"}
 
 
@@ -240,50 +240,50 @@ def test_the_tokens_rights_are_asked_first(
     says: str,
     dry: bool,
     writable: HubServer,
-    artefact: Make,
+    artifact: Make,
     progress: Recorder,
 ) -> None:
     writable.access, writable.organizations = access, organizations
     with pytest.raises(AccessError, match=says):
-        (plan if dry else publish)(Publication(artefact(), REPO), progress, QUICK)
+        (plan if dry else publish)(Publication(artifact(), REPO), progress, QUICK)
     assert [request.path for request in writable.requests] == ["/api/whoami-v2"]
 
 
 def test_rights_that_the_hub_does_not_tell_are_left_to_it(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
     writable.access = {"role": "of a later version"}
-    publish(Publication(artefact(), "Tester/model"), progress, QUICK)
+    publish(Publication(artifact(), "Tester/model"), progress, QUICK)
     fine = {"scoped": [{"permissions": ["repo.content.read", "repo.write"]}]}
     writable.access = {"role": "fineGrained", "fineGrained": fine}
-    publish(Publication(artefact(), REPO), progress, QUICK)
+    publish(Publication(artifact(), REPO), progress, QUICK)
 
 
-def test_no_token(writable: HubServer, artefact: Make, progress: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_token(writable: HubServer, artifact: Make, progress: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(AccessError, match="needs an access token"):
-        plan(Publication(artefact(), REPO), progress, QUICK)
+        plan(Publication(artifact(), REPO), progress, QUICK)
     assert writable.requests == []
 
 
-def test_a_pull_request_needs_no_rights_of_the_owner(writable: HubServer, artefact: Make, progress: Recorder) -> None:
+def test_a_pull_request_needs_no_rights_of_the_owner(writable: HubServer, artifact: Make, progress: Recorder) -> None:
     writable.add_repo("stranger/model", {})
-    publish(Publication(artefact(), "stranger/model", create_pr=True), progress, QUICK)
+    publish(Publication(artifact(), "stranger/model", create_pr=True), progress, QUICK)
     assert held(writable, "stranger/model") == {}
 
 
-def test_a_renamed_repository_is_not_followed(writable: HubServer, artefact: Make, progress: Recorder) -> None:
+def test_a_renamed_repository_is_not_followed(writable: HubServer, artifact: Make, progress: Recorder) -> None:
     writable.add_repo("org/old", {})
     writable.rename("org/old", "org/new")
     with pytest.raises(AccessError, match="org/old is called org/new now"):
-        publish(Publication(artefact(), "org/old"), progress, QUICK)
+        publish(Publication(artifact(), "org/old"), progress, QUICK)
     assert held(writable, "org/new") == {}
 
 
 @pytest.mark.parametrize("name", ["your-name/model", "Your-Name/model"])
-def test_a_placeholder_is_no_repository(name: str, artefact: Make, progress: Recorder) -> None:
+def test_a_placeholder_is_no_repository(name: str, artifact: Make, progress: Recorder) -> None:
     with pytest.raises(UsageError, match="is a placeholder"):
-        plan(Publication(artefact(), name), progress, QUICK)
+        plan(Publication(artifact(), name), progress, QUICK)
 
 
 @pytest.mark.parametrize(
@@ -294,20 +294,20 @@ def test_a_placeholder_is_no_repository(name: str, artefact: Make, progress: Rec
     "publish: the manifest names .git/config or a file of ours", says="Refused before a repository is made."
 )
 def test_a_manifest_with_names_that_no_repository_may_hold(
-    name: str, writable: HubServer, artefact: Make, progress: Recorder
+    name: str, writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    folder = artefact()
+    folder = artifact()
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(b"x")
     outputs = Manifest.model_validate_json((folder / "edgeconv.json").read_bytes()).outputs
-    remade(folder, outputs=outputs | {name: FileDigest(size=1, sha256=artefacts.digest(folder / name).sha256)})
-    with pytest.raises(ArtefactError, match=r"which no conversion writes|outside the folder"):
+    remade(folder, outputs=outputs | {name: FileDigest(size=1, sha256=artifacts.digest(folder / name).sha256)})
+    with pytest.raises(ArtifactError, match=r"which no conversion writes|outside the folder"):
         publish(Publication(folder, REPO, allow_unvalidated=True), progress, QUICK)
     assert writable.requests == []
 
 
 @pytest.mark.fault("hub: it holds other bytes than were sent", says="An error that names the files, exit code 5.")
-def test_the_hubs_own_list_is_compared_afterwards(writable: HubServer, artefact: Make, progress: Recorder) -> None:
+def test_the_hubs_own_list_is_compared_afterwards(writable: HubServer, artifact: Make, progress: Recorder) -> None:
     def spoil() -> None:
         for oid, data in list(writable.storage.items()):
             writable.storage[oid] = data[:-1] + bytes([data[-1] ^ 1])
@@ -315,7 +315,7 @@ def test_the_hubs_own_list_is_compared_afterwards(writable: HubServer, artefact:
     writable.on_request("/commit/main", spoil)
     writable.faults[-1].method = "POST"
     with pytest.raises(HubUnreachableError, match=r"does not hold what was sent: openvino_model\.bin\.") as caught:
-        publish(Publication(artefact(), REPO), progress, QUICK)
+        publish(Publication(artifact(), REPO), progress, QUICK)
     assert caught.value.exit_code == 5
 
 
@@ -329,9 +329,9 @@ def made_stray(folder: Path) -> None:
 
 @pytest.mark.fault("publish: other files, links and edited pages in parity/", says="None is sent: pages are made anew.")
 def test_only_the_sealed_report_and_what_is_rendered_from_it_is_sent(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    folder = artefact()
+    folder = artifact()
     data, report = (folder / "parity/parity.json").read_bytes(), read(folder / "parity")
     pages = {"parity.md": markdown.render(report).encode(), "parity.html": html.render(report).encode()}
     made_stray(folder)
@@ -366,9 +366,9 @@ def unsealed(data: dict[str, Any]) -> None:
 )
 @pytest.mark.fault("publish: parity.json was edited", says="Refused, exit code 3; `verify` says so too.")
 def test_an_edited_report_is_not_believed(
-    edit: Callable[[dict[str, Any]], None], says: str, writable: HubServer, artefact: Make, progress: Recorder
+    edit: Callable[[dict[str, Any]], None], says: str, writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    folder = artefact()
+    folder = artifact()
     path = folder / "parity/parity.json"
     data = json.loads(path.read_text())
     edit(data)

@@ -45,8 +45,8 @@ def poisoned(kind: str, text: str) -> Report:
 
 
 @pytest.fixture
-def cleared(artefact: Make, progress: Recorder) -> gate.Cleared:
-    return gate.clear(artefact(), progress)
+def cleared(artifact: Make, progress: Recorder) -> gate.Cleared:
+    return gate.clear(artifact(), progress)
 
 
 def manifests(base: Manifest) -> dict[str, Manifest]:
@@ -75,8 +75,8 @@ def manifests(base: Manifest) -> dict[str, Manifest]:
 
 def test_every_place_of_a_text_is_reached() -> None:
     found = foreign.poisoned(report("failed"), "EVIL")
-    assert {found.artefact.name, found.rungs[0].failures[0], found.generations[0].prompt} == {"EVIL"}
-    assert all("EVIL" in key for key in [*found.artefact.facts, *found.versions])
+    assert {found.artifact.name, found.rungs[0].failures[0], found.generations[0].prompt} == {"EVIL"}
+    assert all("EVIL" in key for key in [*found.artifact.facts, *found.versions])
     assert found.rungs[0].name == "structure"
 
 

@@ -3,28 +3,28 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError, ParityError, UsageError
+from edgeconv.core.errors import ArtifactError, ParityError, UsageError
 from edgeconv.publish.diff import compare, load
 from edgeconv.publish.publish import Publication, plan, publish
 from edgeconv.publish.verify import verify
 
-from ..core import artefacts
+from ..core import artifacts
 from ..hub.conftest import QUICK, TOKEN, Recorder
 from ..hub.server import HubServer
 from .conftest import REPO, Make, held
 
 
 def test_files_manifest_report_and_card_go_in_one_commit(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    folder = artefact()
+    folder = artifact()
     done = publish(Publication(folder, REPO), progress, QUICK)
     files = held(writable)
     assert set(files) == {
-        *artefacts.FILES, "edgeconv.json", "edgeconv.published.json", "README.md",
+        *artifacts.FILES, "edgeconv.json", "edgeconv.published.json", "README.md",
         "parity/parity.json", "parity/parity.md", "parity/parity.html",
     }  # fmt: skip
-    assert all(files[name] == content for name, content in artefacts.FILES.items())
+    assert all(files[name] == content for name, content in artifacts.FILES.items())
     assert writable.commits == ["openvino int4 of org/name@0123456789ab"]
     assert done.url.endswith(str(done.commit))
     assert publish(Publication(folder, REPO), progress, QUICK).commit is None
@@ -36,9 +36,9 @@ def test_files_manifest_report_and_card_go_in_one_commit(
 )
 @pytest.mark.fault("publish: no report, or one that failed", says="Refused, exit code 3; nothing is sent.")
 def test_what_is_not_shown_is_not_published(
-    verdict: str | None, reason: str, writable: HubServer, artefact: Make, progress: Recorder
+    verdict: str | None, reason: str, writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    folder = artefact(verdict)
+    folder = artifact(verdict)
     with pytest.raises(ParityError, match=reason) as caught:
         publish(Publication(folder, REPO), progress, QUICK)
     assert caught.value.exit_code == 3
@@ -50,27 +50,27 @@ def test_what_is_not_shown_is_not_published(
 
 
 @pytest.mark.fault("publish: the report is about other files", says="Refused, exit code 3.")
-def test_a_report_on_other_files_does_not_count(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    folder = artefact()
+def test_a_report_on_other_files_does_not_count(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    folder = artifact()
     (folder / "config.json").write_bytes(b'{"model_type": "glm", "a": 1}\n')
     changed = json.loads((folder / "edgeconv.json").read_text())
-    changed["outputs"]["config.json"] = artefacts.digest(folder / "config.json").model_dump()
+    changed["outputs"]["config.json"] = artifacts.digest(folder / "config.json").model_dump()
     (folder / "edgeconv.json").write_text(json.dumps(changed))
     with pytest.raises(ParityError, match="about other files"):
         publish(Publication(folder, REPO), progress, QUICK)
 
 
 @pytest.mark.fault("publish: a file is not what the manifest says", says="Refused, even with --allow-unvalidated.")
-def test_a_damaged_artefact_is_never_published(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    folder = artefact()
+def test_a_damaged_artifact_is_never_published(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    folder = artifact()
     (folder / "openvino_model.bin").write_bytes(b"damaged")
-    with pytest.raises(ArtefactError, match=r"openvino_model\.bin"):
+    with pytest.raises(ArtifactError, match=r"openvino_model\.bin"):
         publish(Publication(folder, REPO, allow_unvalidated=True), progress, QUICK)
     assert writable.requests == []
 
 
-def test_a_plan_sends_nothing(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    planned = plan(Publication(artefact(), REPO), progress, QUICK)
+def test_a_plan_sends_nothing(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    planned = plan(Publication(artifact(), REPO), progress, QUICK)
     assert "openvino_model.bin" in planned.change.sent
     assert writable.repos == {}
 
@@ -78,20 +78,20 @@ def test_a_plan_sends_nothing(writable: HubServer, artefact: Make, progress: Rec
 @pytest.mark.parametrize(
     "wrong", [{"repo_id": "name"}, {"repo_id": "a/b/c"}, {"branch": "a b"}, {"branch": "x", "create_pr": True}]
 )
-def test_usage(wrong: dict[str, object], artefact: Make, progress: Recorder) -> None:
+def test_usage(wrong: dict[str, object], artifact: Make, progress: Recorder) -> None:
     with pytest.raises(UsageError):
-        publish(Publication(**{"folder": artefact(), "repo_id": REPO, **wrong}), progress, QUICK)  # type: ignore[arg-type]
+        publish(Publication(**{"folder": artifact(), "repo_id": REPO, **wrong}), progress, QUICK)  # type: ignore[arg-type]
 
 
 @pytest.mark.fault("publish: the token, on the card or in a message", says="On nothing that is sent or said.")
-def test_the_token_is_on_nothing_that_is_published(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    publish(Publication(artefact(), REPO), progress, QUICK)
+def test_the_token_is_on_nothing_that_is_published(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    publish(Publication(artifact(), REPO), progress, QUICK)
     assert not any(TOKEN.encode() in data for data in held(writable).values())
     assert TOKEN not in progress.text
 
 
-def test_verify_here_and_on_the_hub(writable: HubServer, artefact: Make, progress: Recorder) -> None:
-    folder = artefact()
+def test_verify_here_and_on_the_hub(writable: HubServer, artifact: Make, progress: Recorder) -> None:
+    folder = artifact()
     publish(Publication(folder, REPO), progress, QUICK)
     assert verify(str(folder), None, progress).whole
     there = verify(REPO, None, progress, QUICK)
@@ -104,19 +104,19 @@ def test_verify_here_and_on_the_hub(writable: HubServer, artefact: Make, progres
     (folder / "sub/notes.txt").write_bytes(b"y")
     assert verify(str(folder), None, progress).damaged == ("sub/notes.txt",)
     writable.add_repo("org/other", {"config.json": b"{}"})
-    with pytest.raises(ArtefactError, match=r"no edgeconv\.json"):
+    with pytest.raises(ArtifactError, match=r"no edgeconv\.json"):
         verify("org/other", None, progress, QUICK)
 
 
 def test_diff_of_a_folder_and_what_is_published(
-    writable: HubServer, artefact: Make, progress: Recorder, tmp_path: Path
+    writable: HubServer, artifact: Make, progress: Recorder, tmp_path: Path
 ) -> None:
-    folder = artefact()
+    folder = artifact()
     publish(Publication(folder, REPO), progress, QUICK)
     same = compare(load(str(folder), progress), load(REPO, progress, QUICK))
     assert (same.same, same.tensors) == (True, ())
     assert {label: a for label, a, _ in same.rows}["verdict"] == "passed"
-    other = artefact(None, "other")
+    other = artifact(None, "other")
     manifest = json.loads((other / "edgeconv.json").read_text())
     manifest["scheme"]["group_size"] = 128
     manifest["tensors"][1]["group_size"] = 128
@@ -132,10 +132,10 @@ def test_diff_of_a_folder_and_what_is_published(
 
 
 def test_a_published_report_of_another_version_is_an_error_not_a_fault(
-    writable: HubServer, artefact: Make, progress: Recorder
+    writable: HubServer, artifact: Make, progress: Recorder
 ) -> None:
-    publish(Publication(artefact(), REPO), progress, QUICK)
+    publish(Publication(artifact(), REPO), progress, QUICK)
     repo = writable.repos[REPO]
     repo.push(repo.commits[repo.refs["main"]] | {"parity/parity.json": b'{"report": 2}'})
-    with pytest.raises(ArtefactError, match="parity report of org/converted cannot be read"):
+    with pytest.raises(ArtifactError, match="parity report of org/converted cannot be read"):
         load(REPO, progress, QUICK)

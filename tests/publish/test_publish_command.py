@@ -6,21 +6,21 @@ from ..hub.server import HubServer
 from .conftest import REPO, Make, held
 
 
-def test_the_address_is_all_of_stdout(edgeconv: Command, writable: HubServer, artefact: Make) -> None:  # noqa: F811
-    result = edgeconv("publish", artefact(), "--repo", REPO)
+def test_the_address_is_all_of_stdout(edgeconv: Command, writable: HubServer, artifact: Make) -> None:  # noqa: F811
+    result = edgeconv("publish", artifact(), "--repo", REPO)
     assert result.code == 0
     assert result.out == f"{writable.url}/{REPO}/tree/{writable.repos[REPO].refs['main']}\n"
     assert "sent: " in result.err
-    again = edgeconv("publish", artefact(), "--repo", REPO, "--json").data
+    again = edgeconv("publish", artifact(), "--repo", REPO, "--json").data
     assert (again["commit"], again["change"]["sent"]) == (None, [])
     assert TOKEN not in result.out + result.err
 
 
-def test_a_dry_run_lists_what_would_be_sent(edgeconv: Command, writable: HubServer, artefact: Make) -> None:  # noqa: F811
-    result = edgeconv("publish", artefact(), "--repo", REPO, "--dry-run")
+def test_a_dry_run_lists_what_would_be_sent(edgeconv: Command, writable: HubServer, artifact: Make) -> None:  # noqa: F811
+    result = edgeconv("publish", artifact(), "--repo", REPO, "--dry-run")
     assert (result.code, writable.repos) == (0, {})
     assert "openvino_model.bin" in result.out
-    assert edgeconv("publish", artefact(), "--repo", REPO, "--dry-run", "--json").data["dry_run"] is True
+    assert edgeconv("publish", artifact(), "--repo", REPO, "--dry-run", "--json").data["dry_run"] is True
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_the_gate_and_its_exit_codes(
     says: str,
     edgeconv: Command,  # noqa: F811
     writable: HubServer,
-    artefact: Make,
+    artifact: Make,
 ) -> None:
-    result = edgeconv("publish", artefact(verdict), "--repo", REPO, *options)
+    result = edgeconv("publish", artifact(verdict), "--repo", REPO, *options)
     assert result.code == code
     assert says in result.err
     assert (REPO in writable.repos) == (code == 0)
 
 
-def test_verify_and_diff(edgeconv: Command, writable: HubServer, artefact: Make) -> None:  # noqa: F811
-    folder = artefact()
+def test_verify_and_diff(edgeconv: Command, writable: HubServer, artifact: Make) -> None:  # noqa: F811
+    folder = artifact()
     edgeconv("publish", folder, "--repo", REPO)
     assert "all as the manifest says" in edgeconv("verify", REPO).out
     assert edgeconv("verify", folder, "--json").data["whole"] is True

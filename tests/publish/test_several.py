@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.core.errors import AccessError, ArtefactError
+from edgeconv.core.errors import AccessError, ArtifactError
 from edgeconv.core.manifest import FileDigest, Manifest
 from edgeconv.publish.diff import load
 from edgeconv.publish.publish import Publication, publish
@@ -16,7 +16,7 @@ from edgeconv.publish.verify import verify
 from edgeconv.validate.formats.manifest import digest_of
 from edgeconv.validate.report.write import write
 
-from ..core import artefacts
+from ..core import artifacts
 from ..hub.conftest import QUICK, Recorder
 from ..hub.server import HubServer
 from ..validate import report_samples
@@ -26,11 +26,11 @@ Gguf = Callable[..., Path]
 
 
 @pytest.fixture
-def gguf(artefact: Make) -> Gguf:
+def gguf(artifact: Make) -> Gguf:
     """Makes a folder with a GGUF of that type and the tower that all types share."""
 
     def make(kind: str, *, validated: bool = True, tower: bytes = b"tower", source: str = "org/name") -> Path:
-        folder = artefact(None, f"{kind}-{source.replace('/', '-')}")
+        folder = artifact(None, f"{kind}-{source.replace('/', '-')}")
         manifest = Manifest.model_validate_json((folder / "edgeconv.json").read_bytes())
         for name in manifest.outputs:
             (folder / name).unlink()
@@ -38,7 +38,7 @@ def gguf(artefact: Make) -> Gguf:
         outputs: dict[str, FileDigest] = {}
         for name, data in files.items():
             (folder / name).write_bytes(data)
-            outputs[name] = artefacts.digest(folder / name)
+            outputs[name] = artifacts.digest(folder / name)
         manifest = manifest.model_copy(
             update={
                 "target": "gguf",
@@ -50,7 +50,7 @@ def gguf(artefact: Make) -> Gguf:
         manifest.write(folder)
         if validated:
             report = report_samples.report("passed", tokens=20)
-            subject = report.artefact.model_copy(update={"digest": digest_of(manifest)})
+            subject = report.artifact.model_copy(update={"digest": digest_of(manifest)})
             write(report.model_copy(update={"artefact": subject}), folder / "parity")
         return folder
 
@@ -160,7 +160,7 @@ def test_another_model_does_not_share(writable: HubServer, gguf: Gguf, progress:
 
 
 @pytest.mark.parametrize("name", ["edgeconv.json", "parity/parity.json"])
-def test_a_neighbour_that_was_edited_is_not_put_on_the_card(
+def test_a_neighbor_that_was_edited_is_not_put_on_the_card(
     name: str, writable: HubServer, gguf: Gguf, progress: Recorder
 ) -> None:
     send(gguf("q4_k_m"), progress)
@@ -189,5 +189,5 @@ def test_verify_names_what_is_wrong_with_a_published_report(
         "name-Q8_0.parity/parity.json": "edited",
     }
     assert not found.whole
-    with pytest.raises(ArtefactError, match="holds several models"):
+    with pytest.raises(ArtifactError, match="holds several models"):
         load(REPO, progress, QUICK)

@@ -13,7 +13,7 @@ from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.conversion.onnx import OnnxJob
 from edgeconv.convert.conversion.onnx import run as run_onnx
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.manifest import read_manifest, sidecar
 from edgeconv.core.progress import Silent
 from edgeconv.publish.publish import Publication, publish
@@ -37,7 +37,7 @@ def file(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 
 def report_on(file: Path) -> None:
     report = report_samples.report("passed", tokens=20)
-    subject = report.artefact.model_copy(update={"digest": digest_of(read_manifest(sidecar(file)))})
+    subject = report.artifact.model_copy(update={"digest": digest_of(read_manifest(sidecar(file)))})
     write(report.model_copy(update={"artefact": subject}), file.with_name("x.parity"))
 
 
@@ -50,7 +50,7 @@ def test_it_is_verified(file: Path) -> None:
     file.write_bytes(raw)
     assert verify(str(file), None, Silent()).damaged == ("x.gguf",)
     sidecar(file).unlink()
-    with pytest.raises(ArtefactError, match="no manifest beside it"):
+    with pytest.raises(ArtifactError, match="no manifest beside it"):
         verify(str(file), None, Silent())
 
 

@@ -19,12 +19,12 @@ from edgeconv.hub import sealed
 from edgeconv.publish.publish import Publication, publish
 from edgeconv.validate.report import seal
 
-from ..core import artefacts
+from ..core import artifacts
 from ..hub.conftest import QUICK, Recorder
 from ..hub.server import HubServer
 from .conftest import Make, held
 
-NAMES = [*artefacts.FILES, "edgeconv.json", "parity/parity.json", "parity/parity.html"]
+NAMES = [*artifacts.FILES, "edgeconv.json", "parity/parity.json", "parity/parity.html"]
 _repository = count()
 
 
@@ -73,11 +73,11 @@ def watched(moments: Moments, hub: HubServer) -> Iterator[None]:
 
 
 @pytest.fixture
-def published(writable: HubServer, artefact: Make, progress: Recorder) -> Moments:
+def published(writable: HubServer, artifact: Make, progress: Recorder) -> Moments:
     """An undisturbed publication: how many moments there are."""
     moments = Moments("none", 0, lambda: None)
     with watched(moments, writable):
-        publish(Publication(artefact(), "org/undisturbed"), progress, QUICK)
+        publish(Publication(artifact(), "org/undisturbed"), progress, QUICK)
     assert min(moments.seen.values()) > 8
     return moments
 
@@ -100,7 +100,7 @@ def test_no_commit_holds_other_bytes_than_its_manifest_says(
     data: st.DataObject,
     published: Moments,
     writable: HubServer,
-    artefact: Make,
+    artifact: Make,
     progress: Recorder,
     tmp_path: Path,
 ) -> None:
@@ -116,7 +116,7 @@ def test_no_commit_holds_other_bytes_than_its_manifest_says(
             return
     files = held(writable, repo)
     manifest = json.loads(files["edgeconv.json"])
-    assert set(manifest["outputs"]) == set(artefacts.FILES)
+    assert set(manifest["outputs"]) == set(artifacts.FILES)
     for path, stated in manifest["outputs"].items():
         assert hashlib.sha256(files[path]).hexdigest() == stated["sha256"]
     assert seal.state(files["parity/parity.json"]) == "sealed"
@@ -124,11 +124,11 @@ def test_no_commit_holds_other_bytes_than_its_manifest_says(
 
 
 def test_a_large_file_that_changes_while_it_is_sent_ends_in_an_error(
-    writable: HubServer, artefact: Make, progress: Recorder, monkeypatch: pytest.MonkeyPatch
+    writable: HubServer, artifact: Make, progress: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The very attack: the weights are swapped when the gate has hashed them, as the Hub is asked."""
     monkeypatch.setattr(sealed, "BLOCK", 64)
-    folder = artefact()
+    folder = artifact()
     writable.on_request("/objects/batch", lambda: flip(folder / "openvino_model.bin"))
     writable.faults[-1].method = "POST"
     with pytest.raises(EdgeconvError, match=r"openvino_model\.bin changed while it was being published") as caught:

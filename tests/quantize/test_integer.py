@@ -55,7 +55,7 @@ LAYOUTS += [(mode, *layout) for mode in MODES if mode.startswith("int4") for lay
 @pytest.mark.parametrize("kind", [np.uint16, np.float16, np.float32], ids=["bf16", "fp16", "fp32"])
 @pytest.mark.parametrize(("mode", "cols", "group"), LAYOUTS)
 def test_every_byte_is_that_of_nncf(mode: str, cols: int, group: int, kind: type) -> None:
-    weights = hard_cases(200, cols)  # large enough for NNCF's optimised path, which real layers take
+    weights = hard_cases(200, cols)  # large enough for NNCF's optimized path, which real layers take
     weights = bfloat16(weights) if kind is np.uint16 else weights.astype(kind)
     ours = integer.compress(weights, mode, group)
     values, scale, zero_point = nncf_compress(weights, mode, group)

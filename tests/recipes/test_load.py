@@ -67,7 +67,7 @@ def test_file_and_line_of_what_is_wrong(
     assert caught.value.hint
 
 
-def test_a_misspelt_field_gets_a_suggestion(written: Callable[[str], Path]) -> None:
+def test_a_misspelled_field_gets_a_suggestion(written: Callable[[str], Path]) -> None:
     with pytest.raises(UsageError) as caught:
         load(written(GOOD.replace("ratio: 0.8", "ration: 0.8")))
     assert caught.value.hint == "Did you mean ratio?"

@@ -102,7 +102,7 @@ MEASURING = {
     "reference_dtype": "bfloat16",
     "device": "GPU",
 }
-NOT_THE_ARTEFACT = {"format", "output", "smoke_test", "parity", "junit", "publish", *MEASURED}
+NOT_THE_ARTIFACT = {"format", "output", "smoke_test", "parity", "junit", "publish", *MEASURED}
 
 
 def unit(folder: Path, target: dict[str, Any]) -> Any:
@@ -122,7 +122,7 @@ def test_the_smoke_test_reaches_the_job(kind: str, tmp_path: Path) -> None:
     ("kind", "values", "model"), [("openvino", OPENVINO, OpenVINO), ("gguf", GGUF, Gguf), ("onnx", ONNX, Onnx)]
 )
 def test_every_field_reaches_the_job(kind: str, values: dict[str, Any], model: Any, tmp_path: Path) -> None:
-    assert set(values) == set(model.model_fields) - NOT_THE_ARTEFACT
+    assert set(values) == set(model.model_fields) - NOT_THE_ARTIFACT
     plain = {"format": kind, "parity": False}
     for name, value in values.items():
         made = unit(tmp_path, {**plain, name: value})
@@ -132,7 +132,7 @@ def test_every_field_reaches_the_job(kind: str, values: dict[str, Any], model: A
 
 @pytest.mark.parametrize(("kind", "values"), [("openvino", OPENVINO), ("gguf", GGUF)], ids=["openvino", "gguf"])
 def test_the_content_of_every_file_is_part_of_the_record(kind: str, values: dict[str, Any], tmp_path: Path) -> None:
-    """A text that was changed makes another artefact, under the same name."""
+    """A text that was changed makes another artifact, under the same name."""
     named = {name: value for name, value in values.items() if value == "words.txt"}
     made = unit(tmp_path, {"format": kind, "parity": False} | named)
     assert set(made.files) == set(named) == {"openvino": {"calibration"}, "gguf": {"imatrix"}}[kind]

@@ -55,8 +55,8 @@ def spoilt(folder: Path, to: Path, fault: Callable[[Path], None]) -> Path:
 def see(folder: Path, reference: Path, *, pictures: int = 2) -> tuple[Rung, Seen]:
     """Rung 0 and the vision rungs, over the last pictures of the suite."""
     pair = open_pair(folder, str(reference), Silent())
-    weights = pair.artefact.weights(pair.checkpoint)
-    structure = pair.artefact.structure(pair.checkpoint, weights, Silent())
+    weights = pair.artifact.weights(pair.checkpoint)
+    structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
     tokenizer = open_tokenizer(pair.checkpoint.folder, parts=True)
     passes = TorchPasses(pair, weights, tokenizer, Silent())
     return structure, GgufSight(pair, load().pictures[-pictures:], passes, Silent()).look(noise=0.1)
@@ -65,13 +65,13 @@ def see(folder: Path, reference: Path, *, pictures: int = 2) -> tuple[Rung, Seen
 def rows(folder: Path, reference: Path) -> tuple[Rung, dict[str, BudgetLine]]:
     """Rung 0 and the budgets on rows of one picture, without captions and defaults: what they cost is not needed twice."""
     pair = open_pair(folder, str(reference), Silent())
-    weights = pair.artefact.weights(pair.checkpoint)
-    structure = pair.artefact.structure(pair.checkpoint, weights, Silent())
+    weights = pair.artifact.weights(pair.checkpoint)
+    structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
     sight = GgufSight(pair, load().pictures[-1:], TorchPasses(pair, weights, None, Silent()), Silent())
     arithmetic = Arithmetic(norm_eps=1e-6, gelu="tanh", table=True)
     pixels = sight.rule([open_picture(sight.pictures[0].path)])
     (wanted,), (own,) = (sight.passes.variants(pixels, [arithmetic], own=which)[0] for which in (False, True))
-    with pair.artefact.eyes(sight.hidden, Silent(), accurate=True) as eyes:
+    with pair.artifact.eyes(sight.hidden, Silent(), accurate=True) as eyes:
         (made,) = eyes.look([View(sight.squares[0])], Silent(), "")
     figures = {
         "vision.row_conversion": vision_gguf.typical([made.rows], [own]),
@@ -79,7 +79,7 @@ def rows(folder: Path, reference: Path) -> tuple[Rung, dict[str, BudgetLine]]:
         "vision.row_marks": vision_gguf.marks([made.rows], [wanted]),
         "vision.row_runtime": 0.0,
     }
-    lines = budget.judge_figures(budget.rows(pair.artefact.tower_bits), figures)
+    lines = budget.judge_figures(budget.rows(pair.artifact.tower_bits), figures)
     return structure, {line.metric: line for line in lines}
 
 

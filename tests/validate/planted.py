@@ -1,4 +1,4 @@
-"""Faults planted into a copy of an artefact: bytes of one constant of its .bin, found through the .xml."""
+"""Faults planted into a copy of an artifact: bytes of one constant of its .bin, found through the .xml."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 
-def copy_of(artefact: Path, to: Path, *, manifest: bool = False) -> Path:
+def copy_of(artifact: Path, to: Path, *, manifest: bool = False) -> Path:
     """A copy to break. Without its manifest only the weights themselves can give the fault away, not their digest."""
-    shutil.copytree(artefact, to)
+    shutil.copytree(artifact, to)
     if not manifest:
         (to / "edgeconv.json").unlink()
     return to

@@ -1,4 +1,4 @@
-"""Faults planted into the graph of an artefact between one of its inputs, or its keys, and whoever reads them.
+"""Faults planted into the graph of an artifact between one of its inputs, or its keys, and whoever reads them.
 
 Each is written once for OpenVINO's operations and once for ONNX's. They change nothing of a prefill of one text.
 llama.cpp's graph and cache lie in no file: what goes wrong there is planted by `planted_cells`.
@@ -298,7 +298,7 @@ def clamped_positions(g: Graph) -> None:
 
 
 def plant(folder: Path, fault: Callable[[Graph], None]) -> Path:
-    """Edit the artefact in a folder, in place."""
+    """Edit the artifact in a folder, in place."""
     graph = OpenVINO(folder) if (folder / OpenVINO.file).is_file() else Onnx(folder)
     fault(graph)
     graph.save()

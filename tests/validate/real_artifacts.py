@@ -11,7 +11,7 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino.tokenizer import export
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 from ..convert.gguf_source.files import rewritten
 from ..models import real_tokenizers
@@ -65,7 +65,7 @@ class RealArtifacts:
 
 def failures(artifact: Path, reference: Path) -> dict[str, list[str]]:
     """Return the failures of the two checks against a sound checkpoint."""
-    checkpoint, opened = open_checkpoint(reference), open_artefact(artifact)
+    checkpoint, opened = open_checkpoint(reference), open_artifact(artifact)
     rungs = [opened.tokens(checkpoint, Silent()), opened.template(checkpoint, Silent())]
     return {str(rung.name): rung.failures for rung in rungs}
 

@@ -73,12 +73,12 @@ def comparison(name: Any, scale: float, draw: random.Random, *, last: int = 1024
         for index, start in enumerate(range(0, last, last // 16))
     ]  # fmt: skip
     names = {
-        "noise_floor": ("torch bf16", "torch f32"), "conversion": ("torch f32, the artefact's weights", "OpenVINO, exact"),
+        "noise_floor": ("torch bf16", "torch f32"), "conversion": ("torch f32, the artifact's weights", "OpenVINO, exact"),
         "runtime": ("OpenVINO, exact", "OpenVINO, CPU defaults"),
     }  # fmt: skip
-    reference, artefact = names.get(name, ("torch bf16", "OpenVINO, exact"))
+    reference, artifact = names.get(name, ("torch bf16", "OpenVINO, exact"))
     return Comparison(
-        name=name, reference=reference, artefact=artefact, tokens=len(kls), documents=documents, figures=figures,
+        name=name, reference=reference, artifact=artifact, tokens=len(kls), documents=documents, figures=figures,
         histogram=Histogram(edges=EDGES, counts=counts), positions=blocks,
     )  # fmt: skip
 
@@ -91,9 +91,9 @@ def document(name: str, texts: list[str], draw: random.Random, scale: float, kin
         best = draw.uniform(0.2, 0.95)
         shift = min(best, math.sqrt(kl) * 0.3)
         others = draw.sample(texts, min(4, len(texts)))
-        alternatives = [Alternative(text=text, reference=best, artefact=best - shift)]
+        alternatives = [Alternative(text=text, reference=best, artifact=best - shift)]
         alternatives += [
-            Alternative(text=t, reference=(1 - best) / 2 ** (i + 1), artefact=(1 - best + shift) / 2 ** (i + 1))
+            Alternative(text=t, reference=(1 - best) / 2 ** (i + 1), artifact=(1 - best + shift) / 2 ** (i + 1))
             for i, t in enumerate(others)
         ]
         scores.append(TokenScore(text=text, kl=kl, alternatives=alternatives))
@@ -144,7 +144,7 @@ def _budgets(comparisons: list[Comparison], kind: str) -> list[BudgetLine]:
         if kind == "passed"
         else {"mean_kl": 0.1, "top1": 0.85, "ln_ppl_ratio": 0.1, "not_finite": 0.0}
     )
-    wanted = {f"quantisation.{name}": limit for name, limit in limits.items()} | {"conversion.max_abs_logit": 0.1}
+    wanted = {f"quantization.{name}": limit for name, limit in limits.items()} | {"conversion.max_abs_logit": 0.1}
     lines = []
     for metric, limit in wanted.items():
         place, _, name = metric.partition(".")
@@ -175,8 +175,8 @@ def _rungs(kind: str) -> list[Rung]:
         return found
     broken = Rung(
         name="tokens", status="failed", summary="2 of 12 texts get other ids.", seconds=0.9,
-        failures=["emoji.txt, character 118: checkpoint gives [128, 4021], artefact [128, 90, 7], in “… so 👩‍👩‍👧 we …”",
-                  "eos: checkpoint has [0, 2], artefact [2]"],
+        failures=["emoji.txt, character 118: checkpoint gives [128, 4021], artifact [128, 90, 7], in “… so 👩‍👩‍👧 we …”",
+                  "eos: checkpoint has [0, 2], artifact [2]"],
     )  # fmt: skip
     reason = "Not run: an earlier rung failed."
     return [*found[:2], broken, *(Rung(name=rung.name, status="skipped", summary=reason) for rung in found[3:5])]
@@ -187,7 +187,7 @@ def _report(kind: str, comparisons: Any, documents: Any, generations: Any, budge
     return Report(
         verdict="passed" if kind == "passed" else "failed",
         first_failed={"passed": None, "failed": "budget"}.get(kind, "tokens"),
-        artefact=Subject(name=f"smollm2-135m-openvino-{precision[:4]}", digest="sha256:" + "5e" * 32, facts={
+        artifact=Subject(name=f"smollm2-135m-openvino-{precision[:4]}", digest="sha256:" + "5e" * 32, facts={
             "format": "OpenVINO IR", "precision": precision, "bits per weight": "4.61", "engine": "stream"}),
         reference=Subject(name="HuggingFaceTB/SmolLM2-135M-Instruct", digest="sha256:" + "a1" * 32, facts={
             "model type": "llama", "parameters": "134,515,008", "dtype": "bfloat16"}),

@@ -26,7 +26,7 @@ from ..models.tiny import FAMILIES
 from .assumed import CONFIG, GENERATION, TOKENIZER, edit, of_status, remove, replace, report, rows, tensors, write
 
 Maker = Callable[..., Path]
-OPEN_FACTS = ["config: the adapter's normalisation has eps = 1e-05", "config: the adapter's GELU is exact"]
+OPEN_FACTS = ["config: the adapter's normalization has eps = 1e-05", "config: the adapter's GELU is exact"]
 SIGLIP_DEFAULTS = [f"config: vision_config.{key}" for key in ("hidden_act", "num_channels", "layer_norm_eps")]
 
 

@@ -21,7 +21,7 @@ from edgeconv.validate.weights.gguf_allowed import error_bound as of_gguf
 
 from ..quantize.ggml import oracle
 
-KINDS = [name for name, kind in TYPES.items() if kind.quantised]
+KINDS = [name for name, kind in TYPES.items() if kind.quantized]
 MODES = ("int4_sym", "int4_asym", "int8_sym", "int8_asym")
 SHAPES = ("bell", "heavy", "outlier", "constant", "one sign", "sparse", "zeros", "ties", "offset")
 
@@ -64,7 +64,7 @@ def worst(error: np.ndarray, bound: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_llama_cpps_own_quantiser_stays_within_the_bound(kind: str, data: st.DataObject) -> None:
+def test_llama_cpps_own_quantizer_stays_within_the_bound(kind: str, data: st.DataObject) -> None:
     rows = data.draw(hard_rows(512))
     blocks = oracle.quantize(rows, kind)
     if not oracle.scales_are_finite(blocks, kind).all():
@@ -90,7 +90,7 @@ def test_it_does_so_with_an_importance_matrix(kind: str, data: st.DataObject) ->
 
 
 def stored(mode: str, rows: np.ndarray, group: int, scale_type: type) -> StoredWeight:
-    """What our own quantiser, which has NNCF's bytes, makes of rows."""
+    """What our own quantizer, which has NNCF's bytes, makes of rows."""
     made = integer.compress(rows, mode, group, scale_type=scale_type)
     element = ("i" if mode.endswith("_sym") else "u") + mode[3]
     groups = made.scale.shape[1]
@@ -158,7 +158,7 @@ def test_weights_a_step_away_show(kind: str, data: st.DataObject) -> None:
     spread = np.abs(groups).max(axis=1, keepdims=True)
     bits = int(kind[1])
     step = np.broadcast_to(2 * spread / (2**bits - 2), groups.shape).reshape(rows.shape)
-    other = np.asarray(held - np.sign(held) * step * 1.1, np.float32)  # towards zero, so inside the range
+    other = np.asarray(held - np.sign(held) * step * 1.1, np.float32)  # toward zero, so inside the range
     bound = of_gguf(kind, blocks, other, exact=False)
     assert bound is not None
     halves = np.abs(held) > np.broadcast_to(spread / 4, groups.shape).reshape(rows.shape)

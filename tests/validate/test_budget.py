@@ -15,7 +15,7 @@ def comparison(name: str, **figures: tuple[float, float, float] | float) -> Comp
         for key, v in figures.items()
     }
     return Comparison(
-        name=name, reference="", artefact="", tokens=1, documents=1, figures=made,
+        name=name, reference="", artifact="", tokens=1, documents=1, figures=made,
         histogram=Histogram(edges=[0, 1], counts=[1]), positions=[],
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 SAMPLING = {
     "do_sample": True,
@@ -25,7 +25,7 @@ SAMPLING = {
     "repetition_penalty": 1.05,
     "eos_token_id": 2,
 }
-Artefacts = dict[str, Path]
+Artifacts = dict[str, Path]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def source(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     out = tmp_path_factory.mktemp("made")
     return {
         "openvino": pipeline.run(pipeline.Job(str(source), Request("bf16"), output=out / "ov")).path,
@@ -49,8 +49,8 @@ def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     }
 
 
-def changed(artefact: Path, to: Path, name: str, change: Callable[[Any], None]) -> Path:
-    shutil.copytree(artefact, to)
+def changed(artifact: Path, to: Path, name: str, change: Callable[[Any], None]) -> Path:
+    shutil.copytree(artifact, to)
     (to / "edgeconv.json").unlink()
     content = json.loads((to / name).read_text())
     change(content)
@@ -59,8 +59,8 @@ def changed(artefact: Path, to: Path, name: str, change: Callable[[Any], None]) 
 
 
 def failures(folder: Path, source: Path) -> list[str]:
-    artefact, checkpoint = open_artefact(folder), open_checkpoint(source)
-    return artefact.structure(checkpoint, artefact.weights(checkpoint), Silent()).failures
+    artifact, checkpoint = open_artifact(folder), open_checkpoint(source)
+    return artifact.structure(checkpoint, artifact.weights(checkpoint), Silent()).failures
 
 
 GENERATION = {
@@ -72,7 +72,7 @@ GENERATION = {
 
 @pytest.mark.parametrize("target", ["openvino", "onnx"])
 @pytest.mark.parametrize("field", GENERATION)
-def test_generation_config(field: str, target: str, made: Artefacts, source: Path, tmp_path: Path) -> None:
+def test_generation_config(field: str, target: str, made: Artifacts, source: Path, tmp_path: Path) -> None:
     folder = changed(
         made[target], tmp_path / "a", "generation_config.json", lambda c: c.update({field: GENERATION[field]})
     )
@@ -89,7 +89,7 @@ CONFIG = {
 
 @pytest.mark.parametrize("target", ["openvino", "onnx"])
 @pytest.mark.parametrize("field", CONFIG)
-def test_config(field: str, target: str, made: Artefacts, source: Path, tmp_path: Path) -> None:
+def test_config(field: str, target: str, made: Artifacts, source: Path, tmp_path: Path) -> None:
     folder = changed(made[target], tmp_path / "a", "config.json", lambda c: c.update({field: CONFIG[field]}))
     assert any(failure.startswith(f"config.json: {field} is ") for failure in failures(folder, source))
 
@@ -104,7 +104,7 @@ def written_out(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("target", ["openvino", "onnx"])
-def test_defaults_and_versions_are_no_fault(target: str, made: Artefacts, source: Path, tmp_path: Path) -> None:
+def test_defaults_and_versions_are_no_fault(target: str, made: Artifacts, source: Path, tmp_path: Path) -> None:
     assert failures(made[target], source) == []
     assert failures(changed(made[target], tmp_path / "a", "config.json", written_out), source) == []
     same = {
@@ -144,7 +144,7 @@ GENAI: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("fault", GENAI)
-def test_genai_config(fault: str, made: Artefacts, source: Path, tmp_path: Path) -> None:
+def test_genai_config(fault: str, made: Artifacts, source: Path, tmp_path: Path) -> None:
     found = failures(changed(made["onnx"], tmp_path / "a", "genai_config.json", GENAI[fault]), source)
     assert any(failure.startswith("genai_config.json: ") and fault in failure for failure in found), found
 
@@ -157,7 +157,7 @@ def test_genai_config(fault: str, made: Artefacts, source: Path, tmp_path: Path)
         ("ACTIVATIONS_SCALE_FACTOR", "1000.0", True),
     ],
 )
-def test_runtime_options(option: str, value: str, wrong: bool, made: Artefacts, source: Path, tmp_path: Path) -> None:
+def test_runtime_options(option: str, value: str, wrong: bool, made: Artifacts, source: Path, tmp_path: Path) -> None:
     import openvino as ov
 
     shutil.copytree(made["openvino"], tmp_path / "a")

@@ -12,7 +12,7 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.validate import first_rungs
 from edgeconv.validate.first_rungs import FirstRungs
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 
 class Heard(Silent):
@@ -23,11 +23,11 @@ class Heard(Silent):
         self.details.append(message)
 
 
-def started(beside: FirstRungs, artefact: Path, folder: Path) -> FirstRungs:
+def started(beside: FirstRungs, artifact: Path, folder: Path) -> FirstRungs:
     with pytest.MonkeyPatch.context() as patch:  # as in a command that has just begun
         patch.setattr(first_rungs, "_LARGE", 0)
         patch.delitem(sys.modules, "transformers", raising=False)
-        beside.start(open_artefact(artefact), folder)
+        beside.start(open_artifact(artifact), folder)
     return beside
 
 
@@ -35,7 +35,7 @@ def started(beside: FirstRungs, artefact: Path, folder: Path) -> FirstRungs:
 def test_the_rungs_are_those_of_this_process(converted: Path, builtin_model: Path) -> None:
     with FirstRungs() as beside:
         made = started(beside, converted, builtin_model).take(Silent())
-    here = first_rungs.here(open_artefact(converted), open_checkpoint(builtin_model), Silent())
+    here = first_rungs.here(open_artifact(converted), open_checkpoint(builtin_model), Silent())
     assert made
     assert [one.model_copy(update={"seconds": 0.0}) for one in made] == [
         one.model_copy(update={"seconds": 0.0}) for one in here
@@ -64,6 +64,6 @@ def test_one_that_is_not_waited_for_ends(converted: Path, builtin_model: Path) -
 @pytest.mark.slow
 def test_a_small_tokenizer_is_compared_here(converted: Path, builtin_model: Path) -> None:
     with FirstRungs() as beside:
-        beside.start(open_artefact(converted), builtin_model)
+        beside.start(open_artifact(converted), builtin_model)
         assert not beside.started
         assert beside.take(Silent()) is None

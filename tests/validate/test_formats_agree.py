@@ -14,7 +14,7 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.budget import limit
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 from ..ir import torch_logits, torch_model
 from ..models.tiny import FAMILIES
@@ -48,10 +48,10 @@ def test_formats_agree(family: str, tiny_model: Callable[..., Path], tmp_path: P
     source = tiny_model(family, hidden_size=HIDDEN, head_dim=HIDDEN // 4, dtype="bfloat16", **OTHERS.get(family, {}))
     made = {"torch": (torch_logits(torch_model(source), IDS), 0.0)}
     for kind in FORMATS[family]:
-        artefact = open_artefact(convert(kind, source, tmp_path / kind))
-        runtime = artefact.runtime("CPU", Silent(), accurate=True)
+        artifact = open_artifact(convert(kind, source, tmp_path / kind))
+        runtime = artifact.runtime("CPU", Silent(), accurate=True)
         (logits,) = runtime.logits(IDS)
-        made[kind] = (logits.copy(), limit(artefact.graph, "conversion"))
+        made[kind] = (logits.copy(), limit(artifact.graph, "conversion"))
         runtime.close()
     for one, (logits, allowed) in made.items():
         for other, (beside, also) in made.items():

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes import llama_cpp_binding
 from edgeconv.validate import cache, ladder
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
 
@@ -61,7 +61,7 @@ def test_an_untouched_file_passes(kind: str, builtin_model: Path, tmp_path: Path
     # what llama.cpp rounds by default is seen apart, and is not nothing
     assert 1e-9 < figure(report, "runtime", "mean_kl") < 2e-3
     assert {pair.runtime for pair in report.generations} == {"", "llama.cpp", "llama.cpp, turn 2"}
-    assert report.artefact.facts["file type"] == kind.upper()
+    assert report.artifact.facts["file type"] == kind.upper()
     assert report.versions["cyllama"]
     assert list(cache.folder().glob("float32/*")) == []
 
@@ -209,35 +209,35 @@ def test_sentencepiece_is_compared_too(tmp_path: Path) -> None:
     fields = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **markers}
     (source / "tokenizer_config.json").write_text(json.dumps(fields))
     file, checkpoint = write(source, tmp_path / "a.gguf", "q8_0"), open_checkpoint(source)
-    rung = open_artefact(file).tokens(checkpoint, Silent())
+    rung = open_artifact(file).tokens(checkpoint, Silent())
     assert (rung.status, rung.failures) == ("passed", [])
     raw = file.read_bytes()
     place = raw.index(struct.pack("<Q", 3) + b"abc")
     file.write_bytes(raw[: place + 8] + b"abd" + raw[place + 11 :])
-    rung = open_artefact(file).tokens(checkpoint, Silent())
+    rung = open_artifact(file).tokens(checkpoint, Silent())
     assert rung.failures[0] == "1 tokens of the vocabulary differ; the first is 261 'abc', in the GGUF no token."
 
 
 def test_a_folder_with_one_model_counts(builtin_model: Path, tmp_path: Path) -> None:
     file = write(builtin_model, tmp_path / "a.gguf", "q8_0")
-    assert open_artefact(tmp_path).path == file
+    assert open_artifact(tmp_path).path == file
     shutil.copyfile(file, tmp_path / "b.gguf")
-    with pytest.raises(ArtefactError, match="holds 2 GGUF models"):
-        open_artefact(tmp_path)
+    with pytest.raises(ArtifactError, match="holds 2 GGUF models"):
+        open_artifact(tmp_path)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match=r"nor a \.gguf"):
-        open_artefact(tmp_path)
-    with pytest.raises(ArtefactError, match="no file"):
-        open_artefact(tmp_path / "a.gguf")
+    with pytest.raises(ArtifactError, match=r"nor a \.gguf"):
+        open_artifact(tmp_path)
+    with pytest.raises(ArtifactError, match="no file"):
+        open_artifact(tmp_path / "a.gguf")
 
 
 def test_without_llama_cpp_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(llama_cpp_binding, "PACKAGE", "no_such_package")
     with pytest.raises(UsageError) as caught:
-        open_artefact(tmp_path / "a.gguf")
+        open_artifact(tmp_path / "a.gguf")
     assert caught.value.hint == "pip install 'edgeconv[gguf]'"
 
 

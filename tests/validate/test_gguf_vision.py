@@ -12,10 +12,10 @@ import pytest
 
 from edgeconv.convert.conversion.gguf import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
 from edgeconv.validate import budget, ladder
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.formats.gguf_projector import find
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report import markdown
@@ -66,7 +66,7 @@ def test_both_files_through_the_whole_ladder(whole: Path) -> None:
     report = climb(whole)  # the manifest knows its source
     assert report.verdict == "passed", (report.first_failed, [line for line in report.budgets if not line.passed])
     assert {rung.name: rung.status for rung in report.rungs if rung.name in SEEING} == dict.fromkeys(SEEING, "passed")
-    assert report.artefact.facts["tower"] == "mmproj-model-F16.gguf, f16"
+    assert report.artifact.facts["tower"] == "mmproj-model-F16.gguf, f16"
     names = {comparison.name for comparison in report.comparisons}
     assert names >= {"picture_conversion", "picture_quantisation", "picture_runtime"}
     budgets = {line.metric: line.value for line in report.budgets}
@@ -109,7 +109,7 @@ def test_which_mmproj_belongs_to_a_file(bare: Path, whole: Path, tmp_path: Path)
     shutil.copyfile(projector, folder / "mmproj-model-F32.gguf")
     assert found(model) == "mmproj-model-F32.gguf"  # its own name
     assert found(folder / "model-F32-00001-of-00002.gguf") == "mmproj-model-F32.gguf"
-    manifest = open_artefact(whole).manifest
+    manifest = open_artifact(whole).manifest
     assert found(whole / "model-Q8_0.gguf", manifest) == "mmproj-model-F16.gguf"
     assert found(tmp_path / "model-Q8_0.gguf", manifest).startswith("mmproj-model-F16.gguf is missing beside")
     for file in (projector, folder / "mmproj-model-F32.gguf"):
@@ -122,10 +122,10 @@ def test_a_text_model_beside_a_strangers_mmproj(bare: Path, builtin_model: Path,
     run(GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a.gguf"))
     (tmp_path / "a.edgeconv.json").unlink()
     shutil.copy(projector_of(bare), tmp_path)
-    assert open_artefact(tmp_path / "a.gguf").sees
+    assert open_artifact(tmp_path / "a.gguf").sees
     pair = open_pair(tmp_path / "a.gguf", str(builtin_model), Silent())
     assert not pair.sees
-    assert pair.artefact.weights(pair.checkpoint).matched
+    assert pair.artifact.weights(pair.checkpoint).matched
 
 
 def test_a_file_of_upstreams_old_converter(bare: Path, model: Path, tmp_path: Path) -> None:
@@ -167,11 +167,11 @@ def test_what_ends_llama_cpp_does_not_end_us(bare: Path, model: Path, tmp_path: 
     folder = tmp_path / "x"
     shutil.copytree(bare, folder)
     rename(projector_of(folder), "adapter.boi", "adapter.bot")
-    with pytest.raises(ArtefactError, match=r"llama\.cpp does not see with mmproj-model-F16\.gguf: .*adapter\.boi"):
+    with pytest.raises(ArtifactError, match=r"llama\.cpp does not see with mmproj-model-F16\.gguf: .*adapter\.boi"):
         see(folder, model, pictures=1)
     shutil.copy(projector_of(bare), folder)
     set_key(projector_of(folder), "clip.vision.attention.head_count", 3)  # 32 / 3: an assertion fails
-    with pytest.raises(ArtefactError, match=r"does not see with mmproj.*ASSERT"):
+    with pytest.raises(ArtifactError, match=r"does not see with mmproj.*ASSERT"):
         see(folder, model, pictures=1)
 
 

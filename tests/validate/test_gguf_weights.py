@@ -298,10 +298,10 @@ def test_values_that_the_config_states_survive_our_conversion(tiny_model: Callab
 def test_a_manifest_of_other_bytes_is_seen(checkpoint: Checkpoint, tmp_path: Path) -> None:
     from edgeconv.core.manifest import FileDigest
 
-    from ..core import artefacts
+    from ..core import artifacts
 
     folder = tmp_path / "a"
-    manifest = artefacts.make(folder).model_copy(update={"outputs": {"a.gguf": FileDigest(size=1, sha256="0" * 64)}})
+    manifest = artifacts.make(folder).model_copy(update={"outputs": {"a.gguf": FileDigest(size=1, sha256="0" * 64)}})
     shutil.rmtree(folder)
     folder.mkdir()
     file = write(checkpoint, folder / "a.gguf", "q8_0")

@@ -21,11 +21,11 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         pytest.skip("the compiled figures are not built")
 
 
-def scored(reference: np.ndarray, artefact: np.ndarray, following: np.ndarray, chunk: int = 7) -> Scores:
+def scored(reference: np.ndarray, artifact: np.ndarray, following: np.ndarray, chunk: int = 7) -> Scores:
     scores = Scores()
     for start in range(0, len(reference), chunk):
         stop = min(start + chunk, len(reference))
-        scores.add(reference[start:stop], artefact[start:stop], following[start:stop])
+        scores.add(reference[start:stop], artifact[start:stop], following[start:stop])
     return scores
 
 
@@ -35,15 +35,15 @@ def documents() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     made = []
     for n in (40, 17, 64):
         reference = (rng.standard_normal((n, 301)) * 4).astype(np.float32)
-        artefact = reference + (rng.standard_normal((n, 301)) * 0.3).astype(np.float32)
-        made.append((reference, artefact, rng.integers(0, 301, n - 1)))
+        artifact = reference + (rng.standard_normal((n, 301)) * 0.3).astype(np.float32)
+        made.append((reference, artifact, rng.integers(0, 301, n - 1)))
     return made
 
 
 def test_every_figure_against_scipy(documents: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
     found = compare("quantisation", "r", "a", [scored(*d) for d in documents])
-    reference, artefact = (np.concatenate([d[i] for d in documents]).astype(np.float64) for i in (0, 1))
-    p, q = softmax(reference, axis=1), softmax(artefact, axis=1)
+    reference, artifact = (np.concatenate([d[i] for d in documents]).astype(np.float64) for i in (0, 1))
+    p, q = softmax(reference, axis=1), softmax(artifact, axis=1)
     kl = rel_entr(p, q).sum(1)
     value = {name: estimate.value for name, estimate in found.figures.items()}
     assert found.tokens == len(kl)
@@ -51,7 +51,7 @@ def test_every_figure_against_scipy(documents: list[tuple[np.ndarray, np.ndarray
     assert value["max_kl"] == pytest.approx(kl.max(), rel=2e-6)
     for name, q_ in (("median_kl", 50), ("kl_90", 90), ("kl_95", 95), ("kl_99", 99), ("kl_99_9", 99.9)):
         assert value[name] == pytest.approx(np.percentile(kl, q_), rel=2e-6)
-    order_r, order_a = np.argsort(-reference, axis=1), np.argsort(-artefact, axis=1)
+    order_r, order_a = np.argsort(-reference, axis=1), np.argsort(-artifact, axis=1)
     for k in (1, 5, 10):
         shared = [len(set(r[:k]) & set(a[:k])) / k for r, a in zip(order_r, order_a, strict=True)]
         assert value[f"top{k}"] == pytest.approx(np.mean(shared))
@@ -67,8 +67,8 @@ def test_every_figure_against_scipy(documents: list[tuple[np.ndarray, np.ndarray
     assert value["ppl_reference"] == pytest.approx(math.exp(nll[0].mean()), rel=2e-6)
     assert value["ppl_artefact"] == pytest.approx(math.exp(nll[1].mean()), rel=2e-6)
     assert value["ln_ppl_ratio"] == pytest.approx((nll[1] - nll[0]).mean(), rel=2e-6)
-    assert value["max_abs_logit"] == pytest.approx(np.abs(reference - artefact).max(), rel=1e-6)
-    cosine = (reference * artefact).sum(1) / np.linalg.norm(reference, axis=1) / np.linalg.norm(artefact, axis=1)
+    assert value["max_abs_logit"] == pytest.approx(np.abs(reference - artifact).max(), rel=1e-6)
+    cosine = (reference * artifact).sum(1) / np.linalg.norm(reference, axis=1) / np.linalg.norm(artifact, axis=1)
     assert value["cosine"] == pytest.approx(cosine.mean(), rel=1e-6)
     assert sum(found.histogram.counts) == found.tokens
     assert sum(block.tokens for block in found.positions) == found.tokens
@@ -92,8 +92,8 @@ def test_intervals_cover_the_value_and_come_from_documents(
 def test_two_tokens_by_hand() -> None:
     """p = (3/4, 1/4), q = (1/2, 1/2): KL = 3/4 ln 3/2 + 1/4 ln 1/2; Δp of the first token = −25 points."""
     reference = np.log(np.array([[3.0, 1.0]], np.float32))
-    artefact = np.log(np.array([[1.0, 1.0 + 1e-6]], np.float32))
-    two = np.concatenate([reference, reference]), np.concatenate([artefact, artefact])
+    artifact = np.log(np.array([[1.0, 1.0 + 1e-6]], np.float32))
+    two = np.concatenate([reference, reference]), np.concatenate([artifact, artifact])
     padded = [np.concatenate([m, np.full((2, 12), -1e4, np.float32)], axis=1) for m in two]
     scores = scored(padded[0], padded[1], np.array([0]))
     found = compare("quantisation", "r", "a", [scores]).figures

@@ -17,7 +17,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve
 from edgeconv.validate.rungs.structure import check_weights
 from edgeconv.validate.rungs.weights import Findings
-from edgeconv.validate.weights import ArtefactWeights
+from edgeconv.validate.weights import ArtifactWeights
 
 from .planted import copy_of, edit
 
@@ -65,9 +65,9 @@ def made(source: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
     return convert
 
 
-def found(artefact: Path, model: Path) -> Findings:
+def found(artifact: Path, model: Path) -> Findings:
     checkpoint, made = open_checkpoint(model), Findings()
-    check_weights(checkpoint, ArtefactWeights(artefact, checkpoint), made, Silent())
+    check_weights(checkpoint, ArtifactWeights(artifact, checkpoint), made, Silent())
     return made
 
 
@@ -86,12 +86,12 @@ CASES = [
 
 @pytest.mark.parametrize(("kind", "methods", "options"), CASES, ids=repr)
 def test_it_passes(kind: str, methods: tuple[str, ...], options: Any, made: Make, source: Make) -> None:
-    artefact = made(kind, *methods, **options)
-    findings = found(artefact, source(kind))
+    artifact = made(kind, *methods, **options)
+    findings = found(artifact, source(kind))
     assert not findings.failures
     assert len(findings.warnings) == 1  # the rotary frequencies, which another check looks at
     assert findings.figures["wrong"] == 0
-    assert set(ArtefactWeights(artefact, open_checkpoint(source(kind))).methods) == set(methods)
+    assert set(ArtifactWeights(artifact, open_checkpoint(source(kind))).methods) == set(methods)
 
 
 def half_bytes(rows: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -231,7 +231,7 @@ def test_the_reference_gets_what_the_graph_computes_with(made: Make, source: Mak
     """The weight beside its division and its adapters is nearer to the source than what the constants hold alone."""
     for methods in (("awq",), ("lora_correction",)):
         checkpoint = open_checkpoint(source("glm"))
-        weights = ArtefactWeights(made("glm", *methods), checkpoint)
+        weights = ArtifactWeights(made("glm", *methods), checkpoint)
         tensor = (checkpoint.tensor(DOWN).astype(np.uint32) << 16).view(np.float32)
         held = weights.matched[DOWN][0].stored.whole()
         assert np.linalg.norm(weights.tensor(DOWN) - tensor) < np.linalg.norm(held - tensor)

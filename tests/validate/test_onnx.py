@@ -1,4 +1,4 @@
-"""ONNX artefacts on the ladder: what is sound passes, planted faults are caught by the rung that one would expect."""
+"""ONNX artifacts on the ladder: what is sound passes, planted faults are caught by the rung that one would expect."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.onnx import decoder as onnx_decoder
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.integer import to_float32
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.onnxruntime import OnnxRuntime
-from edgeconv.validate.formats import open_artefact
-from edgeconv.validate.formats.onnx import OnnxArtefact
+from edgeconv.validate.formats import open_artifact
+from edgeconv.validate.formats.onnx import OnnxArtifact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.rungs import decode
 from edgeconv.validate.weights.onnx import OnnxWeights
@@ -45,20 +45,20 @@ def int4(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return convert(builtin_model, tmp_path_factory.mktemp("onnx") / "int4", "int4", ratio=1.0)
 
 
-def copy_of(artefact: Path, to: Path) -> Path:
+def copy_of(artifact: Path, to: Path) -> Path:
     """A copy to break, without the manifest whose digests would give everything away."""
-    shutil.copytree(artefact, to)
+    shutil.copytree(artifact, to)
     (to / "edgeconv.json").unlink()
     return to
 
 
 def structure(folder: Path, checkpoint: Checkpoint) -> Any:
-    artefact = open_artefact(folder)
+    artifact = open_artifact(folder)
     try:
-        weights = artefact.weights(checkpoint)
-    except ArtefactError:
+        weights = artifact.weights(checkpoint)
+    except ArtifactError:
         weights = None
-    return artefact.structure(checkpoint, weights, Silent())
+    return artifact.structure(checkpoint, weights, Silent())
 
 
 def edit_weights(folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -140,10 +140,10 @@ def test_weights_of_every_form_are_read(tiny_model: Callable[..., Path], tmp_pat
 def test_models_of_another_tool_are_read_and_made_exact(
     bits: int, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    """Numbered names, flat scales, zero points: onnxruntime's own quantiser on a model as torch exports it."""
+    """Numbered names, flat scales, zero points: onnxruntime's own quantizer on a model as torch exports it."""
     folder = copy_of(convert(builtin_model, tmp_path / "plain", "fp32"), tmp_path / "foreign")
     fold_transposes(folder)
-    edit_graph(folder, lambda model: quantise(model, bits))
+    edit_graph(folder, lambda model: quantize(model, bits))
     rung = structure(folder, checkpoint)
     assert rung.status == "passed", rung.failures
     assert rung.figures["matched_by_content"] > 20
@@ -166,7 +166,7 @@ def test_a_square_weight_of_another_tool_lies_the_other_way_round(
     assert rung.status == "passed", rung.failures
 
 
-def quantise(model: Any, bits: int, size: int = 32) -> None:
+def quantize(model: Any, bits: int, size: int = 32) -> None:
     from onnx import helper, numpy_helper
     from onnxruntime.capi import _pybind_state as kernels
 
@@ -299,7 +299,7 @@ def test_places_that_lie(name: str, int4: Path, checkpoint: Checkpoint, tmp_path
     change, says = HOSTILE[name]
     folder = copy_of(int4, tmp_path / "out")
     edit_graph(folder, change)
-    with pytest.raises(ArtefactError, match=says):
+    with pytest.raises(ArtifactError, match=says):
         OnnxWeights(folder, checkpoint)
     assert structure(folder, checkpoint).status == "failed"
 
@@ -311,7 +311,7 @@ def test_truncated_files(file: str, share: float, int4: Path, checkpoint: Checkp
     data = (folder / file).read_bytes()
     (folder / file).write_bytes(data[: int(len(data) * share)])
     assert structure(folder, checkpoint).status == "failed"
-    with pytest.raises(ArtefactError):
+    with pytest.raises(ArtifactError):
         OnnxRuntime(folder)
 
 
@@ -340,33 +340,33 @@ def test_faults_of_the_tokenizer(
 ) -> None:
     folder = copy_of(int4, tmp_path / "out")
     fault(folder)
-    assert open_artefact(folder).tokens(checkpoint, Silent()).status == "failed"
+    assert open_artifact(folder).tokens(checkpoint, Silent()).status == "failed"
 
 
 def test_another_template(int4: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
     path = folder / "chat_template.jinja"
     path.write_text(path.read_text().replace("<|user|>\n", "<|user|> "))
-    assert open_artefact(folder).template(checkpoint, Silent()).status == "failed"
+    assert open_artifact(folder).template(checkpoint, Silent()).status == "failed"
     path.unlink()
-    assert open_artefact(folder).template(checkpoint, Silent()).status == "failed"
+    assert open_artifact(folder).template(checkpoint, Silent()).status == "failed"
 
 
 def test_what_is_no_decoder_is_refused(int4: Path, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
     edit_graph(folder, lambda model: setattr(model.graph.input[0], "name", "pixels"))
-    with pytest.raises(ArtefactError):
+    with pytest.raises(ArtifactError):
         OnnxRuntime(folder)
     with pytest.raises(UsageError, match="GPU"):
-        open_artefact(int4).require_device("GPU")
-    with pytest.raises(ArtefactError, match=r"model\.onnx"):
-        OnnxArtefact(tmp_path, None)
+        open_artifact(int4).require_device("GPU")
+    with pytest.raises(ArtifactError, match=r"model\.onnx"):
+        OnnxArtifact(tmp_path, None)
 
 
 def test_the_mode_of_a_model_without_a_manifest(int4: Path, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
-    assert open_artefact(folder).mode.startswith("int4")
-    assert open_artefact(int4).mode == "int4_sym"
+    assert open_artifact(folder).mode.startswith("int4")
+    assert open_artifact(int4).mode == "int4_sym"
 
 
 def relabel(manifest: Any) -> None:
@@ -383,14 +383,14 @@ def test_the_manifests_word_loosens_no_budget(
 ) -> None:
     """Its own word for how it is stored decides on nothing; where it names weights, it must be true."""
     ir = pipeline.run(pipeline.Job(str(builtin_model), Request("int4"), output=tmp_path / "ir")).path
-    for number, artefact in enumerate((int4, ir)):
+    for number, artifact in enumerate((int4, ir)):
         for change in (relabel, relabel_weights):
             folder = tmp_path / f"{change.__name__}{number}"
-            shutil.copytree(artefact, folder)
+            shutil.copytree(artifact, folder)
             manifest = json.loads((folder / "edgeconv.json").read_text())
             change(manifest)
             (folder / "edgeconv.json").write_text(json.dumps(manifest))
-            opened = open_artefact(folder)
+            opened = open_artifact(folder)
             assert (opened.bits, opened.mode) == (4, "int4_sym")
             if change is relabel_weights:
                 rung = opened.structure(checkpoint, opened.weights(checkpoint), Silent())

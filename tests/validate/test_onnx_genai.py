@@ -8,7 +8,7 @@ import pytest
 
 from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.onnx.names import GENAI
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes import onnx_genai_once
 from edgeconv.validate.ladder import Ask, validate
@@ -38,7 +38,7 @@ def test_a_cache_that_is_not_the_graphs_is_an_error(int8: Path, tmp_path: Path) 
     config = json.loads((broken / GENAI).read_text())
     config["model"]["decoder"]["inputs"]["past_key_names"] = "past.%d.key"
     (broken / GENAI).write_text(json.dumps(config))
-    with pytest.raises(ArtefactError, match=r"onnxruntime-genai cannot run"):
+    with pytest.raises(ArtifactError, match=r"onnxruntime-genai cannot run"):
         onnx_genai_once.answer(broken, PROMPTS, 4, lambda _: [1])
 
 

@@ -1,4 +1,4 @@
-"""An ONNX artefact that sees, through every rung; what is planted in it is caught."""
+"""An ONNX artifact that sees, through every rung; what is planted in it is caught."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.onnx import vision as graph
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.onnxruntime import OnnxTower
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.ladder import Ask, validate
 
 from ..models.tiny_v import make_glm_edge_v
@@ -72,8 +72,8 @@ def test_a_spoilt_weight_of_the_tower_and_a_spoilt_config(sound: Path, model: Pa
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "glm"}))
     checkpoint = open_checkpoint(model)
-    artefact = open_artefact(folder)
-    failures = artefact.structure(checkpoint, artefact.weights(checkpoint), Silent()).failures
+    artifact = open_artifact(folder)
+    failures = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent()).failures
     assert any(name in failure for failure in failures), failures
     assert any("glm_edge_v" in failure for failure in failures), failures
 
@@ -85,5 +85,5 @@ def test_a_tower_of_another_tools_form_is_refused(sound: Path, tmp_path: Path) -
     proto.graph.input[0].name = "pixels"
     proto.graph.node[0].input[0] = "pixels"
     onnx.save(proto, tmp_path / "vision_encoder.onnx")
-    with pytest.raises(ArtefactError):
+    with pytest.raises(ArtifactError):
         OnnxTower(tmp_path)

@@ -1,4 +1,4 @@
-"""The validator's own proof: each planted fault is caught by the rung that one would expect; an untouched artefact passes."""
+"""The validator's own proof: each planted fault is caught by the rung that one would expect; an untouched artifact passes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def convert(source: Path, out: Path, precision: str = "int8") -> Path:
     return run(Job(str(source), Request(precision), output=out)).path
 
 
-def climb(artefact: Path, reference: Path, *, quick: bool = False) -> Report:
-    return validate(Ask(artefact, reference=str(reference), max_tokens=TOKENS, quick=quick))
+def climb(artifact: Path, reference: Path, *, quick: bool = False) -> Report:
+    return validate(Ask(artifact, reference=str(reference), max_tokens=TOKENS, quick=quick))
 
 
 def edit_json(path: Path, **values: Any) -> None:
@@ -48,7 +48,7 @@ def edit_tensors(folder: Path, change: Callable[[dict[str, Any]], None]) -> None
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
 
 
-# Faults of the source: the artefact is converted from a spoilt copy, and held against the sound checkpoint.
+# Faults of the source: the artifact is converted from a spoilt copy, and held against the sound checkpoint.
 
 
 def theta(folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_fault_of_the_source(fault: Callable[[Path], None], builtin_model: Path,
         assert any("model.layers.4.self_attn.o_proj.weight" in failure for failure in report.rungs[0].failures)
 
 
-# Faults of the artefact's own making.
+# Faults of the artifact's own making.
 
 
 def test_a_scale_off_by_one_group(builtin_model: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_truncated_file(builtin_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4", "nf4"])
-def test_an_untouched_artefact_passes(precision: str, builtin_model: Path, tmp_path: Path) -> None:
+def test_an_untouched_artifact_passes(precision: str, builtin_model: Path, tmp_path: Path) -> None:
     report = validate(Ask(convert(builtin_model, tmp_path / "ov", precision), max_tokens=TOKENS))
     assert report.verdict == "passed", [rung.failures for rung in report.rungs]
     assert {c.name for c in report.comparisons} == {

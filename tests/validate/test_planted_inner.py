@@ -29,7 +29,7 @@ from edgeconv.runtimes.base import Runtime
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.onnxruntime import OnnxRuntime
 from edgeconv.runtimes.openvino import OpenVINORuntime
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.loaded_names import as_loaded
 from edgeconv.validate.report.model import Rung
@@ -236,7 +236,7 @@ def sound(source: Callable[[Model], Path], tmp_path_factory: pytest.TempPathFact
 
 
 def structure(artifact: Path, reference: Path) -> Rung:
-    checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artefact(artifact)
+    checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artifact(artifact)
     return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
 
 

@@ -183,7 +183,7 @@ def begin_in_llama_cpp(patch: Patch) -> None:
             made = super().encode(text, special=special)
             return [made[0], *made]
 
-    plain = gguf.GgufArtefact.answers
+    plain = gguf.GgufArtifact.answers
 
     def answers(self: Any, *given: Any) -> Any:
         patch.setattr(gguf, "LlamaCppTokenizer", Twice)
@@ -192,7 +192,7 @@ def begin_in_llama_cpp(patch: Patch) -> None:
         finally:
             patch.setattr(gguf, "LlamaCppTokenizer", LlamaCppTokenizer)
 
-    patch.setattr(gguf.GgufArtefact, "answers", answers)
+    patch.setattr(gguf.GgufArtifact, "answers", answers)
 
 
 def history_in_llama_cpp(patch: Patch) -> None:

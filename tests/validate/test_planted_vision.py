@@ -1,4 +1,4 @@
-"""Vision's own proof: each planted fault is caught by the rung that one would expect; an untouched artefact passes."""
+"""Vision's own proof: each planted fault is caught by the rung that one would expect; an untouched artifact passes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def convert(source: Path, out: Path) -> Path:
     return run(Job(str(source), Request("int8"), output=out)).path
 
 
-def climb(artefact: Path, reference: Path) -> Report:
-    return validate(Ask(artefact, reference=str(reference), max_tokens=TOKENS))
+def climb(artifact: Path, reference: Path) -> Report:
+    return validate(Ask(artifact, reference=str(reference), max_tokens=TOKENS))
 
 
 def failed(report: Report) -> set[str]:
@@ -100,7 +100,7 @@ def test_other_mean_or_deviation(key: str, value: list[float], sound: Path, mode
 def test_a_picture_in_the_middle(sound: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
-    def centred(self: Preprocess, picture: Any) -> Any:
+    def centered(self: Preprocess, picture: Any) -> Any:
         picture = upright_rgb(picture)
         fitted = picture.resize(self.fit(*picture.size), resample=Image.Resampling(self.resample))
         square = np.zeros((self.size, self.size, 3), np.uint8)
@@ -108,7 +108,7 @@ def test_a_picture_in_the_middle(sound: Path, model: Path, monkeypatch: pytest.M
         square[top : top + fitted.height, left : left + fitted.width] = np.asarray(fitted)
         return square
 
-    monkeypatch.setattr(Preprocess, "canvas", centred)
+    monkeypatch.setattr(Preprocess, "canvas", centered)
     report = climb(sound, model)
     assert report.first_failed == "pixels"
     assert not any("square" in failure for failure in report.rungs[-4].failures)  # a square one has no middle
@@ -151,7 +151,7 @@ def test_an_approximation_in_the_tower(model: Path, tmp_path: Path, monkeypatch:
     assert report.first_failed == "vision"
 
 
-def test_an_untouched_artefact_passes(sound: Path, model: Path) -> None:
+def test_an_untouched_artifact_passes(sound: Path, model: Path) -> None:
     report = climb(sound, model)
     assert failed(report) == set()
     assert {c.name for c in report.comparisons} >= {"picture_conversion", "picture_quantisation"}

@@ -20,8 +20,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
 
 
-def climb(artefact: Path, reference: Path) -> Report:
-    return validate(Ask(artefact, reference=str(reference), max_tokens=300, quick=True))
+def climb(artifact: Path, reference: Path) -> Report:
+    return validate(Ask(artifact, reference=str(reference), max_tokens=300, quick=True))
 
 
 def made(kind: str, source: Path, out: Path) -> Path:

@@ -35,8 +35,8 @@ def openvino(source: Path, out: Path, precision: str = "bf16") -> Path:
     return pipeline.run(pipeline.Job(str(source), Request(precision), output=out, engine="trace"), Silent()).path
 
 
-def climb(artefact: Path, reference: Path) -> Report:
-    return validate(Ask(artefact, reference=str(reference), max_tokens=600))
+def climb(artifact: Path, reference: Path) -> Report:
+    return validate(Ask(artifact, reference=str(reference), max_tokens=600))
 
 
 def problems(report: Report) -> list[str]:

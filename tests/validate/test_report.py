@@ -6,7 +6,7 @@ from xml.etree import ElementTree as Tree
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError, OutputError
+from edgeconv.core.errors import ArtifactError, OutputError
 from edgeconv.validate.report import html, junit, markdown, words
 from edgeconv.validate.report.model import BudgetLine, Estimate, Report, Rung, RuntimeDefect
 from edgeconv.validate.report.write import dump, read, write
@@ -137,10 +137,10 @@ def test_a_folder_that_is_a_file_is_an_output_error(tmp_path: Path) -> None:
         (None, "exist"),
     ],
 )
-def test_an_invalid_report_is_an_artefact_error(content: str | None, said: str, tmp_path: Path) -> None:
+def test_an_invalid_report_is_an_artifact_error(content: str | None, said: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "parity.json").write_text(content)
-    with pytest.raises(ArtefactError, match=said):
+    with pytest.raises(ArtifactError, match=said):
         read(tmp_path)
 
 

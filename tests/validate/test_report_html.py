@@ -96,7 +96,7 @@ def test_hostile_text_stays_text() -> None:
 def test_tokens_carry_their_level_and_data() -> None:
     levels = {None: "u", math.nan: "x", math.inf: "x", 0.0: "", 0.01: "k1", 0.05: "k2", 0.1: "k3", 0.5: "k4", 3.0: "k5"}
     assert {kl: documents.level(kl) for kl in levels} == levels
-    other = [Alternative(text="\n", reference=0.25, artefact=math.nan)]
+    other = [Alternative(text="\n", reference=0.25, artifact=math.nan)]
     scores = [TokenScore(text="a"), TokenScore(text="\n", kl=0.2, alternatives=other), TokenScore(text="b", kl=0.001)]
     document = DocumentScore(name="n", kind="text", mean_kl=0.1, tokens=scores)
     assert documents.view(document).body == '<b class=u>a</b><b class="k3 n">\n</b><b>b</b>'
@@ -254,15 +254,15 @@ def test_the_page_renders_without_console_errors(
 
 @pytest.mark.parametrize(("dark", "colour"), [(False, "rgb(245, 245, 242)"), (True, "rgb(17, 19, 23)")])
 def test_the_theme_follows_the_system_and_the_button(
-    dark: bool, colour: str, browse: Callable[..., tuple[str, list[str]]]
+    dark: bool, color: str, browse: Callable[..., tuple[str, list[str]]]
 ) -> None:
     look = "document.title = getComputedStyle(document.body).backgroundColor"
     page = render(samples.report("crashed"))
     dom, _ = browse(page, dark=dark, script=look)
-    assert f"<title>{colour}</title>" in dom
+    assert f"<title>{color}</title>" in dom
     press = "document.getElementById('theme').click();"  # auto → light → dark
     dom, console = browse(page, dark=not dark, script=press * (2 if dark else 1) + look)
-    assert f"<title>{colour}</title>" in dom
+    assert f"<title>{color}</title>" in dom
     assert console == []
 
 

@@ -44,10 +44,10 @@ def check_side(side: Side, framework: str, stored_as: str, tasks: list[str]) -> 
 def check(result: Result, framework: str, stored_as: str, tasks: list[str]) -> None:
     """Both sides have run every task, and the ratios are those of their figures."""
     assert result.reference
-    check_side(result.artefact, framework, stored_as, tasks)
+    check_side(result.artifact, framework, stored_as, tasks)
     check_side(result.reference, "transformers", "bf16", tasks)
     for ratio, ours, theirs in zip(
-        result.as_dict()["ratios"], result.artefact.rows, result.reference.rows, strict=True
+        result.as_dict()["ratios"], result.artifact.rows, result.reference.rows, strict=True
     ):
         assert ratio["first"] == pytest.approx(theirs.first_ms / ours.first_ms)
         assert ratio["tokens_per_second"] == pytest.approx(ours.tokens_per_second / theirs.tokens_per_second)
@@ -67,7 +67,7 @@ def test_a_gguf_beside_its_checkpoint(builtin_model: Path, tmp_path: Path) -> No
 
 def test_an_onnx_model(converted_onnx: Path) -> None:
     found = bench(Ask(converted_onnx, tasks=SMALL, runs=1, with_reference=False))
-    check_side(found.artefact, "onnxruntime", "int4_sym", ["40/4", "20/3"])
+    check_side(found.artifact, "onnxruntime", "int4_sym", ["40/4", "20/3"])
     assert (found.reference, found.ratios()) == (None, [])
 
 

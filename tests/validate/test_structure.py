@@ -16,7 +16,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.report.model import Rung
 from edgeconv.validate.rungs import structure
-from edgeconv.validate.weights import ArtefactWeights
+from edgeconv.validate.weights import ArtifactWeights
 
 from .planted import copy_of, edit, replace
 
@@ -38,8 +38,8 @@ def check(folder: Path, checkpoint: Checkpoint) -> Rung:
     return structure.check(folder, checkpoint, None, Silent())
 
 
-def test_an_untouched_artefact_passes(converted: Path, checkpoint: Checkpoint) -> None:
-    rung = structure.check(converted, checkpoint, ArtefactWeights(converted, checkpoint), Silent())
+def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -> None:
+    rung = structure.check(converted, checkpoint, ArtifactWeights(converted, checkpoint), Silent())
     assert (rung.status, rung.failures, rung.warnings) == ("passed", [], [])
     assert rung.figures["weights"] == len(checkpoint.names)
     assert rung.figures["rotary_tables"] == 1
@@ -197,13 +197,13 @@ def test_a_tensor_without_a_counterpart_fails(converted: Path, builtin_model: Pa
     state["model.extra_norm.weight"] = torch.ones(11)
     tensors.save_file(state, source / "model.safetensors", metadata={"format": "pt"})
     rung = check(converted, open_checkpoint(source))
-    assert rung.failures == ["1 tensors of the checkpoint have no counterpart in the artefact: model.extra.weight."]
+    assert rung.failures == ["1 tensors of the checkpoint have no counterpart in the artifact: model.extra.weight."]
     assert any("model.extra_norm.weight" in w and "all ones" in w for w in rung.warnings)
 
 
 @pytest.fixture(scope="module")
 def optimum_ir(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """An IR that optimum-cli itself wrote: (checkpoint, artefact)."""
+    """An IR that optimum-cli itself wrote: (checkpoint, artifact)."""
     source = tiny_model("llama", hidden_size=128, intermediate_size=256, head_dim=32)
     out = tmp_path_factory.mktemp("optimum")
     command = [str(Path(sys.executable).parent / "optimum-cli"), "export", "openvino", "--model", str(source)]
@@ -237,7 +237,7 @@ def test_other_families_pass_with_everything_matched(family: str, tiny_model: An
     rung = check(out, checkpoint)
     assert (rung.status, rung.failures) == ("passed", [])
     assert rung.figures["unmatched_checkpoint"] == 0
-    weights = ArtefactWeights(out, checkpoint)
+    weights = ArtifactWeights(out, checkpoint)
     assert {m.form.function for ms in weights.matched.values() for m in ms} == (
         {"", "1 + w"} if family == "gemma3_text" else {""}
     )

@@ -18,7 +18,7 @@ from edgeconv.convert.conversion import onnx
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.loaded_names import as_loaded
 from edgeconv.validate.report.model import Rung
@@ -44,7 +44,7 @@ def gguf(source: Path, out: Path) -> Path:
 
 
 def structure(artifact: Path, reference: Path) -> Rung:
-    checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artefact(artifact)
+    checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artifact(artifact)
     return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
 
 

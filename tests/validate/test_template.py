@@ -21,7 +21,7 @@ def copy(converted: Path, tmp_path: Path) -> Path:
     return copy_of(converted, tmp_path / "copy")
 
 
-def test_an_untouched_artefact_passes(converted: Path, checkpoint: Checkpoint) -> None:
+def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -> None:
     rung = template.check(converted, checkpoint, Silent())
     assert (rung.status, rung.failures) == ("passed", [])
     # two renderings, with and without the generation prompt
@@ -33,7 +33,7 @@ def test_a_template_changed_in_the_files_is_shown_at_its_place(copy: Path, check
     rung = template.check(copy, checkpoint, Silent())
     assert rung.status == "failed"
     assert any("Conversation 'system'" in f and "differs from character 10" in f for f in rung.failures)
-    assert all("the artefact's files" in f for f in rung.failures)
+    assert all("the artifact's files" in f for f in rung.failures)
 
 
 def test_a_template_changed_only_in_the_tokenizer_ir_is_found(copy: Path, checkpoint: Checkpoint) -> None:

@@ -39,9 +39,9 @@ def source(builtin_model: Path, tmp_path: Path) -> Path:
 def test_a_dated_template_is_rendered_alike_by_files_and_openvino_genai(
     converted: Path, source: Path, tmp_path: Path
 ) -> None:
-    artefact = copy_of(converted, tmp_path / "artefact")
-    both(artefact, source, DATED)
-    rung = template.check(artefact, open_checkpoint(source), Silent())
+    artifact = copy_of(converted, tmp_path / "artefact")
+    both(artifact, source, DATED)
+    rung = template.check(artifact, open_checkpoint(source), Silent())
     assert (rung.status, rung.failures, rung.defects) == ("passed", [], [])
 
 

@@ -75,23 +75,23 @@ def source(builtin_model: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def artefact(converted: Path, tmp_path: Path) -> Path:
+def artifact(converted: Path, tmp_path: Path) -> Path:
     return copy_of(converted, tmp_path / "artefact")
 
 
-def judged(artefact: Path, source: Path) -> Rung:
-    return template.check(artefact, open_checkpoint(source), Silent())
+def judged(artifact: Path, source: Path) -> Rung:
+    return template.check(artifact, open_checkpoint(source), Silent())
 
 
-def both(artefact: Path, source: Path, text: str) -> None:
-    for folder in (source, artefact):
+def both(artifact: Path, source: Path, text: str) -> None:
+    for folder in (source, artifact):
         set_files(folder, text)
-    set_ir(artefact, text)
+    set_ir(artifact, text)
 
 
-def test_tools_calls_answers_reasoning_and_switches_are_rendered_alike(artefact: Path, source: Path) -> None:
-    both(artefact, source, TEMPLATE)
-    rung = judged(artefact, source)
+def test_tools_calls_answers_reasoning_and_switches_are_rendered_alike(artifact: Path, source: Path) -> None:
+    both(artifact, source, TEMPLATE)
+    rung = judged(artifact, source)
     assert (rung.status, rung.failures) == ("passed", [])
     plain = 4 * len(template.CONVERSATIONS)
     assert rung.figures["prompts"] > plain + 60
@@ -101,33 +101,33 @@ def test_tools_calls_answers_reasoning_and_switches_are_rendered_alike(artefact:
 @pytest.mark.parametrize("place", [set_files, set_ir])
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_plant_in_one_place_is_found_there(
-    plant: str, place: Callable[[Path, str], None], artefact: Path, source: Path
+    plant: str, place: Callable[[Path, str], None], artifact: Path, source: Path
 ) -> None:
-    both(artefact, source, TEMPLATE)
+    both(artifact, source, TEMPLATE)
     old, new = PLANTS[plant]
     assert old in TEMPLATE
-    place(artefact, TEMPLATE.replace(old, new))
-    rung = judged(artefact, source)
-    where = "the artefact's files" if place is set_files else "openvino_genai"
+    place(artifact, TEMPLATE.replace(old, new))
+    rung = judged(artifact, source)
+    where = "the artifact's files" if place is set_files else "openvino_genai"
     assert rung.status == "failed"
     assert rung.failures[0].startswith(f"The chat template in {where} is another than the checkpoint's, from character")
     assert all(where in failure for failure in rung.failures)
     assert (len(rung.failures) > 1) == (plant != "a branch that nothing reaches")
 
 
-def test_white_space_that_jinja_does_not_see_is_no_other_template(artefact: Path, source: Path) -> None:
-    both(artefact, source, TEMPLATE)
+def test_white_space_that_jinja_does_not_see_is_no_other_template(artifact: Path, source: Path) -> None:
+    both(artifact, source, TEMPLATE)
     set_files(
-        artefact,
+        artifact,
         TEMPLATE.replace("{%- if tools %}", "{#- tools first #}{%-  if  tools -%}").replace("-%}<|sys", "%}<|sys"),
     )
-    rung = judged(artefact, source)
+    rung = judged(artifact, source)
     assert (rung.status, rung.failures) == ("passed", [])
 
 
-def test_a_refused_system_message_is_the_engines_doing_and_named(artefact: Path, source: Path) -> None:
-    both(artefact, source, REFUSING)
-    rung = judged(artefact, source)
+def test_a_refused_system_message_is_the_engines_doing_and_named(artifact: Path, source: Path) -> None:
+    both(artifact, source, REFUSING)
+    rung = judged(artifact, source)
     assert (rung.status, rung.failures) == ("passed", [])
     assert {(d.engine, d.name) for d in rung.defects} == {
         ("openvino_genai", "system message"),
@@ -136,13 +136,13 @@ def test_a_refused_system_message_is_the_engines_doing_and_named(artefact: Path,
     assert as_failures(rung).status == "failed"
 
 
-def test_a_template_that_takes_what_the_checkpoints_refuses_is_a_fault(artefact: Path, source: Path) -> None:
-    both(artefact, source, REFUSING)
+def test_a_template_that_takes_what_the_checkpoints_refuses_is_a_fault(artifact: Path, source: Path) -> None:
+    both(artifact, source, REFUSING)
     for place in (set_files, set_ir):
-        place(artefact, REFUSING.replace("'system' %}{{ raise", "'x' %}{{ raise"))
-    rung = judged(artefact, source)
+        place(artifact, REFUSING.replace("'system' %}{{ raise", "'x' %}{{ raise"))
+    rung = judged(artifact, source)
     assert rung.status == "failed"
-    assert any("the checkpoint's template refuses it, the artefact's files does not" in f for f in rung.failures)
+    assert any("the checkpoint's template refuses it, the artifact's files does not" in f for f in rung.failures)
 
 
 def named(folder: Path, **templates: str) -> None:
@@ -153,19 +153,19 @@ def named(folder: Path, **templates: str) -> None:
     path.write_text(json.dumps(content | {"chat_template": listed}), "utf-8")
 
 
-def test_named_templates_are_compared_one_by_one(artefact: Path, source: Path) -> None:
+def test_named_templates_are_compared_one_by_one(artifact: Path, source: Path) -> None:
     other = TEMPLATE.replace("Tools:", "Functions:")
     named(source, default=TEMPLATE, tool_use=other)
-    named(artefact, default=TEMPLATE, tool_use=other)
-    set_ir(artefact, TEMPLATE)
-    assert (judged(artefact, source).status, judged(artefact, source).failures) == ("passed", [])
-    named(artefact, default=TEMPLATE, tool_use=other.replace("<result>", "<output>"))
-    failures = judged(artefact, source).failures
-    assert failures[0].startswith("The chat template 'tool_use' in the artefact's files is another")
+    named(artifact, default=TEMPLATE, tool_use=other)
+    set_ir(artifact, TEMPLATE)
+    assert (judged(artifact, source).status, judged(artifact, source).failures) == ("passed", [])
+    named(artifact, default=TEMPLATE, tool_use=other.replace("<result>", "<output>"))
+    failures = judged(artifact, source).failures
+    assert failures[0].startswith("The chat template 'tool_use' in the artifact's files is another")
     assert any("template tool_use" in failure for failure in failures[1:])
-    named(artefact, default=TEMPLATE)
-    assert judged(artefact, source).failures == [
-        "The checkpoint's chat template 'tool_use' is not in the artefact's files."
+    named(artifact, default=TEMPLATE)
+    assert judged(artifact, source).failures == [
+        "The checkpoint's chat template 'tool_use' is not in the artifact's files."
     ]
 
 
@@ -191,10 +191,10 @@ def check_gguf(file: Path, checkpoint: Checkpoint) -> Rung:
     return template_gguf.check(lambda: open_gguf(file), checkpoint, Silent())
 
 
-def test_a_template_in_chat_template_json_counts(artefact: Path, source: Path) -> None:
-    both(artefact, source, TEMPLATE)
-    for folder in (artefact, source):
+def test_a_template_in_chat_template_json_counts(artifact: Path, source: Path) -> None:
+    both(artifact, source, TEMPLATE)
+    for folder in (artifact, source):
         (folder / "chat_template.jinja").unlink()
         (folder / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}), "utf-8")
-    rung = judged(artefact, source)
+    rung = judged(artifact, source)
     assert (rung.status, rung.failures) == ("passed", [])

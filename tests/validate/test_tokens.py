@@ -40,7 +40,7 @@ def with_tokenizer(model: Path, to: Path, change: Callable[[dict], None]) -> Pat
     return source
 
 
-def test_an_untouched_artefact_passes(converted: Path, checkpoint: Checkpoint) -> None:
+def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -> None:
     rung = check(converted, checkpoint)
     assert (rung.status, rung.failures, rung.warnings) == ("passed", [], [])
     assert rung.figures["tokens"] > 20_000
@@ -158,7 +158,7 @@ def test_the_known_defect_is_listed_and_only_where_it_applies(
     strict = as_failures(rung)
     assert (strict.status, len(strict.failures)) == ("failed", 1)
     assert strict.failures[0].startswith("openvino_tokenizers 2026.4, white space before digits (two or more")
-    # the same artefact for a checkpoint that splits otherwise is simply wrong
+    # the same artifact for a checkpoint that splits otherwise is simply wrong
     assert check(copy, checkpoint).status == "failed"
 
 

@@ -1,4 +1,4 @@
-"""The user's own pipeline, a second turn too, beside the artefact itself in one prefill."""
+"""The user's own pipeline, a second turn too, beside the artifact itself in one prefill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeconv.runtimes import onnx_genai_once
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.onnx_chat import CachedOnnx
 from edgeconv.runtimes.turns import FOLLOW_UP
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.report.model import GenerationPair, Rung
 from edgeconv.validate.rungs import generation, pipelines
 from edgeconv.validate.rungs.answer import Answer
@@ -31,7 +31,7 @@ PAIR = GenerationPair(prompt="", artefact_text="", reference_text="", tokens=1)
 
 
 @pytest.fixture(scope="module")
-def artefacts(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def artifacts(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Read-only, one of each format."""
     folder = tmp_path_factory.mktemp("turns")
     made = {kind: convert(builtin_model, folder / kind, kind) for kind in ("openvino", "onnx")}
@@ -39,18 +39,18 @@ def artefacts(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def climb(path: Path) -> tuple[list[Answer], Rung]:
-    artefact = open_artefact(path)
-    turns = artefact.answers("CPU", PROMPTS, COUNT)
+    artifact = open_artifact(path)
+    turns = artifact.answers("CPU", PROMPTS, COUNT)
     # whose prompt and ends these are is of no matter here: see test_planted_pipelines.py
     expected = pipelines.Expected(lambda asked: [t.ids for t in turns if t.messages == asked], {}, COUNT)
-    with contextlib.closing(artefact.runtime("CPU", Silent(), accurate=True)) as runtime:
-        answers = pipelines.of_turns(turns, artefact.pipeline, runtime, expected)
+    with contextlib.closing(artifact.runtime("CPU", Silent(), accurate=True)) as runtime:
+        answers = pipelines.of_turns(turns, artifact.pipeline, runtime, expected)
     return answers, generation.judge([PAIR], [], answers, 0.0, noise=NOISE)
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnx", "gguf"])
-def test_a_pipeline_chooses_as_the_artefact_does(kind: str, artefacts: dict[str, Path]) -> None:
-    answers, rung = climb(artefacts[kind])
+def test_a_pipeline_chooses_as_the_artifact_does(kind: str, artifacts: dict[str, Path]) -> None:
+    answers, rung = climb(artifacts[kind])
     others = [answer for answer in answers if answer.runtime.startswith(onnx_genai_once.NAME)]
     assert [answer.turn for answer in answers if answer not in others] == [1, 1, 2]
     assert answers[2].messages[-1]["content"] == FOLLOW_UP
@@ -85,20 +85,20 @@ def of_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("kind", "fault"), [("onnx", of_onnx), ("gguf", of_llama_cpp)])
 def test_a_second_turn_that_reads_on_from_the_wrong_cache_fails(
-    kind: str, fault: Callable[[pytest.MonkeyPatch], None], artefacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    kind: str, fault: Callable[[pytest.MonkeyPatch], None], artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault(monkeypatch)
-    answers, rung = climb(artefacts[kind])
+    answers, rung = climb(artifacts[kind])
     assert max(max(answer.regrets) for answer in answers[:2]) <= NOISE
     assert rung.status == "failed"
     assert "turn 2" in rung.failures[0]
 
 
 def test_a_pipeline_that_decodes_otherwise_than_the_prefill_fails(
-    artefacts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    artifacts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plants, "LATE", 40)
-    folder = plants.plant(shutil.copytree(artefacts["openvino"], tmp_path / "out"), plants.late_positions)
+    folder = plants.plant(shutil.copytree(artifacts["openvino"], tmp_path / "out"), plants.late_positions)
     _, rung = climb(folder)
     assert rung.status == "failed"
     assert all("openvino_genai" in failure for failure in rung.failures)

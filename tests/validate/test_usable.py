@@ -12,11 +12,11 @@ import pytest
 
 from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.core.errors import ArtefactError, OutputError
+from edgeconv.core.errors import ArtifactError, OutputError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.openvino_genai import Chat
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.report.write import require_place
 from edgeconv.validate.rungs.weights import Findings, judge
 from edgeconv.validate.weights.fit import Fit
@@ -60,12 +60,12 @@ def test_a_graph_without_a_state(
     source: Path,
     edgeconv: Command,  # noqa: F811
 ) -> None:
-    artefact, checkpoint = open_artefact(stateless), open_checkpoint(source)
-    rung = artefact.structure(checkpoint, artefact.weights(checkpoint), Silent())
+    artifact, checkpoint = open_artifact(stateless), open_checkpoint(source)
+    rung = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent())
     assert any("has no state" in failure for failure in rung.failures)
-    with pytest.raises(ArtefactError, match="has no state"):
-        artefact.runtime("CPU", Silent(), accurate=True)
-    with pytest.raises(ArtefactError, match="has no state"):
+    with pytest.raises(ArtifactError, match="has no state"):
+        artifact.runtime("CPU", Silent(), accurate=True)
+    with pytest.raises(ArtifactError, match="has no state"):
         Chat(stateless)
     for command in (("bench", stateless, "--task", "8/2"), ("chat", stateless, "--prompt", "Hello")):
         done = edgeconv(*command)
@@ -81,7 +81,7 @@ def test_a_graph_without_a_state(
 )
 def test_sampling_that_openvino_genai_cannot_do(fields: dict[str, Any], says: str, copy: Path) -> None:
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": 2} | fields))
-    with pytest.raises(ArtefactError, match=r"generation_config\.json asks for what openvino_genai cannot do") as error:
+    with pytest.raises(ArtifactError, match=r"generation_config\.json asks for what openvino_genai cannot do") as error:
         Chat(copy)
     assert says in error.value.message
     assert "Convert the checkpoint again" not in (error.value.hint or "")

@@ -1,4 +1,4 @@
-"""The artefact as it is used: batches, beams, steps deep in the cache, the last positions. Untouched ones pass, plants do not."""
+"""The artifact as it is used: batches, beams, steps deep in the cache, the last positions. Untouched ones pass, plants do not."""
 
 from __future__ import annotations
 

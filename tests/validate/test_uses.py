@@ -1,4 +1,4 @@
-"""A weight that the graph de-quantises twice, for the embedding and for the last layer, is compared in both uses."""
+"""A weight that the graph de-quantizes twice, for the embedding and for the last layer, is compared in both uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeconv.convert.conversion.onnx import OnnxJob, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 TABLE = "model.embed_tokens.weight"
 
@@ -26,8 +26,8 @@ def tied(tiny_model: Callable[..., Path]) -> Path:
 
 
 def failures(folder: Path, source: Path) -> list[str]:
-    artefact, checkpoint = open_artefact(folder), open_checkpoint(source)
-    return artefact.structure(checkpoint, artefact.weights(checkpoint), Silent()).failures
+    artifact, checkpoint = open_artifact(folder), open_checkpoint(source)
+    return artifact.structure(checkpoint, artifact.weights(checkpoint), Silent()).failures
 
 
 def louder(scales: Any) -> np.ndarray:

@@ -8,11 +8,11 @@ import pytest
 
 from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes import elements
-from edgeconv.validate.weights import ArtefactWeights
+from edgeconv.validate.weights import ArtifactWeights
 
 from ..ir import weights as independent_weights
 from .planted import copy_of
@@ -62,7 +62,7 @@ def test_any_range_is_a_part_of_the_whole(element: str) -> None:
 
 def test_the_tensors_are_those_of_an_independent_reading(converted: Path, builtin_model: Path) -> None:
     checkpoint = open_checkpoint(builtin_model)
-    weights = ArtefactWeights(converted, checkpoint)
+    weights = ArtifactWeights(converted, checkpoint)
     expected = independent_weights(converted / XML)
     assert set(weights.matched) == checkpoint.names
     assert weights.unmatched_checkpoint == []
@@ -76,8 +76,8 @@ def test_the_tensors_are_those_of_an_independent_reading(converted: Path, builti
 
 def test_permuted_rows_come_back_in_the_checkpoints_order(converted: Path, builtin_model: Path, tmp_path: Path) -> None:
     job = pipeline.Job(str(builtin_model), Request("int4"), output=tmp_path / "fused", rope="fused")
-    fused = ArtefactWeights(pipeline.run(job, Silent()).path, open_checkpoint(builtin_model))
-    plain = ArtefactWeights(converted, open_checkpoint(builtin_model))
+    fused = ArtifactWeights(pipeline.run(job, Silent()).path, open_checkpoint(builtin_model))
+    plain = ArtifactWeights(converted, open_checkpoint(builtin_model))
     for name in plain.matched:
         np.testing.assert_array_equal(fused.tensor(name), plain.tensor(name), err_msg=name)
     stored = fused.matched["model.layers.0.self_attn.q_proj.weight"][0].stored
@@ -89,8 +89,8 @@ def test_without_names_content_decides(converted: Path, builtin_model: Path, tmp
     path = folder / XML
     numbers = iter(range(100_000))
     path.write_text(re.sub(r'(<layer id="\d+" name=")[^"]*"', lambda m: f'{m[1]}n{next(numbers)}"', path.read_text()))
-    weights = ArtefactWeights(folder, open_checkpoint(builtin_model))
-    named = ArtefactWeights(converted, open_checkpoint(builtin_model))
+    weights = ArtifactWeights(folder, open_checkpoint(builtin_model))
+    named = ArtifactWeights(converted, open_checkpoint(builtin_model))
     assert set(weights.matched) == set(named.matched)
     assert {m.how for matches in weights.matched.values() for m in matches} == {"content"}
     for name in named.matched:
@@ -99,7 +99,7 @@ def test_without_names_content_decides(converted: Path, builtin_model: Path, tmp
 
 def test_what_is_not_of_the_checkpoint_is_listed(converted: Path, tiny_model: Any) -> None:
     other = open_checkpoint(tiny_model("glm"))
-    weights = ArtefactWeights(converted, other)
+    weights = ArtifactWeights(converted, other)
     assert len(weights.unmatched_artefact) >= 50
     assert weights.unmatched_checkpoint == sorted(other.names)
     with pytest.raises(KeyError):
@@ -108,24 +108,24 @@ def test_what_is_not_of_the_checkpoint_is_listed(converted: Path, tiny_model: An
 
 def test_a_folder_that_cannot_be_opened(converted: Path, builtin_model: Path, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(builtin_model)
-    with pytest.raises(ArtefactError, match=r"holds neither openvino_model\.xml"):
-        ArtefactWeights(tmp_path, checkpoint)
+    with pytest.raises(ArtifactError, match=r"holds neither openvino_model\.xml"):
+        ArtifactWeights(tmp_path, checkpoint)
     folder = copy_of(converted, tmp_path / "a")
     (folder / "openvino_model.bin").unlink()
-    with pytest.raises(ArtefactError, match=r"openvino_model\.bin is missing"):
-        ArtefactWeights(folder, checkpoint)
+    with pytest.raises(ArtifactError, match=r"openvino_model\.bin is missing"):
+        ArtifactWeights(folder, checkpoint)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["int3_sym", "int2_sym", "nf4", "fp4", "mxfp4", "nvfp4", "cb4", "fp8_e4m3", "mxfp8_e4m3", "fp16"]
 )
-def test_every_precision_de_quantises_as_the_graph_does(precision: str, builtin_model: Path, tmp_path: Path) -> None:
+def test_every_precision_de_quantizes_as_the_graph_does(precision: str, builtin_model: Path, tmp_path: Path) -> None:
     import openvino as ov
     from openvino import opset13 as ops
 
     made = pipeline.run(pipeline.Job(str(builtin_model), Request(precision), output=tmp_path / "ov"), Silent())
-    weights = ArtefactWeights(made.path, open_checkpoint(builtin_model))
+    weights = ArtifactWeights(made.path, open_checkpoint(builtin_model))
     assert weights.unmatched_checkpoint == []
     name = "model.layers.3.mlp.down_proj.weight"
     (user,) = [n for n in weights.model.get_ops() if n.get_friendly_name().startswith(f"{name}/convert")]

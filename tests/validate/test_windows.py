@@ -17,7 +17,7 @@ from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.report.model import Rung
 from edgeconv.validate.rungs import windows
 from edgeconv.validate.rungs.weights import Findings
@@ -184,7 +184,7 @@ def onnx_model(source: Path, out: Path) -> Path:
 
 
 def structure(artifact: Path, reference: Path) -> Rung:
-    checkpoint, opened = open_checkpoint(reference), open_artefact(artifact)
+    checkpoint, opened = open_checkpoint(reference), open_artifact(artifact)
     return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
 
 

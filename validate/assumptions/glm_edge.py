@@ -36,7 +36,7 @@ EVIDENCE = {
         "llama.cpp's graph takes the tanh form, which differs by 5e-4 at most "
         f"(models/glm_edge_v/facts.py: ADAPTER_GELU = {ADAPTER_GELU!r})"
     ),
-    "the adapter's normalisation": (
+    "the adapter's normalization": (
         "the same `GLU`, whose norm1 is nn.LayerNorm with torch's default; llama.cpp's graph takes the tower's 1e-6; it matters "
         f"only where a row's variance is near 1e-5 (models/glm_edge_v/facts.py: ADAPTER_NORM_EPS = {ADAPTER_NORM_EPS})"
     ),

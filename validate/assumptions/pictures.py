@@ -85,7 +85,7 @@ def _image_tokens(template: str, vision: Vision, roles: dict[str, str]) -> Row:
 
 
 def _preparation(subject: Subject, vision: Vision) -> list[Row]:
-    path, expected = subject.checkpoint.folder / PREPROCESSOR, "fit top left, pad, normalise; one tile"
+    path, expected = subject.checkpoint.folder / PREPROCESSOR, "fit top left, pad, normalize; one tile"
     missing = "Pictures need it; download it again."
     if not path.is_file():
         return [Row("pictures", PREPROCESSOR, expected, "it is missing", "wrong", missing)]

@@ -96,7 +96,7 @@ def _types(checkpoint: Checkpoint, names: set[str]) -> Row:
     found = ", ".join(f"{kind} ({count})" for kind, count in counts.most_common()) or "none"
     return judged(
         "tensors", "types", " or ".join(BY_STORED), found,
-        right=set(counts) <= set(BY_STORED), note="Take an unquantised revision of the model.",
+        right=set(counts) <= set(BY_STORED), note="Take an unquantized revision of the model.",
     )  # fmt: skip
 
 

@@ -15,21 +15,21 @@ from ...runtimes.base import Runtime
 from ...runtimes.turns import Messages, Turn
 from ..report.model import Rung
 
-__all__ = ["Artefact", "Messages", "Weights"]
+__all__ = ["Artifact", "Messages", "Weights"]
 
 
 class Weights(Protocol):
-    """The weights as an artefact holds them, by the checkpoint's names."""
+    """The weights as an artifact holds them, by the checkpoint's names."""
 
     @property
     def matched(self) -> Mapping[str, Any]:
-        """Names of the tensors that the artefact holds."""
+        """Names of the tensors that the artifact holds."""
 
     def tensor(self, name: str) -> npt.NDArray[Any]:
-        """Return a tensor de-quantised, float32, in the checkpoint's shape and row order. Raises KeyError."""
+        """Return a tensor de-quantized, float32, in the checkpoint's shape and row order. Raises KeyError."""
 
 
-class Artefact(Protocol):
+class Artifact(Protocol):
     """A converted model.
 
     Attributes:
@@ -74,8 +74,8 @@ class Artefact(Protocol):
     def unseen(self) -> str | None:
         """Why its half that sees, if its checkpoint has one, is not measured; None if it is, or it cannot be left out."""
 
-    def without_sight(self) -> Artefact:
-        """Return the artefact as one that takes no pictures. Raises UsageError if the format cannot do without."""
+    def without_sight(self) -> Artifact:
+        """Return the artifact as one that takes no pictures. Raises UsageError if the format cannot do without."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class Artefact(Protocol):
         """Raise UsageError for a device that cannot run it."""
 
     def weights(self, checkpoint: Checkpoint) -> Weights:
-        """Open its weights. Raises ArtefactError if they cannot be read."""
+        """Open its weights. Raises ArtifactError if they cannot be read."""
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
         """Rung 0; `weights` as `weights` gave them, or None: they cannot be opened, and the rung says why."""
@@ -97,15 +97,15 @@ class Artefact(Protocol):
         """Rung 2."""
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> Runtime:
-        """Load it; `accurate`: with the runtime's approximations off. Raises ArtefactError."""
+        """Load it; `accurate`: with the runtime's approximations off. Raises ArtifactError."""
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as a user's pipeline does, greedily, with its own template, tokenizer and stops.
 
         Returns:
             A turn for each prompt, and where there is a template the second turn of the last, on the cache that the first has
-            left. Nothing, if no pipeline takes such an artefact.
+            left. Nothing, if no pipeline takes such an artifact.
 
         Raises:
-            ArtefactError: the pipeline does not load it, or fails.
+            ArtifactError: the pipeline does not load it, or fails.
         """

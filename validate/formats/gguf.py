@@ -18,7 +18,7 @@ from ...convert.gguf.read import GgufFile, open_gguf
 from ...convert.gguf.recipe import FILE_TYPES
 from ...core.cache_folder import part
 from ...core.digest import sha256_file
-from ...core.errors import ArtefactError, UsageError
+from ...core.errors import ArtifactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import llama_cpp_binding
@@ -41,8 +41,8 @@ Array = npt.NDArray[Any]
 _NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
 
 
-class GgufArtefact:
-    """Implements `base.Artefact`. A damaged file is an artefact too: the rungs say what is wrong with it."""
+class GgufArtifact:
+    """Implements `base.Artifact`. A damaged file is an artifact too: the rungs say what is wrong with it."""
 
     pipeline = llama_cpp_binding.NAME
     pipeline_accurate = False
@@ -52,26 +52,26 @@ class GgufArtefact:
         """Take a file, of a split one any part; `blind`: leave the half that sees out.
 
         Raises:
-            ArtefactError: there is none.
+            ArtifactError: there is none.
             UsageError: llama.cpp is not installed.
         """
         if not path.is_file():
-            raise ArtefactError(f"There is no file {path}.", "Check the path.")
+            raise ArtifactError(f"There is no file {path}.", "Check the path.")
         llama_cpp_binding.require()
         self.path = path
         self.manifest = manifest
         self.projector, self._unseen = (None, "") if blind else find(path, manifest)
 
     @cached_property
-    def _opened(self) -> GgufFile | ArtefactError:
+    def _opened(self) -> GgufFile | ArtifactError:
         try:
             return open_gguf(self.path)
-        except ArtefactError as error:
+        except ArtifactError as error:
             return error
 
     def file(self) -> GgufFile:
-        """Return the open file. Raises ArtefactError."""
-        if isinstance(self._opened, ArtefactError):
+        """Return the open file. Raises ArtifactError."""
+        if isinstance(self._opened, ArtifactError):
             raise self._opened
         return self._opened
 
@@ -85,18 +85,18 @@ class GgufArtefact:
         """Why its half that sees is not measured."""
         return self._unseen or None
 
-    def without_sight(self) -> GgufArtefact:
+    def without_sight(self) -> GgufArtifact:
         """Return its language half alone."""
-        return GgufArtefact(self.path, self.manifest, blind=True)
+        return GgufArtifact(self.path, self.manifest, blind=True)
 
     @cached_property
     def mode(self) -> str:
         """The type of the fewest bits in which a fifth of the parameters is stored."""
-        return "unreadable" if isinstance(self._opened, ArtefactError) else _mode(self._opened)
+        return "unreadable" if isinstance(self._opened, ArtifactError) else _mode(self._opened)
 
     @property
     def tower_bits(self) -> int:
-        """Whole bits of a weight of the half that sees. Raises ArtefactError."""
+        """Whole bits of a weight of the half that sees. Raises ArtifactError."""
         return bits(_mode(self._eye.file()))
 
     @property
@@ -107,7 +107,7 @@ class GgufArtefact:
     @property
     def graph(self) -> str:
         """llama.cpp's; with the architecture behind it where that errs more, as its family's file says."""
-        arch = "" if isinstance(self._opened, ArtefactError) else self._opened.arch
+        arch = "" if isinstance(self._opened, ArtifactError) else self._opened.arch
         family = registry.by_arch(arch)
         own = family.gguf.budgets if family and family.gguf else {}
         return f"{llama_cpp_binding.NAME} {arch}" if own else llama_cpp_binding.NAME
@@ -115,7 +115,7 @@ class GgufArtefact:
     @property
     def context(self) -> int | None:
         """By its key: the checkpoint's, or the width of a window that llama.cpp's graph lacks."""
-        stated = None if isinstance(self._opened, ArtefactError) else self._opened.own("context_length")
+        stated = None if isinstance(self._opened, ArtifactError) else self._opened.own("context_length")
         return stated if type(stated) is int and stated > 0 else None
 
     @cached_property
@@ -123,7 +123,7 @@ class GgufArtefact:
         """By the manifest, else that of the file's bytes."""
         if self.manifest:
             return digest_of(self.manifest)
-        paths = [self.path] if isinstance(self._opened, ArtefactError) else list(self._opened.files)
+        paths = [self.path] if isinstance(self._opened, ArtifactError) else list(self._opened.files)
         paths += [self.projector.path] if self.projector else []
         digests = [sha256_file(path) for path in paths]
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -132,7 +132,7 @@ class GgufArtefact:
     def facts(self) -> dict[str, str]:
         """How it is stored, and who made it."""
         facts = {"stored as": self.mode}
-        if not isinstance(self._opened, ArtefactError):
+        if not isinstance(self._opened, ArtifactError):
             file = self._opened
             kind = _NUMBERS.get(file.keys.get("general.file_type", -1))
             weights = sum(info.size for info in file.tensors.values())
@@ -172,7 +172,7 @@ class GgufArtefact:
         return tokens_gguf.check(self.file, self._tokenizer, checkpoint, progress)
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> LlamaCppRuntime:
-        """Load it; without approximations its weights are de-quantised to float32 first, in a file that is gone at once."""
+        """Load it; without approximations its weights are de-quantized to float32 first, in a file that is gone at once."""
         path = self._runnable
         if not accurate or not needed(self.file()):
             return LlamaCppRuntime(path, accurate=accurate)
@@ -206,11 +206,11 @@ class GgufArtefact:
 
         Args:
             hidden: width of a row.
-            progress: hears of the weights de-quantised.
+            progress: hears of the weights de-quantized.
             accurate: approximations off.
 
         Raises:
-            ArtefactError: a file cannot be opened.
+            ArtifactError: a file cannot be opened.
         """
         with contextlib.ExitStack() as stack:
             paths = []
@@ -221,7 +221,7 @@ class GgufArtefact:
             yield Eyes(paths[0], paths[1], hidden, accurate, self._eye.path.name)
 
     def pixels(self, views: Sequence[View], hidden: int, progress: Progress) -> list[Array] | None:
-        """Return the normalised pixels that llama.cpp makes of pictures, float32 [3, S, S]; None if they cannot be read out."""
+        """Return the normalized pixels that llama.cpp makes of pictures, float32 [3, S, S]; None if they cannot be read out."""
         file = self._eye.file()
         size = file.keys.get("clip.vision.image_size")
         shape = gguf_pixels.geometry(size, hidden) if isinstance(size, int) else None
@@ -235,13 +235,13 @@ class GgufArtefact:
     @property
     def _eye(self) -> ProjectorFile:
         if self.projector is None:
-            raise ArtefactError(self._unseen or "The half that sees was left out.")
+            raise ArtifactError(self._unseen or "The half that sees was left out.")
         return self.projector
 
     def _why_unreadable(self, checkpoint: Checkpoint) -> str:
         try:
             self.weights(checkpoint)
-        except ArtefactError as error:
+        except ArtifactError as error:
             return error.message
         return "The weights cannot be read."
 

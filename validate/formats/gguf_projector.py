@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...convert.gguf.mmproj import PREFIX
 from ...convert.gguf.read import GgufFile, open_gguf, parts
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.manifest import Manifest
 from ..weights.gguf_projector import KIND
 
@@ -22,23 +22,23 @@ class ProjectorFile:
     path: Path
 
     @cached_property
-    def _opened(self) -> GgufFile | ArtefactError:
+    def _opened(self) -> GgufFile | ArtifactError:
         try:
             return open_gguf(self.path)
-        except ArtefactError as error:
+        except ArtifactError as error:
             return error
 
     @property
     def kind(self) -> str:
         """llama.cpp's name of the projector; empty if the file cannot be opened."""
-        if isinstance(self._opened, ArtefactError):
+        if isinstance(self._opened, ArtifactError):
             return ""
         keys = self._opened.keys
         return str(keys.get("clip.projector_type", keys.get("clip.vision.projector_type", "")))
 
     def file(self) -> GgufFile:
-        """Return the open file. Raises ArtefactError."""
-        if isinstance(self._opened, ArtefactError):
+        """Return the open file. Raises ArtifactError."""
+        if isinstance(self._opened, ArtifactError):
             raise self._opened
         return self._opened
 

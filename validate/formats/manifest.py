@@ -1,4 +1,4 @@
-"""What a manifest says of an artefact of any format."""
+"""What a manifest says of an artifact of any format."""
 
 from __future__ import annotations
 

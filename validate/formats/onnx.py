@@ -11,7 +11,7 @@ from typing import Any
 from ...convert.checkpoint import Checkpoint
 from ...convert.onnx.names import MODEL, VISION_EMBEDDINGS
 from ...core.digest import sha256_file
-from ...core.errors import ArtefactError, UsageError
+from ...core.errors import ArtifactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import onnx_genai_once, onnx_models, onnxruntime
@@ -30,8 +30,8 @@ from .base import Messages
 from .manifest import digest_of, facts_of
 
 
-class OnnxArtefact:
-    """Implements `base.Artefact`."""
+class OnnxArtifact:
+    """Implements `base.Artifact`."""
 
     pipeline = onnxruntime.NAME
     pipeline_accurate = False
@@ -44,12 +44,12 @@ class OnnxArtefact:
         """Take a folder with a model.onnx, or with the three models of one that sees.
 
         Raises:
-            ArtefactError: there is none.
+            ArtifactError: there is none.
             UsageError: onnxruntime is not installed.
         """
         self._graph = folder / onnx_models.names(folder)[0]
         if not self._graph.is_file():
-            raise ArtefactError(f"{folder} has no {MODEL}.", "Give the folder that `edgeconv onnx` wrote.")
+            raise ArtifactError(f"{folder} has no {MODEL}.", "Give the folder that `edgeconv onnx` wrote.")
         onnxruntime.require()
         self.path = folder
         self.manifest = manifest
@@ -73,7 +73,7 @@ class OnnxArtefact:
     def _stored(self) -> Mode:
         try:
             return most(find(open_graph(self._graph)))
-        except ArtefactError:  # the first rung says why
+        except ArtifactError:  # the first rung says why
             return UNREADABLE
 
     @property
@@ -88,7 +88,7 @@ class OnnxArtefact:
         """True if there is a model for pictures."""
         return onnx_models.sees(self.path)
 
-    def without_sight(self) -> OnnxArtefact:
+    def without_sight(self) -> OnnxArtifact:
         """Refuse: the three models of one that sees belong together."""
         if self.sees:
             raise UsageError("Of models that see, GLM-Edge-V alone can be measured; this one's checkpoint is another.")
@@ -134,7 +134,7 @@ class OnnxArtefact:
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as `edgeconv chat` does, with the folder's own template, tokenizer and stops; and in onnxruntime-genai."""
         tokenizer = open_tokenizer(self.path, parts=self.sees)
-        stops = tokens_onnx.stops_in(self.path)["The artefact's configuration"]
+        stops = tokens_onnx.stops_in(self.path)["The artifact's configuration"]
 
         def decode(ids: list[int]) -> str:
             return str(tokenizer.decode(ids, skip_special_tokens=True))

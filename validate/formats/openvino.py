@@ -11,7 +11,7 @@ from typing import Any
 from ...convert.checkpoint import Checkpoint
 from ...convert.openvino.stream_ir import VISION_EMBEDDINGS
 from ...core import limits
-from ...core.errors import ArtefactError, UsageError
+from ...core.errors import ArtifactError, UsageError
 from ...core.graph_file import read_graph
 from ...core.manifest import Manifest
 from ...core.progress import Progress
@@ -21,15 +21,15 @@ from ...runtimes.openvino_vision import OpenVINOTower
 from ...runtimes.turns import Turn
 from ..report.model import Rung
 from ..rungs import structure, template, tokens
-from ..weights import ArtefactWeights
+from ..weights import ArtifactWeights
 from ..weights.constant import find
 from ..weights.stored import UNREADABLE, Mode, most
 from .base import Messages
 from .manifest import digest_of, facts_of
 
 
-class OpenVINOArtefact:
-    """Implements `base.Artefact`."""
+class OpenVINOArtifact:
+    """Implements `base.Artifact`."""
 
     pipeline = openvino_genai_once.NAME
     pipeline_accurate = True
@@ -38,7 +38,7 @@ class OpenVINOArtefact:
     context: int | None = None
 
     def __init__(self, folder: Path, manifest: Manifest | None) -> None:
-        """Take a folder. Raises ArtefactError if it holds no IR."""
+        """Take a folder. Raises ArtifactError if it holds no IR."""
         self._names = irs.names(folder)
         self.path = folder
         self.manifest = manifest
@@ -62,7 +62,7 @@ class OpenVINOArtefact:
     def _stored(self) -> Mode:
         try:
             return most(find(read_graph(self.path / self._names[0])))
-        except ArtefactError:  # the first rung says why
+        except ArtifactError:  # the first rung says why
             return UNREADABLE
 
     @property
@@ -71,7 +71,7 @@ class OpenVINOArtefact:
         if self.manifest:
             return digest_of(self.manifest)
         return hashlib.sha256(
-            b"".join(limits.read_bytes(self.path / name, limits.GRAPH, ArtefactError) for name in self._names)
+            b"".join(limits.read_bytes(self.path / name, limits.GRAPH, ArtifactError) for name in self._names)
         ).hexdigest()
 
     @property
@@ -81,7 +81,7 @@ class OpenVINOArtefact:
 
     unseen = None
 
-    def without_sight(self) -> OpenVINOArtefact:
+    def without_sight(self) -> OpenVINOArtifact:
         """Refuse: the three IRs of a model that sees belong together."""
         raise UsageError(
             "Of models that see, GLM-Edge-V alone can be measured; this one's checkpoint is another.",
@@ -96,9 +96,9 @@ class OpenVINOArtefact:
     def require_device(self, device: str) -> None:
         """OpenVINO itself says what it has."""
 
-    def weights(self, checkpoint: Checkpoint) -> ArtefactWeights:
+    def weights(self, checkpoint: Checkpoint) -> ArtifactWeights:
         """Map the .bin files."""
-        return ArtefactWeights(self.path, checkpoint)
+        return ArtifactWeights(self.path, checkpoint)
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
         """Rung 0."""
@@ -121,5 +121,5 @@ class OpenVINOArtefact:
         return OpenVINOTower(self.path, device)
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
-        """Answer with `openvino_genai.LLMPipeline`, which takes no artefact of three IRs."""
+        """Answer with `openvino_genai.LLMPipeline`, which takes no artifact of three IRs."""
         return [] if self.sees else openvino_genai_once.answer(self.path, device, prompts, count)

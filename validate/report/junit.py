@@ -11,7 +11,7 @@ from .words import RUNG_TITLES, bound, measured, metric, reason, rungs, sentence
 
 def render(report: Report) -> str:
     """Return JUnit XML (the dialect that Jenkins, GitLab and GitHub's reporters read), UTF-8, two suites."""
-    root = Tree.Element("testsuites", name=_clean(f"edgeconv parity of {report.artefact.name}"))
+    root = Tree.Element("testsuites", name=_clean(f"edgeconv parity of {report.artifact.name}"))
     ladder = Tree.SubElement(root, "testsuite", name="ladder")
     for name, rung in rungs(report):
         _rung(ladder, name, rung)

@@ -62,7 +62,7 @@ def _safe(text: str, length: int = _MAX_LENGTH) -> str:
 def _head(report: Report) -> str:
     mark, word = {"passed": "✅", "failed": "❌", "undecided": "❔"}[report.verdict], VERDICTS[report.verdict][1]
     total = sum(value for value in report.seconds.values() if math.isfinite(value))
-    against = f"{_safe(report.artefact.name)} against {_safe(report.reference.name)}, suite {_safe(report.suite.name)}"
+    against = f"{_safe(report.artifact.name)} against {_safe(report.reference.name)}, suite {_safe(report.suite.name)}"
     return f"## {mark} {word}: parity of {against}\n\n**{_safe(reason(report))}**" + (
         f" Took {seconds(total)}." if total else ""
     )
@@ -106,7 +106,7 @@ def _errors(report: Report) -> str:
         mean = found.figures.get("mean_kl")
         if mean and interval("mean_kl", mean):
             cells[0] += f"<br><sub>{interval('mean_kl', mean)}</sub>"
-        rows.append((f"{COMPARISON_TITLES[name]}<br><sub>{_safe(found.reference)} → {_safe(found.artefact)}</sub>",
+        rows.append((f"{COMPARISON_TITLES[name]}<br><sub>{_safe(found.reference)} → {_safe(found.artifact)}</sub>",
                      *cells))  # fmt: skip
     if not rows:
         return ""

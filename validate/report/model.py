@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 Verdict = Literal["passed", "failed", "undecided"]
 Status = Literal["passed", "failed", "skipped"]
@@ -28,7 +28,11 @@ ComparisonName = Literal[
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants", serialize_by_alias=True)
+
+
+_PUBLISHED: Any = Field(validation_alias=AliasChoices("artefact", "artifact"), serialization_alias="artefact")
+"""The key of published reports, which keeps its spelling."""
 
 
 class Estimate(_Model):
@@ -67,7 +71,7 @@ class Comparison(_Model):
 
     name: ComparisonName
     reference: str
-    artefact: str
+    artifact: str = _PUBLISHED
     tokens: int
     documents: int
     texts: int = 0
@@ -81,7 +85,7 @@ class Alternative(_Model):
 
     text: str
     reference: float
-    artefact: float
+    artifact: float = _PUBLISHED
 
 
 class TokenScore(_Model):
@@ -93,7 +97,7 @@ class TokenScore(_Model):
 
 
 class DocumentScore(_Model):
-    """One document of the suite, token by token, under the quantisation comparison."""
+    """One document of the suite, token by token, under the quantization comparison."""
 
     name: str
     kind: str
@@ -196,7 +200,7 @@ class BudgetLine(_Model):
 
 
 class Subject(_Model):
-    """An artefact or a reference: what it is called, its digest, and facts to show as label → value."""
+    """An artifact or a reference: what it is called, its digest, and facts to show as label → value."""
 
     name: str
     digest: str
@@ -215,7 +219,7 @@ class Report(_Model):
     report: Literal[1] = 1
     verdict: Verdict
     first_failed: str | None
-    artefact: Subject
+    artifact: Subject = _PUBLISHED
     reference: Subject
     suite: Subject
     budgets: list[BudgetLine]

@@ -47,14 +47,14 @@ METRICS = {
     "dp_95": Metric("Δp, 95 %", "points"),
     "dp_99": Metric("Δp, 99 %", "points"),
     "ppl_reference": Metric("perplexity, reference", "number"),
-    "ppl_artefact": Metric("perplexity, artefact", "number"),
+    "ppl_artefact": Metric("perplexity, artifact", "number"),
     "ln_ppl_ratio": Metric("ln of the perplexity ratio", "nats"),
     "max_abs_logit": Metric("largest logit difference", "number"),
     "mean_abs_logit": Metric("mean logit difference", "number"),
     "cosine": Metric("cosine", "number"),
     "not_finite": Metric("NaN or infinite logits", "count"),
     "row_conversion": Metric("conversion error of rows", "number"),
-    "row_quantisation": Metric("quantisation error of rows", "number"),
+    "row_quantisation": Metric("quantization error of rows", "number"),
     "row_runtime": Metric("runtime error of rows", "number"),
     "row_marks": Metric("error of begin and end", "number"),
 }
@@ -74,17 +74,17 @@ RUNG_TITLES: dict[RungName, str] = {
 SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
 COMPARISON_TITLES: dict[ComparisonName, str] = {
     "conversion": "Conversion error",
-    "quantisation": "Quantisation error",
+    "quantisation": "Quantization error",
     "runtime": "Runtime error",
     "runtime_decode": "Runtime error, token by token",
     "noise_floor": "Noise floor",
     "long_context": "Long context",
     "picture_conversion": "Conversion error, pictures",
-    "picture_quantisation": "Quantisation error, pictures",
+    "picture_quantisation": "Quantization error, pictures",
     "picture_runtime": "Runtime error, pictures",
 }
 COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
-    "conversion": "Does the artefact compute what its own stored weights say?",
+    "conversion": "Does the artifact compute what its own stored weights say?",
     "quantisation": "What does storing the weights in fewer bits cost?",
     "runtime": "What do the device's default approximations add?",
     "runtime_decode": "What do they add where an answer is made from the cache?",
@@ -99,7 +99,7 @@ COMPARISON_QUESTIONS: dict[ComparisonName, str] = {
 def metric(name: str) -> Metric:
     """Title and unit of a figure or a budget's "COMPARISON.METRIC"; an unknown one keeps its name.
 
-    The quantisation comparison is what budgets are mostly on, so it is not named.
+    The quantization comparison is what budgets are mostly on, so it is not named.
     """
     prefix, _, last = name.rpartition(".")
     known = METRICS.get(last) or Metric(last.replace("_", " "), "number")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ...core import limits
 from ...core.durable import sync_open
-from ...core.errors import ArtefactError, OutputError
+from ...core.errors import ArtifactError, OutputError
 from ...core.own_text import require_own
 from ...core.scratch import scratch
 from . import html, markdown
@@ -100,26 +100,26 @@ def read(path: Path) -> Report:
     """Read a parity.json, or the one in a folder.
 
     Raises:
-        ArtefactError: there is none, it cannot be read, or it is not a report that this version understands.
+        ArtifactError: there is none, it cannot be read, or it is not a report that this version understands.
     """
     path = path / JSON_NAME if path.is_dir() else path
     try:
-        data = limits.read_bytes(path, limits.REPORT, ArtefactError)
+        data = limits.read_bytes(path, limits.REPORT, ArtifactError)
     except FileNotFoundError as error:
-        raise ArtefactError(f"{path} does not exist.", "`edgeconv validate OUT --report FOLDER` writes it.") from error
+        raise ArtifactError(f"{path} does not exist.", "`edgeconv validate OUT --report FOLDER` writes it.") from error
     except OSError as error:
-        raise ArtefactError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     return parse(data, str(path))
 
 
 def parse(data: bytes, path: str) -> Report:
-    """Read the content of a parity.json, which messages call `path`. Raises ArtefactError as `read`."""
+    """Read the content of a parity.json, which messages call `path`. Raises ArtifactError as `read`."""
     try:
         return Report.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise ArtefactError(
+        raise ArtifactError(
             f"{path} is not a valid report: {where}: {first['msg']}.", "It was edited or written by another version."
         ) from error
 

@@ -24,13 +24,13 @@ Merge = tuple[bytes, bytes]
 _BYTE_TOKEN = re.compile(rb"<0x[0-9A-F]{2}>")
 
 
-def differences(folder: Path, reference: ReferenceTokenizer, artefact: Any, rows: int) -> list[str]:
-    """Compare merges and vocabulary of an artefact's tokenizer with the reference's; a sentence for each table that differs.
+def differences(folder: Path, reference: ReferenceTokenizer, artifact: Any, rows: int) -> list[str]:
+    """Compare merges and vocabulary of an artifact's tokenizer with the reference's; a sentence for each table that differs.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         reference: the checkpoint's tokenizer.
-        artefact: an `openvino_genai.Tokenizer`.
+        artifact: an `openvino_genai.Tokenizer`.
         rows: of the embedding; tokens beyond it have no place in the IR.
 
     Returns:
@@ -41,7 +41,7 @@ def differences(folder: Path, reference: ReferenceTokenizer, artefact: Any, rows
         return []
     got = _of_ir(folder)
     if wanted.byte_level:
-        return compare(wanted, None if got is None else got.merges, artefact.get_vocab(), where)
+        return compare(wanted, None if got is None else got.merges, artifact.get_vocab(), where)
     # the IR writes byte tokens as bytes; the texts have each of them
     texts = {t: i for t, i in wanted.vocabulary.items() if i < rows and not _BYTE_TOKEN.fullmatch(t)}
     return [] if got is None else compare(Tables(wanted.merges, texts), got.merges, got.vocabulary, where)
@@ -112,7 +112,7 @@ def _compare_vocabulary(wanted: dict[bytes, int], got: dict[bytes, int]) -> list
     tokens = {i: token for token, i in wanted.items()}
     first = tokens[different[0]]
     return [
-        f"{len(different)} tokens of the vocabulary differ; the first is {different[0]} {_text(first)}, which the artefact "
+        f"{len(different)} tokens of the vocabulary differ; the first is {different[0]} {_text(first)}, which the artifact "
         f"has as {got.get(first, 'no token')}."
     ]
 

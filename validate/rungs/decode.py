@@ -1,13 +1,13 @@
-"""Rung 4: the artefact as it is used gives the logits of one prefill: token by token, in a batch, deep in its cache.
+"""Rung 4: the artifact as it is used gives the logits of one prefill: token by token, in a batch, deep in its cache.
 
 A prefill of one text never reads what it has cached, needs no mask and counts its positions from 0, so it hides a cache that is
 written wrongly, a window or a position that is wrong only once the cache is not empty, and a batch whose rows are mixed up.
 Approximations are off. What is compared with what:
 
-cached    the artefact one token at a time, with its own prefill
+cached    the artifact one token at a time, with its own prefill
 batch     two texts of different lengths in one batch, padded left and right, each with its own single run (`batched`)
 beams     rows of the cache that change places, each with its own single run (`batched`)
-deep      single steps between the chunks of the long probe, with torch on the artefact's own weights (`deep`)
+deep      single steps between the chunks of the long probe, with torch on the artifact's own weights (`deep`)
 far       a short text at the end of the model's positions, with torch likewise (`deep`)
 """
 
@@ -26,7 +26,7 @@ from ..report.model import Rung
 TOKENS = 96
 """Of each text that is decoded token by token."""
 LIMIT = 1e-3
-"""max |Δlogit|; an untouched artefact measures 1e-5. The runtime's own deviation is in `budget.GRAPHS`."""
+"""max |Δlogit|; an untouched artifact measures 1e-5. The runtime's own deviation is in `budget.GRAPHS`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Of rung 4: single steps deep in the cache, and a short text at the end of the model's positions, beside torch.
 
-What is expected there comes from torch on the artefact's own weights, so a fault is the graph's alone.
+What is expected there comes from torch on the artifact's own weights, so a fault is the graph's alone.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def far(runtime: Runtime, probes: Probes, head: Head, states: Sequence[Array], l
     """Run a text at the end of the model's positions, from an empty cache: a prefill, and its last third step by step.
 
     Args:
-        runtime: the artefact.
+        runtime: the artifact.
         probes: with the text and its place; none, if the long row goes as far.
-        head: torch's, on the artefact's own weights.
+        head: torch's, on the artifact's own weights.
         states: torch's final hidden states of the text at `first`, and near the start. Rotation is relative, so that the two
             differ by the rounding of large angles alone; where positions mean more, they say nothing of a graph's error.
         limit: on a graph's error near position 0.

@@ -1,4 +1,4 @@
-"""Rung 0: each field of an artefact's configs that a runtime obeys, against the checkpoint's, by what it means.
+"""Rung 0: each field of an artifact's configs that a runtime obeys, against the checkpoint's, by what it means.
 
 Not the text of the files is compared: a field that one side leaves out has the default that transformers' config class gives it,
 so that tools which write defaults out, or leave them out, are no fault. What no runtime computes with is left aside.
@@ -52,7 +52,7 @@ def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, sees: bool)
     """Compare config.json.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         checkpoint: the reference.
         found: takes the failures.
         sees: it takes pictures, so that it has the name of a family of its own.

@@ -23,7 +23,7 @@ def check(folder: Path, checkpoint: Checkpoint, graph: OnnxGraph, found: Finding
     """Compare each field that decides what the model computes or what a user gets by default.
 
     Args:
-        folder: the artefact; without the file there is nothing to compare.
+        folder: the artifact; without the file there is nothing to compare.
         checkpoint: the reference.
         graph: the model that generates.
         found: takes the failures.

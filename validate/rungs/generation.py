@@ -1,11 +1,11 @@
 """Rung 5: greedy answers, compared by token ids.
 
-The reference does not decode: one teacher-forced pass over what the artefact generated finds the first position at which
+The reference does not decode: one teacher-forced pass over what the artifact generated finds the first position at which
 the reference would have chosen another token. Generations of small compressed models part sooner or later, so parting is
 reported, not failed; the rung fails if nothing was generated, or if an answer departs at once where the reference was sure.
 
-The user's own pipeline, which has a template, a tokenizer, a cache and an attention of its own, must choose as the artefact
-itself does (`pipelines`): each of its tokens, those of a second turn too, is held against the artefact's best; its prompt and its
+The user's own pipeline, which has a template, a tokenizer, a cache and an attention of its own, must choose as the artifact
+itself does (`pipelines`): each of its tokens, those of a second turn too, is held against the artifact's best; its prompt and its
 end against the checkpoint's.
 """
 
@@ -50,7 +50,7 @@ def pairs(
     """Find where each answer leaves the reference's choices.
 
     Args:
-        answers: the artefact's.
+        answers: the artifact's.
         head: of the reference.
         states: the reference's final hidden states over each answer's ids.
         decode: ids to text.
@@ -135,7 +135,7 @@ def judge(
         first = sum(a.turn == 1 for a in again)
         names = list(dict.fromkeys(a.runtime for a in again if a.turn == 1))
         summary += f"; {', '.join(names)}: the same tokens in {same} of {first}"
-        summary += f", at most {regret:.2g} below the artefact's best logit (noise {noise:.2g})"
+        summary += f", at most {regret:.2g} below the artifact's best logit (noise {noise:.2g})"
     return Rung(
         name="generation",
         status="failed" if failures else "passed",

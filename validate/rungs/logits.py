@@ -1,8 +1,8 @@
 """Rung 3: teacher-forced logits at every position, and the three errors apart.
 
-conversion    the artefact, approximations off, beside torch float32 holding the artefact's own de-quantised weights
-quantisation  the artefact, approximations off, beside the reference in float32
-runtime       the artefact with the device's defaults beside itself with approximations off
+conversion    the artifact, approximations off, beside torch float32 holding the artifact's own de-quantized weights
+quantization  the artifact, approximations off, beside the reference in float32
+runtime       the artifact with the device's defaults beside itself with approximations off
 runtime_decode  the same, token by token: a prefill does not read what a cache in fewer bits has made of it
 noise floor   the reference in bfloat16 beside the reference in float32
 long context  as conversion, beyond 4,096 positions
@@ -43,10 +43,10 @@ def against(
     watch: Callable[[int, int, Scored], None] | None = None,
     settled: Callable[[], None] | None = None,
 ) -> list[list[Scores]]:
-    """Run the artefact once and score it against several references.
+    """Run the artifact once and score it against several references.
 
     Args:
-        runtime: the artefact.
+        runtime: the artifact.
         documents: token ids.
         references: for each a head and the final hidden states of each document.
         progress: hears of tokens.
@@ -99,7 +99,7 @@ def heads_apart(
 
 
 class Kept:
-    """The artefact's accurate logits of some documents, in a file, for the comparison with the device's defaults."""
+    """The artifact's accurate logits of some documents, in a file, for the comparison with the device's defaults."""
 
     def __init__(self, runtime: Runtime, documents: Sequence[Sequence[int]]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
@@ -155,7 +155,7 @@ def _rows(vocab: int) -> int:
     return max(64, CHUNK // (4 * vocab))
 
 
-class Colours:
+class Colors:
     """Collects, for the report, each token's KL and the best alternatives before it."""
 
     def __init__(
@@ -169,17 +169,17 @@ class Colours:
         ]
 
     def watch(self, document: int, start: int, chunk: Scored) -> None:
-        """Take a scored chunk: position p's prediction colours token p + 1."""
+        """Take a scored chunk: position p's prediction colors token p + 1."""
         ids = self._documents[document]
         for i, position in enumerate(range(start + 1, min(start + 1 + len(chunk.kl), len(ids)))):
-            rows = zip(chunk.best[i], chunk.reference[i], chunk.artefact[i], strict=True)
+            rows = zip(chunk.best[i], chunk.reference[i], chunk.artifact[i], strict=True)
             self._tokens[document].append(
                 TokenScore(
                     text=self._decode(ids[position]),
                     kl=float(f"{chunk.kl[i]:.4g}"),
                     alternatives=[
                         Alternative(
-                            text=self._decode(int(t)), reference=round(float(p), 4), artefact=round(float(q), 4)
+                            text=self._decode(int(t)), reference=round(float(p), 4), artifact=round(float(q), 4)
                         )
                         for t, p, q in rows
                     ],

@@ -107,13 +107,13 @@ def judge(
         if stray:
             at, limit = stray
             failures.append(
-                f"{answer.runtime} answers {asked} with {decode([answer.made[at]])!r} as token {at + 1}, which the artefact "
+                f"{answer.runtime} answers {asked} with {decode([answer.made[at]])!r} as token {at + 1}, which the artifact "
                 f"itself, in one prefill, has {answer.regrets[at]:.3g} below its best; {limit:.2g} is noise"
             )
         besides = list(answer.faults)
         if not answer.end <= cap:
             besides.append(
-                f"ends behind token {len(answer.made)}, where the artefact itself has every end {answer.end:.3g} below its best"
+                f"ends behind token {len(answer.made)}, where the artifact itself has every end {answer.end:.3g} below its best"
             )
         told = [f"{answer.runtime} {fault} (asked {asked})" for fault in besides]
         (warnings if listed or answer.optional else failures).extend(told)

@@ -1,7 +1,7 @@
-"""Vision, first rung: the pixels that the artefact's own processor makes of a picture are the reference's.
+"""Vision, first rung: the pixels that the artifact's own processor makes of a picture are the reference's.
 
 The reference is not our code: transformers' Mllama image processor, which GLM-Edge-V's preprocessor_config.json names, with
-the checkpoint's numbers. The artefact's side reads the file that lies in the artefact.
+the checkpoint's numbers. The artifact's side reads the file that lies in the artifact.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check(folder: Path, expected: Sequence[Array], pictures: Sequence[Picture]) 
     """Compare.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         expected: the reference's pixels.
         pictures: the suite's.
     """

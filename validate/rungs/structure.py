@@ -13,14 +13,14 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.families.decoder import Decoder
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.parallel import in_order
-from ...core.errors import ArtefactError, CheckpointError
+from ...core.errors import ArtifactError, CheckpointError
 from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
 from ...core.mapped_pages import release_pages
 from ...core.progress import Progress
 from ...runtimes import irs
 from ..report.model import Rung
-from ..weights import ArtefactWeights
+from ..weights import ArtifactWeights
 from ..weights.fit import Fit, compare
 from ..weights.stored import untrue
 from . import fields, rotary, windows
@@ -34,13 +34,13 @@ _COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
 
 
-def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None, progress: Progress) -> Rung:
-    """Check an OpenVINO artefact against its checkpoint.
+def check(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights | None, progress: Progress) -> Rung:
+    """Check an OpenVINO artifact against its checkpoint.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         checkpoint: the reference.
-        weights: the opened artefact; None: it is opened here, and one that cannot be opened fails the rung.
+        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the rung.
         progress: hears of the bytes compared.
     """
     started = time.perf_counter()
@@ -52,8 +52,8 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None,
         found.warnings.append(f"There is no {MANIFEST_NAME}, so the files' digests cannot be checked.")
     _tokenizers(folder, found)
     try:
-        weights = weights or ArtefactWeights(folder, checkpoint)
-    except ArtefactError as error:
+        weights = weights or ArtifactWeights(folder, checkpoint)
+    except ArtifactError as error:
         found.failures.append(error.message)
     else:
         _config(folder, checkpoint, weights, found)
@@ -66,7 +66,7 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights | None,
 def _files(folder: Path, found: Findings, progress: Progress) -> Manifest | None:
     try:
         manifest = read_manifest(folder)
-    except ArtefactError as error:
+    except ArtifactError as error:
         found.failures.append(error.message)
         return None
     common.files(folder, manifest, found, progress, others=True)
@@ -82,11 +82,11 @@ def _tokenizers(folder: Path, found: Findings) -> None:
             continue
         try:
             read_graph(folder / name)
-        except ArtefactError as error:
+        except ArtifactError as error:
             found.failures.append(error.message)
 
 
-def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings) -> None:
+def _config(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings) -> None:
     """Configs, counts and shapes: what a runtime obeys, its vocabulary, its states, its rotary frequencies."""
     fields.config(folder, checkpoint, found, sees=irs.sees(folder))
     fields.generation(folder, checkpoint, found)
@@ -94,7 +94,7 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
     windows.judge(windows.of_ir(weights.model), checkpoint.config, found)
     try:
         irs.require_state(folder)
-    except ArtefactError as error:
+    except ArtifactError as error:
         found.failures.append(error.message)
     try:
         decoder = families.decoder(checkpoint.config)
@@ -104,7 +104,7 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtefactWeights, foun
     _graph(decoder, checkpoint, weights, found)
 
 
-def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings) -> None:
+def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings) -> None:
     vocabulary = weights.model.output(0).get_partial_shape()[-1]
     if vocabulary.is_static and vocabulary.get_length() != decoder.vocab_size:
         found.failures.append(f"The logits have {vocabulary.get_length()} columns; by the config {decoder.vocab_size}.")
@@ -116,7 +116,7 @@ def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtefactWeights, f
     rotary.check(decoder, checkpoint, weights, found)
 
 
-def check_weights(checkpoint: Checkpoint, weights: ArtefactWeights, found: Findings, progress: Progress) -> None:
+def check_weights(checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings, progress: Progress) -> None:
     """Compare every weight with its tensor; `found` takes what is wrong."""
     rotary.compressed(weights, found)
     foreign = [

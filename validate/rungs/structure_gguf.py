@@ -15,7 +15,7 @@ from ...convert.gguf.metadata import SAMPLING
 from ...convert.gguf.model import Model
 from ...convert.gguf.read import GgufFile
 from ...convert.gguf_source import claimed
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ..report.model import Rung
@@ -216,7 +216,7 @@ def _tensors(checkpoint: Checkpoint, halves: Sequence[Half], found: Findings, pr
             for match in half.matched[name]:
                 try:
                     fits.append(half.fit(name, match, task))
-                except ArtefactError as error:
+                except ArtifactError as error:
                     found.failures.append(error.message)
     task.finish()
     by_rms = sorted({fit.stored for fit in fits if math.isinf(fit.expected_rms)})
@@ -246,7 +246,7 @@ def _does_nothing(file: GgufFile, name: str) -> bool:
         return False
     try:
         values = file.dequantized(name)
-    except ArtefactError:
+    except ArtifactError:
         return False
     return bool((values == (0.0 if name.endswith(".bias") else 1.0)).all())
 

@@ -11,7 +11,7 @@ from ...convert.families.decoder import Decoder
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.onnx import sizes
 from ...convert.parallel import in_order
-from ...core.errors import ArtefactError, CheckpointError
+from ...core.errors import ArtifactError, CheckpointError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import onnx_models
@@ -30,10 +30,10 @@ def check(
     """Check an ONNX model against its checkpoint.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         manifest: its manifest, if there is one.
         checkpoint: the reference.
-        weights: the opened artefact; None: it is opened here, and one that cannot be opened fails the rung.
+        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the rung.
         progress: hears of the bytes compared.
     """
     started = time.perf_counter()
@@ -44,7 +44,7 @@ def check(
         found.warnings.append("There is no manifest, so the files' digests cannot be checked.")
     try:
         weights = weights or OnnxWeights(folder, checkpoint)
-    except ArtefactError as error:
+    except ArtifactError as error:
         found.failures.append(error.message)
     else:
         fields.config(folder, checkpoint, found, sees=onnx_models.sees(folder))

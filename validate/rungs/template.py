@@ -1,6 +1,6 @@
-"""Rung 1: the prompt that the artefact's chat template renders is the checkpoint's, character by character.
+"""Rung 1: the prompt that the artifact's chat template renders is the checkpoint's, character by character.
 
-Two templates of the artefact count: the one in its tokenizer files, which transformers and optimum-intel render, and the one in
+Two templates of the artifact count: the one in its tokenizer files, which transformers and optimum-intel render, and the one in
 its tokenizer IR, which openvino_genai prefers to the files and renders with a Jinja of its own. The texts are compared by name as
 well: a branch that no conversation reaches is a part of the template too.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from ...convert.checkpoint import Checkpoint
 from ...core.chat_template import TemplateFault, render_in_genai
 from ...core.chat_template import same as same_program
-from ...core.errors import ArtefactError, EdgeconvError
+from ...core.errors import ArtifactError, EdgeconvError
 from ...core.progress import Progress
 from ..report.model import Rung
 from . import template_texts, tokenizer_pair
@@ -31,7 +31,7 @@ __all__ = ["CONVERSATIONS", "Conversation", "Place", "Render", "check", "judge",
 
 @dataclass(frozen=True)
 class Place:
-    """A place of the artefact that holds templates.
+    """A place of the artifact that holds templates.
 
     Attributes:
         where: its name in sentences.
@@ -66,14 +66,14 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bo
     """Compare the rendered prompts.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         checkpoint: the reference.
         progress: hears of the conversations.
         parts: the template wants content as a list of parts, among them pictures.
     """
 
     def places() -> list[Place]:
-        # openvino_genai, which does not run an artefact of parts, cannot render `range` either
+        # openvino_genai, which does not run an artifact of parts, cannot render `range` either
         return [of_files(folder), *([] if parts else [_of_genai(folder)])]
 
     return judge(checkpoint, places, progress, parts=parts)
@@ -82,11 +82,11 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress, *, parts: bo
 def judge(
     checkpoint: Checkpoint, places: Callable[[], list[Place]], progress: Progress, *, parts: bool = False
 ) -> Rung:
-    """Compare what the checkpoint's templates render with what the artefact's do, whatever its format.
+    """Compare what the checkpoint's templates render with what the artifact's do, whatever its format.
 
     Args:
         checkpoint: the reference.
-        places: opens the artefact's templates.
+        places: opens the artifact's templates.
         progress: hears of the conversations.
         parts: the templates want content as a list of parts.
     """
@@ -112,7 +112,7 @@ def judge(
     return Rung(
         name="template",
         status="skipped" if skipped else "failed" if found.failures else "passed",
-        summary="Neither the checkpoint nor the artefact has a chat template." if skipped else _summary(found),
+        summary="Neither the checkpoint nor the artifact has a chat template." if skipped else _summary(found),
         failures=found.failures,
         defects=found.defects.rows(),
         figures={"prompts": found.prompts, "different": len(found.failures)},
@@ -144,12 +144,12 @@ def _one_sided(wanted: Mapping[str, str], places: Sequence[Place]) -> list[str]:
 
 
 def of_files(folder: Path) -> Place:
-    """Return the templates of a folder's files. Raises CheckpointError, ArtefactError."""
+    """Return the templates of a folder's files. Raises CheckpointError, ArtifactError."""
     templates = template_texts.of_folder(folder)
     markers = tokenizer_pair.of_transformers(folder).special_tokens_map if templates else {}
     what = f"The chat template of {folder.name}"
     return Place(
-        "the artefact's files", templates, lambda name: template_texts.renderer(templates[name], markers, what)
+        "the artifact's files", templates, lambda name: template_texts.renderer(templates[name], markers, what)
     )
 
 
@@ -164,7 +164,7 @@ def _of_genai(folder: Path) -> Place:
             return render_in_genai(folder, messages, prompted=prompted, tools=tools, options=options or None)
         except TemplateFault as fault:
             if fault.limit:
-                raise ArtefactError(f"openvino_genai cannot use the chat template of {folder}: {fault}.") from fault
+                raise ArtifactError(f"openvino_genai cannot use the chat template of {folder}: {fault}.") from fault
             raise
 
     held = {DEFAULT: text} if text else {}

@@ -1,4 +1,4 @@
-"""What engines' own Jinja is known to render otherwise than transformers, whatever template an artefact holds."""
+"""What engines' own Jinja is known to render otherwise than transformers, whatever template an artifact holds."""
 
 from __future__ import annotations
 

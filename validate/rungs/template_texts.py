@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core import tokenizer_files
 from ...core.chat_template import TemplateFault, limited, require_bounded, same
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from . import tokenizer_pair
 from .template_conversations import Conversation
 
@@ -36,12 +36,12 @@ def renderer(template: str, markers: Mapping[str, str], what: str) -> Render:
         what: whose template it is, for messages.
 
     Raises:
-        ArtefactError: it runs for ever, or makes something huge.
+        ArtifactError: it runs for ever, or makes something huge.
     """
     try:
         require_bounded(template)
     except TemplateFault as fault:
-        raise ArtefactError(f"{what} cannot be used: {fault}.", "Do not use the file.") from fault
+        raise ArtifactError(f"{what} cannot be used: {fault}.", "Do not use the file.") from fault
 
     def render(messages: Conversation, prompted: bool, **options: Any) -> str:
         from transformers.utils.chat_template_utils import render_jinja_template
@@ -54,7 +54,7 @@ def renderer(template: str, markers: Mapping[str, str], what: str) -> Render:
                 )
         except TemplateFault as fault:
             if fault.limit:
-                raise ArtefactError(f"{what} cannot be used: {fault}.", "Do not use the file.") from fault
+                raise ArtifactError(f"{what} cannot be used: {fault}.", "Do not use the file.") from fault
             raise
         return str(text)
 

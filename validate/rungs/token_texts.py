@@ -82,7 +82,7 @@ class Text:
 
 def compare(
     reference: ReferenceTokenizer,
-    artefact: Tokenizer,
+    artifact: Tokenizer,
     found: Findings,
     progress: Progress,
     defects: Sequence[RuntimeDefect] = (),
@@ -91,7 +91,7 @@ def compare(
 
     Args:
         reference: the checkpoint's tokenizer.
-        artefact: the other side.
+        artifact: the other side.
         found: takes what differs.
         progress: reporter of the texts.
         defects: those of the runtime, by which a difference may be explained.
@@ -99,7 +99,7 @@ def compare(
     texts = [*(Text(*item) for item in TEXTS.items()), *_special_texts(reference), *_vocabulary(reference)]
     bare = reference.encode_all([one.text for one in texts], special=False)
     framed = iter(reference.encode_all([one.text for one in texts if one.thorough], special=True))
-    sides = _Sides(reference, artefact, found, Explained(reference, defects))
+    sides = _Sides(reference, artifact, found, Explained(reference, defects))
     task = progress.task("Comparing tokens", len(texts))
     for one, ids in zip(texts, bare, strict=True):
         modes = {False: ids, True: next(framed)} if one.thorough else {False: ids}
@@ -110,7 +110,7 @@ def compare(
     found.texts = len(texts)
     if found.cleaned:
         found.warnings.append(
-            f"{found.cleaned} texts are decoded without the spaces before punctuation: the artefact cleans them up, as "
+            f"{found.cleaned} texts are decoded without the spaces before punctuation: the artifact cleans them up, as "
             "clean_up_tokenization_spaces of tokenizer_config.json asks of transformers."
         )
 
@@ -140,7 +140,7 @@ class _Sides:
     """The two tokenizers, and what explains a difference."""
 
     reference: ReferenceTokenizer
-    artefact: Tokenizer
+    artifact: Tokenizer
     found: Findings
     explained: Explained
 
@@ -154,7 +154,7 @@ class _Sides:
         known: list[RuntimeDefect] = []
         ids = modes[one.thorough]
         for special, wanted in modes.items():
-            got = self.artefact.encode(one.text, special=special)
+            got = self.artifact.encode(one.text, special=special)
             if wanted == got:
                 continue
             reasons = self.explained.ids(one.text, got, self._encoder(special), special=special)
@@ -163,7 +163,7 @@ class _Sides:
                 return
             known += reasons
         for skip in (True, False) if one.thorough else (False,):
-            expected, decoded = (side.decode(ids, skip=skip) for side in (self.reference, self.artefact))
+            expected, decoded = (side.decode(ids, skip=skip) for side in (self.reference, self.artifact))
             if expected == decoded:
                 continue
             if self.reference.cleans_up and decoded in self.reference.cleaned(expected):
@@ -179,7 +179,7 @@ class _Sides:
         self.found.known += bool(known)
 
     def _encoder(self, special: bool) -> Any:
-        return lambda text: self.artefact.encode(text, special=special)
+        return lambda text: self.artifact.encode(text, special=special)
 
     def _ids_differ(self, name: str, wanted: list[int], got: list[int], special: bool) -> str:
         at = tokenizer_pair.first_difference(wanted, got)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core import tokenizer_files
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.hf_tokenizer import open_tokenizer
 from ...runtimes.answers import require_bounded_template
 from .reference_tokenizer import ReferenceTokenizer
@@ -18,7 +18,7 @@ from .reference_tokenizer import ReferenceTokenizer
 def of_transformers(folder: Path) -> Any:
     """Open a folder's tokenizer with transformers; one that was opened before is given again, unless a file has changed.
 
-    A folder whose files are another's byte for byte has the tokenizer of that one: the artefact's are mostly copies.
+    A folder whose files are another's byte for byte has the tokenizer of that one: the artifact's are mostly copies.
 
     Raises:
         CheckpointError: it cannot be opened.
@@ -59,14 +59,14 @@ def reference(folder: Path) -> ReferenceTokenizer:
 
 
 def of_genai(folder: Path) -> Any:
-    """Open an artefact's tokenizer IRs as `openvino_genai.LLMPipeline` does; once, unless a file has changed.
+    """Open an artifact's tokenizer IRs as `openvino_genai.LLMPipeline` does; once, unless a file has changed.
 
     Raises:
-        ArtefactError: they are missing or cannot be opened.
+        ArtifactError: they are missing or cannot be opened.
     """
     for name in ("openvino_tokenizer.xml", "openvino_detokenizer.xml"):
         if not (folder / name).is_file():
-            raise ArtefactError(f"{folder / name} is missing.", "Convert the checkpoint again.")
+            raise ArtifactError(f"{folder / name} is missing.", "Convert the checkpoint again.")
     return _opened_by_genai(folder, _stamps(folder, "*.*"))
 
 
@@ -77,7 +77,7 @@ def _opened_by_genai(folder: Path, _known: tuple[tuple[str, int, int], ...]) -> 
     try:
         tokenizer = openvino_genai.Tokenizer(str(folder))
     except RuntimeError as error:
-        raise ArtefactError(f"openvino_genai cannot open the tokenizer of {folder}: {_reason(error)}.") from error
+        raise ArtifactError(f"openvino_genai cannot open the tokenizer of {folder}: {_reason(error)}.") from error
     require_bounded_template(tokenizer, folder)
     return tokenizer
 

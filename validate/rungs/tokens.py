@@ -1,4 +1,4 @@
-"""Rung 2: the artefact's tokenizer gives the checkpoint's ids and texts, and ends where the checkpoint ends.
+"""Rung 2: the artifact's tokenizer gives the checkpoint's ids and texts, and ends where the checkpoint ends.
 
 The texts are a corpus of awkward cases, every token of the vocabulary on a line of its own, and the special tokens. The tables of
 a byte-level BPE are compared too. The stop tokens are those that openvino_genai will really stop at.
@@ -40,7 +40,7 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
     """Compare the tokenizers.
 
     Args:
-        folder: the artefact.
+        folder: the artifact.
         checkpoint: the reference.
         progress: hears of the texts compared.
     """
@@ -48,16 +48,16 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
     found = Findings(OPENVINO)
     try:
         reference = tokenizer_pair.reference(checkpoint.folder)
-        artefact = tokenizer_pair.of_genai(folder)
-        _special_ids(folder, checkpoint, reference, artefact, found)
+        artifact = tokenizer_pair.of_genai(folder)
+        _special_ids(folder, checkpoint, reference, artifact, found)
         rows = int(checkpoint.config.get("vocab_size") or 0)
-        found.failures += bpe_tables.differences(folder, reference, artefact, rows)
+        found.failures += bpe_tables.differences(folder, reference, artifact, rows)
         if (folder / "tokenizer.json").is_file():  # what optimum-intel and transformers read of the folder
             own = tokenizer_pair.reference(folder)
             found.failures += added_tokens.differences(
-                reference.added, own.added, "the artefact's tokenizer.json", rows
+                reference.added, own.added, "the artifact's tokenizer.json", rows
             )
-        compare(reference, _Genai(artefact), found, progress, OPENVINO_DEFECTS)
+        compare(reference, _Genai(artifact), found, progress, OPENVINO_DEFECTS)
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
@@ -65,32 +65,32 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Rung:
 
 
 def _special_ids(
-    folder: Path, checkpoint: Checkpoint, reference: ReferenceTokenizer, artefact: Any, found: Findings
+    folder: Path, checkpoint: Checkpoint, reference: ReferenceTokenizer, artifact: Any, found: Findings
 ) -> None:
     """Compare eos, bos, pad and the stop tokens."""
     info = _rt_info(folder)
     wanted_stops = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
     ids = SpecialIds(reference, tokenizer_pair.of_transformers(checkpoint.folder).chat_template, wanted_stops)
     for kind in ("eos", "bos", "pad"):
-        given = int(getattr(artefact, f"get_{kind}_token_id")())
+        given = int(getattr(artifact, f"get_{kind}_token_id")())
         ids.judge(kind, None if given == -1 else given, "openvino_genai", found)
         if kind in info or kind == "eos":
             ids.judge(kind, info.get(kind), "the tokenizer IR", found)
-    for where, stops in _artefact_stops(folder).items():
+    for where, stops in _artifact_stops(folder).items():
         if stops != wanted_stops:
             found.failures.append(
                 f"{where} stops at {named(reference, stops)}, the checkpoint at {named(reference, wanted_stops)}."
             )
 
 
-def _artefact_stops(folder: Path) -> dict[str, set[int]]:
+def _artifact_stops(folder: Path) -> dict[str, set[int]]:
     """Return the stop tokens by who reads them: the configs as transformers reads them, and openvino_genai."""
     import openvino_genai
 
     path = folder / "generation_config.json"
     own = read_json(path) if path.is_file() else {}
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
-    found = {"The artefact's configuration": stops_of(own) or stops_of(config)}
+    found = {"The artifact's configuration": stops_of(own) or stops_of(config)}
     if own:
         runtime = openvino_genai.GenerationConfig(str(path))
         stops = {int(i) for i in runtime.stop_token_ids} | {int(runtime.eos_token_id)}

@@ -45,24 +45,24 @@ def check(
         file = open_file()
         found.failures += _tables(file, reference)
         found.failures += added_tokens.types_differ(reference, file.keys.get("tokenizer.ggml.token_type", []))
-        with contextlib.closing(open_tokenizer()) as artefact:
-            _special_ids(file, checkpoint, reference, artefact, found)
+        with contextlib.closing(open_tokenizer()) as artifact:
+            _special_ids(file, checkpoint, reference, artifact, found)
             frame = _frame(file, reference, found)
             listed = known_defects_gguf.of_llama_cpp(
-                str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artefact)
+                str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artifact)
             )
-            compare(reference, _Framed(artefact, *frame) if frame else artefact, found, progress, listed)
+            compare(reference, _Framed(artifact, *frame) if frame else artifact, found, progress, listed)
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
     return found.rung(time.perf_counter() - started)
 
 
-def _markers(reference: ReferenceTokenizer, artefact: LlamaCppTokenizer) -> list[known_defects_gguf.Markers]:
+def _markers(reference: ReferenceTokenizer, artifact: LlamaCppTokenizer) -> list[known_defects_gguf.Markers]:
     """Return the tokens that llama.cpp takes for markers, or for none, by their texts; and those taken so by their looks."""
     special = {number for number, token in reference.added.items() if token.special}
     names = {number: text for text, number in reference.vocabulary.items() if text in known_defects_gguf.KNOWN_TEXTS}
-    made, unmade = artefact.controls - special, special - artefact.controls
+    made, unmade = artifact.controls - special, special - artifact.controls
     looks = {
         n: t.content
         for n, t in reference.added.items()
@@ -98,15 +98,15 @@ def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
 
 
 def _special_ids(
-    file: GgufFile, checkpoint: Checkpoint, reference: ReferenceTokenizer, artefact: LlamaCppTokenizer, found: Findings
+    file: GgufFile, checkpoint: Checkpoint, reference: ReferenceTokenizer, artifact: LlamaCppTokenizer, found: Findings
 ) -> None:
     """Compare eos, bos and pad, the flags that frame a text, and the stop tokens."""
     wanted = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
-    missing = wanted - artefact.stops
+    missing = wanted - artifact.stops
     if missing:
         found.failures.append(f"llama.cpp does not stop at {named(reference, missing)}, where the checkpoint ends.")
     stated = {file.keys.get(f"tokenizer.ggml.{role}_token_id") for role in _ENDS}
-    extra = artefact.stops - wanted
+    extra = artifact.stops - wanted
     if extra & stated:
         found.failures.append(f"llama.cpp stops at {named(reference, extra & stated)}, where the checkpoint goes on.")
     if extra - stated:  # it knows some markers, and no file can change that

@@ -38,7 +38,7 @@ def differences(folder: Path, reference: ReferenceTokenizer, seen: Seen) -> None
         "transformers",
         version("transformers"),
         "texts read through AutoTokenizer",
-        f"it opens the tokenizer as {type(rebuilt).__name__} and gives other ids than tokenizer.json, against which the artefact "
+        f"it opens the tokenizer as {type(rebuilt).__name__} and gives other ids than tokenizer.json, against which the artifact "
         "is held",
     )
     for (name, _), mine, other in zip(texts, wanted, got, strict=True):

@@ -1,6 +1,6 @@
 """Vision, second and third rung: what the tower makes of pixels, and what stands among the words.
 
-Errors are told apart as with logits: the artefact beside torch on the artefact's own weights (its graph), and beside torch on the
+Errors are told apart as with logits: the artifact beside torch on the artifact's own weights (its graph), and beside torch on the
 checkpoint's (what compressing the tower costs).
 """
 
@@ -17,7 +17,7 @@ from ..report.model import Rung
 
 Array = npt.NDArray[Any]
 CONVERSION = 1e-3
-"""Largest difference from the artefact's own weights, relative to the rows' RMS: float32 rounding measures 1e-5."""
+"""Largest difference from the artifact's own weights, relative to the rows' RMS: float32 rounding measures 1e-5."""
 COSINE_16, COSINE_8 = 0.999, 0.99
 """Least mean cosine of a picture's rows with the reference's: float16 measures 0.999999, int8 of trained towers 0.999."""
 
@@ -54,14 +54,14 @@ def merged(
     """Compare prompts with pictures in them.
 
     Args:
-        made: float32 [n, hidden] of each prompt, by the artefact's IRs.
-        own: the same by torch on the artefact's weights.
-        prompts: the ids by the artefact's own template and tokenizer, and by the checkpoint's.
+        made: float32 [n, hidden] of each prompt, by the artifact's IRs.
+        own: the same by torch on the artifact's weights.
+        prompts: the ids by the artifact's own template and tokenizer, and by the checkpoint's.
         names: of the pictures.
     """
     started = time.perf_counter()
     failures = [
-        f"{name}: the artefact's prompt has {len(a)} tokens, the checkpoint's {len(b)}, or others."
+        f"{name}: the artifact's prompt has {len(a)} tokens, the checkpoint's {len(b)}, or others."
         for name, (a, b) in zip(names, prompts, strict=True)
         if a != b
     ]
@@ -78,7 +78,7 @@ def _graph(made: Sequence[Array], own: Sequence[Array], names: Sequence[str]) ->
     failures, worst = [], 0.0
     for name, a, b in zip(names, made, own, strict=True):
         if a.shape != b.shape:
-            failures.append(f"{name}: {list(a.shape)} values, by the artefact's own weights {list(b.shape)}.")
+            failures.append(f"{name}: {list(a.shape)} values, by the artifact's own weights {list(b.shape)}.")
             continue
         if not np.isfinite(a).all():
             failures.append(f"{name}: {int((~np.isfinite(a)).sum())} values are NaN or infinite.")

@@ -4,7 +4,7 @@ Errors are told apart as with logits. A row's error is over its size, and a pict
 begin and end it are looked at by themselves, for of two rows among hundreds a mean says little:
 
 conversion    llama.cpp on the mmproj in float32, beside torch on the same weights in llama.cpp's arithmetic
-quantisation  the same, beside torch on the checkpoint's weights in llama.cpp's arithmetic
+quantization  the same, beside torch on the checkpoint's weights in llama.cpp's arithmetic
 runtime       llama.cpp on the mmproj as it is and with its defaults, beside the first
 noise floor   torch in bfloat16 beside torch in float32, both on the checkpoint in the model's own arithmetic
 """
@@ -128,7 +128,7 @@ def merged(
 
 
 def _sequence(chunks: Sequence[dict[str, Any]]) -> list[list[int] | int]:
-    """Return ids of text, and rows of pictures; empty texts left out, neighbouring ones joined."""
+    """Return ids of text, and rows of pictures; empty texts left out, neighboring ones joined."""
     made: list[list[int] | int] = []
     for chunk in chunks:
         if "tokens" in chunk:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...convert.checkpoint import Checkpoint
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...quantize.integer import to_float32
@@ -44,7 +44,7 @@ class Findings:
     def _summary(self) -> str:
         figures = self.figures
         if "weights" not in figures:
-            return "The artefact cannot be opened."
+            return "The artifact cannot be opened."
         matched = f"{figures['weights']:.0f} weights compared with the checkpoint"
         if self.failures:
             wrong = f", {figures['wrong']:.0f} of them wrong" if figures["wrong"] else ""
@@ -58,7 +58,7 @@ def files(folder: Path, manifest: Manifest, found: Findings, progress: Progress,
     """Compare the files with the manifest's digests; `others`: name files that are not in it."""
     try:
         checked = check_files(folder, manifest, progress)
-    except ArtefactError as error:
+    except ArtifactError as error:
         found.failures.append(error.message)
         return
     found.failures += [f"{name} is not the file that the manifest records." for name in checked.damaged]
@@ -68,7 +68,7 @@ def files(folder: Path, manifest: Manifest, found: Findings, progress: Progress,
 
 
 def untrue(wrong: Sequence[str], found: Findings) -> None:
-    """A manifest that says other bits than are stored is one of another artefact; `wrong` says of which weights, in words."""
+    """A manifest that says other bits than are stored is one of another artifact; `wrong` says of which weights, in words."""
     if wrong:
         found.failures.append(f"The manifest says other bits than are stored of {len(wrong)} weights: {some(wrong)}")
 
@@ -78,23 +78,23 @@ def unmatched(checkpoint: Checkpoint, absent: Sequence[str], foreign: Sequence[s
 
     Args:
         checkpoint: the reference.
-        absent: names of its tensors that the artefact lacks.
-        foreign: what the artefact holds beside, in words.
+        absent: names of its tensors that the artifact lacks.
+        foreign: what the artifact holds beside, in words.
         found: takes it.
     """
     neutral = [name for name in absent if _is_neutral(checkpoint, name)]
     lost = [name for name in absent if name not in neutral]
     if lost:
         found.failures.append(
-            f"{len(lost)} tensors of the checkpoint have no counterpart in the artefact: {some(lost)}"
+            f"{len(lost)} tensors of the checkpoint have no counterpart in the artifact: {some(lost)}"
         )
     if neutral:
         found.warnings.append(
-            f"{len(neutral)} tensors are not in the artefact, and need not be (all ones, or zeros as a bias): {some(neutral)}"
+            f"{len(neutral)} tensors are not in the artifact, and need not be (all ones, or zeros as a bias): {some(neutral)}"
         )
     if foreign:
         found.warnings.append(
-            f"{len(foreign)} constants of the artefact are no tensors of the checkpoint: {some(foreign)}"
+            f"{len(foreign)} constants of the artifact are no tensors of the checkpoint: {some(foreign)}"
         )
     found.figures["unmatched_checkpoint"] = len(absent)
     found.figures["unmatched_artefact"] = len(foreign)
@@ -127,7 +127,7 @@ def judge(
         "mean_rms": sum(fit.rms for fit in fits) / max(len(fits), 1),
     }
     if not fits:
-        found.failures.append("No weight of the artefact could be matched with the checkpoint.")
+        found.failures.append("No weight of the artifact could be matched with the checkpoint.")
 
 
 def some(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from ...core.errors import UsageError
 from .model import Document, Suite
 
 RUN = 64
-"""Characters, white space and case apart, that two texts may not share in a row. Shorter ones are idioms and licence lines."""
+"""Characters, white space and case apart, that two texts may not share in a row. Shorter ones are idioms and license lines."""
 _STRIDE = 16
 _LEAST = RUN - _STRIDE + 1
 """Windows of so many characters, every _STRIDE-th of one side against all of the other, find every shared run of RUN."""

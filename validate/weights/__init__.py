@@ -1,5 +1,5 @@
-"""The weights as an artefact holds them, de-quantised in float32 and matched to the checkpoint's tensors."""
+"""The weights as an artifact holds them, de-quantized in float32 and matched to the checkpoint's tensors."""
 
-from .openvino_ir import ArtefactWeights
+from .openvino_ir import ArtifactWeights
 
-__all__ = ["ArtefactWeights"]
+__all__ = ["ArtifactWeights"]

@@ -1,11 +1,11 @@
-"""How far a de-quantised weight may lie from its source: the bound that its own scheme sets, element by element.
+"""How far a de-quantized weight may lie from its source: the bound that its own scheme sets, element by element.
 
 Integers, with a step s = |scale|: rounding to the nearest level costs s/2. A symmetric scheme clips one end: s = max|w| / 2^(b-1)
 puts the extreme on level -2^(b-1), and a value of the other sign near that extreme has only level 2^(b-1) - 1: up to s. The
 stored scale is rounded (float16: 2^-11, or 2^-25 where it is subnormal), which the level multiplies; half a step is half of the
 one before that.
 
-Small floats and codebooks: half the wider gap to the neighbouring level, times the scale; at the outermost level what the
+Small floats and codebooks: half the wider gap to the neighboring level, times the scale; at the outermost level what the
 rounding of the scale leaves outside.
 
 The step itself must be the source's: |scale| counts up to what the group's own range justifies. A scale that is too large would
@@ -71,7 +71,7 @@ def cut_off(held: Array, source: Array) -> Array:
     """Return what elements may lack that lie further out than the outermost one that their group holds.
 
     It is for scales that were chosen by what a weight does, down to SMALLER of what the group's range gives. Arrays in the stored
-    shape, de-quantised.
+    shape, de-quantized.
     """
     above = (held == held.max(axis=-1, keepdims=True)) & (source > held)
     below = (held == held.min(axis=-1, keepdims=True)) & (source < held)

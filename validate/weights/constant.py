@@ -1,4 +1,4 @@
-"""One weight of a graph: the constants from which it is de-quantised, found from where the graph uses it."""
+"""One weight of a graph: the constants from which it is de-quantized, found from where the graph uses it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class StoredWeight:
         return product
 
     def weights(self, start: int, stop: int) -> Array:
-        """Return rows [start, stop), de-quantised in float32, in the stored shape."""
+        """Return rows [start, stop), de-quantized in float32, in the stored shape."""
         levels, scale = self.levels(start, stop), self.scale(start, stop)
         return levels if scale is None else levels * scale
 
@@ -129,7 +129,7 @@ class StoredWeight:
         return out.reshape(self.shape)
 
     def _fill(self, out: Array, start: int, stop: int) -> bool:
-        """Write rows [start, stop), de-quantised, by the compiled function; False if it does not take such a weight."""
+        """Write rows [start, stop), de-quantized, by the compiled function; False if it does not take such a weight."""
         lib = native.load() if self.scaled_by_group and self.element in _BYTES else None
         packed = self.packed(start, stop) if lib else None
         if lib is None or packed is None:
@@ -185,7 +185,7 @@ class StoredWeight:
 def find(model: Any) -> list[StoredWeight]:
     """Return every floating-point constant expression of more than one element that the graph computes with.
 
-    Each once, in the graph's order, however many users it has. Values that are de-quantised with other scales for another use are
+    Each once, in the graph's order, however many users it has. Values that are de-quantized with other scales for another use are
     another weight.
     """
     constant: set[str] = set()

@@ -1,4 +1,4 @@
-"""One weight of the artefact against its source tensor: how far off, and how far off it may be."""
+"""One weight of the artifact against its source tensor: how far off, and how far off it may be."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Fit:
 
     Attributes:
         name: the tensor's name in the checkpoint.
-        stored: how the artefact stores it, in words.
+        stored: how the artifact stores it, in words.
         rms: root mean square of the error over that of the source.
         expected_rms: what an error spread evenly inside the bound would have.
         worst: the largest error over what its element may have; above 1 the weight is wrong.
         over: share of the elements above their bound.
-        rows_over: rows of the artefact that hold one.
-        rows: of the artefact.
+        rows_over: rows of the artifact that hold one.
+        rows: of the artifact.
         not_finite: elements that are NaN or infinite.
         zero: every element is zero, and the source is not.
         coarse: share of the elements that only a scale allows which is larger than the range of its group justifies.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.gguf.describe import describe
-from ...convert.gguf.encode import to_neighbours
+from ...convert.gguf.encode import to_neighbors
 from ...convert.gguf.model import Model, Tensor
 from ...convert.gguf.read import GgufFile, TensorInfo
 from ...core.dtypes import element_of
@@ -51,7 +51,7 @@ class GgufMatch:
         """Return rows of the checkpoint as the file should hold them, float32 [n, cols]."""
         values = to_float32(rows).reshape(-1, self.info.cols)
         if self.tensor.head_dim:
-            values = to_neighbours(values, self.tensor.head_dim, self._cols)
+            values = to_neighbors(values, self.tensor.head_dim, self._cols)
         return values + np.float32(self.tensor.plus) if self.tensor.plus else values
 
     def checkpoint_form(self, values: Array) -> Array:
@@ -97,7 +97,7 @@ class Half:
         """Compare one tensor of the file with its source.
 
         Raises:
-            ArtefactError: its type cannot be decoded.
+            ArtifactError: its type cannot be decoded.
         """
         info, stored = match.info, self._checkpoint.info(name)
         whole = self._checkpoint.tensor(name).reshape(info.rows, info.cols)

@@ -1,6 +1,6 @@
 """How far a weight of a GGUF may lie from its source, element by element, by the rule of its type.
 
-A group of weights shares a step and a range of levels. Quantisers search for step and range (`ggml-quants.c`: make_qkx2_quants,
+A group of weights shares a step and a range of levels. Quantizers search for step and range (`ggml-quants.c`: make_qkx2_quants,
 make_qx_quants, with an importance matrix others), but whatever they choose, each weight then goes to the level nearest to it:
 half a step, or, beyond the range, the way to its end, however far: an importance matrix may give up weights that do not count.
 q4_0 to q5_1 keep levels that were found with another scale if there is one: `_STALE` steps more, and `_STALE_WEIGHTED`.
@@ -58,7 +58,7 @@ class Groups:
 
     Attributes:
         size: weights of a group.
-        step: between neighbouring levels.
+        step: between neighboring levels.
         low, high: ends of the range.
         unit: half of what scale and minimum are rounded to, times the highest level: how far outside a weight may lie where
             the step is 0.

@@ -1,6 +1,6 @@
-"""A GGUF with the keys of another and its weights de-quantised to float32: what llama.cpp computes without approximations.
+"""A GGUF with the keys of another and its weights de-quantized to float32: what llama.cpp computes without approximations.
 
-llama.cpp rounds activations to the weights' own kind: to 8 bits beside quantised weights, to float16 beside float16. Beside
+llama.cpp rounds activations to the weights' own kind: to 8 bits beside quantized weights, to float16 beside float16. Beside
 float32 it rounds nothing, so on this file its graph alone is seen.
 """
 
@@ -21,7 +21,7 @@ from ...core.scratch import scratch
 from ...quantize.ggml.types import TYPES
 
 BLOCK = 1 << 20
-"""Elements that are de-quantised at a time."""
+"""Elements that are de-quantized at a time."""
 _DROPPED = ("split.", "general.alignment")
 """Keys that say how the original lies in its files."""
 
@@ -49,7 +49,7 @@ def float32(file: GgufFile, folder: Path, progress: Progress) -> Iterator[Path]:
         progress: hears of the weights written.
 
     Raises:
-        ArtefactError: a tensor cannot be decoded.
+        ArtifactError: a tensor cannot be decoded.
         OutputError: too little free space.
     """
     entries, position = [], 0
@@ -58,7 +58,7 @@ def float32(file: GgufFile, folder: Path, progress: Progress) -> Iterator[Path]:
         position += aligned(4 * info.size)
     folder.mkdir(parents=True, exist_ok=True)
     _require_space(folder, position)
-    task = progress.task("De-quantising to float32", sum(info.size for info in file.tensors.values()))
+    task = progress.task("De-quantizing to float32", sum(info.size for info in file.tensors.values()))
     with scratch(folder, "float32-") as place, (place / "weights.gguf").open("wb") as out:
         out.write(pack(keys_of(file), entries))
         for name, info in file.tensors.items():

@@ -1,8 +1,8 @@
 """Pixels as llama.cpp makes them, read out of it through a projector whose rows are the pixels.
 
-The library hands out rows alone. So it is given a mmproj with the artefact's own keys (size, mean, deviation, and whatever else
+The library hands out rows alone. So it is given a mmproj with the artifact's own keys (size, mean, deviation, and whatever else
 shapes its preparation of pictures) and with weights of ours, through which pixels pass: a tower of no layers, patches small
-enough that the values of 2 x 2 of them fit into one row. The adapter's normalisation and activations are undone:
+enough that the values of 2 x 2 of them fit into one row. The adapter's normalization and activations are undone:
 
     v = [x, c, -x, -c]            the mean is 0, and c is known
     z = v / sqrt(mean v² + eps)   ggml_norm
@@ -85,7 +85,7 @@ class PixelProjector:
         }
 
     def pixels(self, rows: Array) -> Array:
-        """Turn rows float32 [rows, hidden] into the normalised pixels that they were made of, float32 [3, size, size]."""
+        """Turn rows float32 [rows, hidden] into the normalized pixels that they were made of, float32 [3, size, size]."""
         made = rows[1:-1, : self.values + 1].astype(np.float64)
         known = np.sqrt(made[:, -1:])
         z = made[:, :-1] / known - self.bias

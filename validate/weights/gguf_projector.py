@@ -70,7 +70,7 @@ class BothHalves:
         return {**self.language.matched, **self.projector.matched}
 
     def tensor(self, name: str) -> Array:
-        """Return a tensor de-quantised, float32, in the checkpoint's shape. Raises KeyError."""
+        """Return a tensor de-quantized, float32, in the checkpoint's shape. Raises KeyError."""
         half: Half = self.projector if name in self.projector.matched else self.language
         return half.tensor(name)
 

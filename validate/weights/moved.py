@@ -1,4 +1,4 @@
-"""What a compression that looks at data does to weights on purpose, read from the artefact's graph and undone before comparing.
+"""What a compression that looks at data does to weights on purpose, read from the artifact's graph and undone before comparing.
 
 AWQ multiplies columns of a weight before it is rounded. Either the graph divides the input again (a constant `…/awq_mul`), or the
 rows of the weight before carry the division. The first is known exactly; the second is estimated from those rows. LoRA correction
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from .constant import StoredWeight, parse
 
 Array = npt.NDArray[Any]
@@ -23,7 +23,7 @@ ROUNDED = 2.0**-7
 """Share of an element that is lost when NNCF puts the multiplied weight into a bfloat16 constant: it cuts the last bits off."""
 METHODS = ("awq", "gptq", "scale_estimation", "lora_correction")
 _AWQ = "/awq_mul"
-_DEQUANTISING = ("Convert", "Reshape", "Multiply", "Subtract", "Gather")
+_DEQUANTIZING = ("Convert", "Reshape", "Multiply", "Subtract", "Gather")
 _DIVISIONS = 8
 """Of one input, one behind the other, at most; NNCF makes one."""
 _BIAS = 0.02
@@ -57,7 +57,7 @@ class Around:
 
 @dataclass
 class Moves:
-    """What was found in all graphs of an artefact.
+    """What was found in all graphs of an artifact.
 
     Attributes:
         methods: NNCF's names of what moved the weights, as the graphs tell.
@@ -81,10 +81,10 @@ def methods_of(model: Any) -> list[str]:
 
 
 def find(models: Iterable[Any]) -> Moves:
-    """Look through the graphs (`openvino.Model`) of an artefact.
+    """Look through the graphs (`openvino.Model`) of an artifact.
 
     Raises:
-        ArtefactError: a correction is of a form that nobody writes.
+        ArtifactError: a correction is of a form that nobody writes.
     """
     moves = Moves()
     for model in models:
@@ -122,7 +122,7 @@ def _weight(product: Any) -> StoredWeight | None:
 
 
 def _is_constant(node: Any) -> bool:
-    """Tell whether a node depends on constants only, of operations that de-quantise."""
+    """Tell whether a node depends on constants only, of operations that de-quantize."""
     seen: set[str] = set()
     todo = [node]
     while todo:
@@ -130,7 +130,7 @@ def _is_constant(node: Any) -> bool:
         if node.get_name() in seen or node.get_type_name() == "Constant":
             continue
         seen.add(node.get_name())
-        if node.get_type_name() not in _DEQUANTISING:
+        if node.get_type_name() not in _DEQUANTIZING:
             return False
         todo += [value.get_node() for value in node.input_values()]
     return True
@@ -142,13 +142,13 @@ def _divided(node: Any, moves: Moves, after: int = 0) -> Array | None:
         return None
     factors = [value.get_node() for value in node.input_values()]
     if after > _DIVISIONS:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{node.get_friendly_name()} is one of too many divisions.", "Convert the checkpoint again."
         )
     if _AWQ in node.get_friendly_name():
         constant = next((factor for factor in factors if factor.get_type_name() == "Constant"), None)
         if constant is None:
-            raise ArtefactError(
+            raise ArtifactError(
                 f"{node.get_friendly_name()} multiplies with no constant.", "Convert the checkpoint again."
             )
         moves.explained.add(constant.get_name())
@@ -165,7 +165,7 @@ def _divided(node: Any, moves: Moves, after: int = 0) -> Array | None:
 
 def _product(factors: list[Array], node: Any) -> Array:
     if len({factor.size for factor in factors}) > 1:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{node.get_friendly_name()} divides by vectors of several lengths.", "Convert the checkpoint again."
         )
     return np.asarray(np.prod(factors, axis=0), np.float32)
@@ -212,7 +212,7 @@ def estimated(held: Array, source: Array) -> Array | None:
     with others. That the columns were indeed multiplied is for the comparison of each of their elements to find.
 
     Args:
-        held: float32 [rows, n], the weight whose rows were divided, as the artefact holds it.
+        held: float32 [rows, n], the weight whose rows were divided, as the artifact holds it.
         source: as the checkpoint does.
 
     Returns:

@@ -15,13 +15,13 @@ from .openvino_ir import WeightsByName
 
 
 class OnnxWeights(WeightsByName):
-    """The weights of an artefact's models; attributes as in `WeightsByName`, and `graph`, the one that generates."""
+    """The weights of an artifact's models; attributes as in `WeightsByName`, and `graph`, the one that generates."""
 
     def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
         """Open the models.
 
         Raises:
-            ArtefactError: one cannot be read, or its weights are missing or too short.
+            ArtifactError: one cannot be read, or its weights are missing or too short.
         """
         graphs = [open_graph(folder / name) for name in onnx_models.names(folder)]
         self.graph: OnnxGraph = graphs[0]

@@ -1,7 +1,7 @@
-"""The weights of an ONNX model: the expressions that de-quantise them, whoever wrote them.
+"""The weights of an ONNX model: the expressions that de-quantize them, whoever wrote them.
 
 Understood are float initializers, also behind a Cast, DequantizeLinear (a row, a column or blocks of either, perhaps behind a
-Transpose), MatMulNBits, and tables of integers whose rows are de-quantised after they were looked up.
+Transpose), MatMulNBits, and tables of integers whose rows are de-quantized after they were looked up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FLOATS = ("f32", "f16", "f64", "bf16")
 def find(graph: OnnxGraph) -> list[StoredWeight]:
     """Return every weight of the graph, each once, in the order of the nodes.
 
-    Values that are de-quantised with other scales for another use are another weight.
+    Values that are de-quantized with other scales for another use are another weight.
     """
     return _Finder(graph).find()
 
@@ -73,7 +73,7 @@ class _Finder:
         return list(self._found[value].values()) if value in self._found else []
 
     def _compressed(self, node: Any) -> None:
-        """Read a node that de-quantises a constant; what is of another form is listed as unreadable."""
+        """Read a node that de-quantizes a constant; what is of another form is listed as unreadable."""
         kinds = {
             "MatMulNBits": (1, self._of_nbits),
             "DequantizeLinear": (0, self._of_dequantize),
@@ -188,7 +188,7 @@ class _Finder:
 
 
 def _made_of(stored: StoredWeight) -> tuple[str, ...]:
-    """Return the names of the initializers that de-quantise a weight."""
+    """Return the names of the initializers that de-quantize a weight."""
     zero = [stored.zero_point] if stored.zero_point is not None else []
     return tuple(part.name for part in (*stored.scales, *zero))
 
@@ -200,7 +200,7 @@ def _is_product(node: Any) -> bool:
 
 
 def _grouped(values: Constant, shape: tuple[int, int], bits: int, zero: Constant, scale: Constant) -> StoredWeight:
-    """Join neighbouring blocks of one scale and zero point: the group that was quantised is held to its own range."""
+    """Join neighboring blocks of one scale and zero point: the group that was quantized is held to its own range."""
     rows, count, _ = scale.shape
     parts = [part.data.reshape(part.shape) for part in (scale, zero) if part.shape[0] == rows]
 

@@ -1,7 +1,7 @@
 """The weights of an OpenVINO IR, edgeconv's own or another tool's, in the checkpoint's names, shapes and row order.
 
-The .bin stays mapped and one tensor is de-quantised at a time. Integers are multiplied in float32, where the graph, run as it
-stands, would round the product to float16: what the artefact *means* is measured apart from what a device makes of it.
+The .bin stays mapped and one tensor is de-quantized at a time. Integers are multiplied in float32, where the graph, run as it
+stands, would round the product to float16: what the artifact *means* is measured apart from what a device makes of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino import stream
-from ...core.errors import ArtefactError
+from ...core.errors import ArtifactError
 from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...quantize.integer import to_float32
@@ -35,13 +35,13 @@ _TABLE = "model.embed_tokens.weight"
 
 @dataclass(frozen=True)
 class Match:
-    """A weight of the artefact and how it lies in relation to its tensor.
+    """A weight of the artifact and how it lies in relation to its tensor.
 
     Attributes:
         stored: the weight.
         how: "name" or "content".
         transposed: it is [columns, rows].
-        row_order: int64 [rows]; row i of the artefact is row `row_order[i]` of the checkpoint. None: the same order.
+        row_order: int64 [rows]; row i of the artifact is row `row_order[i]` of the checkpoint. None: the same order.
         form: what the export made of the tensor: a function of its values, or a part of it.
         columns: float32 [cols] by which its columns were multiplied before they were rounded; None: by nothing.
         rows: float32 [rows], likewise.
@@ -68,9 +68,9 @@ class Match:
         return not (self.transposed or moved) and self.form == AS_IS
 
     def source_rows(self, tensor: Array, start: int, stop: int) -> Array:
-        """Return the checkpoint's values of the artefact's rows [start, stop), float32, in the artefact's stored shape.
+        """Return the checkpoint's values of the artifact's rows [start, stop), float32, in the artifact's stored shape.
 
-        They are multiplied as those were that the artefact holds.
+        They are multiplied as those were that the artifact holds.
         """
         shape = (stop - start, *self.stored.stored_shape[1:])
         tensor = self.form.cut(tensor)
@@ -106,11 +106,11 @@ class Match:
 
 
 class WeightsByName:
-    """The weights of an artefact's graphs by the checkpoint's names.
+    """The weights of an artifact's graphs by the checkpoint's names.
 
     Attributes:
         methods: NNCF's names of what moved the weights beyond rounding to nearest; mostly none.
-        folder: the artefact.
+        folder: the artifact.
         matched: tensor's name → the weights that hold it, mostly one.
         unmatched_artefact: weights of the graph that hold no tensor of the checkpoint (tables of frequencies, for one).
         unmatched_checkpoint: tensors that no weight of the graph holds. The export may have folded them away, as it does with
@@ -134,10 +134,10 @@ class WeightsByName:
         self.unmatched_checkpoint = self._left_over()
 
     def tensor(self, name: str) -> Array:
-        """Return a tensor as the artefact holds it: float32, in the checkpoint's shape and row order.
+        """Return a tensor as the artifact holds it: float32, in the checkpoint's shape and row order.
 
         Raises:
-            KeyError: the artefact does not hold it (`unmatched_checkpoint`).
+            KeyError: the artifact does not hold it (`unmatched_checkpoint`).
         """
         shape = self._checkpoint.info(name).shape
         first = self.matched[name][0]
@@ -150,7 +150,7 @@ class WeightsByName:
         return whole
 
     def lookalike(self, name: str) -> str | None:
-        """Return the name of another tensor whose values the artefact holds in the place of this one, if there is one."""
+        """Return the name of another tensor whose values the artifact holds in the place of this one, if there is one."""
         others = sorted(self._checkpoint.names - {name})
         return match.by_content(self.matched[name][0].stored, others, self._checkpoint)
 
@@ -200,14 +200,14 @@ class WeightsByName:
         return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in patterns))
 
 
-class ArtefactWeights(WeightsByName):
-    """The weights of an artefact's IRs; `model` is the graph that generates, whose constants are views of the mapped .bin."""
+class ArtifactWeights(WeightsByName):
+    """The weights of an artifact's IRs; `model` is the graph that generates, whose constants are views of the mapped .bin."""
 
     def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
         """Open the IRs.
 
         Raises:
-            ArtefactError: openvino cannot read one, or its .bin is missing or too short.
+            ArtifactError: openvino cannot read one, or its .bin is missing or too short.
         """
         self._models = [read_graph(folder / name) for name in irs.names(folder)]
         self.model = self._models[0]
@@ -258,7 +258,7 @@ def _row_orders(folder: Path, checkpoint: Checkpoint) -> dict[str, npt.NDArray[n
     try:
         return stream.row_orders(families.decoder(checkpoint.config))
     except UnsupportedArchitecture as error:
-        raise ArtefactError(
+        raise ArtifactError(
             f"{folder / MANIFEST_NAME} says that rows of q and k are permuted, but {error}.",
             "The manifest belongs to another model.",
         ) from error

@@ -29,7 +29,7 @@ class Mode:
 
 
 UNREADABLE = Mode("unreadable", 32)
-"""Of an artefact that cannot be opened."""
+"""Of an artifact that cannot be opened."""
 
 
 def mode_of(weight: StoredWeight) -> Mode:
@@ -70,7 +70,7 @@ def untrue(manifest: Manifest, matched: Mapping[str, Sequence[Any]]) -> list[str
     """Name the tensors that the manifest says are stored in other bits than they are: "NAME: int2_sym, stored as int4_sym".
 
     Args:
-        manifest: of the artefact.
+        manifest: of the artifact.
         matched: the checkpoint's names and the weights that hold them, each with its `StoredWeight` as `stored`.
     """
     wrong = []

@@ -14,7 +14,7 @@ from .pixels import Preprocess
 
 
 class GlmEdgeVImageProcessor(BaseImageProcessor):  # type: ignore[misc]
-    """Fit a picture into the tower's square, top left, pad with black, normalise; arguments as in the config file."""
+    """Fit a picture into the tower's square, top left, pad with black, normalize; arguments as in the config file."""
 
     model_input_names = ["pixel_values"]  # noqa: RUF012 - as in all of transformers' processors
 

@@ -25,7 +25,7 @@ from .facts import ADAPTER_GELU, ADAPTER_NORM_EPS, UNUSED, check_placeholders
 
 
 class GlmEdgeVGLU(nn.Module):  # type: ignore[misc]
-    """Project, normalise, and pass through a gated MLP: `GLU` of GLM-4V's `visual.py`."""
+    """Project, normalize, and pass through a gated MLP: `GLU` of GLM-4V's `visual.py`."""
 
     def __init__(self, hidden: int, intermediate: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class GlmEdgeVAdapter(nn.Module):  # type: ignore[misc]
 
 
 class GlmEdgeVTower(nn.Module):  # type: ignore[misc]
-    """SigLIP after its last normalisation and without its pooling head, at the name that the checkpoints give it."""
+    """SigLIP after its last normalization and without its pooling head, at the name that the checkpoints give it."""
 
     def __init__(self, config: GlmEdgeVConfig) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class GlmEdgeVVision(nn.Module):  # type: ignore[misc]
         self.adapter = GlmEdgeVAdapter(config)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """Map pixels [n, 3, S, S] (float, normalised) to [n, image tokens, hidden]."""
+        """Map pixels [n, 3, S, S] (float, normalized) to [n, image tokens, hidden]."""
         features: Tensor = self.adapter(self.vit(pixel_values))
         return features
 
@@ -206,7 +206,7 @@ class GlmEdgeVForConditionalGeneration(GlmForCausalLM):  # type: ignore[misc]
         Raises:
             UsageError: as there.
         """
-        # Spelt out because `generate` reads the names from this signature.
+        # Spelled out because `generate` reads the names from this signature.
         return super().forward(
             input_ids=input_ids,
             attention_mask=attention_mask,

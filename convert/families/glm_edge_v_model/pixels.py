@@ -4,7 +4,7 @@
 
 Source: `MllamaImageProcessor` with `max_image_tiles: 1` (transformers, `models/mllama/image_processing_pil_mllama.py`),
 which GLM-Edge-V's preprocessor_config.json names. The pixels are the same to the bit; in addition pictures are turned
-upright by their EXIF tag, as every viewer shows them, and 16-bit grey is scaled instead of cut off.
+upright by their EXIF tag, as every viewer shows them, and 16-bit gray is scaled instead of cut off.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Preprocess:
         """Read the parsed preprocessor_config.json.
 
         Raises:
-            CheckpointError: a field is missing, or asks for something else than fit, pad and normalise.
+            CheckpointError: a field is missing, or asks for something else than fit, pad and normalize.
         """
         absent = [name for name in ("size", "image_mean", "image_std", "resample") if config.get(name) is None]
         if absent:
@@ -78,7 +78,7 @@ class Preprocess:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Preprocess:
-        """Read preprocessor_config.json in a checkpoint's or an artefact's folder. Raises CheckpointError."""
+        """Read preprocessor_config.json in a checkpoint's or an artifact's folder. Raises CheckpointError."""
         path = folder / "preprocessor_config.json"
         try:
             config = json.loads(limits.read_text(path, limits.JSON))

@@ -1,4 +1,4 @@
-"""What a checkpoint is, told truly by every format, by validate and by doctor: quantised, a classifier, an adapter."""
+"""What a checkpoint is, told truly by every format, by validate and by doctor: quantized, a classifier, an adapter."""
 
 import json
 import shutil
@@ -79,14 +79,14 @@ def llama(tiny_model: Maker) -> Path:
 
 
 @pytest.mark.parametrize("method", STATED)
-def test_a_quantised_checkpoint_is_named_before_any_tensor_is_missed(llama: Path, tmp_path: Path, method: str) -> None:
+def test_a_quantized_checkpoint_is_named_before_any_tensor_is_missed(llama: Path, tmp_path: Path, method: str) -> None:
     name = f"model.layers.0.self_attn.q_proj.{PACKED[method]}"
     folder = changed(llama, tmp_path / "m", STATED[method], with_tensor(name))
     for plan in PLANS:
         message, hint = said(folder, plan)
-        assert f"already quantised ({method}" in message
-        assert ("unquantised revision" in hint) or method == "mxfp4"
-    assert f"already quantised ({method}" in doctors_words(folder)
+        assert f"already quantized ({method}" in message
+        assert ("unquantized revision" in hint) or method == "mxfp4"
+    assert f"already quantized ({method}" in doctors_words(folder)
 
 
 @pytest.mark.parametrize("method", STATED)
@@ -94,7 +94,7 @@ def test_plain_weights_under_a_stale_quantization_config(llama: Path, tmp_path: 
     folder = changed(llama, tmp_path / "m", STATED[method])
     for plan in PLANS:
         message, hint = said(folder, plan)
-        assert "no tensor of the checkpoint is quantised" in message
+        assert "no tensor of the checkpoint is quantized" in message
         assert "out of config.json" in hint
 
 

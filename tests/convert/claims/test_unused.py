@@ -19,7 +19,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.assumptions import examine
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 from .test_checkpoints import PLANS, changed
 
@@ -61,7 +61,7 @@ def test_what_is_written_is_the_model_without_them(kind: str, source: Path, tmp_
         "onnx": lambda out: onnx.run(OnnxJob(str(source), Request("fp32"), output=out)),
         "gguf": lambda out: gguf.run(GgufJob(str(source), recipe("bf16"), output=out)),
     }[kind]
-    artifact = open_artefact(run(tmp_path / "out").path)
+    artifact = open_artifact(run(tmp_path / "out").path)
     checkpoint = open_checkpoint(source)
     rung = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent())
     assert rung.status == "passed", rung.failures

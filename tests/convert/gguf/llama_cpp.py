@@ -1,4 +1,4 @@
-"""llama.cpp itself as an oracle, from the package cyllama (build b9190): quantises, loads, tokenises, computes logits.
+"""llama.cpp itself as an oracle, from the package cyllama (build b9190): quantizes, loads, tokenizes, computes logits.
 
 cyllama 0.2.18 lacks `LlamaModel.n_vocab`, which its own `get_logits_ith` asks for.
 """
@@ -22,7 +22,7 @@ class _Model(lib.LlamaModel):  # type: ignore[misc]
         return int(self.get_vocab().n_vocab)
 
 
-def quantise(source: Path, out: Path, file_type: int, **options: Any) -> Path:
+def quantize(source: Path, out: Path, file_type: int, **options: Any) -> Path:
     """Run llama-quantize's function; `options` are fields of its parameters."""
     parameters = lib.LlamaModelQuantizeParams()
     parameters.ftype, parameters.nthread = file_type, 1
@@ -37,7 +37,7 @@ def choices(source: Path, file_type: int, **options: Any) -> dict[str, str]:
     said: list[str] = []
     lib.set_log_callback(lambda _, text: said.append(text))
     try:
-        quantise(source, source.with_name("never-written.gguf"), file_type, dry_run=True, **options)
+        quantize(source, source.with_name("never-written.gguf"), file_type, dry_run=True, **options)
     finally:
         lib.set_log_callback(lambda *_: None)
     line = re.compile(r"\[ *\d+/ *\d+\] (\S+) .*type = +(\w+), size = [^(\n]*(?:\((\w+)\))?")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.gguf.imatrix import read
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 
 SUMS = {"blk.0.attn_q.weight": np.array([2, 4, 0], np.float32), "output.weight": np.array([9, 3], np.float32)}
 COUNTS = {"blk.0.attn_q.weight": [4.0], "output.weight": [0.0]}
@@ -88,23 +88,23 @@ def test_the_older_form(tmp_path):
 def test_an_older_file_cut_off_is_refused(cut, tmp_path):
     whole = write_legacy(tmp_path / "a.dat", {"output.weight": (4, [2.0, 8.0])}).read_bytes()
     (tmp_path / "b.dat").write_bytes(whole[: max(0, len(whole) - cut)])
-    with pytest.raises(ArtefactError, match="importance matrix"):
+    with pytest.raises(ArtifactError, match="importance matrix"):
         read(tmp_path / "b.dat")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, struct.pack("<iii", 1, 2**31 - 1, 0) + bytes(40), b"text file"])
 def test_other_files_are_refused(data, tmp_path):
     (tmp_path / "a.dat").write_bytes(data)
-    with pytest.raises(ArtefactError, match="importance matrix"):
+    with pytest.raises(ArtifactError, match="importance matrix"):
         read(tmp_path / "a.dat")
 
 
 def test_a_gguf_of_something_else_is_refused(tmp_path):
-    with pytest.raises(ArtefactError, match="not an importance matrix"):
+    with pytest.raises(ArtifactError, match="not an importance matrix"):
         read(write_gguf(tmp_path / "a.gguf", {}, {}))
-    with pytest.raises(ArtefactError, match="not an importance matrix"):
+    with pytest.raises(ArtifactError, match="not an importance matrix"):
         read(write_gguf(tmp_path / "b.gguf", chunks=None))
-    with pytest.raises(ArtefactError, match="There is no file"):
+    with pytest.raises(ArtifactError, match="There is no file"):
         read(tmp_path / "absent")
 
 
@@ -112,5 +112,5 @@ def test_a_gguf_of_something_else_is_refused(tmp_path):
     "counts", [{}, {"blk.0.attn_q.weight": [4.0]}, {**COUNTS, "output.weight": [1.0, 2.0]}, {**COUNTS, "c": [1.0]}]
 )
 def test_sums_without_their_counts_are_refused(counts, tmp_path):
-    with pytest.raises(ArtefactError, match="do not belong together"):
+    with pytest.raises(ArtifactError, match="do not belong together"):
         read(write_gguf(tmp_path / "a.gguf", counts=counts))

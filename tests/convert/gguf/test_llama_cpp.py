@@ -1,4 +1,4 @@
-"""The files in llama.cpp itself: it loads them, tokenises, stops, quantises and computes as the checkpoint does."""
+"""The files in llama.cpp itself: it loads them, tokenizes, stops, quantizes and computes as the checkpoint does."""
 
 import gguf
 import numpy as np
@@ -84,7 +84,7 @@ def built_in(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["f16", "q8_0", "q4_0", "q5_1", "q3_k_l", "q4_k_m", "q6_k", "iq4_xs"])
 def test_data_are_llama_quantizes_byte_for_byte(kind, built_in, tmp_path):
-    theirs = llama_cpp.quantise(built_in, tmp_path / "theirs.gguf", FILE_TYPES[kind].number)
+    theirs = llama_cpp.quantize(built_in, tmp_path / "theirs.gguf", FILE_TYPES[kind].number)
     write_gguf(model_path(), tmp_path / "ours.gguf", kind)
     assert types(tmp_path / "ours.gguf") == types(theirs)
     starts = [gguf.GGUFReader(path).data_offset for path in (tmp_path / "ours.gguf", theirs)]

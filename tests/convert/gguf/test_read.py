@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeconv.convert.gguf import cursor
 from edgeconv.convert.gguf.header import Entry, Kind, array, boolean, f32, i32, pack, string, u16
 from edgeconv.convert.gguf.read import open_gguf, parts
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.quantize.ggml.types import TYPES
 
 from .samples import config, keys, tensors, write_checkpoint, write_gguf
@@ -77,9 +77,9 @@ def test_a_type_without_values(tmp_path):
     opened = open_gguf(tmp_path / "a.gguf")
     assert opened.tensors["a"].type == "i32"
     assert opened.data("a").shape == (1, 16)
-    with pytest.raises(ArtefactError, match="stored as i32"):
+    with pytest.raises(ArtifactError, match="stored as i32"):
         opened.dequantized("a")
-    with pytest.raises(ArtefactError, match="has no tensor b"):
+    with pytest.raises(ArtifactError, match="has no tensor b"):
         opened.data("b")
 
 
@@ -116,17 +116,17 @@ def test_any_part_opens_all(split, source, tmp_path):
 
 def test_a_missing_part_is_named(split):
     split[1].unlink()
-    with pytest.raises(ArtefactError, match=rf"1 of {len(split)} parts are missing: {split[1].name}"):
+    with pytest.raises(ArtifactError, match=rf"1 of {len(split)} parts are missing: {split[1].name}"):
         open_gguf(split[0])
 
 
 def test_parts_that_do_not_belong_together(split, source, tmp_path):
     shutil.copy(split[0], tmp_path / "renamed.gguf")
-    with pytest.raises(ArtefactError, match="not named as one"):
+    with pytest.raises(ArtifactError, match="not named as one"):
         open_gguf(tmp_path / "renamed.gguf")
     kept = split[1].read_bytes()
     shutil.copy(split[0], split[1])
-    with pytest.raises(ArtefactError, match="says that it is part 0"):
+    with pytest.raises(ArtifactError, match="says that it is part 0"):
         open_gguf(split[0])
     split[1].write_bytes(kept.replace(b"blk.0.ffn_down.weight", b"blk.0.ffn_xxxx.weight"))
     assert "blk.0.ffn_xxxx.weight" in open_gguf(split[0]).tensors
@@ -135,7 +135,7 @@ def test_parts_that_do_not_belong_together(split, source, tmp_path):
     at = first.index(b"split.tensors.count") + len(b"split.tensors.count") + 4
     assert first[at : at + 4] == promised
     split[0].write_bytes(first[:at] + struct.pack("<i", 999) + first[at + 4 :])
-    with pytest.raises(ArtefactError, match="999 are promised"):
+    with pytest.raises(ArtifactError, match="999 are promised"):
         open_gguf(split[0])
 
 
@@ -217,7 +217,7 @@ def test_hostile_files_are_refused_without_cost(fault, tmp_path):
     open_gguf_types_once()
     tracemalloc.start()
     try:
-        with pytest.raises(ArtefactError, match=said) as caught:
+        with pytest.raises(ArtifactError, match=said) as caught:
             open_gguf(path)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
@@ -237,7 +237,7 @@ def test_a_piece_of_a_file_is_told_by_its_name(name, tmp_path):
     cut = head(pair("a", 8, text("b" * 64)))[:60]
     for data in (head(infos=info("a", (1 << 20, 1 << 20))) + bytes(32), cut, bytes(64)):  # first pieces, another
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(ArtefactError) as caught:
+        with pytest.raises(ArtifactError) as caught:
             open_gguf(tmp_path / name)
         assert "join all pieces" in caught.value.hint
 
@@ -246,11 +246,11 @@ def test_parts_that_were_joined_are_no_model(tmp_path):
     part = head(pair("split.count", 2, struct.pack("<H", 2)), info("a", (32,), kind=0))
     part += bytes(-len(part) % 32) + bytes(128)
     (tmp_path / "x.gguf").write_bytes(part * 2)
-    with pytest.raises(ArtefactError, match="not named as one") as caught:
+    with pytest.raises(ArtifactError, match="not named as one") as caught:
         open_gguf(tmp_path / "x.gguf")
     assert "several of them joined" in caught.value.hint
     (tmp_path / "x.gguf").write_bytes(part)
-    with pytest.raises(ArtefactError) as caught:
+    with pytest.raises(ArtifactError) as caught:
         open_gguf(tmp_path / "x.gguf")
     assert "joined" not in caught.value.hint
 
@@ -268,7 +268,7 @@ def test_a_head_has_a_limit(tmp_path, monkeypatch):
     path.write_bytes(head(pair("a", 9, struct.pack("<IQ", 0, 5000) + bytes(5000))))
     assert len(open_gguf(path).keys["a"]) == 5000
     monkeypatch.setattr(cursor, "MAX_HEAD", 4096)
-    with pytest.raises(ArtefactError, match="more than a head may have left"):
+    with pytest.raises(ArtifactError, match="more than a head may have left"):
         open_gguf(path)
 
 
@@ -278,7 +278,7 @@ def test_texts_have_a_limit(tmp_path, monkeypatch):
     path.write_bytes(head(pair("a", 9, texts) + pair("b", 9, texts), keys=2))
     assert open_gguf(path).keys["b"] == [""] * 100
     monkeypatch.setattr(cursor, "MAX_STRINGS", 199)
-    with pytest.raises(ArtefactError, match="the array b claims 100 texts"):
+    with pytest.raises(ArtifactError, match="the array b claims 100 texts"):
         open_gguf(path)
 
 
@@ -298,7 +298,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
     assert list(open_gguf(path).tensors) == ["t", "u"]
     for length in range(len(SMALL)):
         path.write_bytes(SMALL[:length])
-        with pytest.raises(ArtefactError):
+        with pytest.raises(ArtifactError):
             open_gguf(path)
 
 
@@ -312,14 +312,14 @@ def test_damage_anywhere_is_refused_or_harmless(tmp_path_factory, changes):
     path.write_bytes(data)
     try:
         opened = open_gguf(path)
-    except ArtefactError:
+    except ArtifactError:
         return
     for name, tensor in opened.tensors.items():
         assert opened.data(name).size == tensor.bytes <= len(data)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ArtefactError, match="There is no file"):
+    with pytest.raises(ArtifactError, match="There is no file"):
         open_gguf(tmp_path / "absent.gguf")
 
 

@@ -160,7 +160,7 @@ def test_added_text_is_stored_as_plain_text(tmp_path):
 
 
 def test_what_is_no_sentencepiece_model(tmp_path):
-    for junk in (b"", b"MIT licence", spm()[:-3], b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x08\x01"):
+    for junk in (b"", b"MIT license", spm()[:-3], b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x08\x01"):
         (tmp_path / "tokenizer.model").write_bytes(junk)
         with pytest.raises(CheckpointError, match="not a sentencepiece model"):
             sentencepiece_file.read(tmp_path / "tokenizer.model")

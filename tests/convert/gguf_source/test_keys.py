@@ -17,7 +17,7 @@ from ..gguf.samples import config, write_checkpoint, write_gguf
 from .files import rewritten
 
 IDS = list(range(3, 60))
-HONOURED: dict[str, dict[str, Any]] = {
+HONORED: dict[str, dict[str, Any]] = {
     "the old name of the factor": {"rope.scale_linear": 4.0},
     "a factor without a type": {"rope.scaling.factor": 4.0},
     "a factor of 0 changes nothing": {"rope.scaling.factor": 0.0, "rope.scale_linear": 4.0},
@@ -31,7 +31,7 @@ def planted(source: Path, out: Path, arch: str, keys: dict[str, Any]) -> Path:
     return rewritten(source, out, {f"{arch}.{key}": value for key, value in keys.items()})
 
 
-@pytest.mark.parametrize("name", HONOURED)
+@pytest.mark.parametrize("name", HONORED)
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_the_model_is_the_one_that_llama_cpp_runs(
     name: str, kind: str, tiny_model: Callable[..., Path], tmp_path: Path
@@ -40,7 +40,7 @@ def test_the_model_is_the_one_that_llama_cpp_runs(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     write_gguf(tiny_model(kind), tmp_path / "plain.gguf", "f32")
-    file = planted(tmp_path / "plain.gguf", tmp_path / "a.gguf", kind, HONOURED[name])
+    file = planted(tmp_path / "plain.gguf", tmp_path / "a.gguf", kind, HONORED[name])
     seen = open_checkpoint(file)
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(seen.folder), dtype=torch.float32).eval()
     model.load_state_dict({key: torch.from_numpy(np.array(seen.tensor(key))) for key in seen.names})

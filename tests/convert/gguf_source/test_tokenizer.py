@@ -169,7 +169,7 @@ def test_an_end_of_turn_that_no_key_names_is_found_by_its_text(builtin: Path, tm
     assert seen.generation_config["eos_token_id"] == [4084, 4094]
 
 
-def test_sampling_and_licence_come_back(builtin: Path, tmp_path: Path) -> None:
+def test_sampling_and_license_come_back(builtin: Path, tmp_path: Path) -> None:
     changed = {
         "general.sampling.temp": 0.6, "general.sampling.top_k": 20, "general.license": "mit",
         "general.base_model.0.repo_url": "https://huggingface.co/org/name",

@@ -101,7 +101,7 @@ def test_sixteen_bits_pass_through(kind: str, builtin_model: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "q4_k_m", "iq4_xs"])
-def test_quantised_rows_are_gguf_py_s(kind: str, builtin_model: Path, tmp_path: Path) -> None:
+def test_quantized_rows_are_gguf_py_s(kind: str, builtin_model: Path, tmp_path: Path) -> None:
     seen = opened(builtin_model, tmp_path / "a.gguf", kind)
     stored = tensors(tmp_path / "a.gguf")
     for tensor in describe(seen.config).tensors:
@@ -110,7 +110,7 @@ def test_quantised_rows_are_gguf_py_s(kind: str, builtin_model: Path, tmp_path: 
         assert seen.info(name).dtype == "F32"
         assert np.array_equal(seen.tensor(name), values)
         assert np.array_equal(seen.rows(name, 3, 11), values[3:11])
-    assert "quantised GGUF" in " ".join(seen.notes)
+    assert "quantized GGUF" in " ".join(seen.notes)
 
 
 def test_any_range_of_rows_is_in_transformers_order(tmp_path: Path) -> None:

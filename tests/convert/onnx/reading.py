@@ -37,7 +37,7 @@ def seeing_weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def weights(folder: Path, file: str = MODEL, names: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """De-quantise by the definitions of DequantizeLinear and MatMulNBits, in float32; `names` if they are not a Llama's."""
+    """De-quantize by the definitions of DequantizeLinear and MatMulNBits, in float32; `names` if they are not a Llama's."""
     model = proto(folder, file)
     found = initializers(folder, file)
     made = {}

@@ -144,7 +144,7 @@ def test_values_are_those_of_nncf_on_an_onnx_model(
 
 
 @pytest.mark.parametrize("sym", [True, False])
-def test_values_are_those_of_onnxruntimes_own_quantiser(
+def test_values_are_those_of_onnxruntimes_own_quantizer(
     sym: bool, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     from onnxruntime.capi._pybind_state import quantize_matmul_4bits
@@ -208,8 +208,8 @@ def test_names_shapes_and_operators(builtin_model: Path, tmp_path: Path) -> None
     assert [opset.domain for opset in plain.opset_import] == [""]
 
 
-def test_the_runtime_fuses_every_product_with_its_de_quantisation(builtin_model: Path, tmp_path: Path) -> None:
-    """A head that shares scales with the lookup would be de-quantised anew for each token."""
+def test_the_runtime_fuses_every_product_with_its_de_quantization(builtin_model: Path, tmp_path: Path) -> None:
+    """A head that shares scales with the lookup would be de-quantized anew for each token."""
     import onnx
     import onnxruntime
 

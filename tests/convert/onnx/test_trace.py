@@ -89,7 +89,7 @@ def _headers_of(source: Path) -> Checkpoint:
 
 
 def torch_holding(case: Case, out: Path) -> Any:
-    """torch's model with the weights as the ONNX model de-quantises them."""
+    """torch's model with the weights as the ONNX model de-quantizes them."""
     held = reading.weights(out, names=case.checkpoint.names)
     return ir.torch_model(case.source, {n: v.T if n in case.made.turned else v for n, v in held.items()})
 
@@ -222,7 +222,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "mamba"}, "trace", "keeps a state"),
     ({"model_type": "mixtral", "num_local_experts": 8}, "auto", "mixture of experts"),
     ({"model_type": "llava", "vision_config": {}}, "auto", "more than text"),
-    ({"model_type": "gpt2", "quantization_config": {"quant_method": "gptq"}}, "auto", "already quantised"),
+    ({"model_type": "gpt2", "quantization_config": {"quant_method": "gptq"}}, "auto", "already quantized"),
     ({"model_type": "stablelm", "rope_scaling": {"type": "longrope"}}, "trace", "how long the text is"),
     (
         {"model_type": "gemma3_text", "rope_parameters": {"full": {"rope_type": "dynamic"}}},

@@ -36,7 +36,7 @@ def export(source: Path, out: Path, request: Request, vision_precision: str | No
 
 
 def differences(source: Path, folder: Path, pictures: int, *, own: bool) -> dict[str, float]:
-    """Beside torch on the checkpoint's weights, or on the artefact's own."""
+    """Beside torch on the checkpoint's weights, or on the artifact's own."""
     ids, pixels, placeholder = prompt(source, pictures)
     model = torch_vision_model(source, reading.seeing_weights(folder) if own else None)
     wanted = torch_outputs(model, ids, pixels)

@@ -48,7 +48,7 @@ def make(model_type: str, folder: Path, dtype: str = "float32", **fields: Any) -
         model_type, vocab_size=builtin.vocab_size, **(ids | CONFIGS.get(model_type, USUAL) | fields)
     )
     model = AutoModelForCausalLM.from_config(config)
-    tiny._randomise(model, 0)
+    tiny._randomize(model, 0)
     model.to(getattr(torch, dtype))
     model.config.dtype = dtype
     model.generation_config = GenerationConfig(**ids)

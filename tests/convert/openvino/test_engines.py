@@ -31,8 +31,8 @@ def test_engines_agree(model_type: str, tiny_model: Callable[..., Path], tmp_pat
     stream.export(checkpoint, decoder(checkpoint.config), scheme, paths["stream"], progress=Silent())
     trace.export(checkpoint, scheme, paths["trace"], progress=Silent())
     ours, theirs = (constants(path / "openvino_model.xml") for path in paths.values())
-    quantised = {name: value for name, value in theirs.items() if value[0] in ("i4", "u8")}
-    assert quantised == {name: value for name, value in ours.items() if value[0] in ("i4", "u8")}
-    assert any(kind == "i4" for kind, _, _ in quantised.values())
+    quantized = {name: value for name, value in theirs.items() if value[0] in ("i4", "u8")}
+    assert quantized == {name: value for name, value in ours.items() if value[0] in ("i4", "u8")}
+    assert any(kind == "i4" for kind, _, _ in quantized.values())
     logits = [Runner(path / "openvino_model.xml").logits(IDS) for path in paths.values()]
     assert np.abs(logits[0] - logits[1]).max() < 1e-4

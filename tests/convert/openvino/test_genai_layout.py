@@ -46,16 +46,16 @@ def source(tiny_vision_model: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def artefact(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(Job(str(source), Request("fp32"), output=tmp_path_factory.mktemp("g") / "ov", layout="genai")).path
 
 
 @pytest.fixture(scope="module")
-def ask(artefact: Path) -> Callable[..., str]:
+def ask(artifact: Path) -> Callable[..., str]:
     import openvino as ov
     import openvino_genai
 
-    pipe = openvino_genai.VLMPipeline(artefact, "CPU", **ACCURATE)
+    pipe = openvino_genai.VLMPipeline(artifact, "CPU", **ACCURATE)
 
     def answer(question: str, *images: Image.Image) -> str:
         tensors = [ov.Tensor(np.asarray(image)[None]) for image in images]
@@ -88,10 +88,10 @@ def test_square_pictures_are_answered_as_by_torch(
 
 @pytest.mark.parametrize("name", SIZES)
 def test_any_picture_that_is_fitted_before_is_answered_as_by_torch(
-    name: str, artefact: Path, ask: Callable[..., str], expect: Callable[..., str]
+    name: str, artifact: Path, ask: Callable[..., str], expect: Callable[..., str]
 ) -> None:
-    """The artefact's own preprocessor_config.json still says how."""
-    fitted = Image.fromarray(Preprocess.from_folder(artefact).canvas(picture(name)))
+    """The artifact's own preprocessor_config.json still says how."""
+    fitted = Image.fromarray(Preprocess.from_folder(artifact).canvas(picture(name)))
     assert ask(QUESTION, fitted) == expect(QUESTION, picture(name))
 
 
@@ -135,16 +135,16 @@ def test_text_only_and_two_pictures(ask: Callable[..., str], expect: Callable[..
     assert ask(QUESTION, *both) == expect(QUESTION, *both, between="\n")
 
 
-def test_the_language_half_is_that_of_the_default_layout(artefact: Path, source: Path, tmp_path: Path) -> None:
+def test_the_language_half_is_that_of_the_default_layout(artifact: Path, source: Path, tmp_path: Path) -> None:
     other = run(Job(str(source), Request("fp32"), output=tmp_path / "ov")).path
     for name in ("openvino_language_model", "openvino_text_embeddings_model"):
         for path in other.glob(f"{name}.*"):
-            assert path.read_bytes() == (artefact / path.name).read_bytes(), path.name
-    manifest = read_manifest(artefact)
+            assert path.read_bytes() == (artifact / path.name).read_bytes(), path.name
+    manifest = read_manifest(artifact)
     assert set(NOTES) <= set(manifest.notes)
     assert not set(NOTES) & set(read_manifest(other).notes)
     for name, digest in manifest.outputs.items():
-        assert hashlib.sha256((artefact / name).read_bytes()).hexdigest() == digest.sha256, name
+        assert hashlib.sha256((artifact / name).read_bytes()).hexdigest() == digest.sha256, name
 
 
 def test_the_plan_says_what_is_different(source: Path) -> None:
@@ -152,14 +152,14 @@ def test_the_plan_says_what_is_different(source: Path) -> None:
     assert [value for label, value in plan(job).rows() if label == "note"][-len(NOTES) :] == list(NOTES)
 
 
-def test_the_tokens_keep_their_ids_everywhere(artefact: Path, source: Path) -> None:
+def test_the_tokens_keep_their_ids_everywhere(artifact: Path, source: Path) -> None:
     from transformers import AutoTokenizer
 
-    before, after = (AutoTokenizer.from_pretrained(folder) for folder in (source, artefact))
+    before, after = (AutoTokenizer.from_pretrained(folder) for folder in (source, artifact))
     for new, old in ((IMAGE, PLACEHOLDER), (VIDEO, "<|end_of_image|>")):
         assert after.convert_tokens_to_ids(new) == before.convert_tokens_to_ids(old)
     assert len(after) == len(before)
-    texts = [path.read_text("utf-8") for path in artefact.glob("*.json") if path.name != "edgeconv.json"]
+    texts = [path.read_text("utf-8") for path in artifact.glob("*.json") if path.name != "edgeconv.json"]
     assert not any(PLACEHOLDER in text for text in texts)
 
 
@@ -175,13 +175,13 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_only_what_the_pipeline_writes_goes(content: str, artefact: Path) -> None:
+def test_only_what_the_pipeline_writes_goes(content: str, artifact: Path) -> None:
     import openvino_genai
 
     messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "x"}]
     expected = f"<|user|>\n{CONTENTS[content]}<|assistant|>\nx<|assistant|>\n"
     assert render(adapted_template(TEXT), messages) == expected
-    tokenizer = openvino_genai.Tokenizer(artefact)
+    tokenizer = openvino_genai.Tokenizer(artifact)
     assert tokenizer.apply_chat_template(messages, add_generation_prompt=True) == expected
 
 
@@ -219,9 +219,9 @@ def test_wrong_uses_are_refused(builtin_model: Path, source: Path) -> None:
         plan(Job(str(source), Request("int8"), layout="llava"))
 
 
-def test_our_own_chat_says_who_runs_it(artefact: Path) -> None:
+def test_our_own_chat_says_who_runs_it(artifact: Path) -> None:
     from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
     with pytest.raises(EdgeconvError) as error:
-        VisionChat(artefact)
+        VisionChat(artifact)
     assert "VLMPipeline" in (error.value.hint or "")

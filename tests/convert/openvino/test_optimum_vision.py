@@ -1,4 +1,4 @@
-"""optimum-intel's OVModelForVisualCausalLM on our artefact, as its documentation in optimum_vision.py has it, against torch."""
+"""optimum-intel's OVModelForVisualCausalLM on our artifact, as its documentation in optimum_vision.py has it, against torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def source(tiny_vision_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """The model and the processor of an artefact in fp32, so that greedy ids must be torch's."""
+    """The model and the processor of an artifact in fp32, so that greedy ids must be torch's."""
     from optimum.intel import OVModelForVisualCausalLM
     from transformers import AutoProcessor
 

@@ -114,7 +114,7 @@ def test_built_in_model_is_equal_at_its_makers_scheme(builtin_model: Path, tmp_p
     assert {"i4", "u8"} <= kinds
 
 
-def test_fused_rows_give_the_same_logits_and_the_same_quantised_rows(builtin_model: Path, tmp_path: Path) -> None:
+def test_fused_rows_give_the_same_logits_and_the_same_quantized_rows(builtin_model: Path, tmp_path: Path) -> None:
     request = Request("int4_sym", ratio=0.8)
     plain = export(builtin_model, tmp_path / "plain", request)
     fused = export(builtin_model, tmp_path / "fused", request, rope="fused")

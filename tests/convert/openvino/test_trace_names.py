@@ -71,8 +71,8 @@ def test_a_lost_name_is_not_written_as_zeros(tmp_path: Path, monkeypatch: pytest
                 node.set_friendly_name("other")
 
     model, _ = graph("matrix")
-    plain = trace_names.normalise
-    monkeypatch.setattr(trace_names, "normalise", lambda *given: renames(*given) if len(given) == 2 else plain(*given))
+    plain = trace_names.normalize
+    monkeypatch.setattr(trace_names, "normalize", lambda *given: renames(*given) if len(given) == 2 else plain(*given))
     with pytest.raises(AssertionError, match="would hold zeros"):
         trace.write(
             model, {}, resolve(Request("bf16")), tmp_path, generates=False, compressor="auto", release=lambda _: None,

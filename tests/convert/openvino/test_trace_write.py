@@ -78,7 +78,7 @@ def test_constants_of_branches(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "group"), [("int4_asym", 32), ("int4_sym", -1), ("int8_asym", -1), ("int8_sym", -1)])
 def test_stand_ins_become_what_they_stand_for(mode: str, group: int, tmp_path: Path) -> None:
-    """Two equal weights and a third one of another content, quantised block by block while they are written."""
+    """Two equal weights and a third one of another content, quantized block by block while they are written."""
     first = RANDOM.standard_normal((9001, 1056)).astype(np.float32)  # more than two blocks
     values = {"a": first, "b": first.copy(), "c": first[::-1].copy()}
     planned = {

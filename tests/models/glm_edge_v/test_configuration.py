@@ -89,7 +89,7 @@ def test_another_family_is_refused(tmp_path):
         read_config(tmp_path)
 
 
-def test_it_is_recognised_by_its_tensors():
+def test_it_is_recognized_by_its_tensors():
     text = ["model.embed_tokens.weight", "lm_head.weight"]
     assert is_glm_edge_v(V_2B, [*text, "model.vision.adapter.boi"])
     assert not is_glm_edge_v(V_2B, text)  # a vision_config alone promises nothing

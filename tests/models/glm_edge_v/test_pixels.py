@@ -101,7 +101,7 @@ def test_pictures_are_turned_upright(orientation):
     np.testing.assert_array_equal(np.asarray(upright_rgb(stored)), np.asarray(upright))
 
 
-def test_sixteen_bit_grey_is_scaled():
+def test_sixteen_bit_gray_is_scaled():
     deep = Image.fromarray((np.arange(4096, dtype=np.uint16) * 16).reshape(64, 64))
     assert deep.mode.startswith("I;16")
     made = np.asarray(upright_rgb(deep))

@@ -1,4 +1,4 @@
-"""llama.cpp's own quantiser, from the wheel libggml-python, and weights that are hard on quantisers."""
+"""llama.cpp's own quantizer, from the wheel libggml-python, and weights that are hard on quantizers."""
 
 import ctypes
 import functools
@@ -36,7 +36,7 @@ def quantize(weights: np.ndarray, name: str, importance: np.ndarray | None = Non
 def scales_are_finite(blocks: np.ndarray, name: str) -> np.ndarray:
     """For each stored row, whether ggml would accept it."""
     kind = TYPES[name]
-    if not kind.quantised:
+    if not kind.quantized:
         values = {"f32": np.float32, "f16": np.float16, "bf16": np.uint16}[name]
         stored = blocks.view(values)
         return (stored & 0x7F80 != 0x7F80 if name == "bf16" else np.isfinite(stored)).all(axis=1)
@@ -73,7 +73,7 @@ def hard_rows(cols: int = 768, rows: int = 9, seed: int = 0) -> np.ndarray:
             bell * 1e-3 - 5,
             bell * 1e-3 + 5,
             bell * 1e-6 - 1000,
-            bell * 10.0 ** rng.integers(-6, 3, (rows, cols // 32)).repeat(32, axis=1),  # neighbours far apart
+            bell * 10.0 ** rng.integers(-6, 3, (rows, cols // 32)).repeat(32, axis=1),  # neighbors far apart
             apart,
             -np.abs(apart),  # with few important columns: searches whose range collapses
             halves,  # just below what rounds up

@@ -69,7 +69,7 @@ def test_what_is_installed_is_preferred_in_this_order(absent: set[str]) -> None:
     assert first == ("compiled C kernels", "compiled C kernels (all types)")
     assert second[0].startswith("libggml-python 0.")
     assert "slower" in second[1]
-    assert third[0] == "gguf's numpy quantisers"
+    assert third[0] == "gguf's numpy quantizers"
     assert "only f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0" in third[1]
     assert "pip install" in third[1]
     assert "only f32, f16, bf16, without" in last[1]

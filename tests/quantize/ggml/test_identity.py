@@ -1,4 +1,4 @@
-"""Every byte of every type is that of llama.cpp's own quantiser."""
+"""Every byte of every type is that of llama.cpp's own quantizer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def compare(engine: Engine, weights: Array, name: str, importance: Array | None)
     sound = oracle.scales_are_finite(theirs, name)
     assert np.argwhere((ours != theirs).any(axis=1) & sound).tolist() == []
     assert (oracle.scales_are_finite(ours, name) == sound).all()
-    fits = not TYPES[name].quantised or np.abs(values).max() <= fallback.TOO_LARGE
+    fits = not TYPES[name].quantized or np.abs(values).max() <= fallback.TOO_LARGE
     assert outcome == (Outcome.DONE if sound.all() and fits else Outcome.OVERFLOW)
 
 
@@ -79,7 +79,7 @@ def test_every_half_is_widened_exactly() -> None:
     assert (back.view(np.uint16) == halves.view(np.uint16)).all()
 
 
-@pytest.mark.parametrize("name", [kind.name for kind in TYPES.values() if kind.quantised])
+@pytest.mark.parametrize("name", [kind.name for kind in TYPES.values() if kind.quantized])
 @pytest.mark.parametrize("rows", [1, 5, 33])
 def test_batches_that_are_not_full(name: str, rows: int) -> None:
     weights = np.random.default_rng(rows).standard_normal((rows, TYPES[name].block)).astype(np.float32)
@@ -99,7 +99,7 @@ PALETTE = st.lists(WEIGHT, min_size=1, max_size=12)
 
 @settings(max_examples=100, deadline=None)
 @given(
-    name=st.sampled_from([kind.name for kind in TYPES.values() if kind.quantised]),
+    name=st.sampled_from([kind.name for kind in TYPES.values() if kind.quantized]),
     palettes=st.lists(PALETTE, min_size=1, max_size=4),
     picks=npst.arrays(np.uint8, (2, 256)),
     importance=st.none() | npst.arrays(np.float32, 256, elements=st.sampled_from([0.0, 1.0, 1e-6, 3.5, 1e12])),

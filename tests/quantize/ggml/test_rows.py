@@ -13,14 +13,14 @@ from edgeconv.quantize.ggml.types import TYPES
 
 from . import oracle
 
-QUANTISED = [kind.name for kind in TYPES.values() if kind.quantised]
+QUANTIZED = [kind.name for kind in TYPES.values() if kind.quantized]
 
 
 def bell(count: int, cols: int, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng(seed).standard_normal((count, cols)) * 0.02).astype(np.float32)
 
 
-# Relative root mean square errors of bell-shaped weights, a little above what ggml's quantisers reach.
+# Relative root mean square errors of bell-shaped weights, a little above what ggml's quantizers reach.
 ERRORS = {
     "f32": 0, "f16": 3e-4, "bf16": 2e-3, "q8_0": 6e-3, "q6_k": 0.02, "q5_k": 0.04, "q5_1": 0.045, "q5_0": 0.05, "q4_k": 0.075,
     "q4_1": 0.09, "q4_0": 0.1, "iq4_nl": 0.085, "iq4_xs": 0.085, "q3_k": 0.16, "q2_k": 0.31,
@@ -88,7 +88,7 @@ def test_the_kernels_run_without_the_interpreters_lock() -> None:
     assert not isinstance(native.load(), ctypes.PyDLL)
 
 
-@pytest.mark.parametrize("name", QUANTISED)
+@pytest.mark.parametrize("name", QUANTIZED)
 def test_rows_that_do_not_divide_into_blocks(name: str) -> None:
     with pytest.raises(UsageError, match=f"blocks of {TYPES[name].block} weights; rows of 80"):
         rows.quantize(np.zeros((1, 80), np.float32), name)
@@ -116,7 +116,7 @@ def test_a_weight_that_is_not_finite_is_named(name: str, dtype: str, value: floa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("f16", 65520.0), ("bf16", 3.4e38), *((name, -3e38) for name in QUANTISED), ("q8_0", 127 * 65520.0)],
+    [("f16", 65520.0), ("bf16", 3.4e38), *((name, -3e38) for name in QUANTIZED), ("q8_0", 127 * 65520.0)],
 )
 def test_weights_that_are_too_large(name: str, value: float) -> None:
     weights = np.zeros((1, 256), np.float32)

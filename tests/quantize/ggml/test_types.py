@@ -12,4 +12,4 @@ def test_numbers_and_sizes(name: str) -> None:
     number = gguf.GGMLQuantizationType[name.upper()]
     assert (kind.number, (kind.block, kind.bytes)) == (number.value, gguf.GGML_QUANT_SIZES[number])
     assert kind.row_bytes(kind.block * 3) == kind.bytes * 3
-    assert kind.quantised == (name not in {"f32", "f16", "bf16"})
+    assert kind.quantized == (name not in {"f32", "f16", "bf16"})

@@ -18,21 +18,21 @@ def checkpoint(tiny_vision_model: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="package")
-def artefact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """In float32, so that it must do what torch does. Read-only."""
     output = tmp_path_factory.mktemp("vision") / "fp32"
     return pipeline.run(pipeline.Job(model=str(checkpoint), request=Request("fp32"), output=output), Silent()).path
 
 
 @pytest.fixture(scope="package")
-def onnx_artefact(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def onnx_artifact(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in model as ONNX in float32. Read-only."""
     output = tmp_path_factory.mktemp("onnx") / "fp32"
     return run(OnnxJob(str(builtin_model), Request("fp32"), output=output)).path
 
 
 @pytest.fixture(scope="package")
-def seeing_onnx_artefact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeing_onnx_artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The random model that sees as ONNX in float32. Read-only."""
     output = tmp_path_factory.mktemp("onnx") / "vision"
     return run(OnnxJob(str(checkpoint), Request("fp32"), output=output)).path

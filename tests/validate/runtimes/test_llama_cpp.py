@@ -11,7 +11,7 @@ import pytest
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.validate import budget
-from edgeconv.validate.formats.gguf import GgufArtefact
+from edgeconv.validate.formats.gguf import GgufArtifact
 from edgeconv.validate.rungs import decode
 
 from ...models.tiny import LONG_ROPE
@@ -43,7 +43,7 @@ def test_a_long_text_leaves_no_long_rope_to_the_next_one(tiny_model: Callable[..
 def test_gemma_3_decodes_within_what_its_graph_may_err(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     """Its GELU comes from a table of float16, in a prefill and in steps apart, so that both differ by more than other graphs."""
     file = write(tiny_model("gemma3_text", **LAYERS), tmp_path / "a.gguf", "f32")
-    graph = GgufArtefact(file, None).graph
+    graph = GgufArtifact(file, None).graph
     limit = budget.limit(graph, "decode")
     assert decode.LIMIT < limit < 0.1
     part = decode.cached(LlamaCppRuntime(file), [TEXT[:48]], Silent(), limit=limit)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from edgeconv.convert import conversion as pipeline
-from edgeconv.core.errors import ArtefactError, CheckpointError, UsageError
+from edgeconv.core.errors import ArtifactError, CheckpointError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes import onnx_session
@@ -42,8 +42,8 @@ class Watched(CachedOnnx):
 
 
 @pytest.fixture(scope="module")
-def model(onnx_artefact: Path) -> Watched:
-    return Watched(onnx_artefact)
+def model(onnx_artifact: Path) -> Watched:
+    return Watched(onnx_artifact)
 
 
 @pytest.fixture
@@ -54,14 +54,14 @@ def watched(model: Watched) -> Watched:
 
 
 @pytest.fixture(scope="module")
-def fresh(onnx_artefact: Path) -> OnnxRuntime:
+def fresh(onnx_artifact: Path) -> OnnxRuntime:
     """It reads every prompt from its beginning."""
-    return OnnxRuntime(onnx_artefact, accurate=False)
+    return OnnxRuntime(onnx_artifact, accurate=False)
 
 
 @pytest.fixture(scope="module")
-def loaded(onnx_artefact: Path) -> OnnxChat:
-    return OnnxChat(onnx_artefact, sampling=GREEDY)
+def loaded(onnx_artifact: Path) -> OnnxChat:
+    return OnnxChat(onnx_artifact, sampling=GREEDY)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_prompt_that_grows_is_read_on_and_what_differs_again(watched: Watched,
     assert watched.read == [9, 1, 9, 6, 1, 10]
 
 
-@pytest.mark.parametrize("folder", ["onnx_artefact", "converted_onnx", "seeing_onnx_artefact"])
+@pytest.mark.parametrize("folder", ["onnx_artifact", "converted_onnx", "seeing_onnx_artifact"])
 def test_only_the_last_position_gets_logits(folder: str, request: pytest.FixtureRequest) -> None:
     decoder = CachedOnnx(request.getfixturevalue(folder))._decoder
     logits, _ = decoder.read(decoder.embed(np.array(words(1))), 0, decoder.empty())
@@ -136,9 +136,9 @@ def test_a_turn_reads_on_and_a_reset_forgets(chat: OnnxChat, monkeypatch: pytest
     assert (again.text, again.prompt_tokens) == (first.text, first.prompt_tokens)
 
 
-def test_pictures_are_described_as_in_openvino(seeing_onnx_artefact: Path, artefact: Path) -> None:
-    ours = OnnxChat(seeing_onnx_artefact, sampling=GREEDY)
-    theirs = VisionChat(artefact, sampling=GREEDY, properties=EXACT)
+def test_pictures_are_described_as_in_openvino(seeing_onnx_artifact: Path, artifact: Path) -> None:
+    ours = OnnxChat(seeing_onnx_artifact, sampling=GREEDY)
+    theirs = VisionChat(artifact, sampling=GREEDY, properties=EXACT)
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8))
     answers = [[one.reply("Hello").text, one.reply("What is it?", [picture]).text, one.reply("And?").text]
                for one in (ours, theirs)]  # fmt: skip
@@ -149,8 +149,8 @@ def test_pictures_are_described_as_in_openvino(seeing_onnx_artefact: Path, artef
         ours.ask("And?", [Path("none.png")])
 
 
-def test_an_answer_can_be_stopped_and_the_conversation_goes_on(onnx_artefact: Path) -> None:
-    chat = OnnxChat(onnx_artefact, sampling=Sampling(max_new_tokens=100_000, temperature=0))
+def test_an_answer_can_be_stopped_and_the_conversation_goes_on(onnx_artifact: Path) -> None:
+    chat = OnnxChat(onnx_artifact, sampling=Sampling(max_new_tokens=100_000, temperature=0))
     stops, chat.rules.stop_token_ids = chat.rules.stop_token_ids, frozenset()
     with chat.ask(QUESTIONS[1]) as generation:
         pieces = iter(generation)
@@ -169,10 +169,10 @@ def test_an_answer_can_be_stopped_and_the_conversation_goes_on(onnx_artefact: Pa
     assert chat.reply(QUESTIONS[1]).finish == "stop"
 
 
-def test_a_text_model_takes_no_pictures_and_heeds_a_system_message(onnx_artefact: Path, chat: OnnxChat) -> None:
+def test_a_text_model_takes_no_pictures_and_heeds_a_system_message(onnx_artifact: Path, chat: OnnxChat) -> None:
     with pytest.raises(UsageError, match="takes no pictures"):
         chat.ask("What is it?", [Image.new("RGB", (8, 8))])
-    briefed = OnnxChat(onnx_artefact, sampling=GREEDY, system="Answer briefly.")
+    briefed = OnnxChat(onnx_artifact, sampling=GREEDY, system="Answer briefly.")
     assert briefed.reply(QUESTIONS[1]).prompt_tokens > chat.reply(QUESTIONS[1]).prompt_tokens
     assert briefed.messages[0] == {"role": "system", "content": "Answer briefly."}
 
@@ -184,33 +184,33 @@ def test_a_conversation_too_long_for_the_model(chat: OnnxChat) -> None:
     assert chat.messages == []
 
 
-def test_another_device_and_a_package_that_is_missing(onnx_artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_device_and_a_package_that_is_missing(onnx_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="cannot run on GPU") as caught:
-        OnnxChat(onnx_artefact, device="GPU")
+        OnnxChat(onnx_artifact, device="GPU")
     assert "CPU" in str(caught.value.hint)
     monkeypatch.setattr(onnx_session, "NAME", "no_onnxruntime_here")
     with pytest.raises(UsageError, match="no_onnxruntime_here is not installed") as caught:
-        OnnxChat(onnx_artefact)
+        OnnxChat(onnx_artifact)
     assert "edgeconv[onnx]" in str(caught.value.hint)
 
 
-def copy(artefact: Path, folder: Path, without: str = "", **config: Any) -> Path:
-    shutil.copytree(artefact, folder, ignore=shutil.ignore_patterns(*[without] if without else []))
+def copy(artifact: Path, folder: Path, without: str = "", **config: Any) -> Path:
+    shutil.copytree(artifact, folder, ignore=shutil.ignore_patterns(*[without] if without else []))
     stated = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(stated | config), "utf-8")
     return folder
 
 
 @pytest.mark.parametrize("name", ["vision_encoder.onnx", "embed_tokens.onnx", "decoder_model_merged.onnx"])
-def test_a_model_that_sees_and_is_not_whole(seeing_onnx_artefact: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArtefactError, match=f": {name} missing"):
-        OnnxChat(copy(seeing_onnx_artefact, tmp_path / "part", without=name))
+def test_a_model_that_sees_and_is_not_whole(seeing_onnx_artifact: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=f": {name} missing"):
+        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "part", without=name))
 
 
-def test_configs_of_another_model(seeing_onnx_artefact: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="of type llava"):
-        OnnxChat(copy(seeing_onnx_artefact, tmp_path / "other", model_type="llava"))
-    with pytest.raises(ArtefactError, match="does not say how the model sees"):
-        OnnxChat(copy(seeing_onnx_artefact, tmp_path / "blind", vision_config={"image_size": 56, "patch_size": 0}))
+def test_configs_of_another_model(seeing_onnx_artifact: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="of type llava"):
+        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "other", model_type="llava"))
+    with pytest.raises(ArtifactError, match="does not say how the model sees"):
+        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "blind", vision_config={"image_size": 56, "patch_size": 0}))
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
-        OnnxChat(copy(seeing_onnx_artefact, tmp_path / "bare", without="preprocessor_config.json"))
+        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "bare", without="preprocessor_config.json"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.runtimes.cached import Picture, StoppedError
 from edgeconv.runtimes.openvino_cached import CachedModel
 
@@ -31,13 +31,13 @@ class Watched(CachedModel):
 
 
 @pytest.fixture
-def model(artefact: Path) -> Watched:
-    return Watched(artefact)
+def model(artifact: Path) -> Watched:
+    return Watched(artifact)
 
 
 @pytest.fixture(scope="module")
-def fresh(artefact: Path) -> VisionRunner:
-    return VisionRunner(artefact, BOI)
+def fresh(artifact: Path) -> VisionRunner:
+    return VisionRunner(artifact, BOI)
 
 
 def pixels(seed: int) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_the_tower_is_compiled_for_the_first_picture(model: Watched) -> None:
 
 
 def test_too_few_placeholders(model: Watched) -> None:
-    with pytest.raises(ArtefactError, match="makes 6 rows, the prompt has 5 placeholders"):
+    with pytest.raises(ArtifactError, match="makes 6 rows, the prompt has 5 placeholders"):
         model.prefill([1, *[BOI] * (ROWS - 1)], [Picture(pixels(1))], GO)
 
 
@@ -131,10 +131,10 @@ def test_a_long_prompt_is_stopped_midway_and_the_model_goes_on(model: Watched, f
     require_fresh(model.prefill(again, [], GO), fresh, again)
 
 
-def test_a_damaged_graph(artefact: Path, tmp_path: Path) -> None:
-    for path in artefact.glob("openvino_*_model.*"):
+def test_a_damaged_graph(artifact: Path, tmp_path: Path) -> None:
+    for path in artifact.glob("openvino_*_model.*"):
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "openvino_language_model.xml").unlink()
     (tmp_path / "openvino_language_model.xml").write_text("<net")
-    with pytest.raises(ArtefactError, match=r"openvino_language_model\.xml cannot be loaded on CPU"):
+    with pytest.raises(ArtifactError, match=r"openvino_language_model\.xml cannot be loaded on CPU"):
         Watched(tmp_path)

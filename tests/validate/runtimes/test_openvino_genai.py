@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.runtimes.openvino_genai import Chat, LLMGeneration, Sampling
 
 GREEDY = Sampling(max_new_tokens=64, temperature=0)
@@ -45,7 +45,7 @@ def test_a_sampling_option_turns_sampling_on(said: dict[str, float]) -> None:
     assert {name: pytest.approx(getattr(config, name)) for name in said} == said
 
 
-def test_what_is_left_open_stays_as_the_artefact_has_it() -> None:
+def test_what_is_left_open_stays_as_the_artifact_has_it() -> None:
     import openvino_genai
 
     config = openvino_genai.GenerationConfig()
@@ -69,7 +69,7 @@ def test_a_failure_in_the_runtime_is_an_error_and_the_question_is_forgotten() ->
 
     history = openvino_genai.ChatHistory()
     history.append({"role": "user", "content": "hello"})
-    with LLMGeneration(Broken(), history, None) as generation, pytest.raises(ArtefactError, match="The cache is full"):
+    with LLMGeneration(Broken(), history, None) as generation, pytest.raises(ArtifactError, match="The cache is full"):
         assert list(generation) == []
         generation.answer()
     assert history.get_messages() == []
@@ -78,5 +78,5 @@ def test_a_failure_in_the_runtime_is_an_error_and_the_question_is_forgotten() ->
 def test_a_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
     for name in ("openvino_model.xml", "openvino_model.bin"):
         (tmp_path / name).touch()
-    with pytest.raises(ArtefactError, match=r"openvino_tokenizer\.xml, .*openvino_detokenizer\.bin missing"):
+    with pytest.raises(ArtifactError, match=r"openvino_tokenizer\.xml, .*openvino_detokenizer\.bin missing"):
         Chat(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.runtimes.openvino_genai import Chat, Sampling
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,7 @@ def test_leaving_early_stops_the_generation_and_forgets_the_question(converted: 
 def test_properties_reach_the_runtime(converted: Path) -> None:
     exact = Chat(converted, sampling=GREEDY, properties={"EXECUTION_MODE_HINT": "ACCURACY"})
     assert "Rome" in exact.reply("What is the capital of Italy?").text
-    with pytest.raises(ArtefactError, match="cannot be loaded"):
+    with pytest.raises(ArtifactError, match="cannot be loaded"):
         Chat(converted, properties={"EXECUTION_MODE_HINT": "MAGIC"})
 
 
@@ -115,7 +115,7 @@ def test_a_truncated_graph(converted: Path, tmp_path: Path) -> None:
     shutil.copytree(converted, tmp_path / "bad")
     graph = tmp_path / "bad" / "openvino_model.xml"
     graph.write_bytes(graph.read_bytes()[:5000])
-    with pytest.raises(ArtefactError, match="cannot be loaded"):
+    with pytest.raises(ArtifactError, match="cannot be loaded"):
         Chat(tmp_path / "bad")
 
 
@@ -125,5 +125,5 @@ def test_a_model_without_chat_template(converted: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "base").glob("*tokenizer*"):
         if path.suffix in (".xml", ".json"):
             path.write_text(path.read_text("utf-8").replace("chat_template", "not_a_template"), "utf-8")
-    with pytest.raises(ArtefactError, match="no chat template"):
+    with pytest.raises(ArtifactError, match="no chat template"):
         Chat(tmp_path / "base")

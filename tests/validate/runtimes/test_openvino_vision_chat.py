@@ -1,4 +1,4 @@
-"""The chat against torch, which reads every prompt from its beginning, and its behaviour as a conversation."""
+"""The chat against torch, which reads every prompt from its beginning, and its behavior as a conversation."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgeconv.convert.families.glm_edge_v_model import load, load_processor
 from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
-from edgeconv.core.errors import ArtefactError, CheckpointError, UsageError
+from edgeconv.core.errors import ArtifactError, CheckpointError, UsageError
 from edgeconv.runtimes.answers import Sampling
 from edgeconv.runtimes.openvino_vision_chat import VisionChat, sees
 
@@ -44,8 +44,8 @@ def reference(checkpoint: Path) -> Torch:
 
 
 @pytest.fixture(scope="module")
-def loaded(artefact: Path) -> VisionChat:
-    return VisionChat(artefact, sampling=GREEDY, properties=EXACT)
+def loaded(artifact: Path) -> VisionChat:
+    return VisionChat(artifact, sampling=GREEDY, properties=EXACT)
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def chat(loaded: VisionChat) -> VisionChat:
     return loaded
 
 
-def endless(artefact: Path, **options: Any) -> VisionChat:
+def endless(artifact: Path, **options: Any) -> VisionChat:
     """A chat whose answers have no end."""
-    chat = VisionChat(artefact, sampling=Sampling(**{"max_new_tokens": 100_000, "temperature": 0} | options))
+    chat = VisionChat(artifact, sampling=Sampling(**{"max_new_tokens": 100_000, "temperature": 0} | options))
     chat.rules.stop_token_ids, chat.limit = frozenset(), 10**9
     return chat
 
@@ -77,9 +77,9 @@ def test_a_conversation_says_what_torch_says(chat: VisionChat, reference: Torch)
         assert len(answer.text) > 10
 
 
-def test_the_repetition_penalty_is_that_of_transformers(artefact: Path, reference: Torch) -> None:
+def test_the_repetition_penalty_is_that_of_transformers(artifact: Path, reference: Torch) -> None:
     sampling = Sampling(max_new_tokens=16, temperature=0, repetition_penalty=1.4)
-    chat = VisionChat(artefact, sampling=sampling, properties=EXACT)
+    chat = VisionChat(artifact, sampling=sampling, properties=EXACT)
     answer = chat.reply("What is it?", [photo(4)])
     assert answer.text == reference.answer(chat.messages[:-1], [photo(4)], repetition_penalty=1.4)
     assert answer.text != reference.answer(chat.messages[:-1], [photo(4)])
@@ -106,8 +106,8 @@ def test_the_pieces_are_the_answer(chat: VisionChat) -> None:
     assert answer.tokens_per_second > 0
 
 
-def test_a_token_of_the_end_ends_it(artefact: Path) -> None:
-    chat = VisionChat(artefact, sampling=GREEDY, properties=EXACT)
+def test_a_token_of_the_end_ends_it(artifact: Path) -> None:
+    chat = VisionChat(artifact, sampling=GREEDY, properties=EXACT)
     whole = chat.reply("Hello")
     end = chat.prompter.encode(whole.text)[-1]
     chat.rules.stop_token_ids = frozenset({end})
@@ -118,15 +118,15 @@ def test_a_token_of_the_end_ends_it(artefact: Path) -> None:
     assert cut.text != whole.text
 
 
-def test_a_question_without_pictures_never_runs_the_tower(artefact: Path) -> None:
-    chat = VisionChat(artefact, sampling=GREEDY)
+def test_a_question_without_pictures_never_runs_the_tower(artifact: Path) -> None:
+    chat = VisionChat(artifact, sampling=GREEDY)
     chat.reply("Hello")
     assert chat.model._vision is None
 
 
-def test_a_seed_repeats_and_another_does_not(artefact: Path) -> None:
+def test_a_seed_repeats_and_another_does_not(artifact: Path) -> None:
     def texts(seed: int) -> list[str]:
-        chat = VisionChat(artefact, sampling=Sampling(max_new_tokens=12, temperature=2.0, seed=seed))
+        chat = VisionChat(artifact, sampling=Sampling(max_new_tokens=12, temperature=2.0, seed=seed))
         first = [chat.reply("Hello").text, chat.reply("And?").text]
         chat.reset()
         assert [chat.reply("Hello").text, chat.reply("And?").text] == first
@@ -136,8 +136,8 @@ def test_a_seed_repeats_and_another_does_not(artefact: Path) -> None:
     assert texts(1) != texts(2)
 
 
-def test_an_answer_can_be_stopped_and_the_conversation_goes_on(artefact: Path) -> None:
-    chat = endless(artefact)
+def test_an_answer_can_be_stopped_and_the_conversation_goes_on(artifact: Path) -> None:
+    chat = endless(artifact)
     with chat.ask("Hello", [photo(1)]) as generation:
         pieces = iter(generation)
         text = next(pieces)
@@ -152,8 +152,8 @@ def test_an_answer_can_be_stopped_and_the_conversation_goes_on(artefact: Path) -
     assert chat.reply("And?").finish == "length"
 
 
-def test_leaving_early_stops_the_generation_and_forgets_the_question(artefact: Path) -> None:
-    chat = endless(artefact)
+def test_leaving_early_stops_the_generation_and_forgets_the_question(artifact: Path) -> None:
+    chat = endless(artifact)
     generation = chat.ask("Hello", [photo(1)])
     with pytest.raises(KeyboardInterrupt), generation:
         next(iter(generation))
@@ -172,7 +172,7 @@ def test_a_failure_in_the_runtime_is_an_error_and_the_question_is_forgotten(
     def fail(token: int) -> None:
         raise RuntimeError("Exception from src/x.cpp:1:\nThe cache is full.\n")
 
-    with monkeypatch.context() as patched, pytest.raises(ArtefactError, match=r"failed: The cache is full\.$"):
+    with monkeypatch.context() as patched, pytest.raises(ArtifactError, match=r"failed: The cache is full\.$"):
         patched.setattr(chat.model, "step", fail)
         chat.reply("And?", [photo(2)])
     assert len(chat.messages) == 2
@@ -206,20 +206,20 @@ def test_missing_and_broken_pictures(chat: VisionChat, tmp_path: Path) -> None:
     assert chat.messages == []
 
 
-def test_a_template_that_drops_system_messages(artefact: Path) -> None:
+def test_a_template_that_drops_system_messages(artifact: Path) -> None:
     with pytest.raises(UsageError, match="leaves system messages out"):
-        VisionChat(artefact, system="Be brief.")
+        VisionChat(artifact, system="Be brief.")
 
 
-def copy(artefact: Path, folder: Path, without: str = "", **config: Any) -> Path:
-    shutil.copytree(artefact, folder, ignore=shutil.ignore_patterns(*[without] if without else []))
+def copy(artifact: Path, folder: Path, without: str = "", **config: Any) -> Path:
+    shutil.copytree(artifact, folder, ignore=shutil.ignore_patterns(*[without] if without else []))
     stated = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps(stated | config), "utf-8")
     return folder
 
 
-def test_a_template_that_takes_system_messages(artefact: Path, tmp_path: Path) -> None:
-    folder = copy(artefact, tmp_path / "with")
+def test_a_template_that_takes_system_messages(artifact: Path, tmp_path: Path) -> None:
+    folder = copy(artifact, tmp_path / "with")
     template = CHAT_TEMPLATE.format(image_tokens=6).replace("item['role'] != 'system'", "true")
     (folder / "chat_template.jinja").write_text(template, "utf-8")
     chat = VisionChat(folder, system="Be brief.", sampling=GREEDY)
@@ -231,29 +231,29 @@ def test_a_template_that_takes_system_messages(artefact: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["openvino_vision_embeddings_model.bin", "tokenizer.json", "preprocessor_config.json"])
-def test_a_folder_that_is_not_whole(artefact: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArtefactError, match=f"not a whole vision model: {name} missing"):
-        VisionChat(copy(artefact, tmp_path / "part", without=name))
+def test_a_folder_that_is_not_whole(artifact: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=f"not a whole vision model: {name} missing"):
+        VisionChat(copy(artifact, tmp_path / "part", without=name))
 
 
-def test_another_vision_model(artefact: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="of type llava") as caught:
-        VisionChat(copy(artefact, tmp_path / "other", model_type="llava"))
+def test_another_vision_model(artifact: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="of type llava") as caught:
+        VisionChat(copy(artifact, tmp_path / "other", model_type="llava"))
     assert "VLMPipeline" in str(caught.value.hint)
 
 
-def test_a_damaged_preprocessor_config(artefact: Path, tmp_path: Path) -> None:
-    folder = copy(artefact, tmp_path / "bad")
+def test_a_damaged_preprocessor_config(artifact: Path, tmp_path: Path) -> None:
+    folder = copy(artifact, tmp_path / "bad")
     (folder / "preprocessor_config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
         VisionChat(folder)
 
 
-def test_a_device_that_is_not_there(artefact: Path) -> None:
+def test_a_device_that_is_not_there(artifact: Path) -> None:
     with pytest.raises(UsageError, match="no device TPU"):
-        VisionChat(artefact, device="TPU")
+        VisionChat(artifact, device="TPU")
 
 
-def test_which_folders_see(artefact: Path, builtin_model: Path) -> None:
-    assert sees(artefact)
+def test_which_folders_see(artifact: Path, builtin_model: Path) -> None:
+    assert sees(artifact)
     assert not sees(builtin_model)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.families.glm_edge_v_model import load_processor
-from edgeconv.core.errors import ArtefactError, UsageError
+from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.runtimes.prompt import Pieces, Prompter, message
 
 TEXTS = ["What is it?", "  这是什么？\n\nx", "Çà 👩‍🚀 e\u0301 \u3000全角", "{{ 1 }} {% raw %} <b>", ""]
@@ -22,8 +22,8 @@ CONVERSATIONS = {
 
 
 @pytest.fixture(scope="module")
-def prompter(artefact: Path) -> Prompter:
-    return Prompter(artefact)
+def prompter(artifact: Path) -> Prompter:
+    return Prompter(artifact)
 
 
 @pytest.fixture(scope="module")
@@ -85,37 +85,37 @@ def test_special_tokens_give_no_text(prompter: Prompter) -> None:
     assert "".join(map(pieces.push, prompter.encode("<|user|>\nyes<|begin_of_image|><|endoftext|>"))) == "\nyes"
 
 
-def copy_with(artefact: Path, folder: Path, template: str | None, **fields: Any) -> Path:
+def copy_with(artifact: Path, folder: Path, template: str | None, **fields: Any) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(artefact / name, folder / name)
+        shutil.copy(artifact / name, folder / name)
     stated = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     (folder / "tokenizer_config.json").write_text(json.dumps(stated | fields | {"chat_template": template}))
     return folder
 
 
-def test_a_template_may_name_special_tokens(artefact: Path, tmp_path: Path) -> None:
+def test_a_template_may_name_special_tokens(artifact: Path, tmp_path: Path) -> None:
     template = "{{ bos_token }}{{ messages[0]['content'][0]['text'] }}{{ eos_token }}{{ messages | tojson }}"
-    folder = copy_with(artefact, tmp_path, template, bos_token={"content": "<s>", "lstrip": False})
+    folder = copy_with(artifact, tmp_path, template, bos_token={"content": "<s>", "lstrip": False})
     expected = '<s>é<|endoftext|>[{"role": "user", "content": [{"type": "text", "text": "é"}]}]'
     assert Prompter(folder).render([message("user", "é")]) == expected
 
 
-def test_a_template_that_refuses(artefact: Path, tmp_path: Path) -> None:
-    folder = copy_with(artefact, tmp_path, "{{ raise_exception('Only one picture, please.') }}")
+def test_a_template_that_refuses(artifact: Path, tmp_path: Path) -> None:
+    folder = copy_with(artifact, tmp_path, "{{ raise_exception('Only one picture, please.') }}")
     with pytest.raises(UsageError, match="Only one picture, please"):
         Prompter(folder).render([message("user", "Hello", 2)])
 
 
 @pytest.mark.parametrize(("template", "words"), [(None, "no chat template"), ("{% if %}", "cannot be read")])
-def test_no_template_or_a_broken_one(artefact: Path, tmp_path: Path, template: str | None, words: str) -> None:
-    with pytest.raises(ArtefactError, match=words):
-        Prompter(copy_with(artefact, tmp_path, template))
+def test_no_template_or_a_broken_one(artifact: Path, tmp_path: Path, template: str | None, words: str) -> None:
+    with pytest.raises(ArtifactError, match=words):
+        Prompter(copy_with(artifact, tmp_path, template))
 
 
-def test_a_damaged_tokenizer(artefact: Path, tmp_path: Path) -> None:
-    folder = copy_with(artefact, tmp_path, "x")
+def test_a_damaged_tokenizer(artifact: Path, tmp_path: Path) -> None:
+    folder = copy_with(artifact, tmp_path, "x")
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(ArtefactError, match=r"tokenizer\.json cannot be read"):
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json cannot be read"):
         Prompter(folder)
 
 

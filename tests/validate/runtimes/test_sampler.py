@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.core.errors import ArtefactError, CheckpointError
+from edgeconv.core.errors import ArtifactError, CheckpointError
 from edgeconv.runtimes.answers import Sampling
 from edgeconv.runtimes.sampler import Decoding, Sampler, distribution
 
@@ -104,9 +104,9 @@ def test_greedy_takes_the_likeliest(rules: Decoding) -> None:
 def test_greedy_heeds_the_repetition_penalty() -> None:
     scores = np.full(VOCABULARY, -9, np.float32)
     scores[4], scores[8] = 3.0, 2.9
-    penalised = Decoding(repetition_penalty=1.1)
-    assert Sampler(penalised).choose(scores, flags()) == 4
-    assert Sampler(penalised).choose(scores, flags(4)) == 8
+    penalized = Decoding(repetition_penalty=1.1)
+    assert Sampler(penalized).choose(scores, flags()) == 4
+    assert Sampler(penalized).choose(scores, flags(4)) == 8
 
 
 def test_draws_follow_the_distribution() -> None:
@@ -139,7 +139,7 @@ def test_logits_are_left_as_they_are() -> None:
 def test_a_model_that_gives_no_numbers_is_an_error() -> None:
     scores = logits(3)
     scores[7] = np.nan
-    with pytest.raises(ArtefactError, match="not numbers"):
+    with pytest.raises(ArtifactError, match="not numbers"):
         distribution(scores, flags(), Decoding())
 
 
@@ -150,7 +150,7 @@ def write(folder: Path, config: dict[str, Any], generation: dict[str, Any] | Non
     return folder
 
 
-def test_the_artefacts_own_values_apply(tmp_path: Path) -> None:
+def test_the_artifacts_own_values_apply(tmp_path: Path) -> None:
     stated = {"do_sample": True, "temperature": 0.6, "top_p": 0.8, "repetition_penalty": 1.2, "top_k": None}
     rules = Decoding.from_folder(write(tmp_path, {"eos_token_id": [1, 2]}, stated | {"eos_token_id": 9}))
     assert rules == Decoding(True, 0.6, 0, 0.8, 1.2, stop_token_ids=frozenset({1, 2, 9}))

@@ -1,4 +1,4 @@
-"""A codec gives what an artefact holds, bit for bit, and knows what it weighs."""
+"""A codec gives what an artifact holds, bit for bit, and knows what it weighs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.quantize.scheme import Request
 from edgeconv.study.sensitivity.codec import Codec, codec
-from edgeconv.validate.formats import open_artefact
+from edgeconv.validate.formats import open_artifact
 
 HEAD, DOWN = "lm_head.weight", "model.layers.0.mlp.down_proj.weight"
 
@@ -23,7 +23,7 @@ def test_what_an_ir_holds(mode: str, tiny_model: Callable[..., Path], tmp_path: 
     model = tiny_model("llama")
     made = pipeline.run(pipeline.Job(str(model), Request(mode, group_size=32), output=tmp_path / "out"))
     checkpoint = open_checkpoint(model)
-    weights = open_artefact(made.path).weights(checkpoint)
+    weights = open_artifact(made.path).weights(checkpoint)
     sizes = {entry.name: entry.bytes for entry in made.manifest.tensors}
     for name, one in ((DOWN, Codec(mode, 32)), (HEAD, Codec("int8_asym"))):
         assert np.array_equal(one.held(checkpoint.tensor(name)), weights.tensor(name)), name
@@ -37,7 +37,7 @@ def test_what_a_gguf_holds(kind: str, tiny_model: Callable[..., Path], tmp_path:
     chosen = recipe({"q4_k": "q4_k_s"}.get(kind, kind), pure=True)
     made = gguf.run(gguf.GgufJob(str(model), chosen, output=tmp_path / "out"))
     checkpoint = open_checkpoint(model)
-    weights = open_artefact(made.path).weights(checkpoint)
+    weights = open_artifact(made.path).weights(checkpoint)
     tensor = checkpoint.tensor(DOWN)
     one = codec(kind).fitted(tensor.shape[1])
     assert np.array_equal(one.held(tensor), weights.tensor(DOWN))

@@ -73,7 +73,7 @@ def _inner_decades(x: Axis) -> list[tuple[float, str]]:
 
 
 def _edges(found: Histogram, *, used_only: bool = False) -> list[float]:
-    """Edges fit for a log axis: an open or non-positive end is put a decade from its neighbour."""
+    """Edges fit for a log axis: an open or non-positive end is put a decade from its neighbor."""
     edges = [edge for edge in found.edges if math.isfinite(edge) and edge > 0]
     if len(found.edges) != len(found.counts) + 1 or not edges:
         return []

@@ -19,7 +19,7 @@ from ..words import significant
 from .charts import profile
 
 LEVELS = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""KL in nats from which a token gets the next colour."""
+"""KL in nats from which a token gets the next color."""
 _SCALE = 10_000
 """Probabilities are sent as whole 1/10000: the page must stay small."""
 
@@ -70,7 +70,7 @@ def view(document: DocumentScore) -> DocumentView:
 def data(views: Sequence[DocumentView], least: float) -> Markup:
     """Give the script its data as JSON: alternatives only of tokens whose KL is at least `least` (or not finite).
 
-    {"texts": […], "documents": [[[kl, text, reference, artefact, …] or kl, …], …]}: `kl` as it is shown, `text` an
+    {"texts": […], "documents": [[[kl, text, reference, artifact, …] or kl, …], …]}: `kl` as it is shown, `text` an
     index into texts, probabilities in 1/10000. An entry is the KL alone where a token has no alternatives.
     """
     texts: dict[str, int] = {}
@@ -82,8 +82,8 @@ def data(views: Sequence[DocumentView], least: float) -> Markup:
                 row.append(entry.shown)
                 continue
             flat: list[str | int] = [entry.shown]
-            for text, reference, artefact in entry.alternatives:
-                flat += [texts.setdefault(text, len(texts)), reference, artefact]
+            for text, reference, artifact in entry.alternatives:
+                flat += [texts.setdefault(text, len(texts)), reference, artifact]
             row.append(flat)
         rows.append(row)
     packed = json.dumps({"texts": list(texts), "documents": rows}, ensure_ascii=False, separators=(",", ":"))
@@ -111,7 +111,7 @@ def _token(token: TokenScore) -> Markup:
 
 def _entry(token: TokenScore) -> Entry:
     alternatives = [
-        (visible(one.text, keep="").replace("␊", "↵"), _whole(one.reference), _whole(one.artefact))
+        (visible(one.text, keep="").replace("␊", "↵"), _whole(one.reference), _whole(one.artifact))
         for one in token.alternatives
     ]
     return Entry(token.kl, "" if token.kl is None else significant(token.kl), alternatives)

@@ -136,7 +136,7 @@ def _digest(text: str) -> str:
 
 
 def _kl_limits(report: Report) -> dict[str, float]:
-    """Budgets on a mean KL by comparison; a metric without a comparison's name is of the quantisation."""
+    """Budgets on a mean KL by comparison; a metric without a comparison's name is of the quantization."""
     named = (line for line in report.budgets if line.metric.rpartition(".")[2] == "mean_kl")
     return {line.metric.rpartition(".")[0] or "quantisation": line.limit for line in named}
 
@@ -175,7 +175,7 @@ class PairView:
     pair: GenerationPair
     common: str
     reference_rest: str
-    artefact_rest: str
+    artifact_rest: str
 
 
 def _pair(pair: GenerationPair) -> PairView:

@@ -33,7 +33,7 @@ STYLE = Markup(
 ).format(
     ink="#1b1e23", muted="#5a616b", rule="#e3e4e2", paper="#fff", one="#3159c9", two="#b45309", soft="#c9d6fa"
 )  # fmt: skip
-"""Colours, for a light and for a dark page; whatever a colour says, a shape or a stroke says too."""
+"""Colors, for a light and for a dark page; whatever a color says, a shape or a stroke says too."""
 
 
 def picture(height: float, label: str, *parts: Markup) -> Markup:

@@ -1,4 +1,4 @@
-"""A little of what a plotting library does: axes with ticks, as inline SVG that takes its colours from the page's CSS."""
+"""A little of what a plotting library does: axes with ticks, as inline SVG that takes its colors from the page's CSS."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@
     if (!flat.length) return;
     const table = tip.appendChild(make("table"));
     const row = table.appendChild(make("thead")).appendChild(make("tr"));
-    for (const title of ["predicted", "reference", "artefact"]) row.append(make("th", title));
+    for (const title of ["predicted", "reference", "artifact"]) row.append(make("th", title));
     const body = table.appendChild(make("tbody"));
     for (let at = 0; at < flat.length; at += 3) {
       const text = data.texts[flat[at]];

@@ -1,4 +1,4 @@
-"""Checkpoints whose weights are already quantised, or are to be quantised as they are loaded: config.json says by what method."""
+"""Checkpoints whose weights are already quantized, or are to be quantized as they are loaded: config.json says by what method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARKS = (
     ".qweight", ".qzeros", ".g_idx", ".scales", ".weight_scale", ".weight_scale_inv", ".weight_packed", ".weight_zero_point",
     ".SCB", ".absmax", ".quant_map", "_blocks", "_scales", ".input_scale", ".weight_shape", ".codebooks", ".meta",
 )  # fmt: skip
-"""Ends of the names of tensors that only a quantised checkpoint has."""
+"""Ends of the names of tensors that only a quantized checkpoint has."""
 _INSIDE = (".quant_state.", ".weight.absmax", ".weight.quant_map", ".weight._")
 
 
@@ -32,16 +32,16 @@ def refuse(config: dict[str, Any], names: Collection[str]) -> None:
         )
     if names and not _packed(names):
         raise CheckpointError(
-            f"config.json has a {where} ({method}), but no tensor of the checkpoint is quantised: transformers would quantise "
+            f"config.json has a {where} ({method}), but no tensor of the checkpoint is quantized: transformers would quantize "
             "the weights as it loads them.",
             f"If they are meant as they are stored (a merged or a restored model), take {where} out of config.json.",
         )
     raise CheckpointError(
-        f"The checkpoint is already quantised ({_described(method, table)}): its weights are codes, and a conversion starts from "
+        f"The checkpoint is already quantized ({_described(method, table)}): its weights are codes, and a conversion starts from "
         "weights of 16 or 32 bits.",
         "Take a copy whose experts were restored to BF16."
         if method == "mxfp4"
-        else "Take the unquantised revision of the model.",
+        else "Take the unquantized revision of the model.",
     )
 
 

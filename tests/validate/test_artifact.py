@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.core.errors import ArtefactError
+from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
 from edgeconv.validate.artifact import check_files
 
-from ..core.artefacts import digest, make
+from ..core.artifacts import digest, make
 
 
 def test_whole(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path, name: str) ->
     (tmp_path / "out").mkdir()
     manifest = make(tmp_path / "out")
     hostile = manifest.model_copy(update={"outputs": {**manifest.outputs, name: digest(tmp_path / "secret")}})
-    with pytest.raises(ArtefactError, match="outside the folder"):
+    with pytest.raises(ArtifactError, match="outside the folder"):
         check_files(tmp_path / "out", hostile, Silent())
 
 

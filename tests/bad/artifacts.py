@@ -1,4 +1,4 @@
-"""Makers of bad artefacts: each takes a copy of a folder that `edgeconv openvino` wrote and spoils one thing."""
+"""Makers of bad artifacts: each takes a copy of a folder that `edgeconv openvino` wrote and spoils one thing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Maker = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with an artefact.
+    """One thing that is wrong with an artifact.
 
     Attributes:
         title: as docs/reliability.md calls it.
@@ -39,7 +39,7 @@ FAULTS: dict[str, Fault] = {}
 
 def fault(title: str, says: str, harmless: tuple[str, ...] = ()) -> Callable[[Maker], Maker]:
     def register(maker: Maker) -> Maker:
-        FAULTS[maker.__name__] = Fault(f"artefact: {title}", maker, says, harmless)
+        FAULTS[maker.__name__] = Fault(f"artifact: {title}", maker, says, harmless)
         return maker
 
     return register

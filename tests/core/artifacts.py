@@ -1,4 +1,4 @@
-"""A small artefact with a true manifest, for tests that need one and no model in it."""
+"""A small artifact with a true manifest, for tests that need one and no model in it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def digest(path: Path) -> FileDigest:
 
 
 def make(folder: Path) -> Manifest:
-    """Fill a folder with an artefact and return its manifest, which is written too."""
+    """Fill a folder with an artifact and return its manifest, which is written too."""
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
