@@ -131,7 +131,7 @@ def verify(
         out.data({"name": found.name, "commit": found.commit, "whole": found.whole, **lists})
     else:
         at = f" @ {found.commit[:12]}" if found.commit else ""
-        rows = [("artefact", f"{found.name}{at}"), ("files", f"{found.files}, {_state(found)}")]
+        rows = [("artifact", f"{found.name}{at}"), ("files", f"{found.files}, {_state(found)}")]
         rows += [("report", f"{name}: {_REPORT[state]}") for name, state in found.reports.items()]
         out.pairs(rows + [("not in the manifest", name) for name in found.extra])
     if not found.whole:

@@ -119,7 +119,7 @@ class Bench:
 
     def _made(self, point: Point) -> dict[str, Any]:
         with scratch(Path(tempfile.gettempdir()), _PREFIX) as place:
-            job = point.job(str(self.opened.folder), place / "artefact")
+            job = point.job(str(self.opened.folder), place / "artifact")
             quiet = _Quiet(self.progress)
             done = gguf.run(job, quiet) if isinstance(job, GgufJob) else openvino.run(job, quiet)
             figures = self._measured(done.path, quiet)

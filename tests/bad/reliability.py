@@ -29,7 +29,7 @@ GROUPS = {
     "template": "Chat templates",
     "tokenizer": "Tokenizers",
     "GGUF": "GGUF files",
-    "artefact": "Converted models",
+    "artifact": "Converted models",
     "chat": "Chat",
     "parity": "Parity",
     "publish": "Publishing",

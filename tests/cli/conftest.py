@@ -52,8 +52,8 @@ def edgeconv(capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
     """The folder of a small artifact with a true manifest; there is no model in it."""
-    artifacts.make(tmp_path / "artefact")
-    return tmp_path / "artefact"
+    artifacts.make(tmp_path / "artifact")
+    return tmp_path / "artifact"
 
 
 def make_plan(job: pipeline.Job) -> pipeline.Plan:

@@ -162,7 +162,7 @@ def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[st
 
 STAGING = """
     import sys, time
-    from edgeconv import pipeline
+    from edgeconv.convert import conversion as pipeline
     from edgeconv.cli.main import main
     from edgeconv.core.staging import staged
 
@@ -198,7 +198,7 @@ def test_a_signal_that_a_library_takes_for_its_own_error(tmp_path: Path, number:
     """As pydantic does with whatever is raised while it builds a model; found by `make kill`."""
     program = f"""
         import os
-        from edgeconv import pipeline
+        from edgeconv.convert import conversion as pipeline
         from edgeconv.cli.main import main
 
         def run(job, progress):

@@ -17,7 +17,7 @@ COMMIT = r"/commit/main"
 
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
-    folder = tmp_path / "artefact"
+    folder = tmp_path / "artifact"
     (folder / "parity").mkdir(parents=True)
     (folder / "model.bin").write_bytes(bytes(range(256)) * 999)
     (folder / "edgeconv.json").write_text("{}\n")

@@ -50,7 +50,7 @@ class Stage:
 
     def __init__(self, root: Path, hub: HubServer) -> None:
         self.root, self.hub = root, hub
-        self.source, self.artifact, self.words = root / "source", root / "artefact", root / "words.jsonl"
+        self.source, self.artifact, self.words = root / "source", root / "artifact", root / "words.jsonl"
         shutil.copytree(model_path(), self.source)
         self.words.write_text(WORDS)
         self.texts = root / "texts.txt"  # a search asks for more tokens than those few words have

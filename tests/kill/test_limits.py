@@ -206,7 +206,7 @@ def test_too_little_memory_for_openvino(tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in model at int8. Read-only."""
-    folder = tmp_path_factory.mktemp("artefact") / "work"
+    folder = tmp_path_factory.mktemp("artifact") / "work"
     folder.mkdir()
     done = run(*COMMANDS["openvino"], cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -23,14 +23,14 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes an artifact's folder with a report of that verdict on it; None: without one."""
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
-    def make(verdict: str | None = "passed", name: str = "artefact") -> Path:
+    def make(verdict: str | None = "passed", name: str = "artifact") -> Path:
         folder = tmp_path / name
         shutil.rmtree(folder, ignore_errors=True)
         artifacts.make(folder)
         if verdict:
             report = report_samples.report(verdict, tokens=20)
             subject = report.artifact.model_copy(update={"digest": digest_of(read_manifest(folder))})
-            write(report.model_copy(update={"artefact": subject}), folder / PARITY)
+            write(report.model_copy(update={"artifact": subject}), folder / PARITY)
         return folder
 
     return make

@@ -40,7 +40,7 @@ def remade(folder: Path, **change: Any) -> Manifest:
     manifest.write(folder)
     report = report_samples.report("passed", tokens=20)
     subject = report.artifact.model_copy(update={"digest": digest_of(manifest)})
-    write(report.model_copy(update={"artefact": subject}), folder / "parity")
+    write(report.model_copy(update={"artifact": subject}), folder / "parity")
     return manifest
 
 
@@ -86,7 +86,7 @@ def test_every_foreign_file_survives_every_publication(
     foreign: dict[str, bytes], writable: HubServer, artifact: Make, progress: Recorder, tmp_path: Path
 ) -> None:
     repo = f"org/foreign-{next(_repository)}"
-    folder = tmp_path / "artefact"
+    folder = tmp_path / "artifact"
     if not folder.exists():
         artifact()
     writable.add_repo(repo, foreign)

@@ -48,7 +48,7 @@ def publish_with(folder: Path, content: bytes, progress: Recorder, name: str = "
     manifest.write(folder)
     report = report_samples.report("passed", tokens=20)
     subject = report.artifact.model_copy(update={"digest": digest_of(manifest)})
-    write(report.model_copy(update={"artefact": subject}), folder / "parity")
+    write(report.model_copy(update={"artifact": subject}), folder / "parity")
     publish(Publication(folder, REPO), progress, QUICK)
 
 

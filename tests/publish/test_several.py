@@ -51,7 +51,7 @@ def gguf(artifact: Make) -> Gguf:
         if validated:
             report = report_samples.report("passed", tokens=20)
             subject = report.artifact.model_copy(update={"digest": digest_of(manifest)})
-            write(report.model_copy(update={"artefact": subject}), folder / "parity")
+            write(report.model_copy(update={"artifact": subject}), folder / "parity")
         return folder
 
     return make

@@ -38,7 +38,7 @@ def file(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 def report_on(file: Path) -> None:
     report = report_samples.report("passed", tokens=20)
     subject = report.artifact.model_copy(update={"digest": digest_of(read_manifest(sidecar(file)))})
-    write(report.model_copy(update={"artefact": subject}), file.with_name("x.parity"))
+    write(report.model_copy(update={"artifact": subject}), file.with_name("x.parity"))
 
 
 def test_it_is_verified(file: Path) -> None:

@@ -106,7 +106,7 @@ def test_no_commit_holds_other_bytes_than_its_manifest_says(
 ) -> None:
     folder, repo = tmp_path / "work", f"org/swapped-{next(_repository)}"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(tmp_path / "artefact", folder)
+    shutil.copytree(tmp_path / "artifact", folder)
     moments = Moments(kind, data.draw(st.integers(0, published.seen[kind] - 1)), lambda: change(folder / name))
     with watched(moments, writable):
         try:

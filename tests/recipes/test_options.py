@@ -18,7 +18,7 @@ ELSEWHERE = {
     "gguf": {"validate"},
     "onnx": {"validate"},
     "validate": {
-        "artefact",
+        "artifact",
         "reference",
         "report",
         "no_report",

@@ -39,7 +39,7 @@ def source(builtin_model: Path, tmp_path: Path) -> Path:
 def test_a_dated_template_is_rendered_alike_by_files_and_openvino_genai(
     converted: Path, source: Path, tmp_path: Path
 ) -> None:
-    artifact = copy_of(converted, tmp_path / "artefact")
+    artifact = copy_of(converted, tmp_path / "artifact")
     both(artifact, source, DATED)
     rung = template.check(artifact, open_checkpoint(source), Silent())
     assert (rung.status, rung.failures, rung.defects) == ("passed", [], [])

@@ -76,7 +76,7 @@ def source(builtin_model: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def artifact(converted: Path, tmp_path: Path) -> Path:
-    return copy_of(converted, tmp_path / "artefact")
+    return copy_of(converted, tmp_path / "artifact")
 
 
 def judged(artifact: Path, source: Path) -> Rung:

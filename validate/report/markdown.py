@@ -165,7 +165,7 @@ def _generations(pairs: Sequence[GenerationPair]) -> str:
         for pair in diverged[:5]
     ]  # fmt: skip
     if rows:
-        lines.append(_table(("prompt", "diverges at", "reference", "artefact", "gap"), rows, right=(1, 4)))
+        lines.append(_table(("prompt", "diverges at", "reference", "artifact", "gap"), rows, right=(1, 4)))
     return "\n\n".join(lines)
 
 
