@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..convert import card, families, tokenizer_copy
 from ..convert.checkpoint import Checkpoint
+from ..convert.families.decoder import TABLE
 from ..convert.families.glm_edge_v import Vision
 from ..convert.onnx import assets, export, models, tokenizer, trace
 from ..convert.onnx import sizes as sizes_of
 from ..convert.onnx.choose import Choice, choose
-from ..convert.onnx.decoder import TABLE
 from ..convert.onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..convert.openvino import stream, vision_files
 from ..convert.openvino.engine import Exported

@@ -167,9 +167,10 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
 
     vision, notes, apart = choice.vision, [], []
     if choice.decoder:
-        from ..convert.openvino import stream, stream_graph, vision_files
+        from ..convert.families.decoder import TABLE
+        from ..convert.openvino import stream, vision_files
 
-        apart = [stream_graph.TABLE] if vision else []
+        apart = [TABLE] if vision else []
         stream.check(checkpoint, choice.decoder, vision)
         if vision:
             notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
