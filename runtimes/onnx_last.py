@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..convert.onnx.decoder import LOGITS
+from ..convert.onnx.names import LOGITS
 
 
 def last_position_only(graph: Any) -> bool:

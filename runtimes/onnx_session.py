@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..convert.onnx.decoder import EMBEDS, IDS, LOGITS
-from ..convert.onnx.names import TEXT_EMBEDDINGS
+from ..convert.onnx.names import EMBEDS, IDS, LOGITS, TEXT_EMBEDDINGS
 from ..core.errors import ArtifactError, UsageError
 from ..core.telemetry import silence_telemetry
 from .cached import StoppedError

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..convert.onnx.names import VISION_EMBEDDINGS
-from ..convert.onnx.vision import FEATURES, PIXELS
+from ..convert.onnx.names import FEATURES, PIXELS, VISION_EMBEDDINGS
 from ..core.errors import ArtifactError
 from . import onnx_models
 from .base import Batch, Chunk, Padding, Step, steps

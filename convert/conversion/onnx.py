@@ -17,11 +17,11 @@ from ...quantize.scheme import Scheme, resolve, resolve_vision
 from ...quantize.tensor_precision import require_found
 from .. import card, families, tokenizer_copy
 from ..checkpoint import Checkpoint
+from ..families.decoder import TABLE
 from ..families.glm_edge_v import Vision
 from ..onnx import assets, export, models, tokenizer, trace
 from ..onnx import sizes as sizes_of
 from ..onnx.choose import Choice, choose
-from ..onnx.decoder import TABLE
 from ..onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..openvino import stream, vision_files
 from ..openvino.engine import Exported

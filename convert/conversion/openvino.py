@@ -174,9 +174,10 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
 
     vision, notes, apart = choice.vision, [], []
     if choice.decoder:
-        from ..openvino import stream, stream_graph, vision_files
+        from ..families.decoder import TABLE
+        from ..openvino import stream, vision_files
 
-        apart = [stream_graph.TABLE] if vision else []
+        apart = [TABLE] if vision else []
         stream.check(checkpoint, choice.decoder, vision)
         if vision:
             notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)

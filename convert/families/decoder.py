@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .ops import Heads
 from .reading import contradicting
 from .rope import Rope
+
+TABLE = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class Decoder:
             raise contradicting(f"{self.rope.dim} of the {self.head_dim} dimensions of a head are to be rotated")
 
     @property
+    def heads(self) -> Heads:
+        """The heads of its attention."""
+        return Heads(self.num_heads, self.num_kv_heads, self.head_dim)
+
+    @property
     def q_size(self) -> int:
         """Rows of the query projection."""
         return self.num_heads * self.head_dim
@@ -79,12 +88,12 @@ class Decoder:
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of every tensor that the block uses, in the order in which the graph reads them."""
-        shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, self.hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         for layer in range(self.num_layers):
             shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in self._layer().items()})
         shapes["model.norm.weight"] = (self.hidden_size,)
         if not self.tied:
-            shapes["lm_head.weight"] = (self.vocab_size, self.hidden_size)
+            shapes[HEAD] = (self.vocab_size, self.hidden_size)
         return shapes
 
     def _layer(self) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from .spec import Family
 
-_MECHANISM = ("decoder", "reading", "registry", "rope", "spec", "traced")
+_MECHANISM = ("block", "decoder", "ops", "reading", "registry", "rope", "spec", "traced", "vision_block")
 """The files here that are not a family; a folder is a model of a family for transformers."""
 
 

@@ -22,8 +22,7 @@ from ..families.glm_edge_v import Vision
 from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
 from ..openvino.stored import Part, Stored
-from . import decoder as decoder_graph
-from . import vision as vision_graph
+from . import graphs
 from .names import SEEING, TEXT
 from .ops import Graph
 from .stored import store
@@ -97,12 +96,12 @@ def cut(
     """Return the models of a checkpoint, the one that generates first."""
     irs = stream_ir.cut(decoder, scheme, vision, vision_scheme)
     names: tuple[str, ...] = (TEXT,)
-    graphs: list[Callable[[Graph], None]] = [partial(decoder_graph.build, decoder=decoder, from_embeds=bool(vision))]
+    builds: list[Callable[[Graph], None]] = [partial(graphs.build, decoder=decoder, from_embeds=bool(vision))]
     if vision:
         names = SEEING
-        graphs += [decoder_graph.build_embeddings, partial(vision_graph.build, vision=vision)]
+        builds += [partial(graphs.build_embeddings, decoder=decoder), partial(graphs.build_vision, vision=vision)]
     return [
-        Model(name, ir.shapes, ir.weights, graph, ir.scheme) for name, ir, graph in zip(names, irs, graphs, strict=True)
+        Model(name, ir.shapes, ir.weights, build, ir.scheme) for name, ir, build in zip(names, irs, builds, strict=True)
     ]
 
 

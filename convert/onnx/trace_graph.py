@@ -18,9 +18,8 @@ from ...quantize.assign import Weight
 from ...quantize.scheme import Scheme
 from .. import alternatives
 from ..checkpoint import Checkpoint
-from .decoder import LOGITS
 from .models import Model, Shapes
-from .names import TEXT
+from .names import LOGITS, TEXT
 from .ops import Graph, Value
 from .trace_model import INPUTS, Traced
 

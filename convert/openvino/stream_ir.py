@@ -15,18 +15,17 @@ from typing import Any
 from ...quantize.assign import Assignment, Role, Weight, assign
 from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
-from ..families.decoder import Decoder
+from ..families.decoder import HEAD, TABLE, Decoder
 from ..families.glm_edge_v import Vision
-from . import stream_graph, stream_vision
+from . import stream_models
 from .stored import Stored, store
-from .stream_graph import TABLE
+from .stream_layers import ROTARY
 from .stream_ops import Weights
 
 TEXT = "openvino_model"
 LANGUAGE = "openvino_language_model"
 TEXT_EMBEDDINGS = "openvino_text_embeddings_model"
 VISION_EMBEDDINGS = "openvino_vision_embeddings_model"
-_LAST = "lm_head.weight"
 _LOOKED_UP = "embeddings.position_embedding.weight"
 """The tower adds these to its patches; no layer multiplies by them, so nothing compresses them."""
 
@@ -103,8 +102,8 @@ def cut(
 
 def _text(decoder: Decoder, scheme: Scheme) -> Ir:
     shapes = decoder.tensors()
-    build = partial(stream_graph.build, decoder)
-    return Ir(TEXT, shapes, _weights(shapes, decoder.tied), build, scheme, (stream_graph.ROTARY,), True)
+    build = partial(stream_models.build, decoder)
+    return Ir(TEXT, shapes, _weights(shapes, decoder.tied), build, scheme, (ROTARY,), True)
 
 
 def _language(decoder: Decoder, scheme: Scheme) -> Ir:
@@ -115,13 +114,13 @@ def _language(decoder: Decoder, scheme: Scheme) -> Ir:
     if decoder.tied:
         shapes[TABLE] = table
         weights.append(Weight(TABLE, table, "matmul", is_last=True))
-    build = partial(stream_graph.build, decoder, from_embeds=True)
-    return Ir(LANGUAGE, shapes, weights, build, scheme, (stream_graph.ROTARY,), True)
+    build = partial(stream_models.build, decoder, from_embeds=True)
+    return Ir(LANGUAGE, shapes, weights, build, scheme, (ROTARY,), True)
 
 
 def _text_embeddings(decoder: Decoder, scheme: Scheme) -> Ir:
     shapes = {TABLE: decoder.tensors()[TABLE]}
-    build = partial(stream_graph.build_embeddings, decoder)
+    build = partial(stream_models.build_embeddings, decoder)
     return Ir(TEXT_EMBEDDINGS, shapes, _weights(shapes, tied=False), build, scheme)
 
 
@@ -133,7 +132,7 @@ def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
         if len(shape) in (2, 4) and not name.endswith(_LOOKED_UP):
             role: Role = "matmul" if len(shape) == 2 else "convolution"
             weights.append(Weight(name, (shape[0], math.prod(shape[1:])), role))
-    return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_vision.build, vision), scheme)
+    return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_models.build_vision, vision), scheme)
 
 
 def _weights(shapes: Shapes, tied: bool) -> list[Weight]:
@@ -142,5 +141,5 @@ def _weights(shapes: Shapes, tied: bool) -> list[Weight]:
     for name, shape in shapes.items():
         if len(shape) == 2:
             role: Role = "embedding" if name == TABLE else "matmul"
-            found.append(Weight(name, shape, role, name == _LAST or (tied and role == "embedding")))
+            found.append(Weight(name, shape, role, name == HEAD or (tied and role == "embedding")))
     return found

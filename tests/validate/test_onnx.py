@@ -14,7 +14,7 @@ import pytest
 from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.conversion.onnx import OnnxJob, run
-from edgeconv.convert.onnx import decoder as onnx_decoder
+from edgeconv.convert.onnx.layers import FREQUENCIES, Layers
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.core.progress import Silent
@@ -226,17 +226,17 @@ def fold_transposes(folder: Path, least: int = 20) -> None:
 def test_positions_that_shift_once_the_cache_is_filled(
     builtin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = onnx_decoder._Builder._rotations
+    original = Layers.rotation
 
-    def shifted(self: Any, positions: str) -> Any:
-        g = self.g
+    def shifted(self: Any, positions: str, rope: Any) -> Any:
+        g = self.graph
         first = g.op("ReduceMin", positions, g.i64([1]), keepdims=1)
         late = g.op("Cast", g.op("Greater", first, g.i64(0)), to=g.types.INT64)
-        return original(self, g.op("Add", positions, late))
+        return original(self, g.op("Add", positions, late), rope)
 
     sound = OnnxRuntime(convert(builtin_model, tmp_path / "sound", "int8"))
     assert decode.check(sound, [IDS], Silent()).status == "passed"
-    monkeypatch.setattr(onnx_decoder._Builder, "_rotations", shifted)
+    monkeypatch.setattr(Layers, "rotation", shifted)
     runtime = OnnxRuntime(convert(builtin_model, tmp_path / "out", "int8"))
     assert decode.check(runtime, [IDS], Silent()).status == "failed"
 
@@ -259,7 +259,7 @@ def test_zeroed_values_are_named(int4: Path, checkpoint: Checkpoint, tmp_path: P
 def wrong_theta(model: Any) -> None:
     from onnx import numpy_helper
 
-    tensor = next(t for t in model.graph.initializer if t.name == onnx_decoder.FREQUENCIES)
+    tensor = next(t for t in model.graph.initializer if t.name == FREQUENCIES)
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(1.01), tensor.name))
 
 

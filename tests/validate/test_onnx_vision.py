@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.conversion.onnx import OnnxJob, run
-from edgeconv.convert.onnx import vision as graph
+from edgeconv.convert.onnx.layers import Layers
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
@@ -46,12 +46,12 @@ def test_the_whole_ladder(sound: Path, model: Path, tmp_path: Path, monkeypatch:
 def test_begin_and_end_exchanged(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every weight is right, and only the graph is wrong: the rows stand in each other's places."""
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
-    original = graph._Builder._mark
+    original = Layers.between
 
-    def exchanged(self: Any, name: str, batch: Any) -> Any:
-        return original(self, {"boi": "eoi", "eoi": "boi"}[name], batch)
+    def exchanged(self: Any, first: str, rows: Any, last: str, *others: Any) -> Any:
+        return original(self, last, rows, first, *others)
 
-    monkeypatch.setattr(graph._Builder, "_mark", exchanged)
+    monkeypatch.setattr(Layers, "between", exchanged)
     folder = run(OnnxJob(str(model), Request("int8"), output=tmp_path / "out")).path
     report = validate(Ask(folder, reference=str(model), max_tokens=250))
     assert report.first_failed == "vision"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.conversion import Job, run
-from edgeconv.convert.openvino import stream_graph
+from edgeconv.convert.openvino.stream_layers import Layers
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.report.model import Report
@@ -156,23 +156,23 @@ def test_a_scale_off_by_one_group(builtin_model: Path, tmp_path: Path) -> None:
 def test_positions_that_shift_only_once_the_cache_is_filled(
     builtin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = stream_graph._Builder._rotations
+    original = Layers.rotation
 
-    def shifted(self: Any, positions: Any) -> Any:
+    def shifted(self: Any, positions: Any, rope: Any) -> Any:
         ops = self.ops
         first = ops.reduce_min(positions, self.i64([1]), keep_dims=True)
         late = ops.convert(ops.greater(first, self.i64(0)), np.int64)
-        return original(self, ops.add(positions, late))
+        return original(self, ops.add(positions, late), rope)
 
-    monkeypatch.setattr(stream_graph._Builder, "_rotations", shifted)
+    monkeypatch.setattr(Layers, "rotation", shifted)
     report = climb(convert(builtin_model, tmp_path / "ov"), builtin_model)
     assert report.first_failed == "decode"
 
 
 def test_a_truncated_context(builtin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = stream_graph._Builder._causal_mask
+    original = Layers.mask
 
-    def windowed(self: Any, start: Any, attention_mask: Any) -> Any:
+    def windowed(self: Any, start: Any, attention_mask: Any, *others: Any) -> Any:
         ops = self.ops
         total = ops.gather(ops.shape_of(attention_mask), self.i64(1), self.i64(0))
         new = ops.gather(ops.shape_of(start), self.i64(1), self.i64(0))
@@ -180,9 +180,9 @@ def test_a_truncated_context(builtin_model: Path, tmp_path: Path, monkeypatch: p
         rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, self.i64(1), "i64"), self.i64(1))
         far = ops.greater(ops.subtract(rows, columns), self.i64(64))
         hidden = ops.select(far, ops.constant(-65504.0, np.float32), ops.constant(0.0, np.float32))
-        return ops.minimum(original(self, start, attention_mask), ops.unsqueeze(hidden, self.i64([0, 1])))
+        return ops.minimum(original(self, start, attention_mask, *others), ops.unsqueeze(hidden, self.i64([0, 1])))
 
-    monkeypatch.setattr(stream_graph._Builder, "_causal_mask", windowed)
+    monkeypatch.setattr(Layers, "mask", windowed)
     report = climb(convert(builtin_model, tmp_path / "ov"), builtin_model)
     assert report.first_failed == "logits"
     conversion = next(c for c in report.comparisons if c.name == "conversion")

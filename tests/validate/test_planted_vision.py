@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.conversion import Job, run
+from edgeconv.convert.families import vision_block
 from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
-from edgeconv.convert.openvino import stream_vision
+from edgeconv.convert.openvino.stream_layers import Layers
 from edgeconv.core.picture_task import upright_rgb
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
@@ -127,26 +128,26 @@ def test_a_template_that_is_one_token_short(sound: Path, model: Path, tmp_path: 
 
 def test_begin_and_end_exchanged(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every weight is right, and only the graph is wrong: the rows stand in each other's places."""
-    original = stream_vision._Builder._mark
+    original = Layers.between
 
-    def exchanged(self: Any, name: str, batch: Any) -> Any:
-        return original(self, {"boi": "eoi", "eoi": "boi"}[name], batch)
+    def exchanged(self: Any, first: str, rows: Any, last: str, *others: Any) -> Any:
+        return original(self, last, rows, first, *others)
 
-    monkeypatch.setattr(stream_vision._Builder, "_mark", exchanged)
+    monkeypatch.setattr(Layers, "between", exchanged)
     report = climb(convert(model, tmp_path / "ov"), model)
     assert report.first_failed == "vision"
 
 
 def test_an_approximation_in_the_tower(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, with another epsilon."""
-    original = stream_vision.build
+    original = vision_block.encode
 
-    def other(vision: Any, weights: Any) -> Any:
+    def other(ops: Any, vision: Any, pixels: Any) -> Any:
         from dataclasses import replace
 
-        return original(replace(vision, layer_norm_eps=1e-2), weights)
+        return original(ops, replace(vision, layer_norm_eps=1e-2), pixels)
 
-    monkeypatch.setattr(stream_vision, "build", other)
+    monkeypatch.setattr(vision_block, "encode", other)
     report = climb(convert(model, tmp_path / "ov"), model)
     assert report.first_failed == "vision"
 

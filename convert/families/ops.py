@@ -1,0 +1,129 @@
+"""What blocks are written with: operations at the level of layers, which each format's graphs implement (`Ops`).
+
+A block program (`block`, `vision_block`) calls these in an order, once for all formats; a backend puts each into the form that
+its runtime's fusions know. T is a value of the graph under construction. An operation joins when a family needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from .rope import Rope
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads of attention.
+
+    Attributes:
+        queries: their number.
+        keys: number of keys, and of values; each is shared by as many queries.
+        width: of one head.
+    """
+
+    queries: int
+    keys: int
+    width: int
+
+    @property
+    def groups(self) -> int:
+        """Queries that share a key."""
+        return self.queries // self.keys
+
+
+@dataclass(frozen=True)
+class Rotation(Generic[T]):
+    """Cosine and sine of every position's angles, in the backend's shape, and the embedding that they belong to."""
+
+    cos: T
+    sin: T
+    rope: Rope
+
+
+class Ops(Protocol[T]):
+    """The layers. Stored tensors go by their names in the checkpoint; states are float32."""
+
+    def embed(self, table: str, ids: T) -> T:
+        """Take the rows of [rows, width] that the ids int64 [batch, n] name: [batch, n, width]."""
+
+    def linear(self, hidden: T, name: str, bias: bool) -> T:
+        """Multiply [..., in] by `name`.weight [out, in], and add `name`.bias if it has one."""
+
+    def linear_heads(self, hidden: T, name: str, heads: int, width: int) -> T:
+        """Multiply [batch, n, in] by a weight with a bias, and part the product: [batch, n, heads, width]."""
+
+    def logits(self, hidden: T, weight: str) -> T:
+        """Multiply by the head [vocab, hidden]."""
+
+    def rms_norm(self, states: T, name: str, eps: float) -> T:
+        """Divide the last dimension by its root mean square; multiply by `name`.weight."""
+
+    def layer_norm(self, states: T, name: str, eps: float) -> T:
+        """Normalize the last dimension; multiply by `name`.weight, and add `name`.bias."""
+
+    def add(self, left: T, right: T, name: str | None = None) -> T:
+        """Add; `name` is the sum's, where a graph has names of its own."""
+
+    def add_stored(self, states: T, name: str) -> T:
+        """Add a stored tensor."""
+
+    def multiply(self, left: T, right: T) -> T:
+        """Multiply value by value."""
+
+    def activate(self, states: T, kind: str) -> T:
+        """Apply one of `reading.ACTIVATIONS`."""
+
+    def halves(self, states: T) -> Sequence[T]:
+        """Part the last dimension in two."""
+
+    def split(self, states: T, sizes: Sequence[int]) -> Sequence[T]:
+        """Part the last dimension by sizes."""
+
+    def heads(self, states: T, count: int, width: int) -> T:
+        """[batch, n, count * width] -> [batch, n, count, width]."""
+
+    def heads_first(self, states: T) -> T:
+        """[batch, n, heads, width] -> [batch, heads, n, width]."""
+
+    def rotation(self, positions: T, rope: Rope) -> Rotation[T]:
+        """Compute the angles of positions int64 [batch, n], once for all layers that rotate so."""
+
+    def rotate(self, states: T, rotation: Rotation[T], width: int) -> T:
+        """Rotate the first `rope.dim` dimensions of [batch, heads, n, width]."""
+
+    def mask(self, start: T, attention_mask: T, groups: int) -> T:
+        """Compute what is added to scores, once for all layers that see as much: a position sees all before it.
+
+        Args:
+            start: the graph's input, [batch, n, ...].
+            attention_mask: int64 [batch, past + n]; a 0 is seen by none.
+            groups: queries that share a key.
+        """
+
+    def remember(self, key: T, value: T, layer: int, heads: Heads) -> tuple[T, T]:
+        """Append [batch, heads, n, width] to the layer's cache, and return all of it: any layer may attend to that."""
+
+    def attention(self, query: T, key: T, value: T, mask: T, *, heads: Heads, scale: float, name: str) -> T:
+        """Attend: query [batch, queries, n, width], key and value [batch, keys, past + n, width] to [batch, n, queries * width].
+
+        Scores are multiplied by `scale`, then masked. `name` is the node's, where a graph has names of its own.
+        """
+
+    def attention_to_all(self, query: T, key: T, value: T, *, heads: Heads, name: str) -> T:
+        """Attend without mask and cache, three times [batch, n, heads, width] to [batch, n, heads * width]."""
+
+    def convolution(self, states: T, name: str, step: int) -> T:
+        """Convolve [n, in, rows, columns] without overlap by `name` [out, in, step, step], with a bias."""
+
+    def rows_of(self, grid: T, width: int) -> T:
+        """[n, width, rows, columns] -> [n, rows * columns, width]."""
+
+    def grid_of(self, rows: T, width: int, side: int) -> T:
+        """[n, side * side, width] -> [n, width, side, side]."""
+
+    def between(self, first: str, rows: T, last: str, width: int, start: T) -> T:
+        """Put stored rows [1, 1, width] in front of and behind [n, rows, width]; `start` is the graph's input, [n, ...]."""

@@ -1,0 +1,190 @@
+"""The layers of `families.ops` as ONNX nodes.
+
+All operators but MatMulNBits are standard ONNX. Query heads that share a key are multiplied with it together, as further rows of
+one matrix: keys and values are never repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..families.ops import Heads, Rotation
+from ..families.rope import Rope
+from .names import FEATURES, LOGITS
+from .ops import Graph, Value
+
+FREQUENCIES = "rotary/frequencies"
+_MASKED = -65504.0
+"""What a masked position gets: float16's lowest, as in the IR."""
+
+
+class Layers:
+    """`families.ops.Ops` over `Value`; the nodes go to `graph`.
+
+    Attributes:
+        graph: the graph under construction.
+        caches: names and shapes of the outputs that continue caches.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.caches: list[tuple[str, list[int | str]]] = []
+
+    # -- stored weights
+
+    def embed(self, table: str, ids: Value) -> Value:
+        return self.graph.lookup(table, ids)
+
+    def linear(self, hidden: Value, name: str, bias: bool) -> Value:
+        return self.graph.linear(hidden, name, bias)
+
+    def linear_heads(self, hidden: Value, name: str, heads: int, width: int) -> Value:
+        g = self.graph
+        shape = g.i64([0, 0, heads, width])
+        return g.op("Reshape", g.linear(hidden, name, bias=True), shape)
+
+    def logits(self, hidden: Value, weight: str) -> Value:
+        return self.graph.matmul(hidden, weight, LOGITS)
+
+    def rms_norm(self, states: Value, name: str, eps: float) -> Value:
+        g = self.graph
+        mean = g.op("ReduceMean", g.op("Pow", states, g.f32(2)), g.i64([-1]), keepdims=1)
+        root = g.op("Sqrt", g.op("Add", mean, g.f32(eps)))
+        return g.op("Mul", g.op("Div", states, root), g.vector(name + ".weight"))
+
+    def layer_norm(self, states: Value, name: str, eps: float) -> Value:
+        scale, bias = (self.graph.vector(f"{name}.{part}") for part in ("weight", "bias"))
+        return self.graph.op("LayerNormalization", states, scale, bias, axis=-1, epsilon=eps)
+
+    def convolution(self, states: Value, name: str, step: int) -> Value:
+        return self.graph.convolution(states, name, step)
+
+    def between(self, first: str, rows: Value, last: str, width: int, start: Value) -> Value:
+        batch = self.graph.op("Shape", start, start=0, end=1)
+        marks = [self.mark(name, width, batch) for name in (first, last)]
+        return self.graph.op("Concat", marks[0], rows, marks[1], axis=1, name=FEATURES)
+
+    def mark(self, name: str, width: int, batch: Value) -> Value:
+        """Repeat a stored row for each of a batch, [n, 1, width]."""
+        shape = self.graph.op("Concat", batch, self.graph.i64([1, width]), axis=0)
+        return self.graph.op("Expand", self.graph.vector(name), shape)
+
+    # -- values
+
+    def add(self, left: Value, right: Value, name: str | None = None) -> Value:
+        return self.graph.op("Add", left, right)
+
+    def add_stored(self, states: Value, name: str) -> Value:
+        return self.graph.op("Add", states, self.graph.vector(name))
+
+    def multiply(self, left: Value, right: Value) -> Value:
+        return self.graph.op("Mul", left, right)
+
+    def activate(self, states: Value, kind: str) -> Value:
+        return self.graph.activate(states, kind)
+
+    def halves(self, states: Value) -> Sequence[Value]:
+        return self.graph.ops("Split", [states], 2, axis=-1, num_outputs=2)
+
+    def split(self, states: Value, sizes: Sequence[int]) -> Sequence[Value]:
+        return self.graph.ops("Split", [states, self.graph.i64(sizes)], len(sizes), axis=-1)
+
+    def heads(self, states: Value, count: int, width: int) -> Value:
+        return self.graph.op("Reshape", states, self.graph.i64([0, 0, count, width]))
+
+    def heads_first(self, states: Value) -> Value:
+        return self.graph.op("Transpose", states, perm=[0, 2, 1, 3])
+
+    def rows_of(self, grid: Value, width: int) -> Value:
+        g = self.graph
+        return g.op("Transpose", g.op("Reshape", grid, g.i64([0, width, -1])), perm=[0, 2, 1])
+
+    def grid_of(self, rows: Value, width: int, side: int) -> Value:
+        g = self.graph
+        return g.op("Reshape", g.op("Transpose", rows, perm=[0, 2, 1]), g.i64([0, width, side, side]))
+
+    # -- rotary embedding
+
+    def rotation(self, positions: Value, rope: Rope) -> Rotation[Value]:
+        """Cosine and sine are [batch, 1, n, dim / 2]."""
+        g = self.graph
+        steps = g.float32(g.op("Unsqueeze", positions, g.i64([1, 3])))
+        frequencies = rope.inverse_frequencies().reshape(1, 1, 1, -1)
+        angles = g.op("Mul", steps, g.constant(frequencies, np.float32, FREQUENCIES))
+        return Rotation(g.op("Cos", angles), g.op("Sin", angles), rope)
+
+    def rotate(self, states: Value, rotation: Rotation[Value], width: int) -> Value:
+        g, rope = self.graph, rotation.rope
+        rest: list[Value] = []
+        if rope.dim < width:
+            states, *rest = self.split(states, [rope.dim, width - rope.dim])
+        if not rope.interleaved:
+            x, y = self.halves(states)
+            x, y = self._turn(x, y, rotation)
+            return g.op("Concat", x, y, *rest, axis=-1)
+        last = g.i64([3])
+        x, y = (g.op("Slice", states, g.i64([i]), g.i64([rope.dim]), last, g.i64([2])) for i in (0, 1))
+        x, y = self._turn(x, y, rotation)
+        pair = g.op("Concat", g.op("Unsqueeze", x, g.i64([-1])), g.op("Unsqueeze", y, g.i64([-1])), axis=-1)
+        turned = g.op("Reshape", pair, g.i64([0, 0, 0, rope.dim]))
+        return g.op("Concat", turned, *rest, axis=-1) if rest else turned
+
+    def _turn(self, x: Value, y: Value, by: Rotation[Value]) -> tuple[Value, Value]:
+        """Turn every pair by its angle."""
+        g = self.graph
+        return (
+            g.op("Sub", g.op("Mul", x, by.cos), g.op("Mul", y, by.sin)),
+            g.op("Add", g.op("Mul", y, by.cos), g.op("Mul", x, by.sin)),
+        )
+
+    # -- attention
+
+    def mask(self, start: Value, attention_mask: Value, groups: int) -> Value:
+        """float32 [batch, 1, groups * n, past + n]: 0 where a position may look, else float16's lowest."""
+        g = self.graph
+        new = g.op("Squeeze", g.op("Shape", start, start=1, end=2))
+        total = g.op("Squeeze", g.op("Shape", attention_mask, start=1, end=2))
+        one = g.i64(1)
+        columns = g.op("Range", g.i64(0), total, one)
+        rows = g.op("Unsqueeze", g.op("Range", g.op("Sub", total, new), total, one), g.i64([1]))
+        causal = g.op("Unsqueeze", g.op("LessOrEqual", columns, rows), g.i64([0, 1]))
+        kept = g.op("Unsqueeze", g.op("Cast", attention_mask, to=g.types.BOOL), g.i64([1, 2]))
+        mask = g.op("Where", g.op("And", causal, kept), g.f32(0), g.f32(_MASKED))
+        return mask if groups == 1 else g.op("Tile", mask, g.i64([1, 1, groups, 1]))
+
+    def remember(self, key: Value, value: Value, layer: int, heads: Heads) -> tuple[Value, Value]:
+        return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
+
+    def _remember(self, states: Value, layer: int, kind: str, heads: Heads) -> Value:
+        g, name = self.graph, f"present.{layer}.{kind}"
+        past = g.input(f"past_key_values.{layer}.{kind}", g.types.FLOAT, ["batch", heads.keys, "past", heads.width])
+        self.caches.append((name, ["batch", heads.keys, "total", heads.width]))
+        return g.op("Concat", past, states, axis=2, name=name)
+
+    def attention(
+        self, query: Value, key: Value, value: Value, mask: Value, *, heads: Heads, scale: float, name: str
+    ) -> Value:
+        g = self.graph
+        query = g.op("Mul", query, g.f32(scale))
+        query = g.op("Reshape", query, g.i64([0, heads.keys, -1, heads.width]))
+        scores = g.op("MatMul", query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
+        weights = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+        context = g.op("Reshape", g.op("MatMul", weights, value), g.i64([0, heads.queries, -1, heads.width]))
+        return self._joined(context, heads)
+
+    def attention_to_all(self, query: Value, key: Value, value: Value, *, heads: Heads, name: str) -> Value:
+        g = self.graph
+        query = g.op("Mul", self.heads_first(query), g.f32(heads.width**-0.5))
+        scores = g.op("MatMul", query, g.op("Transpose", key, perm=[0, 2, 3, 1]))
+        value = self.heads_first(value)
+        context = g.op("MatMul", g.op("Softmax", scores, axis=-1), value)
+        return self._joined(context, heads)
+
+    def _joined(self, context: Value, heads: Heads) -> Value:
+        """[batch, heads, n, width] -> [batch, n, heads * width]."""
+        g = self.graph
+        return g.op(
+            "Reshape", g.op("Transpose", context, perm=[0, 2, 1, 3]), g.i64([0, 0, heads.queries * heads.width])
+        )

@@ -1,0 +1,227 @@
+"""The layers of `families.ops` in OpenVINO's opset, as optimum-intel's exporter shapes them.
+
+The form follows what the runtime's fusions look for (stateful attention, grouped heads, RMS norm, rotary embedding): change it
+only with tests/convert/openvino/test_stream.py at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..families.ops import Heads, Rotation
+from ..families.rope import Rope
+from .stream_ops import Node, Operations, Weights
+
+ROTARY = "rotary/angles"
+"""The product of frequencies and positions, which NNCF takes for a layer."""
+_MASKED = np.float32(-65504.0)
+"""What a masked position gets: float16's lowest, as in optimum's graphs."""
+
+
+class Layers(Operations):
+    """`families.ops.Ops` over `Node`.
+
+    Attributes:
+        batch: size of the batch, int64 [1]; set before a cache is declared.
+        beam: which row of the cache each row goes on from, int32 [batch]; set likewise.
+        sinks: the nodes that write caches.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self.sinks: list[Node] = []
+        self.batch: Node = None
+        self.beam: Node = None
+
+    # -- stored weights
+
+    def embed(self, table: str, ids: Node) -> Node:
+        ops = self.ops
+        return ops.gather(self.weights(table), ops.convert(ids, np.int32), ops.constant(0, np.int32))
+
+    def linear(self, hidden: Node, name: str, bias: bool) -> Node:
+        product = self.ops.matmul(hidden, self.weights(name + ".weight"), False, True, name=name)
+        return self.ops.add(product, self.weights(name + ".bias")) if bias else product
+
+    def linear_heads(self, hidden: Node, name: str, heads: int, width: int) -> Node:
+        return self.heads(self.linear(hidden, name, True), heads, width)
+
+    def logits(self, hidden: Node, weight: str) -> Node:
+        return self.ops.matmul(hidden, self.weights(weight), transpose_a=False, transpose_b=True, name="logits")
+
+    def rms_norm(self, states: Node, name: str, eps: float) -> Node:
+        ops = self.ops
+        square = ops.power(states, ops.constant(2.0, np.float32))
+        mean = ops.reduce_mean(square, self.i64([-1]), keep_dims=True)
+        root = ops.sqrt(ops.add(mean, ops.constant(eps, np.float32)))
+        normed = ops.multiply(states, ops.divide(ops.constant(1.0, np.float32), root))
+        return ops.multiply(self.weights(name + ".weight"), normed)
+
+    def layer_norm(self, states: Node, name: str, eps: float) -> Node:
+        ops = self.ops
+        normed = ops.mvn(states, self.i64([-1]), True, eps, "inside_sqrt")
+        return ops.add(ops.multiply(normed, self.weights(f"{name}.weight")), self.weights(f"{name}.bias"))
+
+    def convolution(self, states: Node, name: str, step: int) -> Node:
+        ops = self.ops
+        kernel = self.weights(f"{name}.weight")
+        product = ops.convolution(states, kernel, [step, step], [0, 0], [0, 0], [1, 1], name=name)
+        bias = ops.reshape(self.weights(f"{name}.bias"), self.i64([1, -1, 1, 1]), special_zero=False)
+        return ops.add(product, bias)
+
+    def between(self, first: str, rows: Node, last: str, width: int, start: Node) -> Node:
+        batch = self.batch_of(start)
+        return self.ops.concat([self.mark(first, width, batch), rows, self.mark(last, width, batch)], 1)
+
+    def mark(self, name: str, width: int, batch: Node) -> Node:
+        """Repeat a stored row for each of a batch, [n, 1, width]."""
+        shape = self.ops.concat([batch, self.i64([1]), self.i64([width])], 0)
+        return self.ops.broadcast(self.weights(name), shape)
+
+    # -- values
+
+    def add(self, left: Node, right: Node, name: str | None = None) -> Node:
+        return self.ops.add(left, right, name=name)
+
+    def add_stored(self, states: Node, name: str) -> Node:
+        return self.ops.add(states, self.weights(name))
+
+    def multiply(self, left: Node, right: Node) -> Node:
+        return self.ops.multiply(left, right)
+
+    def activate(self, states: Node, kind: str) -> Node:
+        if kind == "silu":
+            return self.ops.swish(states)
+        return self.ops.gelu(states, "tanh" if kind == "gelu_pytorch_tanh" else "erf")
+
+    def halves(self, states: Node) -> Sequence[Node]:
+        return list(self.ops.split(states, self.i64(-1), 2).outputs())
+
+    def split(self, states: Node, sizes: Sequence[int]) -> Sequence[Node]:
+        return list(self.ops.variadic_split(states, self.i64(-1), self.i64(sizes)).outputs())
+
+    def heads(self, states: Node, count: int, width: int) -> Node:
+        return self.ops.reshape(states, self.i64([0, 0, count, width]), special_zero=True)
+
+    def heads_first(self, states: Node) -> Node:
+        return self.swap(states)
+
+    def rows_of(self, grid: Node, width: int) -> Node:
+        flat = self.ops.reshape(grid, self.i64([0, width, -1]), special_zero=True)
+        return self.ops.transpose(flat, self.ops.constant([0, 2, 1], np.int32))
+
+    def grid_of(self, rows: Node, width: int, side: int) -> Node:
+        grid = self.ops.transpose(rows, self.ops.constant([0, 2, 1], np.int32))
+        return self.ops.reshape(grid, self.i64([0, width, side, side]), special_zero=True)
+
+    # -- rotary embedding
+
+    def rotation(self, positions: Node, rope: Rope) -> Rotation[Node]:
+        """Cosine and sine are [batch, 1, n, dim]."""
+        ops = self.ops
+        frequencies = ops.constant(rope.inverse_frequencies()[None, :, None], np.float32)
+        steps = ops.convert(ops.unsqueeze(positions, self.i64(1)), np.float32)
+        angles = ops.transpose(
+            ops.matmul(frequencies, steps, False, False, name=ROTARY), ops.constant([0, 2, 1], np.int32)
+        )
+        angles = self._twice(angles, rope.dim) if rope.interleaved else ops.concat([angles, angles], -1)
+        cos, sin = (ops.unsqueeze(turn(angles), self.i64(1)) for turn in (ops.cos, ops.sin))
+        return Rotation(cos, sin, rope)
+
+    def _twice(self, angles: Node, dim: int) -> Node:
+        """[batch, n, dim / 2] -> [batch, n, dim], every value twice in a row."""
+        twice = self.ops.unsqueeze(angles, self.i64(-1))
+        return self.ops.reshape(self.ops.concat([twice, twice], -1), self.i64([0, 0, dim]), special_zero=True)
+
+    def rotate(self, states: Node, rotation: Rotation[Node], width: int) -> Node:
+        ops, rope = self.ops, rotation.rope
+        rest = None
+        if rope.dim < width:
+            states, rest = self.split(states, [rope.dim, width - rope.dim])
+        turned = self._quarter_turn(states, rope)
+        rotated = ops.add(ops.multiply(states, rotation.cos), ops.multiply(turned, rotation.sin))
+        return rotated if rest is None else ops.concat([rotated, rest], -1)
+
+    def _quarter_turn(self, states: Node, rope: Rope) -> Node:
+        """(x, y) -> (-y, x) for every pair."""
+        ops, half = self.ops, rope.dim // 2
+        last = self.i64([3])
+        if rope.interleaved:
+            end, step = self.i64([2**63 - 1]), self.i64([2])
+            x, y = (ops.slice(states, self.i64([i]), end, step, last) for i in (0, 1))
+            pair = ops.concat([ops.unsqueeze(self._negative(y), self.i64(-1)), ops.unsqueeze(x, self.i64(-1))], -1)
+            return ops.reshape(pair, self.i64([0, 0, 0, rope.dim]), special_zero=True)
+        step = self.i64([1])
+        x = ops.slice(states, self.i64([0]), self.i64([half]), step, last)
+        y = ops.slice(states, self.i64([half]), self.i64([2**63 - 1]), step, last)
+        return ops.concat([self._negative(y), x], -1)
+
+    def _negative(self, states: Node) -> Node:
+        """Multiply by -1: the form that the rotary fusion knows, unlike Negative."""
+        return self.ops.multiply(states, self.ops.constant(-1.0, np.float32))
+
+    # -- attention
+
+    def mask(self, start: Node, attention_mask: Node, groups: int) -> Node:
+        """float32 [batch, 1, n, past + n]: 0 where a position may look, else float16's lowest."""
+        ops = self.ops
+        new = ops.gather(ops.shape_of(start), self.i64(1), self.i64(0))
+        total = ops.gather(ops.shape_of(attention_mask), self.i64(1), self.i64(0))
+        zero, one = self.i64(0), self.i64(1)
+        columns = ops.range(zero, total, one, "i64")
+        rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, one, "i64"), self.i64(1))
+        causal = ops.unsqueeze(ops.less_equal(columns, rows), self.i64([0, 1]))
+        kept = ops.unsqueeze(ops.not_equal(attention_mask, zero), self.i64([1, 2]))
+        seen = ops.logical_and(causal, kept)
+        return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(_MASKED, np.float32))
+
+    def remember(self, key: Node, value: Node, layer: int, heads: Heads) -> tuple[Node, Node]:
+        return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
+
+    def _remember(self, states: Node, layer: int, kind: str, heads: Heads) -> Node:
+        import openvino as ov
+
+        ops = self.ops
+        sizes = [self.i64([heads.keys]), self.i64([0]), self.i64([heads.width])]
+        empty = ops.broadcast(ops.constant(0.0, np.float32), ops.concat([self.batch, *sizes], 0))
+        shape = ov.PartialShape([-1, heads.keys, -1, heads.width])
+        name = f"past_key_values.{layer}.{kind}present.{layer}.{kind}"
+        past = ops.read_value(empty, name, np.float32, shape, name=f"{kind}.{layer}.read")
+        past = ops.gather(past, self.beam, self.i64(0))
+        whole = ops.concat([past, states], -2)
+        self.sinks.append(ops.assign(whole, name, name=f"{kind}.{layer}.assign"))
+        return whole
+
+    def attention(
+        self, query: Node, key: Node, value: Node, mask: Node, *, heads: Heads, scale: float, name: str
+    ) -> Node:
+        ops = self.ops
+        key, value = self._repeat(key, heads), self._repeat(value, heads)
+        context = ops.scaled_dot_product_attention(
+            query, key, value, mask, ops.constant(scale, np.float32), causal=False, name=name
+        )
+        return ops.reshape(self.swap(context), self.i64([0, 0, heads.queries * heads.width]), special_zero=True)
+
+    def attention_to_all(self, query: Node, key: Node, value: Node, *, heads: Heads, name: str) -> Node:
+        query, key, value = map(self.swap, (query, key, value))
+        unmasked = self.ops.constant(0.0, np.float32)
+        return self.attention(query, key, value, unmasked, heads=heads, scale=heads.width**-0.5, name=name)
+
+    def _repeat(self, states: Node, heads: Heads) -> Node:
+        """Give every query head its key or value head."""
+        ops = self.ops
+        if heads.groups == 1:
+            return states
+        shape = ops.shape_of(states)
+        front = ops.gather(shape, self.i64([0, 1]), self.i64(0))
+        length = ops.gather(shape, self.i64([2]), self.i64(0))
+        target = ops.concat([front, self.i64([heads.groups]), length, self.i64([heads.width])], 0)
+        # the mode goes by keyword: as a positional argument it is taken for axes_mapping, and the fusion is lost
+        wide = ops.broadcast(ops.unsqueeze(states, self.i64(2)), target, broadcast_spec="BIDIRECTIONAL")
+        return ops.reshape(wide, self.i64([0, heads.queries, -1, heads.width]), special_zero=True)
+
+    def swap(self, states: Node) -> Node:
+        """[batch, n, heads, width] <-> [batch, heads, n, width]."""
+        return self.ops.transpose(states, self.ops.constant([0, 2, 1, 3], np.int32))

@@ -1,0 +1,66 @@
+"""The stream engine's models (`openvino.Model`): the block programs between inputs and outputs with optimum-intel's names.
+
+Inputs: input_ids int64 [batch, n], attention_mask int64 [batch, past + n], position_ids int64 [batch, n],
+beam_idx int32 [batch]. Output: logits float32 [batch, n, vocab]. Keys and values live in variables
+`past_key_values.{i}.{key,value}present.{i}.{key,value}`, float32 [batch, kv_heads, past, head_dim].
+The language model of a vision-language model has inputs_embeds float32 [batch, n, hidden] in the place of input_ids, and the
+table of embeddings in a graph of its own: input int64 [batch, n] to inputs_embeds. Its vision encoder goes from pixel_values
+float32 [n, channels, S, S], normalized, to last_hidden_state float32 [n, image_tokens, hidden].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..families import block, vision_block
+from ..families.decoder import Decoder
+from ..families.glm_edge_v import Vision
+from .stream_layers import Layers
+from .stream_ops import Weights
+
+
+def build(decoder: Decoder, weights: Weights, *, from_embeds: bool = False) -> Any:
+    """Build the stateful model around the constants that `weights` supplies.
+
+    Args:
+        decoder: its description.
+        weights: supplies the constants.
+        from_embeds: the input is inputs_embeds; without it, input_ids.
+    """
+    import openvino as ov
+
+    layers = Layers(weights)
+    if from_embeds:
+        start = layers.input("inputs_embeds", [-1, -1, decoder.hidden_size], np.float32)
+    else:
+        start = layers.input("input_ids", [-1, -1], np.int64)
+    mask = layers.input("attention_mask", [-1, -1], np.int64)
+    positions = layers.input("position_ids", [-1, -1], np.int64)
+    layers.beam = layers.input("beam_idx", [-1], np.int32)
+    layers.batch = layers.batch_of(start)
+    logits = block.decode(layers, decoder, start, mask, positions, from_embeds=from_embeds)
+    # optimum-intel puts inputs_embeds third, input_ids first
+    inputs = [mask, positions, start] if from_embeds else [start, mask, positions]
+    return ov.Model([layers.output(logits, "logits")], layers.sinks, [*inputs, layers.beam], "model")
+
+
+def build_embeddings(decoder: Decoder, weights: Weights) -> Any:
+    """Build the graph of the embeddings alone."""
+    import openvino as ov
+
+    layers = Layers(weights)
+    ids = layers.input("input", [-1, -1], np.int64)
+    rows = block.embed(layers, decoder, ids)
+    return ov.Model([layers.output(rows, "inputs_embeds")], [ids], "model")
+
+
+def build_vision(vision: Vision, weights: Weights) -> Any:
+    """Build the vision encoder with its adapter."""
+    import openvino as ov
+
+    layers = Layers(weights)
+    pixels = layers.input("pixel_values", [-1, vision.channels, vision.image_size, vision.image_size], np.float32)
+    features = vision_block.encode(layers, vision, pixels)
+    return ov.Model([layers.output(features, "last_hidden_state")], [pixels], "model")
