@@ -1,6 +1,6 @@
 """What the built-in model learns from: running text that comes with CPython, and endless seeded chat that we make up.
 
-Both are free to redistribute: `pydoc_data.topics` is the language reference under the PSF licence, the chat is ours.
+Both are free to redistribute: `pydoc_data.topics` is the language reference under the PSF license, the chat is ours.
 Only the standard library is needed.
 """
 

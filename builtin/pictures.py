@@ -1,6 +1,6 @@
 """Synthetic pictures that the built-in vision model can describe, with the one right description of each.
 
-One to four equal shapes of one colour on a plain background, in pictures of any size between square and 3 : 2. They
+One to four equal shapes of one color on a plain background, in pictures of any size between square and 3 : 2. They
 teach the model (train_vision.py) and they test it: `samples` gives a fixed list in every form in which a picture can
 come, each with its question and the expected answer in English and in Chinese. Needs Pillow alone.
 """
@@ -13,10 +13,10 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 # name: (in Chinese, red, green and blue)
-COLOURS: dict[str, tuple[str, Colour]] = {
+COLORS: dict[str, tuple[str, Color]] = {
     "red": ("红色", (220, 40, 40)),
     "green": ("绿色", (40, 170, 70)),
     "blue": ("蓝色", (50, 80, 220)),
@@ -32,11 +32,11 @@ NUMBERS = {1: ("one", "一"), 2: ("two", "两"), 3: ("three", "三"), 4: ("four"
 LONGEST = 1.5
 """The widest and the tallest picture: longer side to shorter side. At 2 : 1 a shape would fill one patch and a half."""
 SMALLEST, LARGEST = 48, 256
-"""Longer side in pixels of the pictures that are learnt from."""
+"""Longer side in pixels of the pictures that are learned from."""
 SHARP = 112
 """Longer side in pixels from which a picture is not enlarged for the model."""
 TINT = 10
-"""How far red, green and blue may stray from a colour's own."""
+"""How far red, green and blue may stray from a color's own."""
 OVERSAMPLING = 2
 SAMPLE_SEED = 999
 
@@ -46,7 +46,7 @@ class Scene:
     """What is to be seen; the keys of the tables above."""
 
     number: int
-    colour: str
+    color: str
     shape: str
     background: str
 
@@ -55,12 +55,12 @@ class Scene:
         plural = "" if self.number == 1 else "es" if self.shape == "cross" else "s"
         number = NUMBERS[self.number][0].capitalize()
         article = "an" if self.background[0] in "aeiou" else "a"
-        return f"{number} {self.colour} {self.shape}{plural} on {article} {self.background} background."
+        return f"{number} {self.color} {self.shape}{plural} on {article} {self.background} background."
 
     def chinese(self) -> str:
         """Describe it, e.g. "蓝色背景上有三个红色圆形。"."""
-        number, colour = NUMBERS[self.number][1], COLOURS[self.colour][0]
-        return f"{COLOURS[self.background][0]}背景上有{number}个{colour}{SHAPES[self.shape]}。"
+        number, color = NUMBERS[self.number][1], COLORS[self.color][0]
+        return f"{COLORS[self.background][0]}背景上有{number}个{color}{SHAPES[self.shape]}。"
 
 
 DESCRIBE: tuple[tuple[str, Callable[[Scene], str]], ...] = (
@@ -68,12 +68,12 @@ DESCRIBE: tuple[tuple[str, Callable[[Scene], str]], ...] = (
     ("描述图片。", Scene.chinese),
 )
 DETAILS: tuple[tuple[str, Callable[[Scene], str]], ...] = (
-    ("What colour are the shapes?", lambda s: s.colour.capitalize() + "."),
+    ("What colour are the shapes?", lambda s: s.color.capitalize() + "."),
     ("What shape is it?", lambda s: s.shape.capitalize() + "."),
     ("How many shapes are there?", lambda s: NUMBERS[s.number][0].capitalize() + "."),
     ("What colour is the background?", lambda s: s.background.capitalize() + "."),
     ("有几个图形？", lambda s: NUMBERS[s.number][1] + "个。"),
-    ("图形是什么颜色？", lambda s: COLOURS[s.colour][0] + "。"),
+    ("图形是什么颜色？", lambda s: COLORS[s.color][0] + "。"),
 )
 
 
@@ -85,19 +85,19 @@ class Picture:
         scene: what is to be seen.
         width: in pixels.
         height: in pixels.
-        centres: (x, y) of each shape, from 0 to 1.
+        centers: (x, y) of each shape, from 0 to 1.
         radius: of a shape, as a part of the picture's shorter side.
-        ink: colour of the shapes as drawn.
-        paper: colour of the background as drawn.
+        ink: color of the shapes as drawn.
+        paper: color of the background as drawn.
     """
 
     scene: Scene
     width: int
     height: int
-    centres: tuple[tuple[float, float], ...]
+    centers: tuple[tuple[float, float], ...]
     radius: float
-    ink: Colour
-    paper: Colour
+    ink: Color
+    paper: Color
 
     def draw(self) -> Image.Image:
         """Return it as RGB, with smooth edges."""
@@ -106,28 +106,28 @@ class Picture:
         self.paint(large, self.ink)
         return large.resize((self.width, self.height), Image.Resampling.BOX)
 
-    def paint(self, on: Image.Image, ink: Colour | int) -> None:
+    def paint(self, on: Image.Image, ink: Color | int) -> None:
         """Draw the shapes alone onto an image of any size and mode."""
         draw = ImageDraw.Draw(on)
         radius = self.radius * min(on.size)
-        for x, y in self.centres:
+        for x, y in self.centers:
             _SHAPES[self.scene.shape](draw, x * on.width, y * on.height, radius, ink)
 
 
-def _circle(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Colour | int) -> None:
+def _circle(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Color | int) -> None:
     draw.ellipse((x - r, y - r, x + r, y + r), fill=ink)
 
 
-def _square(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Colour | int) -> None:
+def _square(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Color | int) -> None:
     r *= 0.88
     draw.rectangle((x - r, y - r, x + r, y + r), fill=ink)
 
 
-def _triangle(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Colour | int) -> None:
+def _triangle(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Color | int) -> None:
     draw.polygon([(x, y - r * 1.1), (x - r, y + r * 0.8), (x + r, y + r * 0.8)], fill=ink)
 
 
-def _cross(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Colour | int) -> None:
+def _cross(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, ink: Color | int) -> None:
     t = r * 0.36
     draw.rectangle((x - t, y - r, x + t, y + r), fill=ink)
     draw.rectangle((x - r, y - t, x + r, y + t), fill=ink)
@@ -137,9 +137,9 @@ _SHAPES = {"circle": _circle, "square": _square, "triangle": _triangle, "cross":
 
 
 def scene(r: Random) -> Scene:
-    """Make one up; shapes and background differ in colour."""
-    background, colour = r.sample(list(COLOURS), 2)
-    return Scene(r.randint(1, 4), colour, r.choice(list(SHAPES)), background)
+    """Make one up; shapes and background differ in color."""
+    background, color = r.sample(list(COLORS), 2)
+    return Scene(r.randint(1, 4), color, r.choice(list(SHAPES)), background)
 
 
 def lay_out(seen: Scene, width: int, height: int, r: Random) -> Picture:
@@ -147,13 +147,13 @@ def lay_out(seen: Scene, width: int, height: int, r: Random) -> Picture:
     cells = r.sample([(x, y) for x in (0.26, 0.74) for y in (0.26, 0.74)], seen.number)
     short = min(width, height)
     reach = (0.025 + 0.08 * (1 - short / width), 0.025 + 0.08 * (1 - short / height))  # more room along the longer side
-    centres = tuple((x + r.uniform(-reach[0], reach[0]), y + r.uniform(-reach[1], reach[1])) for x, y in cells)
-    ink, paper = (_tinted(COLOURS[name][1], r) for name in (seen.colour, seen.background))
-    return Picture(seen, width, height, centres, r.uniform(0.165, 0.2), ink, paper)
+    centers = tuple((x + r.uniform(-reach[0], reach[0]), y + r.uniform(-reach[1], reach[1])) for x, y in cells)
+    ink, paper = (_tinted(COLORS[name][1], r) for name in (seen.color, seen.background))
+    return Picture(seen, width, height, centers, r.uniform(0.165, 0.2), ink, paper)
 
 
-def _tinted(colour: Colour, r: Random) -> Colour:
-    red, green, blue = (min(255, max(0, value + r.randint(-TINT, TINT))) for value in colour)
+def _tinted(color: Color, r: Random) -> Color:
+    red, green, blue = (min(255, max(0, value + r.randint(-TINT, TINT))) for value in color)
     return red, green, blue
 
 
@@ -200,17 +200,17 @@ def _plain(width: int, height: int) -> Form:
     return make
 
 
-def _grey(r: Random) -> tuple[Scene, Image.Image]:
-    """Black and white in mode L: its grey values are all that a viewer would show."""
+def _gray(r: Random) -> tuple[Scene, Image.Image]:
+    """Black and white in mode L: its gray values are all that a viewer would show."""
     ink, paper = r.sample(["black", "white"], 2)
-    made = lay_out(replace(scene(r), colour=ink, background=paper), 200, 150, r)
+    made = lay_out(replace(scene(r), color=ink, background=paper), 200, 150, r)
     return made.scene, made.draw().convert("L")
 
 
 def _transparent(r: Random) -> tuple[Scene, Image.Image]:
     """Shapes on nothing; whoever shows such a picture puts white behind it."""
-    colour = r.choice([name for name in COLOURS if name != "white"])
-    made = lay_out(replace(scene(r), colour=colour, background="white"), 180, 180, r)
+    color = r.choice([name for name in COLORS if name != "white"])
+    made = lay_out(replace(scene(r), color=color, background="white"), 180, 180, r)
     mask = Image.new("L", (made.width * OVERSAMPLING, made.height * OVERSAMPLING), 0)
     made.paint(mask, 255)
     drawn = Image.new("RGBA", (made.width, made.height), (*made.ink, 0))
@@ -232,7 +232,7 @@ FORMS: dict[str, Form] = {
     "tall": _plain(200, 290),
     "tiny": _plain(48, 36),
     "large": _plain(1280, 960),
-    "grey": _grey,
+    "grey": _gray,
     "transparent": _transparent,
     "sideways": _sideways,
 }

@@ -27,7 +27,7 @@ from .structure import make_config, make_tokenizer
 SEED = 1234
 LEARNING_RATE = 3e-3
 WARM_UP_STEPS = 60
-# (rows, tokens a row) in turn: mostly the same work a step, but positions up to 512 are learnt too.
+# (rows, tokens a row) in turn: mostly the same work a step, but positions up to 512 are learned too.
 BATCH_SHAPES = ((16, 128), (8, 256), (4, 512))
 CHAT_SAMPLE = 4000
 
@@ -38,7 +38,7 @@ PROBES = (
     "Tell me a short story.",
     'How do you say "river" in Chinese?',
 )
-LICENCES = {
+LICENSES = {
     "running text": "pydoc_data.topics of CPython (the language reference), Python Software Foundation License 2.0",
     "chat": "made up by builtin/corpus.py, Apache-2.0",
     "weights": "Apache-2.0",
@@ -122,18 +122,18 @@ def fit(model: Any, batches: Batches, watch: Watch, steps: int) -> None:
     """Train in place with AdamW; matrix products run in bfloat16, weights and sums in float32."""
     import torch
 
-    optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
     for step, batch in zip(range(steps), batches, strict=False):
         if step % 100 == 0:
             watch.look(model, step)
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate(step, steps)
         with torch.autocast("cpu", torch.bfloat16):
             objective = loss(model, batch)
         objective.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     watch.look(model, steps)
 
 
@@ -196,7 +196,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
         "steps": steps,
         "parameters": sum(p.numel() for p in model.parameters()),
         "corpus_sha256": corpus.digest(learn, sample),
-        "licences": LICENCES,
+        "licences": LICENSES,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "transformers", "tokenizers")},
         "learning_curve": watch.curve,

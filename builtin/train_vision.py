@@ -2,7 +2,7 @@
 
 First tower and adapter learn to look, then they go on while the built-in language model learns to speak of what they
 see. Answers alone would teach a tower too, but slowly, for a word says little about a patch; so linear heads are asked
-which shape and which colour lies under each patch, where the shapes are, and what the whole picture shows. They are
+which shape and which color lies under each patch, where the shapes are, and what the whole picture shows. They are
 thrown away at the end. Pictures begin square and sharp and become more varied. Now and then the language model goes on
 with its own text, so as not to forget it.
 
@@ -28,7 +28,7 @@ from . import corpus, model_path, pictures
 from .train import Batches, answers
 from .train import loss as text_loss
 from .vision_exam import exact, perplexities
-from .vision_lessons import COLOURS, NO_LOSS, SHAPES, Lessons, Seen, rounded
+from .vision_lessons import COLORS, NO_LOSS, SHAPES, Lessons, Seen, rounded
 from .vision_structure import make_model, save
 
 SEED = 77
@@ -40,14 +40,14 @@ VARIED_FROM, VARIED_FULLY = 300, 1000
 """Steps after which pictures begin to vary, and after which they are of all forms."""
 LEARNING_RATE = 1e-3
 KNOWN_SHARE = 0.4
-"""Of the learning rate, for the language model, which has learnt before."""
+"""Of the learning rate, for the language model, which has learned before."""
 WARM_UP_STEPS = 50
 DECAY_FROM = 0.6
 """Part of the steps after which the learning rate falls."""
 ANSWER_WEIGHT = 2.0
 TEXT_EVERY, TEXT_SHAPE, TEXT_WEIGHT = 4, (8, 128), 0.5
 SCENE_WEIGHTS = (0.25, 0.25, 1.0, 0.25)
-"""Of number, colour, shape and background; shapes are by far the hardest to learn."""
+"""Of number, color, shape and background; shapes are by far the hardest to learn."""
 BARE_WEIGHT = 0.2
 """Of a patch without a shape, of which there are many."""
 WATCH_EVERY, EXAM_EVERY = 100, 200
@@ -62,9 +62,9 @@ def make_heads(tower: int, hidden: int) -> Any:
 
     return nn.ModuleDict(
         {
-            "scene": nn.ModuleList([nn.Linear(hidden, n) for n in (4, len(COLOURS), len(SHAPES), len(COLOURS))]),
+            "scene": nn.ModuleList([nn.Linear(hidden, n) for n in (4, len(COLORS), len(SHAPES), len(COLORS))]),
             "shapes": nn.Linear(tower, 1 + len(SHAPES)),
-            "colours": nn.Linear(tower, len(COLOURS) + 1),
+            "colours": nn.Linear(tower, len(COLORS) + 1),
             "places": nn.Linear(hidden, 2),
         }
     )
@@ -78,7 +78,7 @@ def side_loss(made: Any, heads: Any, seen: Seen) -> Any:
     patches, rows = made.last_hidden_state.float(), made.pooler_output[:, 1:-1].float()
     weights = torch.tensor([BARE_WEIGHT] + [1.0] * len(SHAPES))
     loss = cross_entropy(heads["shapes"](patches).flatten(0, 1), seen.shapes.flatten(), weight=weights)
-    loss = loss + cross_entropy(heads["colours"](patches).flatten(0, 1), seen.colours.flatten())
+    loss = loss + cross_entropy(heads["colours"](patches).flatten(0, 1), seen.colors.flatten())
     loss = loss + cross_entropy(heads["places"](rows).flatten(0, 1), seen.places.flatten())
     for i, (head, weight) in enumerate(zip(heads["scene"], SCENE_WEIGHTS, strict=True)):
         loss = loss + weight * cross_entropy(head(rows.mean(1)), seen.scene[:, i])
@@ -86,7 +86,7 @@ def side_loss(made: Any, heads: Any, seen: Seen) -> Any:
 
 
 def answer_loss(model: Any, features: Any, ids: Any, labels: Any) -> Any:
-    """Return the mean loss of the labelled tokens in nats; `features` are [n, image tokens, hidden]."""
+    """Return the mean loss of the labeled tokens in nats; `features` are [n, image tokens, hidden]."""
     from torch.nn.functional import cross_entropy, pad
 
     body = model.model
@@ -131,7 +131,7 @@ def variety(step: int) -> float:
     return min(1.0, max(0.0, (step - VARIED_FROM) / (VARIED_FULLY - VARIED_FROM)))
 
 
-class Optimiser:
+class Optimizer:
     """AdamW over groups of parameters, each with its share of the learning rate and the step after which it begins."""
 
     def __init__(self, groups: Iterable[tuple[float, int, list[Any]]], steps: int) -> None:
@@ -160,7 +160,7 @@ def learn(model: Any, lessons: Lessons, text: Batches, watch: Watch, *, looking:
     Args:
         model: changed in place.
         lessons: pictures and talk of them.
-        text: what the language model learnt from before.
+        text: what the language model learned from before.
         watch: gets the curve.
         looking: steps before the first answer.
         steps: all steps.
@@ -170,7 +170,7 @@ def learn(model: Any, lessons: Lessons, text: Batches, watch: Watch, *, looking:
     heads = make_heads(model.config.vision_config.hidden_size, model.config.hidden_size)
     known = [p for name, p in model.named_parameters() if not name.startswith("model.vision.")]
     new = [*model.model.vision.parameters(), *heads.parameters()]
-    optimiser = Optimiser([(KNOWN_SHARE, looking, known), (1.0, 0, new)], steps)
+    optimizer = Optimizer([(KNOWN_SHARE, looking, known), (1.0, 0, new)], steps)
     for step in range(1, steps + 1):
         seen, ids, labels = lessons.batch(PICTURES, variety(step))
         with torch.autocast("cpu", torch.bfloat16):
@@ -184,7 +184,7 @@ def learn(model: Any, lessons: Lessons, text: Batches, watch: Watch, *, looking:
         loss.backward()
         if step > looking and step % TEXT_EVERY == 0:
             read_on(model, text)
-        optimiser.step(step)
+        optimizer.step(step)
         if step % WATCH_EVERY == 0 or step == steps:
             examined = step > looking and step % EXAM_EVERY == 0
             tests = pictures.samples(WATCHED, SEED)

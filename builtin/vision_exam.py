@@ -10,7 +10,7 @@ from .train import Batches, loss
 from .vision_structure import preprocess
 
 MOST_TOKENS = 48
-"""Of an answer; the descriptions have up to 36 with their end, for Chinese words of pictures are spelt out in bytes."""
+"""Of an answer; the descriptions have up to 36 with their end, for Chinese words of pictures are spelled out in bytes."""
 
 
 def exact(model: Any, tokenizer: Any, tests: list[pictures.Sample]) -> dict[str, float]:

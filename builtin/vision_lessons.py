@@ -15,7 +15,7 @@ from .vision_structure import PATCH, SIZE, preprocess
 NO_LOSS = -100
 TWO_TURNS = 0.15
 """Part of the batches in which a second question follows."""
-SHAPES, COLOURS = list(pictures.SHAPES), list(pictures.COLOURS)
+SHAPES, COLORS = list(pictures.SHAPES), list(pictures.COLORS)
 
 
 @dataclass
@@ -25,17 +25,17 @@ class Seen:
     Attributes:
         scenes: what they show.
         pixels: float32 [n, 3, S, S].
-        scene: int64 [n, 4]: number, colour, shape, background.
+        scene: int64 [n, 4]: number, color, shape, background.
         shapes: int64 [n, patches]: 0 for none, else 1 + shape.
-        colours: int64 [n, patches], the last class being the padding.
-        places: int64 [n, rows of the adapter]: 1 where a shape's centre lies.
+        colors: int64 [n, patches], the last class being the padding.
+        places: int64 [n, rows of the adapter]: 1 where a shape's center lies.
     """
 
     scenes: list[pictures.Scene]
     pixels: Any
     scene: Any
     shapes: Any
-    colours: Any
+    colors: Any
     places: Any
 
 
@@ -44,31 +44,31 @@ def look(made: list[pictures.Picture]) -> Seen:
     import torch
 
     under = [under_patches(one) for one in made]
-    shapes, colours, places = (torch.from_numpy(np.stack(part)) for part in zip(*under, strict=True))
+    shapes, colors, places = (torch.from_numpy(np.stack(part)) for part in zip(*under, strict=True))
     scenes = [one.scene for one in made]
     pixels = torch.from_numpy(preprocess()([one.draw() for one in made]))
-    return Seen(scenes, pixels, torch.tensor([_classes(scene) for scene in scenes]), shapes, colours, places)
+    return Seen(scenes, pixels, torch.tensor([_classes(scene) for scene in scenes]), shapes, colors, places)
 
 
 def under_patches(made: pictures.Picture) -> tuple[Any, Any, Any]:
-    """Return shapes, colours and places of one picture, as in `Seen`: what the middle of each patch shows."""
+    """Return shapes, colors and places of one picture, as in `Seen`: what the middle of each patch shows."""
     width, height = preprocess().fit(made.width, made.height)
-    colour, background = COLOURS.index(made.scene.colour), COLOURS.index(made.scene.background)
+    color, background = COLORS.index(made.scene.color), COLORS.index(made.scene.background)
     fitted = Image.new("L", (width, height), 1)
     made.paint(fitted, 2)
     canvas = np.zeros((SIZE, SIZE), np.uint8)
     canvas[:height, :width] = np.asarray(fitted)
     middles = canvas[PATCH // 2 :: PATCH, PATCH // 2 :: PATCH].reshape(-1)
     shapes = np.where(middles == 2, SHAPES.index(made.scene.shape) + 1, 0)
-    colours = np.choose(middles, [len(COLOURS), background, colour]).astype(np.int64)
+    colors = np.choose(middles, [len(COLORS), background, color]).astype(np.int64)
     places = np.zeros((SIZE // PATCH // 2,) * 2, np.int64)
-    for x, y in made.centres:
+    for x, y in made.centers:
         places[int(y * height) // (2 * PATCH), int(x * width) // (2 * PATCH)] = 1
-    return shapes, colours, places.reshape(-1)
+    return shapes, colors, places.reshape(-1)
 
 
 def _classes(scene: pictures.Scene) -> list[int]:
-    return [scene.number - 1, COLOURS.index(scene.colour), SHAPES.index(scene.shape), COLOURS.index(scene.background)]
+    return [scene.number - 1, COLORS.index(scene.color), SHAPES.index(scene.shape), COLORS.index(scene.background)]
 
 
 class Lessons:
@@ -82,7 +82,7 @@ class Lessons:
         """Make up pictures (see `pictures.picture`) and talk about them.
 
         Returns:
-            The pictures; ids and labels, int64 [number, tokens], of which only the answers are labelled.
+            The pictures; ids and labels, int64 [number, tokens], of which only the answers are labeled.
         """
         import torch
 

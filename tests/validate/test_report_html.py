@@ -252,7 +252,7 @@ def test_the_page_renders_without_console_errors(
     assert re.search(r'<button[^>]*id="theme"(?![^>]*hidden)', dom), "the page's own script did not run"
 
 
-@pytest.mark.parametrize(("dark", "colour"), [(False, "rgb(245, 245, 242)"), (True, "rgb(17, 19, 23)")])
+@pytest.mark.parametrize(("dark", "color"), [(False, "rgb(245, 245, 242)"), (True, "rgb(17, 19, 23)")])
 def test_the_theme_follows_the_system_and_the_button(
     dark: bool, color: str, browse: Callable[..., tuple[str, list[str]]]
 ) -> None:
