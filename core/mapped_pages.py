@@ -8,13 +8,19 @@ artifact whole, one after the other. Only Linux has the list of mappings that th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _MAPS = Path("/proc/self/maps")
+Mapping = tuple[int, int]
+"""Its first address, and that behind its last byte."""
+_EVERY = 0.05
+"""Seconds between two releases: what is read in that time is some 50 MB."""
 
 
 def release_pages(files: Iterable[Path]) -> int:
@@ -28,20 +34,55 @@ def release_pages(files: Iterable[Path]) -> int:
     Returns:
         The bytes of the mappings that were released.
     """
+    return _release(mappings(files))
+
+
+@contextlib.contextmanager
+def releasing(found: Sequence[Mapping], every: float = _EVERY) -> Iterator[None]:
+    """Release pages again and again in a block that reads files through once, as a runtime does that copies all weights.
+
+    Args:
+        found: what `mappings` returned. The caller keeps them to the end of the block: a mapping that is gone may have made
+            room for memory that something else has written, and that would be lost.
+        every: seconds between two releases.
+    """
+    ended = threading.Event()
+
+    def again() -> None:
+        while not ended.wait(every):
+            _release(found)
+
+    thread = threading.Thread(target=again, name="release pages", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def mappings(files: Iterable[Path]) -> list[Mapping]:
+    """Return this process's mappings of some files that cannot be written to; none where the system has no list of them."""
     if not _MAPS.exists():
-        return 0
+        return []
     wanted = {os.fsencode(path.resolve()) for path in files}
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    released = 0
+    found = []
     for line in _MAPS.read_bytes().splitlines():
         fields = line.split(maxsplit=5)
-        if len(fields) < 6 or fields[5] not in wanted or b"w" in fields[1]:
-            continue
-        start, end = (int(address, 16) for address in fields[0].split(b"-"))
-        if libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0:
-            released += end - start
-    return released
+        if len(fields) == 6 and fields[5] in wanted and b"w" not in fields[1]:
+            start, end = (int(address, 16) for address in fields[0].split(b"-"))
+            found.append((start, end))
+    return found
+
+
+def _release(found: Sequence[Mapping]) -> int:
+    """Drop the resident pages of mappings; return the bytes of those that the kernel took."""
+    if not found:
+        return 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    dropped = [end - start for start, end in found if libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0]
+    return sum(dropped)
 
 
 def trim_heap() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import ArtifactError
+from ..core.mapped_pages import mappings, releasing
 from ..core.openvino_core import openvino_core
 from . import irs
 from .base import Batch, Chunk, Padding, Step, steps
@@ -32,7 +34,14 @@ class OpenVINORuntime:
         self.name = f"openvino {device}" + (", approximations off" if accurate else ", defaults")
         language, *others = irs.names(folder)
         irs.require_state(folder)
-        compiled = compile_ir(folder / language, device, accurate=accurate)
+        values = [(folder / language).with_suffix(".bin")]
+        before = mappings(values)
+        # holds the mapping of the weights until they are copied into an order of the device's own: some when they are compiled,
+        # most when they are first multiplied with
+        self._read: Any = _read(folder / language)
+        self._mapped = [one for one in mappings(values) if one not in before]
+        with releasing(self._mapped):
+            compiled = _compile(self._read, folder / language, device, accurate=accurate)
         self._request: Any = compiled.create_infer_request()
         self._inputs = {name for port in compiled.inputs for name in port.get_names()}
         self._table: Any = compile_ir(folder / others[0], device, accurate=accurate) if others else None
@@ -90,7 +99,7 @@ class OpenVINORuntime:
 
     def close(self) -> None:
         """Drop the compiled models."""
-        self._request = self._table = None
+        self._request = self._table = self._read = None
 
     def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None, first: int = 0) -> Array:
         mask = np.ones((1, past + len(ids)), np.int64)
@@ -108,14 +117,31 @@ class OpenVINORuntime:
         else:
             feed["inputs_embeds"] = self._table(ids)[0] if embeddings is None else embeddings
         feed = {name: value for name, value in feed.items() if name in self._inputs}
-        logits: Array = self._request.infer(feed, share_outputs=True)["logits"]
+        with releasing(self._mapped) if self._mapped else contextlib.nullcontext():
+            logits: Array = self._request.infer(feed, share_outputs=True)["logits"]
+        self._mapped, self._read = [], None
         return logits
 
 
 def compile_ir(xml: Path, device: str, *, accurate: bool) -> Any:
     """Compile one IR. Raises ArtifactError."""
+    return _compile(_read(xml), xml, device, accurate=accurate)
+
+
+def _read(xml: Path) -> Any:
+    with _opening(xml):
+        return openvino_core().read_model(xml)
+
+
+def _compile(model: Any, xml: Path, device: str, *, accurate: bool) -> Any:
+    with _opening(xml):
+        return openvino_core().compile_model(model, device, ACCURATE if accurate else dict(DEFAULTS))
+
+
+@contextlib.contextmanager
+def _opening(xml: Path) -> Iterator[None]:
     try:
-        return openvino_core().compile_model(xml, device, ACCURATE if accurate else dict(DEFAULTS))
+        yield
     except RuntimeError as error:
         first = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
         raise ArtifactError(f"{xml} does not open: {first}.", "Convert the checkpoint again.") from error

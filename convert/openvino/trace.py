@@ -24,7 +24,7 @@ from ...quantize.scheme import Scheme
 from ...quantize.tensor_precision import require_found
 from ..checkpoint import Checkpoint
 from ..mapped_file import MappedFile
-from . import compress_find, compress_graph, rt_info, trace_fold, trace_names, trace_write
+from . import compress_find, compress_graph, rt_info, trace_fold, trace_loops, trace_names, trace_write
 from .data_aware import Calibration
 from .engine import Exported
 from .stream_nncf import entries
@@ -184,6 +184,7 @@ def _trace(
     named = trace_names.adopt(model, checkpoint, torch_model)
     trace_names.check_used(trace_names.reached(model), torch_model)
     trace_fold.fold(model)
+    trace_loops.take_apart(model)
     task.finish()
     return model, named
 

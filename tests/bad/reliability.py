@@ -157,8 +157,25 @@ def _campaigns() -> str:
             f"**Exact artifacts** ({exact['date']}): {len(exact['cases'])} tiny models, of every family and with real "
             "tokenizers, each converted without loss and validated. An artifact that fails is a false alarm.",
             _table("Format", exact["formats"]),
+            *_said(exact),
         ]
     return "\n\n".join(parts) or "Not measured yet."
+
+
+def _said(exact: dict[str, Any]) -> list[str]:
+    """What the refusals say and which figures stayed undecided, the models of one reason in one row."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for case, forms in exact.get("said", {}).items():
+        name = case.partition(" ")[2]
+        for form, text in forms.items():
+            outcome = exact["cases"][case][form]
+            rows.setdefault((form, outcome, text.replace(name.partition(" ")[0], "…")), []).append(name)
+    if not rows:
+        return []
+    lines = [
+        f"| {form} | {outcome} | {text} | {', '.join(names)} |" for (form, outcome, text), names in sorted(rows.items())
+    ]
+    return ["\n".join(["| Format | Outcome | Reason | Models |", "| --- | --- | --- | --- |", *lines])]
 
 
 def _table(first: str, rows: dict[str, dict[str, Any]]) -> str:

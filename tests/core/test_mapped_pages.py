@@ -1,12 +1,13 @@
 """Pages of mapped files are dropped from the process, and what they hold is there again when it is read."""
 
 import mmap
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgeconv.core.mapped_pages import release_pages
+from edgeconv.core.mapped_pages import mappings, release_pages, releasing
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists its mappings")
 SIZE = 32 << 20
@@ -55,3 +56,26 @@ def test_other_files_and_changed_pages_stay(mapped, tmp_path):
     release_pages([path])
     assert (private == 7).all()
     assert view[0] == path.read_bytes()[0]
+
+
+def test_pages_are_dropped_while_a_block_runs(mapped):
+    path, view, values = mapped
+    with releasing(mappings([path]), every=0.001):
+        ends = time.monotonic() + 10
+        while resident(path) and time.monotonic() < ends:
+            time.sleep(0.001)
+        assert resident(path) == 0
+        assert (view == values).all()
+    assert (view == values).all()
+    time.sleep(0.02)
+    assert resident(path) >= SIZE  # and no longer than that
+
+
+def test_what_is_mapped_later_is_left_alone(mapped):
+    """Its owner has not promised to keep it."""
+    path, view, _ = mapped
+    with releasing(mappings([path]), every=0.001), path.open("rb") as file:
+        later = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        assert int(later.sum()) == int(view.sum())
+        time.sleep(0.05)
+        assert resident(path) >= SIZE

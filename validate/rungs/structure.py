@@ -16,11 +16,11 @@ from ...convert.parallel import in_order
 from ...core.errors import ArtifactError, CheckpointError
 from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest
-from ...core.mapped_pages import release_pages
+from ...core.mapped_pages import mappings, releasing
 from ...core.progress import Progress
 from ...runtimes import irs
 from ..report.model import Rung
-from ..weights import ArtifactWeights
+from ..weights import ArtifactWeights, stacks
 from ..weights.fit import Fit, compare
 from ..weights.stored import untrue
 from . import fields, rotary, windows
@@ -28,8 +28,6 @@ from . import weights as common
 from .weights import Findings
 
 TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
-_HELD = 16
-"""Weights whose pages stay in memory."""
 _COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
 
@@ -133,11 +131,8 @@ def check_weights(checkpoint: Checkpoint, weights: ArtifactWeights, found: Findi
     total = sum(checkpoint.info(n).end - checkpoint.info(n).start for n in weights.matched)
     task = progress.task("Comparing weights", total)
     pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
-    fits = []
-    for fit in in_order((compare, name, match, checkpoint, task, weights.methods) for name, match in pairs):
-        fits.append(fit)
-        if len(fits) % _HELD == 0:
-            release_pages(weights.folder.glob("*.bin"))
+    with releasing(mappings(weights.folder.glob("*.bin"))):  # `weights` holds the mappings
+        fits = list(in_order((compare, name, match, checkpoint, task, weights.methods) for name, match in pairs))
     task.finish()
     coarse = sorted(fit.name for fit in fits if 0 < fit.coarse <= _COARSE)
     if coarse:
@@ -146,6 +141,7 @@ def check_weights(checkpoint: Checkpoint, weights: ArtifactWeights, found: Findi
             f"zero: {common.some(coarse)}"
         )
     common.judge(fits, _is_wrong, weights.lookalike, found)
+    found.failures += stacks.misplaced(weights.matched)
 
 
 def _is_wrong(fit: Fit) -> bool:
