@@ -37,10 +37,12 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_example(case: str, tmp_path: Path) -> None:
     source, (form, *options), kinds = CASES[case]
-    out = tmp_path / f"{source}-{case.rpartition('-')[2]}{'.gguf' if form == 'gguf' else ''}"
-    made = edgeconv(form, "--model", SOURCES[source](), *options, "-o", out)
+    reference = SOURCES[source]()
+    name = f"{reference.name}-{options[-1]}"  # the report's title has it
+    out = tmp_path / (f"{reference.name}-{options[-1].upper()}.gguf" if form == "gguf" else name)
+    made = edgeconv(form, "--model", reference, *options, "-o", out)
     assert made.returncode == 0, made.stderr
-    result = validated(out, SOURCES[source](), tmp_path / "report")
+    result = validated(out, reference, tmp_path / "report")
     for kind in kinds:
         shutil.copyfile(tmp_path / "report" / f"parity.{kind}", REPORTS / f"{case}.{kind}")
     only_quantization_fails(result)

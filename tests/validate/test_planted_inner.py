@@ -40,11 +40,12 @@ from .gguf_files import edit_weights, write
 
 pytestmark = pytest.mark.slow
 Tensors = dict[str, Any]
+_EXACT = Request("bf16")
 ROWS = [np.random.default_rng(7).integers(5, 4000, 24).tolist()]
 
 
-def openvino(source: Path, out: Path) -> Path:
-    return pipeline.run(pipeline.Job(str(source), Request("bf16"), output=out, smoke_test=False), Silent()).path
+def openvino(source: Path, out: Path, scheme: Request = _EXACT) -> Path:
+    return pipeline.run(pipeline.Job(str(source), scheme, output=out, smoke_test=False), Silent()).path
 
 
 def onnx_model(source: Path, out: Path) -> Path:
@@ -258,6 +259,25 @@ def test_a_fault_of_the_weights(
         edit_weights(reference, fault)
         failures = structure(artifact, reference).failures
         assert any(re.search(rf"layers\.0\..*({place})", said) for said in failures), (fault.__name__, failures)
+
+
+@pytest.mark.parametrize("precision", ["int4", "nf4"])
+def test_exchanged_experts_of_few_bits(
+    precision: str, source: Callable[[Model], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between such a constant and its product stands what de-quantizes it, ours and NNCF's."""
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    artifact = openvino(source(STACKED), tmp_path / "out", Request(precision, group_size=32))
+    assert structure(artifact, source(STACKED)).failures == []
+    reference = shutil.copytree(source(STACKED), tmp_path / "reference")
+    edit_weights(reference, two_experts)
+    failures = structure(artifact, reference).failures
+    stacks = ("input_linear", "output_linear")
+    assert [one for one in failures if "changed places" in one] == [
+        f"model.layers.0.block_sparse_moe.{name}.weight: its matrices (experts) changed places: 1 in the place of 0, 0 in "
+        "the place of 1."
+        for name in stacks
+    ], failures
 
 
 @pytest.mark.parametrize(("kind", "family"), CANNOT)
