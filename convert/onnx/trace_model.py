@@ -139,7 +139,7 @@ def _sizes(checkpoint: Checkpoint, model: Any) -> tuple[Caches, int]:
         key, value = (_side(getattr(layer, name, None)) for name in ("keys", "values"))
         if key is None or value is None:
             raise CheckpointError(
-                f"{checkpoint.model_type} keeps more than keys and values, for which ONNX runtimes have no form.",
+                f"{checkpoint.model_type} keeps more than keys and values, for which edgeconv has no ONNX graph.",
                 alternatives.hint("onnx", checkpoint.config, checkpoint.names),
             )
         caches.append((key, value))

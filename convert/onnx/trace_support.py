@@ -40,11 +40,11 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     if config.get("is_encoder_decoder"):
         found = f"{kind} is an encoder-decoder, and only decoders can be traced"
     elif kind in RECURRENT:
-        found = f"{kind} keeps a state besides keys and values, for which ONNX runtimes have no form"
+        found = f"{kind} keeps a state besides keys and values, for which edgeconv has no ONNX graph"
     elif any(isinstance(config.get(key), dict) for key in _SEEING):
         found = f"{kind} takes more than text, and the ONNX trace engine exports text models"
     elif any(_is_many(config.get(key)) for key in _EXPERTS):
-        found = f"{kind} is a mixture of experts, and ONNX has no operator that picks some of many matrices"
+        found = f"{kind} is a mixture of experts, for which edgeconv has no ONNX graph"
     elif kinds := _ropes(config) & _VARYING:
         found = f"transformers asks how long the text is for its rotary embedding ({min(kinds)}), and torch exports no branch"
     return (found, "") if found else None

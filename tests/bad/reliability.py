@@ -155,7 +155,9 @@ def _campaigns() -> str:
     if exact := found.get("exact"):
         parts += [
             f"**Exact artifacts** ({exact['date']}): {len(exact['cases'])} tiny models, of every family and with real "
-            "tokenizers, each converted without loss and validated. An artifact that fails is a false alarm.",
+            "tokenizers, each converted without loss and validated. An artifact that fails is a false alarm. A figure is "
+            f"undecided where {exact['tokens']:,} tokens do not settle it: between experts, random weights choose by a hair, "
+            "and the device's defaults choose others in some texts.",
             _table("Format", exact["formats"]),
             *_said(exact),
         ]

@@ -77,6 +77,7 @@ def against(
                         watch(d, start, scored)
                 start, offset = stop, offset + len(part)
                 task.advance(len(part))
+                del sides, expected  # views of what is computed ahead, which would stay beside the next
     task.finish()
     return scores
 
@@ -95,6 +96,7 @@ def heads_apart(
             stop = start + len(expected)
             scores[d].add(expected, made, np.array(ids[start + 1 : stop + 1], np.int64))
             start = stop
+            del expected, made  # as in `against`
     return scores
 
 
