@@ -80,7 +80,7 @@ def _apart(texts: list[str]) -> list[str]:
 
 
 def _measure(model: Path, name: str, matrix: Path | None, max_tokens: int | None) -> dict[str, float]:
-    from edgeconv.convert.conversion.gguf import GgufJob, run
+    from edgeconv.convert.conversion import GgufJob, run
     from edgeconv.convert.gguf.recipe import recipe
     from edgeconv.validate.ladder import Ask, validate
 

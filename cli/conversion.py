@@ -179,12 +179,12 @@ def vision_scheme(artifact: Artifact) -> dict[str, Any] | None:
 
 def scheme_rows(artifact: Artifact) -> list[tuple[str, str]]:
     """Say in NNCF's terms what the weights became, and who did it."""
-    from ..convert import stated_scheme
+    from ..convert.conversion.formats import describe_vision, format_of
 
     manifest, vision = artifact.manifest, vision_scheme(artifact)
     return [
-        ("scheme", stated_scheme.describe(manifest.target, manifest.scheme)),
-        *([("vision", stated_scheme.describe("vision", vision))] if vision else []),
+        ("scheme", format_of(manifest).describe(manifest.scheme)),
+        *([("vision", describe_vision(vision))] if vision else []),
         ("engine", f"{manifest.engine}, compressor {manifest.compressor}"),
     ]
 

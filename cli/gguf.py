@@ -120,7 +120,7 @@ def gguf(
     --output-type (--output-tensor-type there), --token-embedding-type and --tensor-type mean what they mean to llama-quantize.
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
-    from ..convert.conversion import gguf as pipeline
+    from ..convert import conversion as pipeline
     from ..convert.gguf.recipe import recipe
     from ..recipes import options
 
@@ -161,7 +161,7 @@ def _more(artifact: Artifact) -> dict[str, Any]:
 
 
 def _rows(artifact: Artifact) -> list[tuple[str, str]]:
-    from ..convert import stated_scheme
+    from ..convert.conversion import format_of
 
     manifest = artifact.manifest
-    return [("types", stated_scheme.describe("gguf", manifest.scheme)), ("quantizer", manifest.compressor)]
+    return [("types", format_of(manifest).describe(manifest.scheme)), ("quantizer", manifest.compressor)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .output import Output, size
@@ -37,26 +37,28 @@ def manifest_rows(manifest: Manifest, files: FileCheck) -> list[tuple[str, str]]
 
 def describe_scheme(manifest: Manifest) -> str:
     """Put a manifest's scheme into a line, if need be one that a later version wrote."""
-    return _described(manifest.target, manifest.scheme)
+    from ..convert.conversion import format_of
+
+    return _described(format_of(manifest).describe, manifest.scheme)
 
 
-def _described(target: str, fields: dict[str, Any]) -> str:
-    from ..convert import stated_scheme
-
+def _described(describe: Callable[[dict[str, Any]], str], fields: dict[str, Any]) -> str:
     try:
-        return stated_scheme.describe(target, fields)
+        return describe(fields)
     except (TypeError, ValueError):  # fields that this version does not know
         return ", ".join(f"{name} {value}" for name, value in sorted(fields.items()))
 
 
 def _vision_rows(manifest: Manifest) -> list[tuple[str, str]]:
+    from ..convert.conversion import describe_vision
+
     facts = manifest.vision
     if facts is None:
         return []
     picture = (
         f"{facts.image_size} × {facts.image_size} pixels, {facts.image_tokens} tokens of id {facts.placeholder_id}"
     )
-    return [("vision", _described("vision", facts.scheme)), ("picture", picture)]
+    return [("vision", _described(describe_vision, facts.scheme)), ("picture", picture)]
 
 
 def _describe_files(manifest: Manifest, files: FileCheck) -> str:

@@ -85,7 +85,7 @@ def onnx(
     torch around stand-ins for the weights, which are bound to them afterwards (--engine). No code of a checkpoint's is ever run.
     A private or gated repository needs a token: set HF_TOKEN or log in with `hf auth login`.
     """
-    from ..convert.conversion import onnx as pipeline
+    from ..convert import conversion as pipeline
 
     request = scheme.Request(
         precision=precision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +17,10 @@ class InexpressibleError(CheckpointError):
 
 def takes(command: str, config: dict[str, Any], names: Collection[str]) -> bool:
     """Tell whether a command would take a checkpoint, by its config.json and the names of its tensors."""
+    from .conversion.formats import FORMATS
+
     try:
-        _ASK[command](config, names)
+        FORMATS[command].require(config, names)
     except EdgeconvError:
         return False
     return True
@@ -26,7 +28,9 @@ def takes(command: str, config: dict[str, Any], names: Collection[str]) -> bool:
 
 def hint(command: str, config: dict[str, Any], names: Collection[str]) -> str:
     """Return a sentence that names the commands beside `command` that take the checkpoint."""
-    others = [f"`edgeconv {other}`" for other in _ASK if other != command and takes(other, config, names)]
+    from .conversion.formats import FORMATS
+
+    others = [f"`edgeconv {other}`" for other in FORMATS if other != command and takes(other, config, names)]
     if not others:
         return "edgeconv's other formats do not take it either."
     return f"{' and '.join(others)} {'take' if len(others) > 1 else 'takes'} it."
@@ -40,28 +44,3 @@ def named(command: str, config: dict[str, Any], names: Collection[str]) -> Itera
     except InexpressibleError as error:
         own = "" if error.hint == InexpressibleError.usual_hint else f"{error.hint} "
         raise CheckpointError(error.message, own + hint(command, config, names)) from error
-
-
-def _openvino(config: dict[str, Any], names: Collection[str]) -> None:
-    from .openvino.choose import chosen
-
-    chosen(config, names=names)
-
-
-def _gguf(config: dict[str, Any], names: Collection[str]) -> None:
-    from .gguf.describe import describe_as_claimed
-
-    describe_as_claimed(config, names)
-
-
-def _onnx(config: dict[str, Any], names: Collection[str]) -> None:
-    from .onnx.choose import chosen
-
-    chosen(config, names)
-
-
-_ASK: dict[str, Callable[[dict[str, Any], Collection[str]], None]] = {
-    "openvino": _openvino,
-    "gguf": _gguf,
-    "onnx": _onnx,
-}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..convert import stated_scheme
+from ..convert.conversion import describe_vision, format_of
 from ..core.escape import address, code, link, markdown
 from ..core.manifest import MANIFEST_NAME, Manifest
 from ..core.units import size
@@ -20,8 +20,6 @@ from .card_usage import snippets
 from .gate import PARITY, Cleared
 
 _SHOWN = ("mean_kl", "kl_99", "top1", "ln_ppl_ratio", "max_abs_logit")
-_LIBRARIES = {"openvino": "openvino", "gguf": "gguf", "onnx": "onnx"}
-_TITLES = {"openvino": "OpenVINO IR", "gguf": "GGUF", "onnx": "ONNX"}
 _HUB = "https://huggingface.co"
 LARGE = 1_000_000
 """Bytes from which a file is worth a row of its own."""
@@ -54,7 +52,7 @@ def front(manifests: Sequence[Manifest]) -> str:
 
     manifest = manifests[0]
     card, source = manifest.source.card, manifest.source
-    tags = [*_plain(card.get("tags")), _LIBRARIES[manifest.target], "edgeconv", *map(precision, manifests)]
+    tags = [*_plain(card.get("tags")), format_of(manifest).library, "edgeconv", *map(precision, manifests)]
     fields: dict[str, Any] = {key: card[key] for key in ("license", "license_name") if card.get(key)}
     if link := _license_link(manifest):
         fields["license_link"] = link
@@ -65,7 +63,7 @@ def front(manifests: Sequence[Manifest]) -> str:
     fields["pipeline_tag"] = card.get("pipeline_tag") or (
         "image-text-to-text" if manifest.vision else "text-generation"
     )
-    fields |= {"library_name": _LIBRARIES[manifest.target], "tags": list(dict.fromkeys(filter(None, tags)))}
+    fields |= {"library_name": format_of(manifest).library, "tags": list(dict.fromkeys(filter(None, tags)))}
     return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
 
 
@@ -85,9 +83,9 @@ def introduction(manifests: Sequence[Manifest]) -> str:
     )
     if len(manifests) > 1:
         kinds = ", ".join(f"**{markdown(precision(one))}**" for one in manifests)
-        return f"{origin}, {_count(source.parameters)} parameters, as {_TITLES[manifest.target]} in {kinds}."
+        return f"{origin}, {_count(source.parameters)} parameters, as {format_of(manifest).title} in {kinds}."
     total = sum(file.size for file in manifest.outputs.values())
-    kind = f"{_TITLES[manifest.target]} in **{markdown(precision(manifest))}**"
+    kind = f"{format_of(manifest).title} in **{markdown(precision(manifest))}**"
     return (
         f"{origin}, {_count(source.parameters)} parameters, as {kind}: "
         f"{size(total)}, {manifest.bits_per_weight:.2f} bits a weight."
@@ -189,8 +187,8 @@ def made(manifest: Manifest, title: str, manifest_at: str = MANIFEST_NAME) -> st
 def _scheme(manifest: Manifest) -> str:
     """A sentence; of a scheme that another version wrote its fields."""
     try:
-        scheme = stated_scheme.read(manifest.target, manifest.scheme)
-        text = stated_scheme.describe(manifest.target, manifest.scheme, "weighed by the importance matrix")
+        scheme = format_of(manifest).scheme(manifest.scheme)
+        text = format_of(manifest).describe(manifest.scheme, "weighed by the importance matrix")
     except TypeError:
         return _listed(manifest.scheme)
     if not isinstance(scheme, Scheme) or not scheme.compresses:
@@ -201,7 +199,7 @@ def _scheme(manifest: Manifest) -> str:
 
 def _vision_scheme(fields: dict[str, Any]) -> str:
     try:
-        return stated_scheme.describe("vision", fields)
+        return describe_vision(fields)
     except TypeError:
         return _listed(fields)
 

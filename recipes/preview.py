@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..convert.conversion import Job, conflicts, cost, gguf, onnx, openvino
+from ..convert import conversion
+from ..convert.conversion import conflicts, cost
 from ..convert.conversion.artifact import Planned
 from ..convert.conversion.conflicts import Conflict
 from ..core.errors import AccessError, ArtifactError, EdgeconvError, ExitCode, HubUnreachableError, OutputError
@@ -118,13 +119,9 @@ def _behind(unit: Unit, progress: Progress, planned: Planned | None, *, publishi
     return found
 
 
-def _plan(unit: Unit, progress: Progress, *, over: bool = False) -> openvino.Plan | gguf.GgufPlan | onnx.OnnxPlan:
+def _plan(unit: Unit, progress: Progress, *, over: bool = False) -> Planned:
     job = unit.job
-    if isinstance(job, Job):
-        return openvino.plan(replace(job, force=job.force or over), progress)
-    if isinstance(job, onnx.OnnxJob):
-        return onnx.plan(replace(job, force=job.force or over), progress)
-    return gguf.plan(replace(job, force=job.force or over), progress)
+    return conversion.plan(replace(job, force=job.force or over), progress)
 
 
 def _is_ours(unit: Unit) -> bool:
@@ -142,7 +139,7 @@ def foreign(unit: Unit) -> ArtifactError:
 def _needs(one: Preview, known: Sequence[cost.Need]) -> list[cost.Need]:
     """List what a unit puts where; a checkpoint is fetched for the first unit only."""
     plan = one.plan
-    if one.there or not isinstance(plan, openvino.Plan | gguf.GgufPlan | onnx.OnnxPlan) or plan.cost is None:
+    if one.there or plan is None or plan.cost is None:
         return []
     asked = cost.needs(plan.cost.pending, one.unit.output, plan.output_bytes)
     fetched = {(need.what, need.folder, need.bytes) for need in known if need.what == cost.DOWNLOAD}

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..convert.conversion import Artifact, Job, gguf, onnx, openvino, source
+from ..convert import conversion
+from ..convert.conversion import source
 from ..core import limits
 from ..core.errors import ArtifactError, EdgeconvError, ExitCode, ParityError
 from ..core.file_digest import file_digest
@@ -95,14 +96,7 @@ def _converted(unit: Unit, stages: dict[str, str], progress: Progress) -> Manife
         stages["convert"] = "as before"
         return manifest
     Record(unit).write(None)  # first, so that whatever appears under the output's name is known to be this unit's
-    job = unit.job
-    made: Artifact
-    if isinstance(job, Job):
-        made = openvino.run(job, progress)
-    elif isinstance(job, onnx.OnnxJob):
-        made = onnx.run(job, progress)
-    else:
-        made = gguf.run(job, progress)
+    made = conversion.run(unit.job, progress)
     stages["convert"] = "done"
     return made.manifest
 

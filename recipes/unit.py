@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..convert.conversion import Job
-from ..convert.conversion.gguf import GgufJob
-from ..convert.conversion.onnx_plan import OnnxJob
+from ..convert.conversion import GgufJob, Job, OnnxJob
 from ..convert.gguf.recipe import recipe as gguf_recipe
 from ..core.digest import sha256_file
 from ..core.errors import UsageError

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..convert.conversion import gguf, openvino, source
-from ..convert.conversion.gguf_plan import GgufJob
+from ..convert import conversion
+from ..convert.conversion import source
 from ..convert.conversion.source import Opened
 from ..core.digest import sha256_file
 from ..core.errors import ArtifactError
@@ -114,14 +114,14 @@ class Bench:
     def size(self, point: Point) -> int:
         """Return the bytes that an artifact will have, from the headers alone: exact for GGUF, within a percent for an IR."""
         job = point.job(str(self.opened.folder), Path(tempfile.gettempdir()) / f"{_PREFIX}{point.format}")
-        planned = gguf.plan(job) if isinstance(job, GgufJob) else openvino.plan(job)
+        planned = conversion.plan(job)
         return planned.output_bytes
 
     def _made(self, point: Point) -> dict[str, Any]:
         with scratch(Path(tempfile.gettempdir()), _PREFIX) as place:
             job = point.job(str(self.opened.folder), place / "artifact")
             quiet = _Quiet(self.progress)
-            done = gguf.run(job, quiet) if isinstance(job, GgufJob) else openvino.run(job, quiet)
+            done = conversion.run(job, quiet)
             figures = self._measured(done.path, quiet)
             size = sum(file.size for file in done.manifest.outputs.values())
         return {"bytes": size, "bits_per_weight": done.manifest.bits_per_weight, **figures}

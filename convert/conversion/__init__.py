@@ -1,9 +1,16 @@
-"""The one-way story: a job becomes a plan, a plan becomes an artifact. One file a format; OpenVINO's is the default.
+"""The one-way story: a job becomes a plan, a plan becomes an artifact, whatever the format (`format`, `formats`).
 
 source → verified checkpoint → engine and scheme → staged files → manifest → rename.
 """
 
 from .artifact import Artifact
-from .openvino import Job, Plan, plan, run
+from .convert import plan, run
+from .formats import FORMATS, describe_vision, format_of
+from .gguf_plan import GgufJob, GgufPlan
+from .onnx_plan import OnnxJob, OnnxPlan
+from .openvino_plan import Job, Plan
 
-__all__ = ["Artifact", "Job", "Plan", "plan", "run"]
+__all__ = [
+    "FORMATS", "Artifact", "GgufJob", "GgufPlan", "Job", "OnnxJob", "OnnxPlan", "Plan", "describe_vision", "format_of",
+    "plan", "run",
+]  # fmt: skip

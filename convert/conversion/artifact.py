@@ -15,11 +15,38 @@ from ...core.digest import sha256_file
 from ...core.manifest import FileDigest, Manifest, Source, TensorEntry
 from .. import card
 from ..checkpoint import Checkpoint
+from .conflicts import Conflict
+from .cost import Cost
 from .smoke import Smoke
 
 
 class Planned(Protocol):
     """What a plan of any format can say."""
+
+    @property
+    def output(self) -> Path:
+        """Where the artifact will lie."""
+        ...
+
+    @property
+    def output_bytes(self) -> int:
+        """Of all its files."""
+        ...
+
+    @property
+    def cost(self) -> Cost | None:
+        """What a run costs."""
+        ...
+
+    @property
+    def smoke_test(self) -> Smoke | None:
+        """Whether the runtime will try the result."""
+        ...
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        """What a run would stop at."""
+        ...
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from ...core.staging import check_files, check_output
 from ...core.units import size
 from ..gguf.recipe import Recipe
 from .calibrator import Calibrator
 from .conflicts import Conflict
 from .cost import Cost
+from .format import BaseJob
 from .smoke import Smoke
 
 SUFFIX = ".gguf"
 
 
 @dataclass(frozen=True)
-class GgufJob:
+class GgufJob(BaseJob["GgufPlan"]):
     """What a user asks for.
 
     Attributes:
@@ -36,6 +38,7 @@ class GgufJob:
         calibrator: runs the model where `imatrix` is a text.
     """
 
+    format: ClassVar[str] = "gguf"
     model: str
     recipe: Recipe
     revision: str | None = None
@@ -114,3 +117,11 @@ class GgufPlan:
         rows += [("assumed", sentence) for sentence in self.assumed]
         rows += [("note", sentence) for sentence in self.notes]
         return rows + [conflict.row() for conflict in self.conflicts]
+
+
+def check_place(output: Path, names: list[str], *, force: bool) -> None:
+    """Refuse an output that cannot be written: a folder, or files of these names. Raises OutputError."""
+    if output.suffix == SUFFIX:
+        check_files(output, names, force=force)
+    else:
+        check_output(output, force=force)

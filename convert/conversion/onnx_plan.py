@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.units import size
 from ...quantize.scheme import Request, Scheme
 from . import vision_facts as seeing
 from .conflicts import Conflict
 from .cost import Cost
+from .format import BaseJob
 from .smoke import Smoke
 
 
 @dataclass(frozen=True)
-class OnnxJob:
+class OnnxJob(BaseJob["OnnxPlan"]):
     """What a user asks for.
 
     Attributes:
@@ -32,6 +33,7 @@ class OnnxJob:
         smoke_test: let the runtime make a token of the result (`conversion.smoke`); None: as the environment says, else yes.
     """
 
+    format: ClassVar[str] = "onnx"
     model: str
     request: Request
     revision: str | None = None

@@ -1,229 +1,68 @@
-"""A checkpoint becomes a folder with OpenVINO IRs, tokenizer and configs."""
+"""OpenVINO: a folder with IRs, tokenizer and configs."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ...core.errors import UsageError
-from ...core.manifest import LOG_NAME
-from ...core.progress import Progress, Silent
-from ...core.staging import check_output, staged
-from ...quantize.device import complete
-from ...quantize.scheme import Request, Scheme, resolve, resolve_vision
-from .. import tokenizer_copy
-from ..checkpoint import Checkpoint
-from ..families import int4_default
-from ..families.glm_edge_v import Vision
-from ..openvino.choose import Choice, choose
-from ..openvino.data_aware import Calibration
-from . import calibrator, smoke, source
-from .artifact import Artifact, write_log
-from .conflicts import Collector
-from .cost import cost, require
-from .openvino_forecast import forecast
-from .openvino_plan import Job, Plan
-from .openvino_write import convert
-from .source import Opened
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from .format import Format
+from .openvino_plan import Job
+from .smoke import Runner
 
-COMPRESSORS = ("auto", "nncf")
-LAYOUTS = ("optimum", "genai")
-
-__all__ = ["Job", "Plan", "plan", "run"]
+if TYPE_CHECKING:
+    from .conflicts import Collector
+    from .openvino_prepare import Prepared
+    from .source import Opened
 
 
-def plan(job: Job, progress: Progress | None = None) -> Plan:
-    """Read configs and headers only; say what a run would do and cost, and what it would stop at.
+class OpenVINO(Format[Job, "Prepared"]):
+    """Implements `Format`."""
 
-    Raises:
-        EdgeconvError: any of the family; nothing was written. Options that contradict each other are all in one error.
-    """
-    return _plan(job, _headers(job, progress or Silent()), Collector(stops=False))[0]
+    name, title, library = "openvino", "OpenVINO IR", "openvino"
+    runner = Runner("openvino_genai", "openvino-genai", 2.0)
+    runs_code = True
+    precedence = 1
 
+    def require(self, config: dict[str, Any], names: Collection[str]) -> None:
+        """Ask both engines."""
+        from ..openvino.choose import chosen
 
-def run(job: Job, progress: Progress | None = None) -> Artifact:
-    """Convert.
+        chosen(config, names=names)
 
-    Raises:
-        EdgeconvError: any of the family; nothing is left under the output's name, or what was there stays as it was.
-    """
-    progress = progress or Silent()
-    started = time.time()
-    if job.output is not None:
-        check_output(job.output, force=job.force)
-    if source.is_remote(job.model):  # what cannot work, or does not fit, must not cost a download
-        _plan(job, _headers(job, progress), Collector(stops=True))
-    opened = source.whole(
-        job.model,
-        job.revision,
-        progress,
-        trust_remote_code=job.trust_remote_code,
-        local_files_only=job.local_files_only,
-        keeps_digests=job.keeps_digests,
-    )
-    planned, choice, text = _plan(job, opened, Collector(stops=True))
-    for label, value in planned.rows():
-        progress.note(f"{label}: {value}")
-    with staged(planned.output, force=job.force, progress=progress) as folder:
-        manifest = convert(
-            job, planned=planned, choice=choice, calibration=text, opened=opened, folder=folder, progress=progress
-        )
-        manifest.write(folder)
-        seconds = time.time() - started
-        tried = smoke.run(planned.smoke_test, manifest, folder, progress)
-        write_log(folder / LOG_NAME, job.model, opened.folder, started=started, seconds=seconds, smoke=tried)
-    return Artifact(planned.output, manifest, planned, seconds, tried)
+    def find(self, path: Path) -> Path | None:
+        """Know a folder by the graph that generates."""
+        from ..openvino.stream_ir import LANGUAGE, TEXT
 
+        return path if any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE)) else None
 
-def _samples(job: Job, scheme: Scheme, checkpoint: Checkpoint, choice: Choice) -> Calibration | None:
-    text = job.request.calibration
-    if text is None or scheme.calibration is None or scheme.num_samples is None:
-        return None
-    return calibrator.require(job.calibrator).samples(text, scheme, checkpoint, choice)
+    def consents(self, job: Job) -> bool:
+        """Tokenizers and configs of a checkpoint may need its code."""
+        return job.trust_remote_code
+
+    def prepare(self, job: Job, opened: Opened, collector: Collector, progress: Progress | None = None) -> Prepared:
+        """Choose engine and schemes."""
+        from .openvino_prepare import prepare
+
+        return prepare(job, opened, collector, self.runner)
+
+    def write(self, ready: Prepared, job: Job, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+        """Write graphs and tokenizers."""
+        from .openvino_write import convert
+
+        return convert(ready, job, opened, folder, progress)
+
+    def published(self, job: Job, open_headers: Callable[[], Opened], planned: Any | None) -> tuple[str, ...]:
+        """Name graphs, configs, and what is copied."""
+        from ..openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION_EMBEDDINGS
+        from ..openvino.tokenizer import FILES
+        from .small_files import names
+
+        models = (*(f"{name}.xml" for name in (TEXT, LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)), *FILES)
+        weights = (f"{name.removesuffix('.xml')}.bin" for name in models)
+        return (*names(open_headers().checkpoint.folder), *models, *weights, "openvino_config.json")
 
 
-def _headers(job: Job, progress: Progress) -> Opened:
-    return source.headers(
-        job.model,
-        job.revision,
-        progress,
-        trust_remote_code=job.trust_remote_code,
-        local_files_only=job.local_files_only,
-    )
-
-
-def _plan(job: Job, opened: Opened, collector: Collector) -> tuple[Plan, Choice, Calibration | None]:
-    from ..openvino.tokenizer import require_files
-
-    checkpoint = opened.checkpoint
-    require_files(checkpoint.folder)
-    choice, scheme, vision_scheme = _chosen(job, checkpoint, collector)
-    notes = _notes(job, checkpoint, choice, scheme, collector) + tokenizer_copy.notes(checkpoint.folder)
-    text = collector.check(lambda: _samples(job, scheme, checkpoint, choice))
-    collector.stop()
-    vision = choice.vision
-    predicted = forecast(checkpoint, choice, scheme, vision_scheme, compressor=job.compressor)
-    output = job.output or Path(f"{opened.base_name}-openvino-{scheme.precision}")
-    memory = max(predicted.memory_bytes, calibrator.memory_bytes(text, scheme, checkpoint))
-    told = cost(opened.pending, output, predicted.output_bytes, memory)
-    collector.check(lambda: check_output(output, force=job.force))
-    collector.check(lambda: require(told.disks))
-    exact = scheme.exact and job.compressor == "auto"
-    planned = Plan(
-        source=opened.name,
-        commit=opened.commit,
-        model_type=_family(checkpoint, choice),
-        parameters=checkpoint.parameters,
-        engine=choice.engine,
-        engine_reason=choice.reason,
-        compressor="none" if not scheme.compresses else "edgeconv" if exact else "nncf",
-        rope=job.rope,
-        scheme=scheme,
-        input_bytes=checkpoint.size,
-        output_bytes=predicted.output_bytes,
-        output=output,
-        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
-        notes=[*checkpoint.notes, *_consented(job, opened), *choice.notes, *notes],
-        vision_scheme=vision_scheme,
-        image_tokens=vision.image_tokens if vision else None,
-        calibration=calibrator.facts(text),
-        cost=told,
-        smoke_test=smoke.planned(job.smoke_test, "openvino", predicted.output_bytes),
-        conflicts=collector.conflicts(),
-    )
-    return planned, choice, text
-
-
-def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Choice, Scheme, Scheme | None]:
-    """Resolve engine and schemes; what the options refuse goes to the collector, and ends here if nothing can stand for it."""
-    collector.check(lambda: _among("compressor", job.compressor, COMPRESSORS))
-    collector.check(lambda: _among("layout", job.layout, LAYOUTS))
-    if job.request.tensor_precision and job.compressor == "nncf":
-        reason = "--tensor-precision cannot be used with --compressor nncf: NNCF has one mode for all weights."
-        collector.check(lambda: _refuse(reason, "Leave one of them out."))
-    config, names = checkpoint.config, checkpoint.names
-    choice = collector.check(lambda: choose(config, job.engine, job.rope, names=names)) or choose(config, names=names)
-    vision = choice.vision
-    if vision is None and job.layout == "genai":
-        reason = "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others."
-        collector.check(lambda: _refuse(reason, "Leave it out."))
-    default, family = int4_default(config, vision), _family(checkpoint, choice)
-    request = collector.check(lambda: complete(job.request, checkpoint.parameters)) or replace(job.request, target=None)
-    scheme = _with_cache(collector.check(lambda: resolve(request, default, family)), checkpoint)
-    beside = scheme or resolve(Request("int8"))  # for the checks that follow
-    vision_scheme = collector.check(lambda: _vision_scheme(job, choice, beside))
-    if scheme is None:
-        collector.stop()
-    return choice, beside, vision_scheme
-
-
-def _with_cache(scheme: Scheme | None, checkpoint: Checkpoint) -> Scheme | None:
-    """Ask for a float cache where keys have a bias and the user has said nothing."""
-    from ..openvino.key_bias import keys_have_bias
-
-    if scheme is None or not scheme.compresses or scheme.kv_cache or not keys_have_bias(checkpoint.names):
-        return scheme
-    return replace(scheme, kv_cache="f16")
-
-
-def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Collector) -> list[str]:
-    """Check the tensors, and say what the scheme does to their rows."""
-    from ...quantize.assign import check_groups
-    from ...quantize.tensor_precision import require_found
-
-    vision, notes, apart = choice.vision, [], []
-    if choice.decoder:
-        from ..families.decoder import TABLE
-        from ..openvino import stream, vision_files
-
-        apart = [TABLE] if vision else []
-        stream.check(checkpoint, choice.decoder, vision)
-        if vision:
-            notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
-            notes += _check_layout(job, checkpoint.folder, vision)
-        weights = stream.weights(choice.decoder, scheme, vision)
-    else:
-        from ..openvino import trace, trace_vision
-
-        weights = trace_vision.language_weights(checkpoint) if choice.several else trace.weights(checkpoint)
-    collector.check(lambda: require_found([*(w.name for w in weights), *apart], scheme.tensor_precision))
-    return (collector.check(lambda: check_groups(weights, scheme)) or []) + notes
-
-
-def _consented(job: Job, opened: Opened) -> list[str]:
-    """Say what code the user has agreed to run."""
-    from ..remote_code import consented
-
-    return consented(opened.checkpoint.folder, opened.name, opened.commit) if job.trust_remote_code else []
-
-
-def _family(checkpoint: Checkpoint, choice: Choice) -> str:
-    return choice.vision.family if choice.vision else checkpoint.model_type
-
-
-def _among(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        _refuse(f"Unknown {what} {value!r}.", f"One of: {', '.join(known)}.")
-
-
-def _refuse(reason: str, hint: str) -> None:
-    raise UsageError(reason, hint)
-
-
-def _vision_scheme(job: Job, choice: Choice, scheme: Scheme) -> Scheme | None:
-    if choice.vision:
-        return resolve_vision(job.vision_precision, scheme, choice.vision.family)
-    if choice.several:
-        from ..openvino import trace_vision
-
-        return trace_vision.resolve_others(job.vision_precision, scheme, "optimum-intel")
-    if job.vision_precision:
-        raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
-    return None
-
-
-def _check_layout(job: Job, folder: Path, vision: Vision) -> list[str]:
-    from ..openvino import genai_layout
-
-    return genai_layout.check(folder, vision) if job.layout == "genai" else []
+OPENVINO = OpenVINO()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...core.manifest import CalibrationFacts
 from ...core.units import size
@@ -12,11 +12,12 @@ from ...quantize.scheme import Request, Scheme
 from .calibrator import Calibrator
 from .conflicts import Conflict
 from .cost import Cost
+from .format import BaseJob
 from .smoke import Smoke
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(BaseJob["Plan"]):
     """What a user asks for.
 
     With `keeps_digests` a folder's files that were hashed before, and have not changed since, are not hashed again. `smoke_test`:
@@ -24,6 +25,7 @@ class Job:
     runs the model where the request has a calibration text.
     """
 
+    format: ClassVar[str] = "openvino"
     model: str
     request: Request
     revision: str | None = None

@@ -12,32 +12,24 @@ from ...core.progress import Progress
 from ...quantize.scheme import Scheme
 from .. import card, tokenizer_copy
 from ..openvino.choose import Choice
-from ..openvino.data_aware import Calibration
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .calibrator import require
 from .source import Opened
 
 if TYPE_CHECKING:
-    from .openvino_plan import Job, Plan
+    from .openvino_plan import Job
+    from .openvino_prepare import Prepared
 
 VERSIONS = ("edgeconv", "openvino", "openvino-tokenizers", "nncf", "transformers", "tokenizers")
 TRACE_VERSIONS = ("optimum-intel", "torch")
 
 
-def convert(
-    job: Job,
-    *,
-    planned: Plan,
-    choice: Choice,
-    calibration: Calibration | None,
-    opened: Opened,
-    folder: Path,
-    progress: Progress,
-) -> Manifest:
+def convert(ready: Prepared, job: Job, opened: Opened, folder: Path, progress: Progress) -> Manifest:
     """Write all files of a plan into the staging folder and return the manifest that describes them."""
     from ..openvino import assets
     from ..openvino.tokenizer import TokenizerExport
 
+    planned, choice, calibration = ready.plan, ready.choice, ready.calibration
     checkpoint = opened.checkpoint
     cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
     taken = [str(path.relative_to(checkpoint.origin)) for path in assets.sources(checkpoint.origin)]

@@ -4,7 +4,8 @@ That finds what no comparison of files does (a config that a runtime cannot pars
 process of its own, and costs a load: 3 seconds for a small model in openvino_genai, half a second in llama.cpp. It is left out
 where the runtime is not installed, and where the model would not fit: a conversion streams in a fraction of the memory that
 loading takes, and must not fail, or push the machine into swap, where it would have been possible without. A runtime maps the
-file and lays the weights out anew beside it, so that one and a half times to three times the artifact must be free (`_COPIES`).
+file and lays the weights out anew beside it, so that one and a half times to three times the artifact must be free
+(`Runner.copies`).
 """
 
 from __future__ import annotations
@@ -12,30 +13,38 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core import own_process
 from ...core.errors import ConversionError
-from ...core.manifest import Manifest
 from ...core.progress import Progress
 
 VARIABLE = "EDGECONV_SMOKE_TEST"
 """0: not unless an option asks for it; for CI, where thousands of small models are converted."""
-_RUNTIMES = {
-    "openvino": ("openvino_genai", "openvino-genai"),
-    "gguf": ("cyllama", "llama.cpp (cyllama)"),
-    "onnx": ("onnxruntime", "onnxruntime"),
-}
-"""Of each target the module that runs it, and its name for people."""
-_COPIES = {"openvino": 2.0, "gguf": 1.5, "onnx": 3.0}
-"""Peak of all memory of the process, mapped files too, in sizes of the artifact; Qwen2.5-Coder-0.5B measured 1.8, 1.3 and 2.5."""
 _OWN = 400 << 20
 """Bytes of a runtime, its libraries and its tokenizer."""
 _PROGRAM = "edgeconv.runtimes.smoke"
 _SECONDS = 1800.0
 """After which a runtime is taken to hang."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The runtime that a format is for.
+
+    Attributes:
+        module: to import.
+        name: for people.
+        copies: peak of all memory of its process, mapped files too, in sizes of the artifact; Qwen2.5-Coder-0.5B measured 1.8 in
+            openvino_genai, 1.3 in llama.cpp and 2.5 in onnxruntime.
+    """
+
+    module: str
+    name: str
+    copies: float
 
 
 @dataclass(frozen=True)
@@ -73,35 +82,34 @@ class Smoke:
         )
 
 
-def planned(asked: bool | None, target: str, output_bytes: int) -> Smoke:
+def planned(asked: bool | None, runner: Runner, output_bytes: int) -> Smoke:
     """Say whether it will be done.
 
     Args:
         asked: by the user; None: as VARIABLE says, else yes.
-        target: of the conversion.
+        runner: what would load it.
         output_bytes: of the artifact.
     """
     wanted = os.environ.get(VARIABLE, "1") != "0" if asked is None else asked
-    module, name = _RUNTIMES[target]
     if not wanted:
         return Smoke("skipped", reason="not asked for")
-    if importlib.util.find_spec(module) is None:
-        return Smoke("skipped", reason=f"{name} is not installed")
-    needed, free = int(_COPIES[target] * output_bytes) + _OWN, available()
+    if importlib.util.find_spec(runner.module) is None:
+        return Smoke("skipped", reason=f"{runner.name} is not installed")
+    needed, free = int(runner.copies * output_bytes) + _OWN, available()
     if free is not None and needed > free:
         return Smoke(
             "skipped", reason=f"loading takes about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
         )
-    return Smoke("planned", (name,))
+    return Smoke("planned", (runner.name,))
 
 
-def run(found: Smoke | None, manifest: Manifest, folder: Path, progress: Progress) -> Smoke | None:
+def run(found: Smoke | None, target: str, paths: Sequence[Path], progress: Progress) -> Smoke | None:
     """Load what lies in a staging folder, and make one token.
 
     Args:
         found: what was planned; anything but "planned" is returned as it is.
-        manifest: of the artifact.
-        folder: of its files.
+        target: the format's name.
+        paths: what is to be opened.
         progress: hears of it.
 
     Raises:
@@ -112,22 +120,12 @@ def run(found: Smoke | None, manifest: Manifest, folder: Path, progress: Progres
     task = progress.task(f"Trying the result in {found.runtimes[0]}", 1)
     started = time.perf_counter()
     try:
-        made = own_process.run(_PROGRAM, manifest.target, *_paths(manifest, folder), seconds=_SECONDS).splitlines()
+        made = own_process.run(_PROGRAM, target, *paths, seconds=_SECONDS).splitlines()
     except own_process.FallenError as fallen:
         raise _failed(found.runtimes[0], str(fallen)) from fallen
     task.advance(1)
     task.finish()
     return Smoke("passed", tuple(made), seconds=time.perf_counter() - started)
-
-
-def _paths(manifest: Manifest, folder: Path) -> list[Path]:
-    """Return what to open: the folder, or the first file of the language half and the mmproj."""
-    if manifest.target != "gguf":
-        return [folder]
-    files = sorted(name for name in manifest.outputs if name.endswith(".gguf"))
-    language = [folder / name for name in files if not name.startswith("mmproj-")]
-    seeing = [folder / name for name in files if name.startswith("mmproj-")]
-    return [*language[:1], *seeing[:1]]
 
 
 def _failed(name: str, said: str) -> ConversionError:

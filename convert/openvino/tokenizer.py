@@ -25,6 +25,7 @@ from ...core.telemetry import silence_telemetry
 from ...core.tokenizer_rebuilt import is_rebuilt, may_be
 from ..checkpoint import read_json
 
+FILES = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _NO_ROOM = 28
 """Exit code of the process when a disk is full."""
 
@@ -100,9 +101,9 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     models: Any = convert_tokenizer(tokenizer, with_detokenizer=True)
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         mend(models[0], models[1], tokenizer.backend_tokenizer)
-    for model, name in zip(models, ("openvino_tokenizer", "openvino_detokenizer"), strict=True):
+    for model, name in zip(models, FILES, strict=True):
         name_nodes(model)
-        save_model(model, out / f"{name}.xml", compress_to_fp16=False)
+        save_model(model, out / name, compress_to_fp16=False)
 
 
 def require_files(source: Path) -> None:

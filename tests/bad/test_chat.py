@@ -12,7 +12,8 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from edgeconv.convert.conversion import Job, onnx, run
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import Job, run
 from edgeconv.core import chat_template
 from edgeconv.quantize.scheme import Request
 
@@ -95,7 +96,7 @@ def test_an_artifact_that_cannot_talk(name: str, artifact: Path, bad: Bench, mon
 def whole_onnx(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as ONNX."""
     output = tmp_path_factory.mktemp("whole") / "onnx"
-    return onnx.run(onnx.OnnxJob(str(tiny_model("llama")), Request("int8"), output=output)).path
+    return conversion.run(conversion.OnnxJob(str(tiny_model("llama")), Request("int8"), output=output)).path
 
 
 def rename_input(path: Path) -> None:

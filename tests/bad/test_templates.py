@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion import Job, gguf, run
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import Job, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core import chat_template
@@ -43,8 +44,10 @@ def source(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GGUF without a fault."""
-    made = gguf.GgufJob(str(tiny_model("llama")), recipe("q8_0"), output=tmp_path_factory.mktemp("whole") / "gguf")
-    return gguf.run(made).path
+    made = conversion.GgufJob(
+        str(tiny_model("llama")), recipe("q8_0"), output=tmp_path_factory.mktemp("whole") / "gguf"
+    )
+    return conversion.run(made).path
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, id=n, marks=fault(f"template: it {n}")) for n in BOMBS])

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.conversion import Job, gguf, run
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import Job, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.quantize.scheme import Request
 
@@ -71,8 +72,8 @@ def model(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def whole(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact to measure against hostile references: a GGUF, for it is made at once."""
-    return gguf.run(
-        gguf.GgufJob(str(tiny_model("llama")), recipe("q8_0"), output=tmp_path_factory.mktemp("whole") / "gguf")
+    return conversion.run(
+        conversion.GgufJob(str(tiny_model("llama")), recipe("q8_0"), output=tmp_path_factory.mktemp("whole") / "gguf")
     ).path
 
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from edgeconv.benchmarks.gguf import identical
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 

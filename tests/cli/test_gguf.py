@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.conversion import gguf as pipeline
+from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.gguf.read import open_gguf
 
 from ..hub import conftest as of_the_hub

@@ -8,7 +8,7 @@ import gguf
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.manifest import MANIFEST_NAME
 

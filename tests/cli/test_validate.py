@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.conversion import gguf
+from edgeconv.convert import conversion
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.validate import cache, ladder
 from edgeconv.validate.report.model import Report
@@ -98,7 +98,7 @@ def test_one_text_is_too_few_to_judge(edgeconv: Command, converted: Path, tmp_pa
 
 
 def test_a_report_is_written_unless_it_is_not_wanted(edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
-    made = gguf.run(gguf.GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a")).path
+    made = conversion.run(conversion.GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a")).path
     (file,) = made.glob("*.gguf") if made.is_dir() else [made]
     assert edgeconv("validate", file, *AWAY).code == 0
     assert not list(file.parent.glob("**/parity.json"))
@@ -119,7 +119,7 @@ def test_a_report_is_written_unless_it_is_not_wanted(edgeconv: Command, builtin_
 def test_a_report_that_nobody_asked_for_does_not_stop_the_verdict(
     edgeconv: Command, builtin_model: Path, tmp_path: Path
 ) -> None:
-    made = gguf.run(gguf.GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a")).path
+    made = conversion.run(conversion.GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a")).path
     (file,) = made.glob("*.gguf") if made.is_dir() else [made]
     file.with_name(f"{file.stem}.parity").write_text("in the way")
     told = edgeconv("validate", file, *FEW)
@@ -162,7 +162,7 @@ def test_an_interrupted_run_leaves_a_cache_that_the_next_one_uses(
 @pytest.mark.parametrize("single", [True, False])
 def test_a_gguf_finds_its_reference(single: bool, edgeconv: Command, builtin_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.gguf" if single else tmp_path / "m"
-    made = gguf.run(gguf.GgufJob(model=str(builtin_model), recipe=recipe("q8_0"), output=out)).path
+    made = conversion.run(conversion.GgufJob(model=str(builtin_model), recipe=recipe("q8_0"), output=out)).path
     result = edgeconv("validate", made, *FEW, "--json")
     assert result.code == 0
     assert result.data["verdict"] == "passed"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 import edgeconv
+from edgeconv.convert import conversion, families
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert import families
-from edgeconv.convert.conversion import gguf, onnx
 from edgeconv.convert.families import registry
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.recipe import recipe
@@ -52,8 +51,8 @@ def convert(kind: str, source: Path, out: Path) -> Path:
         assert made.manifest.engine == "stream"
         return made.path
     if kind == "onnx":
-        return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out)).path
-    return gguf.run(gguf.GgufJob(str(source), recipe("bf16"), output=out)).path
+        return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out)).path
+    return conversion.run(conversion.GgufJob(str(source), recipe("bf16"), output=out)).path
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnx", "gguf"])

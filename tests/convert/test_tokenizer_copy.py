@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from edgeconv.convert import tokenizer_copy
-from edgeconv.convert.conversion import onnx, openvino
+from edgeconv.convert import conversion, tokenizer_copy
 from edgeconv.convert.onnx.assets import genai_config, tokenizer_ends
 from edgeconv.core.tokenizer_rebuilt import TEXTS
 from edgeconv.quantize.scheme import Request
@@ -36,8 +35,8 @@ def state(folder: Path, **fields: Any) -> None:
 def convert(source: Path, target: str, out: Path) -> Path:
     """Convert to a format in which the tokenizer's files are copied."""
     if target == "openvino":
-        return openvino.run(openvino.Job(str(source), output=out, request=Request("int8"))).path
-    return onnx.run(onnx.OnnxJob(str(source), output=out, request=Request("int8"))).path
+        return conversion.run(conversion.Job(str(source), output=out, request=Request("int8"))).path
+    return conversion.run(conversion.OnnxJob(str(source), output=out, request=Request("int8"))).path
 
 
 def test_right_files_are_copied_to_the_byte(source: Path) -> None:

@@ -39,9 +39,12 @@ def _load() -> None:
     import torch  # noqa: F401
     import transformers
 
-    import edgeconv.convert.conversion.gguf
-    import edgeconv.convert.conversion.onnx
-    import edgeconv.convert.conversion.openvino
+    import edgeconv.convert.conversion.gguf_prepare
+    import edgeconv.convert.conversion.gguf_write
+    import edgeconv.convert.conversion.onnx_prepare
+    import edgeconv.convert.conversion.onnx_write
+    import edgeconv.convert.conversion.openvino_prepare
+    import edgeconv.convert.conversion.openvino_write
     import edgeconv.validate.ladder
     import edgeconv.validate.report.write  # noqa: F401
 

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgeconv.convert.conversion import Job, cost, gguf, openvino
-from edgeconv.convert.conversion.gguf import GgufJob
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import GgufJob, Job, cost
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import OutputError, UsageError
 from edgeconv.quantize.scheme import Request
@@ -44,8 +44,8 @@ def written(folder: Path) -> int:
 @pytest.mark.parametrize("precision", ["int4", "int8"])
 def test_the_size_of_an_ir_is_within_one_percent(precision: str, builtin_model: Path, tmp_path: Path) -> None:
     job = Job(str(builtin_model), Request(precision), output=tmp_path / "out")
-    planned = openvino.plan(job)
-    made = openvino.run(job)
+    planned = conversion.plan(job)
+    made = conversion.run(job)
     assert planned.output_bytes == pytest.approx(written(made.path), rel=0.01)
     assert made.plan.as_dict()["output_bytes"] == planned.output_bytes
 
@@ -53,8 +53,8 @@ def test_the_size_of_an_ir_is_within_one_percent(precision: str, builtin_model: 
 @pytest.mark.parametrize("kind", ["q4_k_m", "q8_0"])
 def test_the_size_of_a_gguf_is_exact(kind: str, builtin_model: Path, tmp_path: Path) -> None:
     job = GgufJob(str(builtin_model), recipe(kind), output=tmp_path / "out")
-    planned = gguf.plan(job)
-    made = gguf.run(job)
+    planned = conversion.plan(job)
+    made = conversion.run(job)
     assert planned.output_bytes == sum(file.size for file in made.manifest.outputs.values())
     assert planned.output_bytes == pytest.approx(written(made.path), rel=0.01)
 
@@ -63,7 +63,7 @@ def test_what_is_to_be_fetched_and_what_is_there_already(hub: HubServer, builtin
     hub.add_repo("org/name", builtin_model)
     job = Job("org/name", Request("int8"), output=tmp_path / "out")
     shard = (builtin_model / "model.safetensors").stat().st_size
-    first = openvino.plan(job)
+    first = conversion.plan(job)
     assert first.cost is not None and first.cost.pending is not None
     pending = first.cost.pending
     assert pending.missing_bytes == shard  # a plan itself brings the small files
@@ -72,8 +72,8 @@ def test_what_is_to_be_fetched_and_what_is_there_already(hub: HubServer, builtin
     needs = {what: count for disk in first.cost.disks for what, count in disk.needs.items()}
     assert needs == {"for the download": shard, "for the output, staged beside it": first.output_bytes}
     assert "1 of" not in dict(first.rows())["fetch"]
-    openvino.run(job)
-    after = openvino.plan(Job("org/name", Request("int8"), output=tmp_path / "other"))
+    conversion.run(job)
+    after = conversion.plan(Job("org/name", Request("int8"), output=tmp_path / "other"))
     assert after.cost is not None and after.cost.pending is not None
     assert after.cost.pending.missing_bytes == 0
     assert after.as_dict()["cost"]["fetch"]["cached_bytes"] == pending.bytes
@@ -88,12 +88,15 @@ def test_a_disk_that_is_too_small_is_a_conflict_of_the_plan_and_stops_a_run_befo
     hub.add_repo("org/name", builtin_model)
     full_disk(cost.SPARE + 1_000_000)
     job = Job("org/name", Request("int8"), output=tmp_path / "out")
-    planned = openvino.plan(job)
+    planned = conversion.plan(job)
     (conflict,) = planned.conflicts
     for part in ("for the download", "for the output", "free; needed are 8"):
         assert part in conflict.message
     assert planned.rows()[-1][0] == "conflict"
-    for start in (lambda: openvino.run(job), lambda: gguf.run(GgufJob("org/name", recipe("q8_0"), output=job.output))):
+    for start in (
+        lambda: conversion.run(job),
+        lambda: conversion.run(GgufJob("org/name", recipe("q8_0"), output=job.output)),
+    ):
         with pytest.raises(OutputError, match="needed are"):
             start()
     assert all("bytes=" in request.headers.get("range", "") for request in hub.asked(r"/storage/.*safetensors"))
@@ -115,12 +118,12 @@ def test_every_conflict_of_the_options_is_told_at_once(builtin_model: Path, tmp_
         layout="genai", output=tmp_path / "out",
     )  # fmt: skip
     with pytest.raises(UsageError) as caught:
-        openvino.plan(wrong)
+        conversion.plan(wrong)
     for part in ("4 conflicts", "--ratio", "--rope fused", "--vision-precision", "--layout"):
         assert part in caught.value.message
     with pytest.raises(OutputError, match="not empty"):
-        openvino.run(wrong)  # a run stops at the first
-    planned = openvino.plan(Job(str(builtin_model), Request("int8"), output=tmp_path / "out"))
+        conversion.run(wrong)  # a run stops at the first
+    planned = conversion.plan(Job(str(builtin_model), Request("int8"), output=tmp_path / "out"))
     assert ["is not empty" in conflict.message for conflict in planned.conflicts] == [True]
 
 
@@ -129,19 +132,19 @@ def test_what_is_already_known_to_be_wrong_costs_no_download(
 ) -> None:
     hub.add_repo("org/name", builtin_model)
     with pytest.raises(UsageError, match="does not divide"):
-        openvino.run(Job("org/name", Request("int4", group_size=77), output=tmp_path / "out"))
+        conversion.run(Job("org/name", Request("int4", group_size=77), output=tmp_path / "out"))
     assert all("bytes=" in request.headers.get("range", "") for request in hub.asked(r"/storage/.*safetensors"))
 
 
 def test_memory_grows_with_what_is_in_flight_and_with_the_engine(builtin_model: Path, tmp_path: Path) -> None:
     def memory(precision: str, **options: str) -> int:
-        planned = openvino.plan(Job(str(builtin_model), Request(precision), output=tmp_path / "x", **options))  # type: ignore[arg-type]
+        planned = conversion.plan(Job(str(builtin_model), Request(precision), output=tmp_path / "x", **options))  # type: ignore[arg-type]
         assert planned.cost
         return planned.cost.memory_bytes
 
     assert memory("bf16") < memory("int8") < memory("fp32") < memory("int8", compressor="nncf")
     assert memory("int8", compressor="nncf") < memory("int8", engine="trace")
-    small = gguf.plan(GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "x")).cost
+    small = conversion.plan(GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "x")).cost
     assert small and small.memory_bytes < memory("bf16")
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeconv.convert.conversion import Job, plan, run
-from edgeconv.convert.conversion.gguf import GgufJob
-from edgeconv.convert.conversion.gguf import run as run_gguf
+from edgeconv.convert.conversion import GgufJob, Job, plan, run
+from edgeconv.convert.conversion import run as run_gguf
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint

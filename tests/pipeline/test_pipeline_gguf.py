@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion.gguf import GgufJob, plan, run
+from edgeconv.convert.conversion import GgufJob, plan, run
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError, OutputError, UsageError
@@ -178,7 +178,7 @@ def test_the_half_that_sees_is_said_to_be_left_out(tiny_vision_model, tmp_path: 
 
 def test_a_plan_of_headers_knows_every_byte(tiny_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a Hub model's plan has: small files, generation_config.json among them, and the shards' headers."""
-    from edgeconv.convert.conversion import gguf as pipeline
+    from edgeconv.convert import conversion as pipeline
     from edgeconv.convert.conversion.source import Opened
     from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 
@@ -213,7 +213,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(job: GgufJob, output: 
         from pathlib import Path
         from edgeconv.convert.gguf import export
         from edgeconv.convert.gguf.recipe import recipe
-        from edgeconv.convert.conversion.gguf import GgufJob, run
+        from edgeconv.convert.conversion import GgufJob, run
         true = export.export
         def slow(*arguments, **options):
             made = true(*arguments, **options)

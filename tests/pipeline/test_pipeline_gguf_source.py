@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion import Job, plan, run
-from edgeconv.convert.conversion.gguf import GgufJob
-from edgeconv.convert.conversion.gguf import plan as plan_gguf
-from edgeconv.convert.conversion.gguf import run as run_gguf
+from edgeconv.convert.conversion import GgufJob, Job, plan, run
+from edgeconv.convert.conversion import plan as plan_gguf
+from edgeconv.convert.conversion import run as run_gguf
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.digest import sha256_file

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion.onnx import OnnxJob, plan, run
+from edgeconv.convert.conversion import OnnxJob, plan, run
 from edgeconv.core.errors import CheckpointError, OutputError, UsageError
 from edgeconv.core.manifest import read_manifest
 from edgeconv.quantize.scheme import Request

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.conversion.gguf_plan import GgufJob
-from edgeconv.convert.conversion.openvino_plan import Job
+from edgeconv.convert.conversion import GgufJob, Job
 from edgeconv.core.errors import UsageError
 from edgeconv.quantize.scheme import Request
 from edgeconv.study.points import parse

@@ -10,10 +10,17 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.conversion import gguf, onnx, openvino, smoke
-from edgeconv.convert.conversion.gguf import GgufJob
-from edgeconv.convert.conversion.onnx import OnnxJob
-from edgeconv.convert.conversion.openvino import Job
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import (
+    FORMATS,
+    GgufJob,
+    Job,
+    OnnxJob,
+    gguf_write,
+    onnx_write,
+    openvino_write,
+    smoke,
+)
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ConversionError
 from edgeconv.quantize.scheme import Request
@@ -23,10 +30,10 @@ GB = 1 << 30
 
 def convert(target: str, source: Path, out: Path, **options: Any) -> Any:
     if target == "openvino":
-        return openvino.run(Job(str(source), Request("int8"), output=out, **options))
+        return conversion.run(Job(str(source), Request("int8"), output=out, **options))
     if target == "onnx":
-        return onnx.run(OnnxJob(str(source), Request("int8"), output=out, **options))
-    return gguf.run(GgufJob(str(source), recipe("q8_0"), output=out, **options))
+        return conversion.run(OnnxJob(str(source), Request("int8"), output=out, **options))
+    return conversion.run(GgufJob(str(source), recipe("q8_0"), output=out, **options))
 
 
 RUNS = {"openvino": "openvino_genai", "gguf": "cyllama", "onnx": "onnxruntime"}
@@ -86,9 +93,9 @@ def no_logits(folder: Path) -> None:
 
 
 SPOILT = {
-    "openvino": (openvino, "convert", objects, "must be string"),
-    "gguf": (gguf, "_convert", other_model, "GGML_ASSERT"),
-    "onnx": (onnx, "_convert", no_logits, "NoSuchOperator"),
+    "openvino": (openvino_write, objects, "must be string"),
+    "gguf": (gguf_write, other_model, "GGML_ASSERT"),
+    "onnx": (onnx_write, no_logits, "NoSuchOperator"),
 }
 
 
@@ -97,15 +104,15 @@ SPOILT = {
 def test_what_it_cannot_use_is_not_kept(
     target: str, kept: bool, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, name, spoil, says = SPOILT[target]
-    whole = getattr(module, name)
+    module, spoil, says = SPOILT[target]
+    whole = module.convert
 
     def spoiling(*args: Any, **options: Any) -> Any:
         manifest = whole(*args, **options)
-        spoil(options["folder"] if "folder" in options else next(a for a in args if isinstance(a, Path)))
+        spoil(next(a for a in args if isinstance(a, Path)))
         return manifest
 
-    monkeypatch.setattr(module, name, spoiling)
+    monkeypatch.setattr(module, "convert", spoiling)
     out = tmp_path / "work" / "out"
     if kept:  # without it, the same is written
         assert convert(target, tiny_model("llama"), out, smoke_test=False).smoke.status == "skipped"
@@ -119,13 +126,14 @@ def test_what_it_cannot_use_is_not_kept(
 
 @pytest.mark.parametrize("target", RUNS)
 def test_when_it_is_left_out(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert smoke.planned(True, target, 1).status == "planned"  # the option is above the environment
-    assert smoke.planned(None, target, 1).status == "skipped"
+    runner = FORMATS[target].runner
+    assert smoke.planned(True, runner, 1).status == "planned"  # the option is above the environment
+    assert smoke.planned(None, runner, 1).status == "skipped"
     monkeypatch.delenv(smoke.VARIABLE)
-    assert smoke.planned(None, target, 1).status == "planned"
-    assert smoke.planned(False, target, 1).status == "skipped"
+    assert smoke.planned(None, runner, 1).status == "planned"
+    assert smoke.planned(False, runner, 1).status == "skipped"
     monkeypatch.setattr(smoke, "available", lambda: 4 * GB)
-    assert smoke.planned(None, target, GB).status == "planned"
-    assert "4.3 GB are free" in smoke.planned(None, target, 3 * GB).reason
+    assert smoke.planned(None, runner, GB).status == "planned"
+    assert "4.3 GB are free" in smoke.planned(None, runner, 3 * GB).reason
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert "not installed" in smoke.planned(True, target, 1).reason
+    assert "not installed" in smoke.planned(True, runner, 1).reason

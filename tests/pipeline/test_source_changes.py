@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.conversion import openvino as openvino_pipeline
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert import conversion as openvino_pipeline
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf import export
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError

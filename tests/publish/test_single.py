@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion.gguf import GgufJob, run
-from edgeconv.convert.conversion.onnx import OnnxJob
-from edgeconv.convert.conversion.onnx import run as run_onnx
+from edgeconv.convert.conversion import GgufJob, OnnxJob, run
+from edgeconv.convert.conversion import run as run_onnx
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ArtifactError
 from edgeconv.core.manifest import read_manifest, sidecar

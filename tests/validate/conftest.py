@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion import onnx
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 
@@ -19,4 +19,4 @@ def converted(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def converted_onnx(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in model as `edgeconv onnx` converts it by default. Read-only."""
     output = tmp_path_factory.mktemp("converted") / "onnx"
-    return onnx.run(onnx.OnnxJob(str(builtin_model), Request("int4"), output=output)).path
+    return conversion.run(conversion.OnnxJob(str(builtin_model), Request("int4"), output=output)).path

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.families.glm_edge_v_model.pixels import open_picture
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe

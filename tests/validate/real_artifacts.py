@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion import gguf, onnx
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
@@ -36,12 +36,12 @@ class RealArtifacts:
         source, out = self.source(kind), self._work / f"{kind}-{form}"
         if form == "gguf":
             file = out.with_suffix(".gguf")
-            job = gguf.GgufJob(str(source), recipe("f32"), output=file, smoke_test=False)
-            return file if file.exists() else gguf.run(job).path
+            job = conversion.GgufJob(str(source), recipe("f32"), output=file, smoke_test=False)
+            return file if file.exists() else conversion.run(job).path
         if out.exists():
             return out
         if form == "onnx":
-            return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
+            return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
         return pipeline.run(
             pipeline.Job(model=str(source), request=Request("fp32"), output=out, smoke_test=False), Silent()
         ).path

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edgeconv.builtin import corpus
-from edgeconv.convert.conversion.gguf import GgufJob, plan, run
+from edgeconv.convert.conversion import GgufJob, plan, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError

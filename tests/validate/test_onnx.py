@@ -13,7 +13,7 @@ import pytest
 
 from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.checkpoint import Checkpoint
-from edgeconv.convert.conversion.onnx import OnnxJob, run
+from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.onnx.layers import FREQUENCIES, Layers
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError, UsageError

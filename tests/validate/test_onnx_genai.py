@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert.conversion.onnx import OnnxJob, run
+from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.onnx.names import GENAI
 from edgeconv.core.errors import ArtifactError
 from edgeconv.quantize.scheme import Request

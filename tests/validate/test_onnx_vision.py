@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion.onnx import OnnxJob, run
+from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.onnx.layers import Layers
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.alternatives import InexpressibleError
 from edgeconv.convert.checkpoint import Checkpoint
-from edgeconv.convert.conversion import onnx
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.onnx.choose import chosen
 from edgeconv.convert.open_checkpoint import open_checkpoint
@@ -49,7 +49,7 @@ def openvino(source: Path, out: Path, scheme: Request = _EXACT) -> Path:
 
 
 def onnx_model(source: Path, out: Path) -> Path:
-    return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
+    return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
 
 
 def gguf(source: Path, out: Path) -> Path:

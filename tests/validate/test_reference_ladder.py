@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion import onnx
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.ladder import Ask, validate
@@ -77,9 +77,13 @@ def test_a_cap_of_attention(tiny_model: Callable[..., Path], tmp_path: Path) -> 
     bare = shutil.copytree(source, tmp_path / "bare")
     config = json.loads((bare / "config.json").read_text())
     (bare / "config.json").write_text(json.dumps(config | {"attn_logit_softcapping": None}))
-    right = climb(onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=tmp_path / "right")).path, source)
+    right = climb(
+        conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=tmp_path / "right")).path, source
+    )
     assert problems(right) == []
-    wrong = climb(onnx.run(onnx.OnnxJob(str(bare), Request("fp32"), output=tmp_path / "wrong")).path, source)
+    wrong = climb(
+        conversion.run(conversion.OnnxJob(str(bare), Request("fp32"), output=tmp_path / "wrong")).path, source
+    )
     assert wrong.verdict == "failed"
     assert figure(wrong, "conversion") > 0.01
 

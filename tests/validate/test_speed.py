@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from edgeconv.cli.main import run as cli
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion import onnx
-from edgeconv.convert.conversion.gguf import GgufJob
-from edgeconv.convert.conversion.gguf import run as to_gguf
+from edgeconv.convert.conversion import GgufJob
+from edgeconv.convert.conversion import run as to_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import UsageError
 from edgeconv.core.manifest import log_path
@@ -76,7 +76,7 @@ def test_a_picture(kind: str, tiny_vision_model: Callable[..., Path], tmp_path: 
     """In this process, which has loaded everything already."""
     source, request, out = str(tiny_vision_model()), Request("int8"), tmp_path / "out"
     if kind == "onnxruntime":
-        made = onnx.run(onnx.OnnxJob(source, request, output=out)).path
+        made = conversion.run(conversion.OnnxJob(source, request, output=out)).path
     else:
         made = pipeline.run(pipeline.Job(source, request, output=out), Silent()).path
     Image.new("RGB", (80, 60), "red").save(tmp_path / "a.png")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion import onnx
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -36,7 +36,7 @@ def openvino(source: Path, out: Path) -> Path:
 
 
 def onnx_model(source: Path, out: Path) -> Path:
-    return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
+    return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
 
 
 def gguf(source: Path, out: Path) -> Path:

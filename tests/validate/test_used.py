@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion.onnx import OnnxJob
-from edgeconv.convert.conversion.onnx import run as run_onnx
+from edgeconv.convert.conversion import OnnxJob
+from edgeconv.convert.conversion import run as run_onnx
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.base import Runtime

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion.onnx import OnnxJob, run
+from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert.conversion import onnx
-from edgeconv.convert.conversion.openvino import Job, run
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import Job, run
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
@@ -180,7 +180,7 @@ def openvino(source: Path, out: Path) -> Path:
 
 
 def onnx_model(source: Path, out: Path) -> Path:
-    return onnx.run(onnx.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
+    return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
 
 
 def structure(artifact: Path, reference: Path) -> Rung:

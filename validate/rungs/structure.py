@@ -12,6 +12,7 @@ from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.families.decoder import Decoder
 from ...convert.families.reading import UnsupportedArchitecture
+from ...convert.openvino.tokenizer import FILES
 from ...convert.parallel import in_order
 from ...core.errors import ArtifactError, CheckpointError
 from ...core.graph_file import read_graph
@@ -27,7 +28,6 @@ from . import fields, rotary, windows
 from . import weights as common
 from .weights import Findings
 
-TOKENIZERS = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
 _COARSE = 0.002
 """Share of a weight that scale estimation may lose to scales that are far too large; NNCF 3.4 was seen to lose 0.001."""
 
@@ -74,7 +74,7 @@ def _files(folder: Path, found: Findings, progress: Progress) -> Manifest | None
 def _tokenizers(folder: Path, found: Findings) -> None:
     import openvino_tokenizers  # noqa: F401 - registers its operations with openvino
 
-    for name in TOKENIZERS:
+    for name in FILES:
         if not (folder / name).is_file():
             found.failures.append(f"{name} is missing: openvino_genai cannot run this folder.")
             continue

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from edgeconv.convert.conversion import gguf, onnx, openvino
-from edgeconv.convert.conversion.gguf_plan import GgufJob
-from edgeconv.convert.conversion.onnx_plan import OnnxJob
-from edgeconv.convert.conversion.openvino_plan import Job
+from edgeconv.convert import conversion
+from edgeconv.convert.conversion import GgufJob, Job, OnnxJob
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError, EdgeconvError
@@ -24,10 +22,10 @@ from edgeconv.validate.assumptions import examine
 
 Maker = Callable[..., Path]
 PLANS: dict[str, Callable[[Path], Any]] = {
-    "openvino": lambda folder: openvino.plan(Job(str(folder), Request("bf16"))),
-    "openvino, traced": lambda folder: openvino.plan(Job(str(folder), Request("bf16"), engine="trace")),
-    "onnx": lambda folder: onnx.plan(OnnxJob(str(folder), Request("fp32"))),
-    "gguf": lambda folder: gguf.plan(GgufJob(str(folder), recipe("bf16"))),
+    "openvino": lambda folder: conversion.plan(Job(str(folder), Request("bf16"))),
+    "openvino, traced": lambda folder: conversion.plan(Job(str(folder), Request("bf16"), engine="trace")),
+    "onnx": lambda folder: conversion.plan(OnnxJob(str(folder), Request("fp32"))),
+    "gguf": lambda folder: conversion.plan(GgufJob(str(folder), recipe("bf16"))),
 }
 STATED: dict[str, dict[str, Any]] = {
     "gptq": {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}},
@@ -110,7 +108,7 @@ def test_validate_refuses_a_reference_that_it_would_not_run_as_stated(llama: Pat
     from edgeconv.validate.subject import open_pair
 
     plain = changed(llama, tmp_path / "plain")
-    out = gguf.run(GgufJob(str(plain), recipe("bf16"), output=tmp_path / "out")).path
+    out = conversion.run(GgufJob(str(plain), recipe("bf16"), output=tmp_path / "out")).path
     for fields in ({"quantization_config": {"quant_method": "bitnet"}}, {"is_causal": False}, {"clip_qkv": 8.0}):
         folder = changed(plain, tmp_path / str(next(iter(fields))), fields)
         with pytest.raises(CheckpointError, match=next(iter(fields))):

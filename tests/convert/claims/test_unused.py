@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert import conversion
 from edgeconv.convert.claims import unused
-from edgeconv.convert.conversion import gguf, onnx, openvino
-from edgeconv.convert.conversion.gguf_plan import GgufJob
-from edgeconv.convert.conversion.onnx_plan import OnnxJob
-from edgeconv.convert.conversion.openvino_plan import Job
+from edgeconv.convert.conversion import GgufJob, Job, OnnxJob
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
@@ -56,10 +54,10 @@ def test_doctor_knows_them(source: Path) -> None:
 @pytest.mark.parametrize("source", ["named"], indirect=True)
 def test_what_is_written_is_the_model_without_them(kind: str, source: Path, tmp_path: Path) -> None:
     run = {
-        "openvino": lambda out: openvino.run(Job(str(source), Request("bf16"), output=out)),
-        "openvino, traced": lambda out: openvino.run(Job(str(source), Request("bf16"), output=out, engine="trace")),
-        "onnx": lambda out: onnx.run(OnnxJob(str(source), Request("fp32"), output=out)),
-        "gguf": lambda out: gguf.run(GgufJob(str(source), recipe("bf16"), output=out)),
+        "openvino": lambda out: conversion.run(Job(str(source), Request("bf16"), output=out)),
+        "openvino, traced": lambda out: conversion.run(Job(str(source), Request("bf16"), output=out, engine="trace")),
+        "onnx": lambda out: conversion.run(OnnxJob(str(source), Request("fp32"), output=out)),
+        "gguf": lambda out: conversion.run(GgufJob(str(source), recipe("bf16"), output=out)),
     }[kind]
     artifact = open_artifact(run(tmp_path / "out").path)
     checkpoint = open_checkpoint(source)

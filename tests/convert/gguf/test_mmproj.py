@@ -8,7 +8,7 @@ import pytest
 from cyllama.llama import llama_cpp as lib
 from PIL import Image
 
-from edgeconv.convert.conversion.gguf import GgufJob, plan, run
+from edgeconv.convert.conversion import GgufJob, plan, run
 from edgeconv.convert.families import decoder, glm_edge_v
 from edgeconv.convert.families.glm_edge_v_model import load
 from edgeconv.convert.gguf.read import open_gguf

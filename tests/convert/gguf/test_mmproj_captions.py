@@ -10,7 +10,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from edgeconv.builtin import pictures
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 
 from .llama_cpp import load

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from edgeconv.convert.checkpoint import Checkpoint
-from edgeconv.convert.conversion.onnx import OnnxJob, plan, run
+from edgeconv.convert.conversion import OnnxJob, plan, run
 from edgeconv.convert.onnx import trace
 from edgeconv.convert.onnx.choose import choose
 from edgeconv.convert.onnx.sizes import of_config

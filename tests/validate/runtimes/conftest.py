@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion.onnx import OnnxJob, run
+from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 

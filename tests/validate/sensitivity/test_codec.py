@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
-from edgeconv.convert.conversion import gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
@@ -35,7 +35,7 @@ def test_what_a_gguf_holds(kind: str, tiny_model: Callable[..., Path], tmp_path:
     """Also where llama-quantize's rules put another type in the place of one that does not fit."""
     model = tiny_model("llama")
     chosen = recipe({"q4_k": "q4_k_s"}.get(kind, kind), pure=True)
-    made = gguf.run(gguf.GgufJob(str(model), chosen, output=tmp_path / "out"))
+    made = conversion.run(conversion.GgufJob(str(model), chosen, output=tmp_path / "out"))
     checkpoint = open_checkpoint(model)
     weights = open_artifact(made.path).weights(checkpoint)
     tensor = checkpoint.tensor(DOWN)
