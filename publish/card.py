@@ -121,7 +121,7 @@ def within(report: Report) -> str:
 def _figures(report: Report) -> str:
     """The table; the noise floor has its column if it was measured (not by --quick)."""
     found, floor = comparison(report, "quantisation"), comparison(report, "noise_floor")
-    budgets = {line.metric.removeprefix("quantization."): line for line in report.budgets}
+    budgets = {line.metric.removeprefix("quantisation."): line for line in report.budgets}
     rows = []
     for key in _SHOWN if found else ():
         title, unit = metric(key)

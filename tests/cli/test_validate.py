@@ -43,7 +43,7 @@ def test_a_release_that_is_stopped(edgeconv: Command, converted: Path) -> None:
     result = edgeconv("validate", converted, *AWAY, "--budget", "mean_kl=1e-6", "--json")
     assert result.code == 3
     assert (result.data["verdict"], result.data["first_failed"]) == ("failed", "budget")
-    (line,) = [line for line in result.data["budgets"] if line["metric"] == "quantization.mean_kl"]
+    (line,) = [line for line in result.data["budgets"] if line["metric"] == "quantisation.mean_kl"]
     assert not line["passed"] and line["limit"] == 1e-6
 
 
@@ -89,8 +89,8 @@ def test_one_text_is_too_few_to_judge(edgeconv: Command, converted: Path, tmp_pa
     assert result.code == 6
     assert (result.data["verdict"], result.data["first_failed"]) == ("undecided", None)
     lines = {line["metric"]: line for line in result.data["budgets"]}
-    assert not lines["quantization.mean_kl"]["decided"]
-    assert lines["quantization.not_finite"]["passed"]
+    assert not lines["quantisation.mean_kl"]["decided"]
+    assert lines["quantisation.not_finite"]["passed"]
     assert Tree.parse(junit).getroot().get("failures") != "0"
     told = edgeconv("validate", converted, "--quick", "--no-report", "--suite", suite)
     assert "1 text cannot tell" in told.out

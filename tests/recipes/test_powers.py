@@ -110,8 +110,8 @@ def test_a_budget_that_is_looser_than_ours_is_called_so() -> None:
     }
     for asked, looser in ((loose, True), (limits, False), (tight, False)):
         lines = budget.judge_figures(budget.override(own, asked), {})
-        stated = [line for line in lines if line.metric.startswith("quantization.")]
-        assert {line.metric.removeprefix("quantization.") for line in stated} == set(limits)
+        stated = [line for line in lines if line.metric.startswith("quantisation.")]
+        assert {line.metric.removeprefix("quantisation.") for line in stated} == set(limits)
         assert all(line.looser is looser for line in stated)
         assert all(("looser than edgeconv's own limit" in line.reason) is looser for line in stated)
     assert not any(line.looser for line in budget.judge_figures(own, {}))
@@ -129,7 +129,7 @@ def test_the_report_names_recipe_and_suite_by_digest_and_another_suite_is_measur
     report = json.loads((made / "out" / "r-t" / "parity" / "parity.json").read_text("utf-8"))
     assert report["suite"]["facts"]["recipe"] == sha256_file(path)
     assert len(report["suite"]["digest"]) == 64
-    assert {b["metric"]: b["looser"] for b in report["budgets"]}["quantization.mean_kl"] is True
+    assert {b["metric"]: b["looser"] for b in report["budgets"]}["quantisation.mean_kl"] is True
     assert edgeconv(*run).data[0]["stages"]["parity"] == "as before"
     with (made / "words.jsonl").open("a") as file:
         file.write(json.dumps("Some more words to measure on, which nobody has seen before.") + "\n")

@@ -144,7 +144,7 @@ def _budgets(comparisons: list[Comparison], kind: str) -> list[BudgetLine]:
         if kind == "passed"
         else {"mean_kl": 0.1, "top1": 0.85, "ln_ppl_ratio": 0.1, "not_finite": 0.0}
     )
-    wanted = {f"quantization.{name}": limit for name, limit in limits.items()} | {"conversion.max_abs_logit": 0.1}
+    wanted = {f"quantisation.{name}": limit for name, limit in limits.items()} | {"conversion.max_abs_logit": 0.1}
     lines = []
     for metric, limit in wanted.items():
         place, _, name = metric.partition(".")

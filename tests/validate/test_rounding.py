@@ -43,7 +43,7 @@ def test_rounding_alone_is_no_fault(
     report = climb(source, tmp_path / "out", precision, dtype)
     assert report.verdict == "passed", [line for line in report.budgets if not line.passed]
     lines = {line.metric: line for line in report.budgets}
-    assert lines["quantization.mean_kl"].limit < 0.01
+    assert lines["quantisation.mean_kl"].limit < 0.01
     assert {c.name for c in report.comparisons} == {"noise_floor", "conversion", "quantisation"}
 
 
@@ -51,7 +51,7 @@ def test_what_rounds_nothing_is_held_to_the_strict_limits(tiny_model: Callable[.
     report = climb(tiny_model("qwen3"), tmp_path / "out", "bf16")
     lines = {line.metric: line for line in report.budgets}
     assert report.verdict == "passed"
-    assert (lines["quantization.mean_kl"].limit, lines["quantization.top1"].limit) == (1e-4, 0.99)
+    assert (lines["quantisation.mean_kl"].limit, lines["quantisation.top1"].limit) == (1e-4, 0.99)
 
 
 def test_limits_follow_the_noise_and_are_never_narrower() -> None:
