@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ..core import escape
-from ..core.errors import ArtifactError, UsageError
+from ..core.errors import UsageError
+from .chat_models import Found, find
 from .options import Device, Json, Verbose
 from .output import Output, paint
 
 if TYPE_CHECKING:
-    from ..runtimes.answers import Answer, Generation, Sampling
+    from ..runtimes.answers import Answer, Generation
     from ..runtimes.openvino_genai import Chat
     from ..runtimes.sampled_chat import SampledChat
 
@@ -26,7 +27,9 @@ _HELP_PICTURES = "/image PATH adds a picture to the next question. "
 
 
 def chat(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a converted model: IRs, or ONNX.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A converted model: the folder of IRs or of ONNX, or a GGUF.")
+    ],
     *,
     image: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="A picture for the first question. Repeatable.")
@@ -51,10 +54,11 @@ def chat(
 ) -> None:
     """Chat with a converted model, the answer appearing as it is made.
 
-    What you leave open is taken from the model's generation_config.json. Where stdin is not a terminal, each of its
-    lines is one question. A line may also be a command: /image PATH adds a picture to the next question, /reset begins
-    a new conversation, /exit (or Ctrl-D) leaves. Ctrl-C stops an answer, not the program. With --json each answer is
-    one line of JSON.
+    What you leave open is taken from the model's generation_config.json, or from the GGUF's own keys. A GGUF runs in
+    llama.cpp, and sees with the mmproj-*.gguf beside it. Where stdin is not a terminal, each of its lines is one
+    question. A line may also be a command: /image PATH adds a picture to the next question, /reset begins a new
+    conversation, /exit (or Ctrl-D) leaves. Ctrl-C stops an answer, not the program. With --json each answer is one line
+    of JSON.
     """
     from ..runtimes.answers import Sampling
 
@@ -68,14 +72,14 @@ def chat(
     )
     images = image or []
     _require_text("system message", system or "")
-    _refuse_gguf(folder)
-    _check_images(folder, images)
+    found = find(path)
+    _check_images(path, found, images)
     out = Output(json=as_json, quiet=not sys.stderr.isatty(), verbose=verbose)
     with out.working() as progress:
         task = progress.task("Loading")
-        conversation = _load(folder, device, system, sampling)
+        conversation = found.open(device=device, system=system, sampling=sampling)
         task.finish()
-    session = _Session(conversation, sees=_sees(folder), verbose=verbose, json=as_json, images=images)
+    session = _Session(conversation, sees=found.sees, verbose=verbose, json=as_json, images=images)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # a question that is no UTF-8 is told of, and the next one read
     if prompt is not None:
@@ -203,48 +207,21 @@ def _require_text(what: str, text: str) -> None:
         raise UsageError(f"The {what} is no UTF-8 text.", "Set the terminal, or save the file, as UTF-8.") from None
 
 
-def _check_images(folder: Path, images: list[Path]) -> None:
+def _check_images(path: Path, found: Found, images: list[Path]) -> None:
     """Say what is wrong with the pictures before a model is loaded."""
     if not images:
         return
     from ..convert.families.glm_edge_v_model.pixels import open_picture
 
-    if folder.is_dir() and not _sees(folder):
-        raise _blind(str(folder))
-    for path in images:
-        open_picture(path)
+    if path.exists() and not found.sees:
+        raise _blind(str(path), found.blind)
+    for image in images:
+        open_picture(image)
 
 
-def _refuse_gguf(path: Path) -> None:
-    """A GGUF is a converted model too, but of another runtime."""
-    found = path if path.is_file() and path.suffix == ".gguf" else None
-    if path.is_dir() and not any(path.glob("*.xml")) and not any(path.glob("*.onnx")):
-        found = next((file for file in sorted(path.glob("*.gguf")) if not file.name.startswith("mmproj")), None)
-    if found:
-        raise ArtifactError(
-            f"{found} is a GGUF, which llama.cpp runs; `edgeconv chat` runs OpenVINO IRs and ONNX models.",
-            f"llama-cli -m {found} talks to it; `edgeconv validate` measures it.",
-        )
-
-
-def _blind(who: str) -> UsageError:
-    return UsageError(f"{who} takes no pictures.", "Convert a vision model, for example THUDM/glm-edge-v-2b.")
-
-
-def _sees(folder: Path) -> bool:
-    from ..runtimes import onnx_models, openvino_vision_chat
-
-    return openvino_vision_chat.sees(folder) or onnx_models.sees(folder)
-
-
-def _load(folder: Path, device: str, system: str | None, sampling: Sampling) -> Chat | SampledChat:
-    from ..runtimes import onnx_chat, onnx_models, openvino_genai, openvino_vision_chat
-
-    if openvino_vision_chat.sees(folder):
-        return openvino_vision_chat.VisionChat(folder, device=device, system=system, sampling=sampling)
-    if onnx_models.remains(folder):
-        return onnx_chat.OnnxChat(folder, device=device, system=system, sampling=sampling)
-    return openvino_genai.Chat(folder, device=device, system=system, sampling=sampling)
+def _blind(who: str, reason: str = "") -> UsageError:
+    hint = "Convert a vision model, for example THUDM/glm-edge-v-2b."
+    return UsageError(f"{who} takes no pictures.", f"{reason}. {hint}" if reason else hint)
 
 
 def _as_json(question: str, images: list[Path], result: Answer) -> str:

@@ -27,7 +27,7 @@ def require() -> None:
     """Raise UsageError if llama.cpp is not installed."""
     if importlib.util.find_spec(PACKAGE) is None:
         raise UsageError(
-            "A GGUF is validated in llama.cpp, and the package cyllama is not installed.",
+            "A GGUF runs in llama.cpp, and the package cyllama, which brings it, is not installed.",
             "pip install 'edgeconv[gguf]'",
         )
 

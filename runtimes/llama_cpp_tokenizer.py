@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ class LlamaCppTokenizer:
         self._model = load(path, repack=False)
         self._strips_first = strips_first
         self._vocabulary: Any = self._model.get_vocab()
+
+    @classmethod
+    def of_keys(cls, path: Path, keys: Mapping[str, Any]) -> LlamaCppTokenizer:
+        """Load, with what a file's keys say of its first space. Raises ArtifactError."""
+        strips = keys.get("tokenizer.ggml.model") == "llama" and bool(keys.get("tokenizer.ggml.add_space_prefix", True))
+        return cls(path, strips_first=strips)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Return the ids of a text in which markers count; `special`: with bos and eos where the file asks for them."""

@@ -19,7 +19,7 @@ from .cached import NO_PLACEHOLDER, Array, Cached
 from .onnx_graph import open_graph
 from .onnx_session import Decoder, require
 from .onnxruntime import OnnxTower
-from .sampled_chat import SampledChat, Sight
+from .sampled_chat import Known, SampledChat, Sight
 
 _HINT = "Give the folder that `edgeconv onnx` wrote."
 
@@ -95,7 +95,7 @@ class OnnxChat(SampledChat):
             )
         require()
         sight = Sight.from_folder(folder, config) if onnx_models.sees(folder) else None
-        super().__init__(folder, config, system, sampling, sight)
+        super().__init__(Known.from_folder(folder, config), system, sampling, sight)
         self.model = CachedOnnx(folder, sight.placeholder if sight else NO_PLACEHOLDER, threads=threads)
         self.reset()
 

@@ -11,7 +11,7 @@ from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ..core.errors import ArtifactError
 from .answers import Sampling, check_device
 from .openvino_cached import LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, CachedModel
-from .sampled_chat import SampledChat, Sight
+from .sampled_chat import Known, SampledChat, Sight
 
 _IRS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
 _NEEDED = (
@@ -50,7 +50,7 @@ class VisionChat(SampledChat):
         config = _read_config(folder)
         check_device(device)
         sight = Sight.from_folder(folder, config)
-        super().__init__(folder, config, system, sampling, sight)
+        super().__init__(Known.from_folder(folder, config), system, sampling, sight)
         self.model = CachedModel(folder, device, sight.placeholder, properties)
         self.reset()
 

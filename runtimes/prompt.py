@@ -6,8 +6,10 @@ tokenizer.json: it is what transformers runs underneath, and is there after 0.1 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..convert.checkpoint import read_json
 from ..convert.openvino.vision_files import read_template
@@ -33,22 +35,23 @@ def context_length(config: dict[str, Any]) -> int:
     return next((length for length in stated if isinstance(length, int) and length > 0), 0)
 
 
-class Prompter:
-    """Chat template and tokenizer of one artifact."""
+class Prompting(ABC):
+    """Chat template and tokenizer of one artifact, wherever they lie."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read the files.
+    def __init__(self, where: Path, template: str | None, special: dict[str, str]) -> None:
+        """Compile the template.
+
+        Args:
+            where: the artifact, for messages.
+            template: its text; None: there is none.
+            special: bos_token, eos_token and so on, which it may name.
 
         Raises:
-            ArtifactError: there is no chat template, or no tokenizer.
-            CheckpointError: a file is damaged.
+            ArtifactError: there is none, or it is no template.
         """
-        from tokenizers import Tokenizer
-
-        template = read_template(folder)
         if template is None:
             raise ArtifactError(
-                f"{folder} has no chat template: its checkpoint is a base model, or lost the template.",
+                f"{where} has no chat template: its checkpoint is a base model, or lost the template.",
                 "Convert the chat or instruct version of the model.",
             )
         try:
@@ -57,15 +60,7 @@ class Prompter:
             raise ArtifactError(
                 f"The chat template cannot be read: {error}.", "Convert the checkpoint again."
             ) from error
-        self._special = _special_tokens(folder)
-        tokenizer_trial.require_bounded_file(folder / "tokenizer.json")
-        try:
-            with tokenizer_trial.panics_as_errors():
-                self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # the library raises nothing more exact
-            raise ArtifactError(f"{folder / 'tokenizer.json'} cannot be read: {error}.", "Convert again.") from error
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._special = special
 
     def render(self, messages: list[Message]) -> str:
         """Return the prompt, up to where the assistant begins.
@@ -86,6 +81,37 @@ class Prompter:
                 "Say it in other words, or leave the system message out.",
             ) from error
 
+    @abstractmethod
+    def encode(self, prompt: str) -> list[int]:
+        """Return the ids of a rendered prompt; no special tokens are added, they are in the template. Raises ArtifactError."""
+
+    @abstractmethod
+    def pieces(self) -> Pieces:
+        """Return a decoder of one answer."""
+
+
+class Prompter(Prompting):
+    """Chat template and tokenizer of a folder with a checkpoint's small files."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the files.
+
+        Raises:
+            ArtifactError: there is no chat template, or no tokenizer.
+            CheckpointError: a file is damaged.
+        """
+        from tokenizers import Tokenizer
+
+        super().__init__(folder, read_template(folder), _special_tokens(folder))
+        tokenizer_trial.require_bounded_file(folder / "tokenizer.json")
+        try:
+            with tokenizer_trial.panics_as_errors():
+                self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing more exact
+            raise ArtifactError(f"{folder / 'tokenizer.json'} cannot be read: {error}.", "Convert again.") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
     def encode(self, prompt: str) -> list[int]:
         """Return the ids of a rendered prompt; no special tokens are added, they are in the template."""
         try:
@@ -100,10 +126,17 @@ class Prompter:
         return Pieces(self._tokenizer)
 
 
+class Decoder(Protocol):
+    """A tokenizer, as far as an answer needs it: `tokenizers.Tokenizer`, or what stands for it."""
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Return the text; a part of a character becomes U+FFFD."""
+
+
 class Pieces:
     """Turns tokens into pieces of text that end between characters; special tokens give none."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Decoder) -> None:
         self._tokenizer = tokenizer
         self._before: list[int] = []
         self._held: list[int] = []

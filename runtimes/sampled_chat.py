@@ -16,8 +16,8 @@ import numpy as np
 from ..convert.families.glm_edge_v_model.facts import check_placeholders, image_tokens
 from ..core.errors import ArtifactError, UsageError
 from .answers import Answer, Generation, Sampling
-from .cached import Cached, Picture, StoppedError
-from .prompt import Message, Prompter, context_length, message
+from .cached import Array, Cached, Picture, StoppedError
+from .prompt import Message, Prompter, Prompting, context_length, message
 from .sampler import Decoding, Sampler
 
 if TYPE_CHECKING:
@@ -114,6 +114,39 @@ class Sight:
         return cls(Preprocess.from_folder(folder), rows, placeholder)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What must be known of any model that talks, besides the model.
+
+    Attributes:
+        prompter: its chat template and tokenizer.
+        rules: its own way of choosing tokens.
+        limit: positions that it reads at most; 0: not stated.
+        rows: of its table of embeddings; 0: not stated.
+    """
+
+    prompter: Prompting
+    rules: Decoding
+    limit: int
+    rows: int
+
+    @classmethod
+    def from_folder(cls, folder: Path, config: dict[str, Any]) -> Known:
+        """Read an artifact's small files; `config` is its config.json.
+
+        Raises:
+            ArtifactError: there is no chat template, or no tokenizer.
+            CheckpointError: a file is damaged.
+        """
+        rows = config.get("vocab_size")
+        return cls(
+            Prompter(folder),
+            Decoding.from_folder(folder),
+            context_length(config),
+            rows if isinstance(rows, int) else 0,
+        )
+
+
 class SampledChat:
     """A conversation with one artifact.
 
@@ -125,30 +158,25 @@ class SampledChat:
 
     model: Cached
 
-    def __init__(
-        self, folder: Path, config: dict[str, Any], system: str | None, sampling: Sampling | None, sight: Sight | None
-    ) -> None:
-        """Read the small files. A subclass loads the model, and then calls `reset`.
+    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, sight: Sight | None) -> None:
+        """Take what is known. A subclass loads the model, and then calls `reset`.
 
         Args:
-            folder: of the artifact.
-            config: its config.json.
+            known: of the model.
             system: the system message.
             sampling: what the user chose.
             sight: of a model that sees.
 
         Raises:
-            ArtifactError: there is no chat template, or no tokenizer.
-            CheckpointError: a file is damaged.
+            ArtifactError: the chat template cannot be used.
             UsageError: the model's template drops or refuses system messages.
         """
-        self.limit = context_length(config) or _NO_LIMIT
-        self.prompter = Prompter(folder)
-        self.rules = Decoding.from_folder(folder)
+        self.limit = known.limit or _NO_LIMIT
+        self.prompter = known.prompter
+        self.rules = known.rules
         (sampling or Sampling()).apply(self.rules)
         self._system, self._sight = system, sight
-        rows = config.get("vocab_size")
-        self._rows = rows if isinstance(rows, int) else 0
+        self._rows = known.rows
         self._check_system()
 
     def reset(self) -> None:
@@ -217,7 +245,11 @@ class SampledChat:
 
         if self._sight is None:
             raise UsageError("This model takes no pictures.")
-        return Picture(self._sight.preprocess([open_picture(image) if isinstance(image, Path) else image]))
+        return Picture(self._pixels(self._sight.preprocess, open_picture(image) if isinstance(image, Path) else image))
+
+    def _pixels(self, preprocess: Preprocess, picture: Image.Image) -> Array:
+        """Return what the model's `see` takes for a picture: float32 [1, 3, S, S]."""
+        return preprocess([picture])
 
     def _check_system(self) -> None:
         if not self._system:

@@ -5,7 +5,7 @@ The order is that of transformers and openvino_genai: repetition penalty, temper
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,21 @@ class Decoding:
         """
         path = folder / "generation_config.json"
         stated = read_json(path) if path.is_file() else {}
+        config = read_json(folder / "config.json")
+        stops = _ids(path.name, stated.get("eos_token_id")) | _ids("config.json", config.get("eos_token_id"))
+        return cls.stated(stated, path.name, stops)
+
+    @classmethod
+    def stated(cls, stated: Mapping[str, Any], where: str, stops: frozenset[int]) -> Decoding:
+        """Take the fields of a generation_config.json, as far as they are there; `where` they stand is for messages.
+
+        Raises:
+            CheckpointError: one of them says what cannot be.
+        """
         values = {name: stated[name] for name in _CAN_BE if stated.get(name) is not None}
         for name, value in values.items():
             if not _CAN_BE[name](value):
-                raise CheckpointError(f"{path.name}: {name} cannot be {value!r:.50}.", _MEND)
-        config = read_json(folder / "config.json")
-        stops = _ids(path.name, stated.get("eos_token_id")) | _ids("config.json", config.get("eos_token_id"))
+                raise CheckpointError(f"{where}: {name} cannot be {value!r:.50}.", _MEND)
         return cls(**values, stop_token_ids=stops)
 
 

@@ -138,15 +138,6 @@ def test_a_folder_that_is_no_model(edgeconv: Command, tmp_path: Path) -> None:
     assert "not a converted chat model" in result.err
 
 
-def test_a_gguf_is_named_as_one(edgeconv: Command, tmp_path: Path) -> None:
-    (tmp_path / "x.gguf").write_bytes(b"GGUF")
-    for path in (tmp_path / "x.gguf", tmp_path):
-        result = edgeconv("chat", path)
-        assert result.code == 1
-        assert "x.gguf is a GGUF, which llama.cpp runs" in result.err
-        assert "llama-cli -m" in result.err
-
-
 def test_pictures_go_with_the_first_question(
     edgeconv: Command, seeing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

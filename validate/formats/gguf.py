@@ -246,9 +246,7 @@ class GgufArtifact:
         return "The weights cannot be read."
 
     def _tokenizer(self) -> LlamaCppTokenizer:
-        keys = self.file().keys
-        strips = keys.get("tokenizer.ggml.model") == "llama" and bool(keys.get("tokenizer.ggml.add_space_prefix", True))
-        return LlamaCppTokenizer(self._runnable, strips_first=strips)
+        return LlamaCppTokenizer.of_keys(self._runnable, self.file().keys)
 
     @cached_property
     def _runnable(self) -> Path:

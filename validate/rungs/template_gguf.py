@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile
 from ...core.progress import Progress
+from ...runtimes.llama_cpp_prompt import TEMPLATE, markers
 from ..message_parts import in_parts
 from ..report.model import Rung
 from . import template_texts
@@ -18,7 +19,6 @@ from .template_conversations import Conversation
 from .template_texts import DEFAULT, Render
 
 WHERE = "the GGUF"
-_KEY = "tokenizer.chat_template"
 
 
 def check(open_file: Callable[[], GgufFile], checkpoint: Checkpoint, progress: Progress) -> Rung:
@@ -35,8 +35,8 @@ def check(open_file: Callable[[], GgufFile], checkpoint: Checkpoint, progress: P
 def templates(file: GgufFile) -> dict[str, str]:
     """Return the file's templates by name."""
     texts = {key: value for key, value in file.keys.items() if isinstance(value, str)}
-    found = {DEFAULT: texts[_KEY]} if _KEY in texts else {}
-    prefix = f"{_KEY}."
+    found = {DEFAULT: texts[TEMPLATE]} if TEMPLATE in texts else {}
+    prefix = f"{TEMPLATE}."
     return found | {key.removeprefix(prefix): text for key, text in texts.items() if key.startswith(prefix)}
 
 
@@ -47,13 +47,7 @@ def renderer(file: GgufFile) -> Render | None:
 
 
 def _renderer(file: GgufFile, text: str) -> Render:
-    tokens = file.keys.get("tokenizer.ggml.tokens", [])
-    markers = {}
-    for role, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")):
-        number = file.keys.get(f"tokenizer.ggml.{key}_token_id")
-        if isinstance(number, int) and number < len(tokens):
-            markers[f"{role}_token"] = tokens[number]
-    return template_texts.renderer(text, markers, "The GGUF's chat template")
+    return template_texts.renderer(text, markers(file.keys), "The GGUF's chat template")
 
 
 def prompt(render: Render, messages: Conversation) -> str:

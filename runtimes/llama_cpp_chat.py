@@ -1,0 +1,126 @@
+"""Chat with a GGUF in llama.cpp, with its defaults; with pictures if a GLM-Edge-V's mmproj is given.
+
+The file's own template, rendered as for every format; its own tokenizer, ends of answers and rules of sampling.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER, image_tokens
+from ..convert.gguf.metadata import SAMPLING
+from ..convert.gguf.read import GgufFile, open_gguf
+from ..core.errors import ArtifactError, UsageError
+from .answers import Sampling
+from .cached import NO_PLACEHOLDER, Array
+from .llama_cpp_binding import require
+from .llama_cpp_cached import CachedLlama
+from .llama_cpp_prompt import GgufPrompter
+from .sampled_chat import Known, SampledChat, Sight
+from .sampler import Decoding
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..convert.families.glm_edge_v_model.pixels import Preprocess
+
+_DRAWS = {"temperature", "top_k", "top_p", "min_p"}
+
+
+class LlamaCppChat(SampledChat):
+    """A conversation with one file."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        projector: Path | None = None,
+        device: str = "CPU",
+        system: str | None = None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        """Load.
+
+        Args:
+            path: the file; of a split one any part.
+            projector: the mmproj that belongs to it.
+            device: the CPU.
+            system: the system message.
+            sampling: what the user chose.
+
+        Raises:
+            ArtifactError: the file is no chat model, or llama.cpp does not run it.
+            CheckpointError: a rule of sampling in it cannot be.
+            UsageError: another device than the CPU, llama.cpp is not installed, or the template drops system messages.
+        """
+        if device != "CPU":
+            raise UsageError(
+                f"A GGUF cannot run on {device} here.", "Leave --device out: llama.cpp runs on the CPU here."
+            )
+        require()
+        file = open_gguf(path)
+        _require_language_model(file)
+        sight = _sight(file, open_gguf(projector)) if projector else None
+        prompter = GgufPrompter(file)
+        known = Known(prompter, _rules(file, prompter.stops), _context(file), 0)
+        super().__init__(known, system, sampling, sight)
+        self.model: CachedLlama = CachedLlama(
+            file.files[0],
+            projector,
+            sight.placeholder if sight else NO_PLACEHOLDER,
+            answer=self.rules.max_new_tokens,
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new conversation, with the same system message and the same seed."""
+        super().reset()
+        self.model.forget_pictures()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.model.close()
+
+    def _pixels(self, preprocess: Preprocess, picture: Image.Image) -> Array:
+        """Return the square that llama.cpp need not resize, uint8 [S, S, 3]: its own resizing is another than the model's."""
+        return preprocess.canvas(picture)
+
+
+def _require_language_model(file: GgufFile) -> None:
+    kind = file.keys.get("general.type", "model")
+    if kind != "model" or file.arch == "clip":
+        raise ArtifactError(
+            f"{file.path} is no language model, but of the type {kind!r}, architecture {file.arch!r}.",
+            "Give the model's own .gguf; a mmproj-*.gguf is found beside it.",
+        )
+
+
+def _rules(file: GgufFile, stops: frozenset[int]) -> Decoding:
+    """Return general.sampling.*, in generation_config.json's words."""
+    found = {field: file.keys.get(f"general.sampling.{key}") for field, (key, _) in SAMPLING.items()}
+    draws = any(found[field] is not None for field in _DRAWS)
+    return Decoding.stated({**found, "do_sample": draws}, file.path.name, stops)
+
+
+def _context(file: GgufFile) -> int:
+    stated = file.own("context_length")
+    return stated if type(stated) is int and stated > 0 else 0
+
+
+def _sight(file: GgufFile, projector: GgufFile) -> Sight:
+    """Read how a mmproj sees. Raises ArtifactError if it does not say so, or the language half has no placeholder."""
+    from ..convert.families.glm_edge_v_model.pixels import Preprocess
+
+    keys = projector.keys
+    try:
+        size, patch = int(keys["clip.vision.image_size"]), int(keys["clip.vision.patch_size"])
+        mean, std = (tuple(map(float, keys[f"clip.vision.image_{name}"])) for name in ("mean", "std"))
+        rows = image_tokens(size, patch)
+        placeholder = list(file.keys["tokenizer.ggml.tokens"]).index(PLACEHOLDER)
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{projector.path.name} and {file.path.name} do not say how the model sees.",
+            "Convert the checkpoint again.",
+        ) from error
+    return Sight(Preprocess(size, mean, std), rows, placeholder)
