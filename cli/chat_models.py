@@ -59,11 +59,11 @@ def _onnx(path: Path) -> Found | None:
 
 
 def _gguf(path: Path) -> Found | None:
-    from ..convert.gguf.read import only_model
+    from ..convert.conversion import FORMATS
 
-    file = path if path.suffix == ".gguf" and not path.is_dir() else None
-    if path.is_dir() and not any(path.glob("*.xml")):
-        file = only_model(path)
+    if any(path.glob("*.xml")):
+        return None
+    file = FORMATS["gguf"].find(path)
     if file is None:
         return None
     from ..core.manifest import manifest_of

@@ -173,20 +173,6 @@ def parts(path: Path) -> list[Path]:
     return [path.with_name(f"{found['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
 
 
-def only_model(folder: Path) -> Path | None:
-    """Return the one language model in a folder, of a split one the first part; None: there is none.
-
-    Raises:
-        ArtifactError: there are several.
-    """
-    whole = sorted({parts(file)[0] for file in folder.glob("*.gguf") if not file.name.startswith("mmproj")})
-    if len(whole) > 1:
-        raise ArtifactError(
-            f"{folder} holds {len(whole)} GGUF models.", f"Name one: {', '.join(path.name for path in whole[:3])}."
-        )
-    return whole[0] if whole else None
-
-
 def _joined(head: Head) -> bool:
     """Tell whether another file begins behind the last tensor's data, within the padding that is there."""
     end = max((info.offset + info.bytes for info in head.tensors.values()), default=head.size)

@@ -12,7 +12,7 @@ import pytest
 
 from edgeconv import builtin
 from edgeconv.builtin import pictures
-from edgeconv.convert.conversion.gguf import GgufJob, run
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 
 from .conftest import Command

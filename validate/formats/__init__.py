@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...convert.gguf.read import only_model
+from ...convert.gguf.read import parts
 from ...convert.openvino.stream_ir import LANGUAGE, TEXT
 from ...core.errors import ArtifactError
 from ...core.manifest import manifest_of
@@ -29,9 +29,14 @@ def open_artifact(path: Path) -> Artifact:
         from .onnx import OnnxArtifact
 
         return OnnxArtifact(path, manifest_of(path))
-    is_ir = any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE))
-    if not is_ir and (whole := only_model(path)):
-        return _gguf(whole)
+    if not any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE)):
+        whole = {parts(file)[0] for file in path.glob("*.gguf") if not file.name.startswith("mmproj")}
+        if len(whole) > 1:
+            raise ArtifactError(
+                f"{path} holds {len(whole)} GGUF models.", f"Name one: {', '.join(sorted(p.name for p in whole)[:3])}."
+            )
+        if whole:
+            return _gguf(whole.pop())
     from .openvino import OpenVINOArtifact
 
     return OpenVINOArtifact(path, manifest_of(path))

@@ -12,9 +12,7 @@ import pytest
 
 from edgeconv import builtin
 from edgeconv.builtin import pictures
-from edgeconv.convert.conversion import Job, onnx, run
-from edgeconv.convert.conversion.gguf import GgufJob
-from edgeconv.convert.conversion.gguf import run as run_gguf
+from edgeconv.convert.conversion import GgufJob, Job, OnnxJob, run
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core import chat_template
@@ -35,7 +33,7 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{% set c = a 
 
 def to_gguf(source: Path, output: Path) -> Path:
     """The language half in float32."""
-    run_gguf(GgufJob(str(source), recipe("f32"), output=output, smoke_test=False))
+    run(GgufJob(str(source), recipe("f32"), output=output, smoke_test=False))
     (found,) = (file for file in output.glob("*.gguf") if not file.name.startswith("mmproj"))
     return found
 
@@ -83,7 +81,7 @@ def test_a_conversation_is_that_of_the_ir(chat: LlamaCppChat, tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_real_model_says_what_its_onnx_says(smollm2_llama: Path, tmp_path: Path) -> None:
     questions = ("What is the capital of France?", "And how many people live there?")
-    onnx.run(onnx.OnnxJob(str(smollm2_llama), Request("fp32"), output=tmp_path / "onnx", smoke_test=False))
+    run(OnnxJob(str(smollm2_llama), Request("fp32"), output=tmp_path / "onnx", smoke_test=False))
     expected = talk(OnnxChat(tmp_path / "onnx", sampling=GREEDY), questions)
     made = talk(LlamaCppChat(to_gguf(smollm2_llama, tmp_path / "gguf"), sampling=GREEDY), questions)
     assert [one.text for one in made] == [one.text for one in expected]
