@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from ..core.errors import ArtifactError
 from ..core.paths import join_hint
+from . import inspect_gguf
 from .inspect_parts import complain, manifest_rows, show_shares, show_tensors
 from .options import Json, Quiet
 from .output import Output, size
@@ -35,8 +37,8 @@ def inspect(
     itself says; of a GGUF also what in it looks wrong: a context length that is none, no end token, no chat template, an unknown
     splitting.
     """
-    from ..runtimes import onnx_models
-    from . import inspect_gguf
+    from ..convert.conversion import FORMATS, format_of, recognize
+    from ..core.manifest import manifest_of
 
     out = Output(json=json, quiet=quiet)
     if artifact.is_file():
@@ -49,29 +51,37 @@ def inspect(
         return
     if not artifact.is_dir():
         raise ArtifactError(f"There is no folder {artifact}.", "Give the folder of a converted model, or a GGUF file.")
-    manifest = _manifest(artifact)
-    if manifest is None and (artifact / onnx_models.names(artifact)[0]).is_file():
-        _onnx_without_manifest(out, artifact, tensors=tensors)
-    elif manifest is None and not (artifact / "openvino_model.xml").is_file():
-        if not inspect_gguf.found(artifact):
-            raise ArtifactError(
-                f"{artifact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml, model.onnx or a "
-                "GGUF file.",
-                "Give the folder that `edgeconv openvino`, `gguf` or `onnx` wrote.",
-            )
-        inspect_gguf.show_folder(out, artifact, None, tensors=tensors)
-    elif manifest is None:
-        _without_manifest(out, artifact, tensors=tensors)
-    elif manifest.target == "gguf":
-        inspect_gguf.show_folder(out, artifact, manifest, tensors=tensors)
+    manifest = manifest_of(artifact)
+    form = format_of(manifest) if manifest else recognize(artifact)
+    if form is None:
+        *names, last = FORMATS
+        raise ArtifactError(
+            f"{artifact} is not a converted model: it has neither edgeconv.json nor openvino_model.xml, model.onnx or a "
+            "GGUF file.",
+            f"Give the folder that `edgeconv {'`, `'.join(names)}` or `{last}` wrote.",
+        )
+    SHOWN[form.name](out, artifact, manifest, tensors=tensors)
+
+
+class Show(Protocol):
+    """Prints what a folder holds, checked if there is a manifest; raises ArtifactError for what is not whole."""
+
+    def __call__(self, out: Output, folder: Path, manifest: Manifest | None, *, tensors: bool) -> None:
+        """Print."""
+
+
+def _openvino(out: Output, folder: Path, manifest: Manifest | None, *, tensors: bool) -> None:
+    if manifest:
+        _with_manifest(out, folder, manifest, tensors=tensors)
     else:
-        _with_manifest(out, artifact, manifest, tensors=tensors)
+        _ir_without_manifest(out, folder, tensors=tensors)
 
 
-def _manifest(folder: Path) -> Manifest | None:
-    from ..core.manifest import manifest_of
-
-    return manifest_of(folder)
+def _onnx(out: Output, folder: Path, manifest: Manifest | None, *, tensors: bool) -> None:
+    if manifest:
+        _with_manifest(out, folder, manifest, tensors=tensors)
+    else:
+        _onnx_without_manifest(out, folder, tensors=tensors)
 
 
 def _with_manifest(out: Output, folder: Path, manifest: Manifest, *, tensors: bool) -> None:
@@ -99,15 +109,16 @@ def _document(manifest: Manifest, files: FileCheck, shares: list[Share], *, tens
     }
 
 
-def _without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
-    from ..runtimes.irs import stateful
+def _ir_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
+    from ..runtimes import irs
     from ..validate.histogram import of_ir
 
     if tensors:
         raise ArtifactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
+    graph = folder / irs.names(folder)[0]
     with out.working():
-        shares = of_ir(folder / "openvino_model.xml")
-    keeps = stateful(folder / "openvino_model.xml")
+        shares = of_ir(graph)
+    keeps = irs.stateful(graph)
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if out.json:
         out.data(
@@ -135,3 +146,7 @@ def _onnx_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
     out.result("There is no edgeconv.json: edgeconv did not write this model, so its source and files are unchecked.")
     out.result(f"size: {size(total)}")
     show_shares(out, shares, "Constants")
+
+
+SHOWN: Mapping[str, Show] = {"openvino": _openvino, "gguf": inspect_gguf.show_folder, "onnx": _onnx}
+"""By the name of the format."""

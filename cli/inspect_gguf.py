@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import ArtifactError
 from .inspect_parts import complain, manifest_rows, show_shares, show_tensors
 from .output import Output, paint, size
 
@@ -33,11 +34,13 @@ def show_folder(out: Output, folder: Path, manifest: Manifest | None, *, tensors
     """Show all models of a folder, checked if there is a manifest."""
     from ..validate.artifact import check_files
 
-    files = None
+    files, models = None, found(folder)
+    if not models and not manifest:
+        raise ArtifactError(f"{folder} lacks the first part of a GGUF.", "All parts lie in one folder.")
     if manifest:
         with out.working() as progress:
             files = check_files(folder, manifest, progress)
-    _show(out, folder, found(folder), manifest, files, tensors=tensors)
+    _show(out, folder, models, manifest, files, tensors=tensors)
 
 
 def show_file(out: Output, path: Path, *, tensors: bool) -> None:

@@ -5,6 +5,8 @@ tests/publish/test_card.py takes them off the card and runs them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from ..core.escape import block, python, shell
 from ..core.manifest import Manifest
 
@@ -19,18 +21,12 @@ def snippets(manifest: Manifest, repo_id: str, branch: str | None) -> str:
         repo_id: where it is published.
         branch: that it is published on; None: the default one.
     """
-    if manifest.target == "gguf":
-        parts = _gguf(manifest, repo_id, branch)
-    elif manifest.target == "onnx":
-        parts = _onnx_vision(repo_id, branch) if manifest.vision else _onnx(repo_id, branch)
-    elif manifest.vision:
-        parts = _vision(repo_id, branch)
-    else:
-        parts = _openvino(repo_id, branch)
-    return "\n\n".join(parts)
+    return "\n\n".join(SNIPPETS[manifest.target](manifest, repo_id, branch))
 
 
-def _openvino(repo_id: str, branch: str | None) -> list[str]:
+def _openvino(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
+    if manifest.vision:
+        return _vision(repo_id, branch)
     at = _revision(branch)
     genai = f"""\
 import openvino_genai
@@ -58,7 +54,9 @@ print(tokenizer.decode(answer, skip_special_tokens=True))"""
     ]
 
 
-def _onnx(repo_id: str, branch: str | None) -> list[str]:
+def _onnx(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
+    if manifest.vision:
+        return _onnx_vision(repo_id, branch)
     at = _revision(branch)
     genai = f"""\
 import json
@@ -193,3 +191,11 @@ def _revision(branch: str | None) -> str:
 
 def _titled(title: str, needs: str, language: str, code: str) -> str:
     return f"**{title}**" + (f" ({needs})" if needs else "") + f"\n\n{block(code, language)}"
+
+
+SNIPPETS: Mapping[str, Callable[[Manifest, str, str | None], list[str]]] = {
+    "openvino": _openvino,
+    "gguf": _gguf,
+    "onnx": _onnx,
+}
+"""By the name of the format."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
+from ..convert.conversion import format_of
 from ..core.errors import AccessError
 from ..core.manifest import Manifest
 from ..core.progress import Progress
@@ -92,7 +93,11 @@ def _require_alike(repository: Repository, other: str, there: Manifest, mine: Ma
         AccessError: they may not.
     """
     one, two = there.source, mine.source
-    if there.target == mine.target == "gguf" and (one.repo_id, one.parameters) == (two.repo_id, two.parameters):
+    if (
+        there.target == mine.target
+        and format_of(mine).shares_repository
+        and (one.repo_id, one.parameters) == (two.repo_id, two.parameters)
+    ):
         return
     raise AccessError(
         f"{repository.repo_id} holds {other}, and only GGUF types of one model can share a repository.",

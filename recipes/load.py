@@ -6,14 +6,14 @@ import difflib
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
 from ..core import limits
 from ..core.errors import UsageError
-from .model import Gguf, Onnx, OpenVINO, Recipe
+from .model import Recipe, Target
 
 
 def shipped() -> dict[str, Path]:
@@ -151,7 +151,7 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> UsageError:
     return UsageError(f"{where}: {dotted}: {first['msg']}.", "docs/recipe.schema.json describes every field.")
 
 
-_FORMATS = {"openvino": OpenVINO, "gguf": Gguf, "onnx": Onnx}
+_FORMATS = {get_args(kind.model_fields["format"].annotation)[0]: kind for kind in get_args(get_args(Target)[0])}
 
 
 def _fields(location: tuple[int | str, ...]) -> list[str]:

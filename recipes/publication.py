@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..convert.conversion import FORMATS
 from ..convert.conversion.artifact import Planned
 from ..core.errors import UsageError
 from ..core.progress import Progress
 from ..publish import preconditions
 from ..publish.publish import Publication
-from ..runtimes import llama_cpp_binding, onnx_session
+from ..runtimes.required import REQUIRE
 from . import expected
-from .model import Gguf, Onnx, Publish, Target
+from .model import Publish, Target
 from .unit import Unit
 
 
@@ -32,12 +33,8 @@ def publication(folder: Path, to: Publish) -> Publication:
 
 def require_runtime(target: Target) -> None:
     """Refuse to convert what cannot be measured afterwards. Raises UsageError if the package of its runtime is missing."""
-    if not target.parity:
-        return
-    if isinstance(target, Gguf):
-        llama_cpp_binding.require()
-    elif isinstance(target, Onnx):
-        onnx_session.require()
+    if target.parity:
+        REQUIRE[target.format]()
 
 
 def require_possible(unit: Unit, progress: Progress, planned: Planned | None = None, *, planless: bool = False) -> None:
@@ -73,7 +70,7 @@ def require_apart(units: Sequence[Unit]) -> None:
         if to is None:
             continue
         before = seen.setdefault((to.repo.lower(), to.branch, to.create_pr), [])
-        clash = next((other for other in before if not _apart(unit.target, other.target)), None)
+        clash = next((other for other in before if not _apart(unit, other)), None)
         if clash:
             raise UsageError(
                 f"{clash.name} and {unit.name} publish to {to.repo}, and would take each other's place there.",
@@ -82,7 +79,7 @@ def require_apart(units: Sequence[Unit]) -> None:
         before.append(unit)
 
 
-def _apart(one: Target, two: Target) -> bool:
-    if not (isinstance(one, Gguf) and isinstance(two, Gguf)):
-        return False
-    return (one.type or one.precision or "").lower() != (two.type or two.precision or "").lower()
+def _apart(one: Unit, two: Unit) -> bool:
+    form = FORMATS[one.job.format]
+    alike = one.job.format == two.job.format and form.shares_repository
+    return alike and form.variant(one.job) != form.variant(two.job)

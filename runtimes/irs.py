@@ -25,11 +25,16 @@ def names(folder: Path) -> tuple[str, ...]:
     if (folder / f"{TEXT}.xml").is_file():
         return (f"{TEXT}.xml",)
     if not (folder / f"{LANGUAGE}.xml").is_file():
-        raise ArtifactError(
-            f"{folder} holds neither {TEXT}.xml nor {LANGUAGE}.xml, nor a .gguf.",
-            "Give what `edgeconv openvino` or `edgeconv gguf` wrote.",
-        )
+        raise absent(folder)
     return tuple(f"{name}.xml" for name in SEEING)
+
+
+def absent(path: Path) -> ArtifactError:
+    """Return the error for a path that holds no converted model."""
+    return ArtifactError(
+        f"{path} holds neither {TEXT}.xml nor {LANGUAGE}.xml, nor a .gguf.",
+        "Give what `edgeconv openvino` or `edgeconv gguf` wrote.",
+    )
 
 
 def require_state(folder: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,17 @@ def run(target: str, path: Path, seeing: Path | None = None) -> list[str]:
     """Load an artifact and make one token; return the runtimes that did, with their versions.
 
     Args:
-        target: "openvino", "gguf" or "onnx".
+        target: the format's name.
         path: its folder, or the .gguf.
         seeing: the mmproj that belongs to a .gguf.
 
     Raises:
         EdgeconvError: a runtime does not load it, or fails.
     """
-    if target == "gguf":
-        return _gguf(path, seeing)
-    return _openvino(path) if target == "openvino" else _onnx(path)
+    return _TRY[target](path, seeing)
 
 
-def _openvino(folder: Path) -> list[str]:
+def _openvino(folder: Path, _: Path | None) -> list[str]:
     from . import irs
 
     if irs.sees(folder):
@@ -113,7 +111,7 @@ def _gguf(path: Path, seeing: Path | None) -> list[str]:
     return [_named(PACKAGE)]
 
 
-def _onnx(folder: Path) -> list[str]:
+def _onnx(folder: Path, _: Path | None) -> list[str]:
     from . import onnx_models
     from .onnxruntime import OnnxRuntime, OnnxTower
 
@@ -146,6 +144,10 @@ def _onnx_genai(folder: Path) -> None:
     generator = genai.Generator(model, parameters)
     generator.append_tokens(ids)
     generator.generate_next_token()
+
+
+_TRY: Mapping[str, Callable[[Path, Path | None], list[str]]] = {"openvino": _openvino, "gguf": _gguf, "onnx": _onnx}
+"""By the name of the format."""
 
 
 def _named(package: str) -> str:

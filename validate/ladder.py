@@ -22,7 +22,6 @@ from ..runtimes.turns import Turn
 from . import budget, first_rungs, peaks, verdict
 from .first_rungs import FirstRungs
 from .formats import Weights
-from .formats.gguf import GgufArtifact
 from .metrics import compare
 from .passes import Made, TorchPasses
 from .probes import LONG, Probes, switch_of
@@ -32,8 +31,7 @@ from .rungs.answer import Answer
 from .rungs.runtime_defects import as_failures
 from .rungs.token_texts import stops_of
 from .scores import Scores
-from .sight import Sight
-from .sight_gguf import GgufSight
+from .sights import SIGHTS
 from .subject import Pair, open_pair
 from .suite import EncodedDocument, Suite, encode, load, require
 from .token_display import shown
@@ -274,11 +272,7 @@ class _Climb:
             return
         pair, pictures, progress = self.pair, self.suite.pictures, self.progress
         with self._timed("pictures"):
-            sight = (
-                GgufSight(pair, pictures, passes, progress)
-                if isinstance(pair.artifact, GgufArtifact)
-                else Sight(pair, pictures, passes, self.ask.device, progress)
-            )
+            sight = SIGHTS[pair.artifact.format](pair, pictures, passes, self.ask.device, progress)
             seen = sight.look(noise=self._noise_of_bfloat16())
         self.rungs += seen.rungs
         self.generations += seen.captions

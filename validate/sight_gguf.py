@@ -57,7 +57,10 @@ class _Shown:
 class GgufSight:
     """The vision rungs of one validation."""
 
-    def __init__(self, pair: Pair, pictures: Sequence[Picture], passes: TorchPasses, progress: Progress) -> None:
+    def __init__(
+        self, pair: Pair, pictures: Sequence[Picture], passes: TorchPasses, device: str, progress: Progress
+    ) -> None:
+        """`device` is the CPU: llama.cpp runs nowhere else here."""
         assert isinstance(pair.artifact, GgufArtifact)
         self.pair, self.pictures, self.passes, self.progress = pair, pictures, passes, progress
         self.artifact = pair.artifact

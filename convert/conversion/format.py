@@ -108,12 +108,16 @@ class Format(ABC, Generic[JobT, PreparedT]):
         """
 
     @abstractmethod
-    def find(self, path: Path) -> Path | None:
-        """Return what holds the model, a folder or a file, if a path is, or has, an artifact of this format; else None.
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path is, or has, a model of this format, by the names of files."""
+
+    def model(self, path: Path) -> Path:
+        """Return the model that a path holds: a folder, or a file.
 
         Raises:
-            ArtifactError: it has several, of which one must be named.
+            ArtifactError: it has several, of which one must be named, or not the whole of one.
         """
+        return path
 
     @abstractmethod
     def prepare(self, job: JobT, opened: Opened, collector: Collector, progress: Progress | None = None) -> PreparedT:
@@ -139,6 +143,10 @@ class Format(ABC, Generic[JobT, PreparedT]):
         Raises:
             EdgeconvError: any of the family: the source cannot be opened, or not be converted.
         """
+
+    def variant(self, job: JobT) -> str:
+        """Return what tells a result from others of its source in one repository, where `shares_repository`."""
+        return ""
 
     def consents(self, job: JobT) -> bool:
         """Tell whether the user lets the checkpoint's own code run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ...core.manifest import Manifest
@@ -19,6 +20,12 @@ FORMATS: dict[str, Format[Any, Any]] = {one.name: one for one in (OPENVINO, GGUF
 def format_of(manifest: Manifest) -> Format[Any, Any]:
     """Return the format that a manifest says."""
     return FORMATS[manifest.target]
+
+
+def recognize(path: Path) -> Format[Any, Any] | None:
+    """Return the format of the model that a path holds, by the names of files; None if it is no converted model's."""
+    by_precedence = sorted(FORMATS.values(), key=lambda one: one.precedence)
+    return next((one for one in by_precedence if one.holds(path)), None)
 
 
 def describe_vision(fields: Mapping[str, Any]) -> str:

@@ -39,18 +39,24 @@ class Gguf(Format[GgufJob, "Prepared"]):
 
         describe_as_claimed(config, names)
 
-    def find(self, path: Path) -> Path | None:
-        """Know a file by its ending, and take a folder's only model, by its first part."""
+    def holds(self, path: Path) -> bool:
+        """Know files by their ending."""
+        return path.suffix == SUFFIX if not path.is_dir() else any(path.glob(f"*{SUFFIX}"))
+
+    def model(self, path: Path) -> Path:
+        """Return a file as it is, and of a folder the only language model, by its first part."""
         from ..gguf.read import parts
 
-        if path.suffix == SUFFIX and not path.is_dir():
+        if not path.is_dir():
             return path
         whole = {parts(file)[0] for file in path.glob(f"*{SUFFIX}") if not file.name.startswith(PROJECTOR)}
         if len(whole) > 1:
             raise ArtifactError(
                 f"{path} holds {len(whole)} GGUF models.", f"Name one: {', '.join(sorted(p.name for p in whole)[:3])}."
             )
-        return next(iter(whole), None)
+        if not whole:
+            raise ArtifactError(f"{path} has the GGUF of a projector alone.", "Put the language model beside it.")
+        return whole.pop()
 
     def check_output(self, job: GgufJob) -> None:
         """A file of the user's name stands beside others in its folder."""
@@ -62,6 +68,10 @@ class Gguf(Format[GgufJob, "Prepared"]):
         from .gguf_prepare import prepare
 
         return prepare(job, opened, collector, progress, self.runner)
+
+    def variant(self, job: GgufJob) -> str:
+        """llama.cpp's name of the mix of types."""
+        return job.recipe.file_type
 
     def stage(self, ready: Prepared, job: GgufJob, progress: Progress) -> AbstractContextManager[Path]:
         """A single output is moved file by file."""

@@ -31,12 +31,12 @@ class Onnx(Format[OnnxJob, "Prepared"]):
 
         chosen(config, names)
 
-    def find(self, path: Path) -> Path | None:
+    def holds(self, path: Path) -> bool:
         """Know a folder by the model that generates."""
         from ..onnx.names import MODEL, SEEING, VISION_EMBEDDINGS
 
         model = f"{SEEING[0]}.onnx" if (path / f"{VISION_EMBEDDINGS}.onnx").is_file() else MODEL
-        return path if (path / model).is_file() else None
+        return (path / model).is_file()
 
     def prepare(self, job: OnnxJob, opened: Opened, collector: Collector, progress: Progress | None = None) -> Prepared:
         """Choose engine and schemes."""

@@ -32,11 +32,11 @@ class OpenVINO(Format[Job, "Prepared"]):
 
         chosen(config, names=names)
 
-    def find(self, path: Path) -> Path | None:
+    def holds(self, path: Path) -> bool:
         """Know a folder by the graph that generates."""
         from ..openvino.stream_ir import LANGUAGE, TEXT
 
-        return path if any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE)) else None
+        return any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE))
 
     def consents(self, job: Job) -> bool:
         """Tokenizers and configs of a checkpoint may need its code."""

@@ -12,15 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...convert.checkpoint import read_json
-from ...convert.gguf.read import open_gguf
 from ...core import errors
 from ...core.errors import EdgeconvError, UsageError
 from ...core.progress import Progress, Silent
-from ...runtimes.answers import check_device
-from ...runtimes.prompt import context_length
 from ...validate.formats import Artifact, open_artifact
 from ...validate.subject import reference_of
+from .formats import BENCHES
 from .model import Result, Row, Side, Task, Timing
 
 TASKS = (Task(1024, 128), Task(512, 128))
@@ -66,13 +63,12 @@ def bench(ask: Ask, progress: Progress | None = None) -> Result:
     progress = progress or Silent()
     artifact = open_artifact(ask.artifact)
     artifact.require_device(ask.device)
-    if artifact.graph == "openvino":
-        check_device(ask.device)
+    BENCHES[artifact.format].check_device(ask.device)
     _check(ask, artifact)
     notes: list[str] = []
     source = _reference(ask, artifact, notes, progress)
     task = progress.task("Measuring the artifact", 2 if source else 1)
-    ours = _side(ask, _kind(artifact), artifact.path, artifact.mode, ask.device)
+    ours = _side(ask, BENCHES[artifact.format].kind(artifact), artifact.path, artifact.mode, ask.device)
     task.advance(1)
     theirs = _side(ask, "torch", source, "bf16", "CPU") if source else None
     task.finish()
@@ -84,33 +80,13 @@ def _check(ask: Ask, artifact: Artifact) -> None:
     if ask.image is not None:
         from ...convert.families.glm_edge_v_model.pixels import open_picture
 
-        if _is_gguf(artifact) or not artifact.sees:
+        if not (BENCHES[artifact.format].sees and artifact.sees):
             raise UsageError(f"{ask.artifact} takes no pictures here.", "OpenVINO and ONNX models that see do.")
         open_picture(ask.image)
-    limit = _positions(artifact)
+    limit = BENCHES[artifact.format].positions(artifact)
     longest = max((task.read + task.made for task in ask.tasks), default=0)
     if limit and longest > limit:
         raise UsageError(f"A task takes {longest} tokens; the model reads {limit}.", "Say shorter ones with --task.")
-
-
-def _positions(artifact: Artifact) -> int:
-    """Return the length of the model's context; 0 where it does not say."""
-    if not _is_gguf(artifact):
-        return context_length(read_json(artifact.path / "config.json"))
-    keys = open_gguf(artifact.path).keys
-    return int(keys.get(f"{keys.get('general.architecture')}.context_length") or 0)
-
-
-def _is_gguf(artifact: Artifact) -> bool:
-    return artifact.graph not in ("openvino", "onnxruntime")
-
-
-def _kind(artifact: Artifact) -> str:
-    if _is_gguf(artifact):
-        return "llama.cpp"
-    if artifact.graph == "onnxruntime":
-        return "onnxruntime"
-    return "openvino vision" if artifact.sees else "genai"
 
 
 def _reference(ask: Ask, artifact: Artifact, notes: list[str], progress: Progress) -> Path | None:

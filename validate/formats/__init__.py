@@ -1,18 +1,18 @@
-"""The formats of artifacts; `open_artifact` finds out which one a path holds."""
+"""The formats of artifacts; `open_artifact` opens what a path holds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ...convert.gguf.read import parts
-from ...convert.openvino.stream_ir import LANGUAGE, TEXT
+from ...convert.conversion import recognize
 from ...core.errors import ArtifactError
-from ...core.manifest import manifest_of
+from ...core.manifest import Manifest, manifest_of
 from ...core.paths import own_links
-from ...runtimes import onnx_models
+from ...runtimes import irs
 from .base import Artifact, Weights
 
-__all__ = ["Artifact", "Weights", "open_artifact"]
+__all__ = ["ARTIFACTS", "Artifact", "Weights", "open_artifact"]
 
 
 def open_artifact(path: Path) -> Artifact:
@@ -22,27 +22,36 @@ def open_artifact(path: Path) -> Artifact:
         ArtifactError: it holds no converted model, or several.
         UsageError: it needs a package that is not installed.
     """
-    if path.suffix == ".gguf" and not path.is_dir():
-        return _gguf(path)
-    own_links(path, ArtifactError, what="the artifact")
-    if (path / onnx_models.names(path)[0]).is_file():
-        from .onnx import OnnxArtifact
+    if path.is_dir():
+        own_links(path, ArtifactError, what="the artifact")
+    form = recognize(path)
+    if form is None:
+        raise irs.absent(path)
+    place = form.model(path)
+    return ARTIFACTS[form.name](place, manifest_of(place))
 
-        return OnnxArtifact(path, manifest_of(path))
-    if not any((path / f"{name}.xml").is_file() for name in (TEXT, LANGUAGE)):
-        whole = {parts(file)[0] for file in path.glob("*.gguf") if not file.name.startswith("mmproj")}
-        if len(whole) > 1:
-            raise ArtifactError(
-                f"{path} holds {len(whole)} GGUF models.", f"Name one: {', '.join(sorted(p.name for p in whole)[:3])}."
-            )
-        if whole:
-            return _gguf(whole.pop())
+
+def _openvino(path: Path, manifest: Manifest | None) -> Artifact:
     from .openvino import OpenVINOArtifact
 
-    return OpenVINOArtifact(path, manifest_of(path))
+    return OpenVINOArtifact(path, manifest)
 
 
-def _gguf(path: Path) -> Artifact:
+def _gguf(path: Path, manifest: Manifest | None) -> Artifact:
     from .gguf import GgufArtifact
 
-    return GgufArtifact(path, manifest_of(path))
+    return GgufArtifact(path, manifest)
+
+
+def _onnx(path: Path, manifest: Manifest | None) -> Artifact:
+    from .onnx import OnnxArtifact
+
+    return OnnxArtifact(path, manifest)
+
+
+ARTIFACTS: Mapping[str, Callable[[Path, Manifest | None], Artifact]] = {
+    "openvino": _openvino,
+    "gguf": _gguf,
+    "onnx": _onnx,
+}
+"""By the name of the format: what opens an artifact for whatever examines or measures one."""

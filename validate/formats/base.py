@@ -33,6 +33,7 @@ class Artifact(Protocol):
     """A converted model.
 
     Attributes:
+        format: its name in the registry, `convert.conversion.FORMATS`.
         path: its folder or file.
         manifest: its manifest, or None (another tool made it).
         pipeline: what runs it for a user, by name.
@@ -40,6 +41,7 @@ class Artifact(Protocol):
         packages: those whose versions decide the figures.
     """
 
+    format: str
     path: Path
     manifest: Manifest | None
     pipeline: str

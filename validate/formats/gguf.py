@@ -44,6 +44,7 @@ _NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
 class GgufArtifact:
     """Implements `base.Artifact`. A damaged file is an artifact too: the rungs say what is wrong with it."""
 
+    format = "gguf"
     pipeline = llama_cpp_binding.NAME
     pipeline_accurate = False
     packages: tuple[str, ...] = (llama_cpp_binding.PACKAGE,)

@@ -33,6 +33,7 @@ from .manifest import digest_of, facts_of
 class OnnxArtifact:
     """Implements `base.Artifact`."""
 
+    format = "onnx"
     pipeline = onnxruntime.NAME
     pipeline_accurate = False
     packages: tuple[str, ...] = ("onnxruntime", "onnx")

@@ -31,6 +31,7 @@ from .manifest import digest_of, facts_of
 class OpenVINOArtifact:
     """Implements `base.Artifact`."""
 
+    format = "openvino"
     pipeline = openvino_genai_once.NAME
     pipeline_accurate = True
     packages: tuple[str, ...] = ("openvino",)
