@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,43 +34,43 @@ def find(path: Path) -> Found:
     Raises:
         ArtifactError: a folder holds several GGUF models, or a manifest beside one cannot be read.
     """
-    for look in (_openvino_seeing, _onnx, _gguf):
-        if found := look(path):
-            return found
-    from ..runtimes import openvino_genai
+    from ..convert.conversion import recognize
 
+    form = recognize(path)
+    return CHATS[form.name](form.model(path)) if form else _unrecognized(path)
+
+
+def _openvino(path: Path) -> Found:
+    from ..runtimes import openvino_genai, openvino_vision_chat
+
+    if openvino_vision_chat.sees(path):
+        return Found(partial(openvino_vision_chat.VisionChat, path), sees=True)
     return Found(partial(openvino_genai.Chat, path))
 
 
-def _openvino_seeing(path: Path) -> Found | None:
-    from ..runtimes import openvino_vision_chat
-
-    if not openvino_vision_chat.sees(path):
-        return None
-    return Found(partial(openvino_vision_chat.VisionChat, path), sees=True)
-
-
-def _onnx(path: Path) -> Found | None:
+def _onnx(path: Path) -> Found:
     from ..runtimes import onnx_chat, onnx_models
 
-    if not onnx_models.remains(path):
-        return None
     return Found(partial(onnx_chat.OnnxChat, path), sees=onnx_models.sees(path))
 
 
-def _gguf(path: Path) -> Found | None:
-    from ..convert.conversion import FORMATS
-
-    if any(path.glob("*.xml")):
-        return None
-    file = FORMATS["gguf"].find(path)
-    if file is None:
-        return None
+def _gguf(path: Path) -> Found:
     from ..core.manifest import manifest_of
     from ..runtimes import llama_cpp_chat
     from ..validate.formats import gguf_projector
 
-    projector, unseen = gguf_projector.find(file, manifest_of(file)) if file.is_file() else (None, "")
+    projector, unseen = gguf_projector.find(path, manifest_of(path)) if path.is_file() else (None, "")
     reason = unseen.removesuffix(f", {gguf_projector.LEFT_OUT}")
-    made = partial(llama_cpp_chat.LlamaCppChat, file, projector=projector.path if projector else None)
+    made = partial(llama_cpp_chat.LlamaCppChat, path, projector=projector.path if projector else None)
     return Found(made, sees=projector is not None, blind=reason)
+
+
+def _unrecognized(path: Path) -> Found:
+    """Let the runtime that the rest of a model is for say what is missing."""
+    from ..runtimes import onnx_models
+
+    return _onnx(path) if onnx_models.remains(path) else _openvino(path)
+
+
+CHATS: Mapping[str, Callable[[Path], Found]] = {"openvino": _openvino, "gguf": _gguf, "onnx": _onnx}
+"""By the name of the format."""
