@@ -7,7 +7,7 @@ READER ?=
 export READER
 STAMP := $(VENV)/.edgeconv-installed
 # What --json answers and docs/ has a schema of.
-RESULTS := parity sensitivity frontier search
+RESULTS := parity bisect sensitivity frontier search
 # One thread a test process: two processes share the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 

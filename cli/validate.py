@@ -58,6 +58,10 @@ def validate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail by the engine's own listed defects too, which no artifact can mend.")
     ] = False,
+    bisect: Annotated[
+        bool,
+        typer.Option("--bisect", help="Name the first layer and operation that departs, and measure nothing else."),
+    ] = False,
     reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
     device: Annotated[str, typer.Option(help="OpenVINO device of the artifact; a GGUF runs on the CPU.")] = "CPU",
     report: Annotated[
@@ -79,7 +83,7 @@ def validate(
     """Measure, token by token, whether a converted model is still its checkpoint.
 
     Exits with 3 if it is not within its budget, and names the first rung of the ladder that failed; with 6 if the texts are too
-    few to judge.
+    few to judge. With --bisect: with 3 if an operation departs, and names it.
     """
     from ..validate.ladder import Ask
 
@@ -97,6 +101,12 @@ def validate(
         quick=quick,
         strict=strict,
     )
+    if bisect:
+        from .bisect import answer
+
+        others = {"--budget": budget, "--quick": quick, "--strict": strict, "--report": report, "--junit": junit}
+        answer(out, ask, others)
+        return
     if report and no_report:
         raise UsageError("--report and --no-report were both given.", "Leave one of them out.")
     place = None if no_report else report or report_of(artifact)

@@ -142,10 +142,14 @@ class LlamaCppRuntime:
         if self.accurate:
             parameters.type_k = parameters.type_v = _F32
             parameters.flash_attn_type = 0
+        self._prepare(parameters)
         try:
             self._context = binding().LlamaContext(self._model, parameters, verbose=False)
         except (MemoryError, RuntimeError, ValueError) as error:
             raise ArtifactError(f"llama.cpp does not run the model: {reason() or error}.") from error
+
+    def _prepare(self, parameters: Any) -> None:
+        """Change what a context is made with (`LlamaContextParams`)."""
 
     def _decode(self, ids: Sequence[int], past: int, *, every: bool) -> None:
         batch = binding().LlamaBatch(n_tokens=len(ids), embd=0, n_seq_max=1)

@@ -11,7 +11,7 @@ import contextlib
 import importlib.util
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from .onnx_last import last_position_only
 Array = npt.NDArray[Any]
 Cache = dict[str, Any]
 """By the names of the inputs: `onnxruntime.OrtValue`, [1, heads, positions, width]."""
+Change = Callable[[Any], None]
+"""Makes of a model (`onnx.ModelProto`, weights outside or inside), in place, what is to be loaded."""
 NAME = "onnxruntime"
 _FOLDER = "session.model_external_initializers_file_folder_path"
 _NO_INT8 = "session.disable_quant_qdq"
@@ -63,7 +65,15 @@ def library() -> Any:
 class Decoder:
     """A decoder whose cache goes in and out; that of a model that sees, with its table of embeddings."""
 
-    def __init__(self, path: Path, *, accurate: bool, last_only: bool = False, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        accurate: bool,
+        last_only: bool = False,
+        threads: int | None = None,
+        change: Change | None = None,
+    ) -> None:
         """Load.
 
         Args:
@@ -71,11 +81,12 @@ class Decoder:
             accurate: approximations off.
             last_only: logits of the last position alone, where the graph ends in a product.
             threads: of the computation; None: one a core.
+            change: makes of the graph what is to be loaded.
 
         Raises:
             ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
         """
-        self._session = open_session(path, accurate=accurate, last_only=last_only, threads=threads)
+        self._session = open_session(path, accurate=accurate, last_only=last_only, threads=threads, change=change)
         outputs = [value.name for value in self._session.get_outputs()]
         self._empty: dict[str, Array] = {}
         self._given: set[str] = set()
@@ -147,6 +158,25 @@ class Decoder:
         self, given: Array, mask: Array, positions: Array, cache: Cache, stop: threading.Event | None = None
     ) -> tuple[Array, Cache]:
         """Run a batch: as `read`, with mask int64 [batch, past + n] and positions int64 [batch, n]; logits [batch, n, vocab]."""
+        logits, *present = self._run(self._outputs, given, mask, positions, cache, stop)
+        made: Array = logits.numpy()
+        return made.astype(np.float32, copy=False), dict(zip(self._present, present, strict=True))
+
+    def values(self, names: Sequence[str], given: Array) -> list[Array]:
+        """Run what `embed` gave from an empty cache; return outputs of the graph by their names. Raises ArtifactError."""
+        count = given.shape[1]
+        mask, positions = np.ones((1, count), np.int64), np.arange(count, dtype=np.int64)[None]
+        return [made.numpy() for made in self._run(names, given, mask, positions, self.empty(), None)]
+
+    def _run(
+        self,
+        outputs: Sequence[str],
+        given: Array,
+        mask: Array,
+        positions: Array,
+        cache: Cache,
+        stop: threading.Event | None,
+    ) -> list[Any]:
         feed = {
             (IDS if self._table is None else EMBEDS): given,
             "attention_mask": mask,
@@ -155,14 +185,13 @@ class Decoder:
         values = {name: _value(array) for name, array in feed.items() if name in self._given} | cache
         with _stoppable(stop) as options:
             try:
-                logits, *present = self._session.run_with_ort_values(self._outputs, values, options)
+                made: list[Any] = self._session.run_with_ort_values(list(outputs), values, options)
             except Exception as error:  # a class of its own for each kind of failure
                 if stop is not None and stop.is_set():
                     raise StoppedError from error
                 past = mask.shape[1] - given.shape[1]
                 raise ArtifactError(f"onnxruntime fails at position {past}: {reason(error)}.") from error
-        made: Array = logits.numpy()
-        return made.astype(np.float32, copy=False), dict(zip(self._present, present, strict=True))
+        return made
 
     def close(self) -> None:
         """Drop the sessions."""
@@ -213,7 +242,14 @@ def _stoppable(stop: threading.Event | None) -> Iterator[Any]:
         watcher.join()
 
 
-def open_session(path: Path, *, accurate: bool, last_only: bool = False, threads: int | None = None) -> Any:
+def open_session(
+    path: Path,
+    *,
+    accurate: bool,
+    last_only: bool = False,
+    threads: int | None = None,
+    change: Change | None = None,
+) -> Any:
     """Load a graph; arguments as of `Decoder`. Raises ArtifactError."""
     onnxruntime = library()
     options = onnxruntime.SessionOptions()
@@ -222,8 +258,8 @@ def open_session(path: Path, *, accurate: bool, last_only: bool = False, threads
     source: str | bytes = str(path)
     if accurate:
         options.add_session_config_entry(_NO_INT8, "1")
-    if accurate or (last_only and path.is_file() and path.stat().st_size < _GRAPH):
-        source = _changed(path, accurate=accurate, last_only=last_only) or source
+    if accurate or change or (last_only and path.is_file() and path.stat().st_size < _GRAPH):
+        source = _changed(path, accurate=accurate, last_only=last_only, change=change) or source
     if isinstance(source, bytes):
         options.add_session_config_entry(_FOLDER, str(path.parent))
     try:
@@ -234,7 +270,7 @@ def open_session(path: Path, *, accurate: bool, last_only: bool = False, threads
         ) from error
 
 
-def _changed(path: Path, *, accurate: bool, last_only: bool) -> bytes | None:
+def _changed(path: Path, *, accurate: bool, last_only: bool, change: Change | None) -> bytes | None:
     """Return the graph as it is asked for, None if it is so already."""
     import onnx
 
@@ -244,7 +280,12 @@ def _changed(path: Path, *, accurate: bool, last_only: bool) -> bytes | None:
         if accurate:
             bring_in_zero_points(model, path.parent)
             changed = make_exact(model) or changed
+        if change:
+            change(model)
+            changed = True
         made: bytes | None = model.SerializeToString() if changed else None
+    except ArtifactError:
+        raise
     except Exception as error:  # protobuf's own class moves between versions
         raise ArtifactError(f"{path} is no ONNX model: {reason(error)}.", "Convert the checkpoint again.") from error
     return made

@@ -39,12 +39,16 @@ class OpenVINORuntime:
         # holds the mapping of the weights until they are copied into an order of the device's own: some when they are compiled,
         # most when they are first multiplied with
         self._read: Any = _read(folder / language)
+        self._prepare(self._read, folder / language)
         self._mapped = [one for one in mappings(values) if one not in before]
         with releasing(self._mapped):
             compiled = _compile(self._read, folder / language, device, accurate=accurate)
         self._request: Any = compiled.create_infer_request()
         self._inputs = {name for port in compiled.inputs for name in port.get_names()}
         self._table: Any = compile_ir(folder / others[0], device, accurate=accurate) if others else None
+
+    def _prepare(self, model: Any, xml: Path) -> None:
+        """Change the graph of `xml` (`openvino.Model`) in place before it is compiled."""
 
     @property
     def paddings(self) -> tuple[Padding, ...]:

@@ -1,6 +1,6 @@
 """Writes the JSON schemas of what --json answers: `python -m edgeconv.study.schemas [--check] FILE`.
 
-The file's name says which: docs/{parity,sensitivity,frontier,search}.schema.json.
+The file's name says which: docs/{parity,bisect,sensitivity,frontier,search}.schema.json.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ..core import schema_file
+from ..validate.bisect.model import Bisection
 from ..validate.report.model import Report
 from .frontier.model import Frontier
 from .search.model import Search
@@ -18,6 +19,7 @@ from .sensitivity.model import Sensitivity
 
 MODELS: dict[str, type[BaseModel]] = {
     "parity": Report,
+    "bisect": Bisection,
     "sensitivity": Sensitivity,
     "frontier": Frontier,
     "search": Search,

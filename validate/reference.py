@@ -157,14 +157,14 @@ class LayeredReference:
             yield Layer(module, prefix, run)
 
     @contextlib.contextmanager
-    def norm(self) -> Iterator[Any]:
-        """Load the last norm for a while."""
-        with self._loaded(self._body.norm, "model.norm."):
+    def norm(self, tensors: Tensors | None = None) -> Iterator[Any]:
+        """Load the last norm for a while, with the checkpoint's weights or with others."""
+        with self._loaded(self._body.norm, "model.norm.", tensors):
             yield self._body.norm
 
-    def leave(self, states: Sequence[Any]) -> list[Array]:
+    def leave(self, states: Sequence[Any], tensors: Tensors | None = None) -> list[Array]:
         """Pass what the last layer made, torch [1, n, hidden] of each document, through the last norm: float32 [n, hidden]."""
-        with self.norm() as norm:
+        with self.norm(tensors) as norm:
             return [norm(made)[0].float().numpy() for made in states]
 
     @property

@@ -12,8 +12,10 @@ import pytest
 from edgeconv.convert import conversion
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.validate import cache, ladder
+from edgeconv.validate.bisect.model import Bisection
 from edgeconv.validate.report.model import Report
 
+from ..validate.gguf_files import edit_weights
 from .conftest import Command
 
 FEW = ("--quick", "--max-tokens", "600")
@@ -36,6 +38,29 @@ def test_a_release_that_may_go_out(edgeconv: Command, converted: Path, tmp_path:
     assert {p.name for p in report.iterdir()} == {"parity.json", "parity.md", "parity.html"}
     assert Report.model_validate_json((report / "parity.json").read_text()).verdict == "passed"
     assert Tree.parse(junit).getroot().get("failures") == "0"
+
+
+@pytest.mark.slow
+def test_a_bisection(edgeconv: Command, converted: Path, builtin_model: Path, tmp_path: Path) -> None:
+    """It says 0 of a sound artifact, 3 and the place of a spoilt one, and writes nothing."""
+    before = sorted(converted.iterdir())
+    result = edgeconv("validate", converted, "--bisect", "--max-tokens", "100")
+    assert (result.code, sorted(converted.iterdir())) == (0, before)
+    assert "SOUND. No layer departs" in result.out
+    other = shutil.copytree(builtin_model, tmp_path / "other")
+    edit_weights(other, lambda tensors: tensors.update({_PLANTED: tensors[_PLANTED] * 2}))
+    result = edgeconv("validate", converted, "--bisect", "--reference", other, "--json", "--max-tokens", "100")
+    assert result.code == 3
+    found = Bisection.model_validate(result.data)
+    assert found.first is not None
+    assert (found.verdict, found.first.layer, found.first.name) == ("departs", 2, "attention")
+    assert "the attention of layer 2" in found.sentence
+    for option in (("--quick",), ("--budget", "mean_kl=1"), ("--junit", tmp_path / "a.xml")):
+        refused = edgeconv("validate", converted, "--bisect", *option)
+        assert (refused.code, f"takes no {option[0]}" in refused.err) == (2, True)
+
+
+_PLANTED = "model.layers.2.input_layernorm.weight"
 
 
 @pytest.mark.slow

@@ -77,6 +77,38 @@ class OpenVINO:
         for reader, by in readers:
             reader.replace_source_output(by)
 
+    @property
+    def layers(self) -> int:
+        return len(self.of("ScaledDotProductAttention"))
+
+    def of(self, kind: str) -> list[Any]:
+        """All operations of a type, in order."""
+        return [op for op in self.model.get_ordered_ops() if op.get_type_name() == kind]
+
+    def readers(self, op: Any) -> list[Any]:
+        """Who reads an operation, through what but adds a dimension, in order."""
+        places = {one.get_name(): place for place, one in enumerate(self.model.get_ordered_ops())}
+        found = list(op.output(0).get_target_inputs())
+        if len(found) == 1 and found[0].get_node().get_type_name() == "Unsqueeze":
+            found = list(found[0].get_node().output(0).get_target_inputs())
+        return sorted(found, key=lambda reader: places[reader.get_node().get_name()])
+
+    def halved(self, op: Any, kind: str) -> Any:
+        """Cosine or sine of half the angles, as the readers take it."""
+        angles = self.ops.multiply(op.input_value(0), self.ops.constant(np.float32(0.5)))
+        return self.ops.unsqueeze(getattr(self.ops, kind.lower())(angles), self.number(1)).output(0)
+
+    def point(self, reader: Any, made: Any) -> None:
+        reader.replace_source_output(made)
+
+    def curve(self, op: Any) -> None:
+        self._redirect(op.output(0), lambda _: self.ops.gelu(op.input_value(0), "erf"))
+
+    def reverse(self, op: Any, axis: int) -> None:
+        count = op.output(0).get_partial_shape()[axis].get_length()
+        places = self.number(list(range(count))[::-1])
+        self._redirect(op.output(0), lambda made: self.ops.gather(made, places, self.number(axis)))
+
     def gather(self, value: Any, places: Any, axis: int) -> Any:
         return self.ops.gather(value, places, self.number(axis))
 
@@ -185,6 +217,35 @@ class Onnx:
         assert len(places) >= 2
         for node, at in places:
             node.input[at] = swapped[node.input[at]]
+
+    @property
+    def layers(self) -> int:
+        return len(self.of("Softmax"))
+
+    def of(self, kind: str) -> list[Any]:
+        return [node for node in self.model.graph.node if node.op_type == kind]
+
+    def readers(self, node: Any) -> list[tuple[Any, int]]:
+        nodes = self.model.graph.node
+        return [(one, at) for one in nodes for at, name in enumerate(one.input) if name == node.output[0]]
+
+    def halved(self, node: Any, kind: str) -> str:
+        from onnx import numpy_helper
+
+        self.model.graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), "planted/half"))
+        return self.op(kind, self.op("Mul", node.input[0], "planted/half"))
+
+    def point(self, reader: tuple[Any, int], made: str) -> None:
+        reader[0].input[reader[1]] = made
+
+    def curve(self, node: Any) -> None:
+        node.op_type = "Tanh"
+
+    def reverse(self, node: Any, axis: int) -> None:
+        heads = next(value for value in self.model.graph.input if value.name.startswith("past_key_values"))
+        count = heads.type.tensor_type.shape.dim[1].dim_value
+        places = self.number(list(range(count))[::-1])
+        self._redirect(node.output[0], list(self.model.graph.node), lambda made: self.gather(made, places, axis))
 
     def gather(self, value: str, places: str, axis: int) -> str:
         return self.op("Gather", value, places, axis=axis)

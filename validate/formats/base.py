@@ -12,8 +12,10 @@ from ...convert.checkpoint import Checkpoint
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes.base import Runtime
+from ...runtimes.inner import InnerRuntime
 from ...runtimes.turns import Messages, Turn
 from ..report.model import Rung
+from ..rungs.weights import Findings
 
 __all__ = ["Artifact", "Messages", "Weights"]
 
@@ -92,6 +94,9 @@ class Artifact(Protocol):
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
         """Rung 0; `weights` as `weights` gave them, or None: they cannot be opened, and the rung says why."""
 
+    def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
+        """Compare every weight with its tensor, as rung 0 does; `found` takes what is wrong."""
+
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 1."""
 
@@ -100,6 +105,13 @@ class Artifact(Protocol):
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> Runtime:
         """Load it; `accurate`: with the runtime's approximations off. Raises ArtifactError."""
+
+    def inner(self, device: str, layers: int, progress: Progress) -> InnerRuntime:
+        """Load it with the runtime's approximations off, and so that it shows what its layers make.
+
+        Raises:
+            ArtifactError: it does not load, or so many layers are not found in it.
+        """
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as a user's pipeline does, greedily, with its own template, tokenizer and stops.

@@ -22,6 +22,7 @@ from ...core.errors import ArtifactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import llama_cpp_binding
+from ...runtimes.inner_llama_cpp import InnerLlamaCpp
 from ...runtimes.llama_cpp import LlamaCppRuntime
 from ...runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from ...runtimes.llama_cpp_trial import require_runs
@@ -29,6 +30,7 @@ from ...runtimes.llama_cpp_vision import Eyes, View
 from ...runtimes.turns import Turn, converse
 from ..report.model import Rung
 from ..rungs import structure_gguf, template_gguf, tokens_gguf
+from ..rungs.weights import Findings
 from ..weights import gguf_pixels
 from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed
@@ -164,6 +166,10 @@ class GgufArtifact:
             weights = self._why_unreadable(checkpoint)
         return structure_gguf.check(self.path, self.manifest, checkpoint, weights, progress)
 
+    def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
+        """Compare its tensors."""
+        structure_gguf.compare_all(checkpoint, weights, found, progress)
+
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 1."""
         return template_gguf.check(self.file, checkpoint, progress)
@@ -174,11 +180,25 @@ class GgufArtifact:
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> LlamaCppRuntime:
         """Load it; without approximations its weights are de-quantized to float32 first, in a file that is gone at once."""
-        path = self._runnable
-        if not accurate or not needed(self.file()):
-            return LlamaCppRuntime(path, accurate=accurate)
-        with float32(self.file(), part("float32"), progress) as whole:
+        if not accurate:
+            return LlamaCppRuntime(self._runnable, accurate=False)
+        with self._in_float32(progress) as whole:
             return LlamaCppRuntime(whole)  # it has mapped the file, and needs its name no more
+
+    def inner(self, device: str, layers: int, progress: Progress) -> InnerLlamaCpp:
+        """Load it as `runtime` does without approximations."""
+        with self._in_float32(progress) as whole:
+            return InnerLlamaCpp(whole, layers)
+
+    @contextlib.contextmanager
+    def _in_float32(self, progress: Progress) -> Iterator[Path]:
+        """Give the file with its weights in float32: itself, if they are."""
+        path = self._runnable
+        if not needed(self.file()):
+            yield path
+            return
+        with float32(self.file(), part("float32"), progress) as whole:
+            yield whole
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as llama.cpp does by default: the file as it is, its own template, tokenizer and stops."""

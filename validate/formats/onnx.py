@@ -15,6 +15,7 @@ from ...core.errors import ArtifactError, UsageError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import onnx_genai_once, onnx_models, onnxruntime
+from ...runtimes.inner_onnx import InnerOnnx
 from ...runtimes.onnx_chat import CachedOnnx
 from ...runtimes.onnx_graph import open_graph
 from ...runtimes.onnxruntime import OnnxRuntime, OnnxTower
@@ -22,6 +23,7 @@ from ...runtimes.turns import Turn, converse
 from ..report.model import Rung
 from ..rungs import structure_onnx, template, tokens_onnx
 from ..rungs.generation import prompt_ids
+from ..rungs.weights import Findings
 from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
@@ -116,6 +118,10 @@ class OnnxArtifact:
         """Rung 0."""
         return structure_onnx.check(self.path, self.manifest, checkpoint, weights, progress)
 
+    def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
+        """Compare the initializers."""
+        structure_onnx.compare_all(checkpoint, weights, found, progress)
+
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 1: the template of the tokenizer files."""
         return template.judge(checkpoint, lambda: [template.of_files(self.path)], progress, parts=self.sees)
@@ -127,6 +133,10 @@ class OnnxArtifact:
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OnnxRuntime:
         """Load it."""
         return OnnxRuntime(self.path, accurate=accurate)
+
+    def inner(self, device: str, layers: int, progress: Progress) -> InnerOnnx:
+        """Load it with further outputs."""
+        return InnerOnnx(self.path, layers)
 
     def tower(self, device: str) -> OnnxTower:
         """Load the half that sees."""

@@ -16,11 +16,13 @@ from ...core.graph_file import read_graph
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import irs, openvino_genai_once
+from ...runtimes.inner_openvino import InnerOpenVINO
 from ...runtimes.openvino import OpenVINORuntime
 from ...runtimes.openvino_vision import OpenVINOTower
 from ...runtimes.turns import Turn
 from ..report.model import Rung
 from ..rungs import structure, template, tokens
+from ..rungs.weights import Findings
 from ..weights import ArtifactWeights
 from ..weights.constant import find
 from ..weights.stored import UNREADABLE, Mode, most
@@ -105,6 +107,10 @@ class OpenVINOArtifact:
         """Rung 0."""
         return structure.check(self.path, checkpoint, weights, progress)
 
+    def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
+        """Compare the constants."""
+        structure.compare_all(checkpoint, weights, found, progress)
+
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
         """Rung 1."""
         return template.check(self.path, checkpoint, progress, parts=self.sees)
@@ -116,6 +122,10 @@ class OpenVINOArtifact:
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OpenVINORuntime:
         """Compile."""
         return OpenVINORuntime(self.path, device, accurate=accurate)
+
+    def inner(self, device: str, layers: int, progress: Progress) -> InnerOpenVINO:
+        """Compile with further outputs."""
+        return InnerOpenVINO(self.path, layers, device)
 
     def tower(self, device: str) -> OpenVINOTower:
         """Compile the half that sees."""

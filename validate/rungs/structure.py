@@ -5,6 +5,7 @@ Cheap (the weights are read once, no model runs), and it says which tensor is wr
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -112,6 +113,13 @@ def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtifactWeights, f
             f"The graph has {states} states; {decoder.num_layers} layers have {2 * decoder.num_layers}."
         )
     rotary.check(decoder, checkpoint, weights, found)
+
+
+def compare_all(checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings, progress: Progress) -> None:
+    """Compare every weight with its tensor, and the tables of rotary frequencies; `found` takes what is wrong."""
+    with contextlib.suppress(UnsupportedArchitecture, CheckpointError):  # then a table is known by nothing
+        rotary.check(families.decoder(checkpoint.config), checkpoint, weights, found)
+    check_weights(checkpoint, weights, found, progress)
 
 
 def check_weights(checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings, progress: Progress) -> None:

@@ -66,18 +66,28 @@ def check(
     if isinstance(weights, str):
         found.failures.append(weights)
     else:
-        language = weights.language if isinstance(weights, BothHalves) else weights
+        language, halves = _split(weights)
         if manifest:
             common.untrue(_untrue(manifest, language.file), found)
         _keys(language.file, language.model, found)
         _sampling(language.file, checkpoint, found)
         _constants(language, found)
-        halves: list[Half] = [language]
         if isinstance(weights, BothHalves):
             _projector_keys(weights.projector, found)
-            halves.append(weights.projector)
         _tensors(checkpoint, halves, found, progress)
     return found.rung(time.perf_counter() - started)
+
+
+def compare_all(checkpoint: Checkpoint, weights: GgufWeights | BothHalves, found: Findings, progress: Progress) -> None:
+    """Compare every weight with its tensor; `found` takes what is wrong."""
+    _tensors(checkpoint, _split(weights)[1], found, progress)
+
+
+def _split(weights: GgufWeights | BothHalves) -> tuple[GgufWeights, list[Half]]:
+    """Return the language half, and all halves that there are."""
+    if isinstance(weights, BothHalves):
+        return weights.language, [weights.language, weights.projector]
+    return weights, [weights]
 
 
 def _untrue(manifest: Manifest, file: GgufFile) -> list[str]:

@@ -86,6 +86,14 @@ def _described(checkpoint: Checkpoint) -> tuple[Decoder | None, str]:
         return None, str(error)
 
 
+def compare_all(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings, progress: Progress) -> None:
+    """Compare every weight with its tensor, and the tables of rotary frequencies; `found` takes what is wrong."""
+    decoder, _ = _described(checkpoint)
+    if decoder:
+        rotary.check(decoder, checkpoint, weights, found)
+    _weights(checkpoint, weights, found, progress)
+
+
 def _weights(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings, progress: Progress) -> None:
     rotary.compressed(weights, found)
     foreign = [

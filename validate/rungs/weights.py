@@ -28,6 +28,8 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     largest: str = ""
+    wrong: dict[str, str] = field(default_factory=dict)
+    """Tensors of the checkpoint that are not what they should be, or are not there, and a sentence on each."""
 
     def rung(self, seconds: float) -> Rung:
         """Return the rung."""
@@ -84,6 +86,7 @@ def unmatched(checkpoint: Checkpoint, absent: Sequence[str], foreign: Sequence[s
     """
     neutral = [name for name in absent if _is_neutral(checkpoint, name)]
     lost = [name for name in absent if name not in neutral]
+    found.wrong |= {name: f"{name} has no counterpart in the artifact." for name in lost}
     if lost:
         found.failures.append(
             f"{len(lost)} tensors of the checkpoint have no counterpart in the artifact: {some(lost)}"
@@ -113,7 +116,10 @@ def judge(
     """
     wrong = [fit for fit in fits if fit.not_finite or fit.zero or is_wrong(fit)]
     wrong.sort(key=lambda fit: (-fit.over, -fit.rms))
-    found.failures += [_sentence(fit, lookalike) for fit in wrong[:_NAMED]]
+    sentences = [_sentence(fit, lookalike if place < _NAMED else _nobody) for place, fit in enumerate(wrong)]
+    found.failures += sentences[:_NAMED]
+    for fit, sentence in zip(wrong, sentences, strict=True):
+        found.wrong.setdefault(fit.name, sentence)  # of two copies the worse one
     if len(wrong) > _NAMED:
         found.failures.append(f"{len(wrong) - _NAMED} more weights are wrong: {some([f.name for f in wrong[_NAMED:]])}")
     largest = max(fits, key=lambda fit: fit.rms, default=None)
@@ -128,6 +134,10 @@ def judge(
     }
     if not fits:
         found.failures.append("No weight of the artifact could be matched with the checkpoint.")
+
+
+def _nobody(_: str) -> None:
+    """Look for no other tensor's values, which takes reading them all."""
 
 
 def some(names: Sequence[str]) -> str:

@@ -1,0 +1,61 @@
+"""`edgeconv validate --bisect`: which operation of which layer departs first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..core.errors import ExitCode, UsageError
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..validate.bisect.model import Bisection, Operation
+    from ..validate.ladder import Ask
+
+_HEADER = ("layer", "operation", "error", "added", "by weights", "computed", "may be", "")
+
+
+def answer(out: Output, ask: Ask, others: Mapping[str, object]) -> None:
+    """Bisect, and say what was found.
+
+    Args:
+        out: where to.
+        ask: what.
+        others: options of a validation that a bisection does not take, and what was given of each.
+
+    Raises:
+        UsageError: one of them was given.
+        typer.Exit: with 3, if an operation departs.
+    """
+    from ..validate.bisect.run import bisect
+
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UsageError(f"--bisect takes no {given[0]}.", "Validate without --bisect for budgets and reports.")
+    with out.working() as progress:
+        found = bisect(ask, progress)
+    if out.json:
+        out.data(found.model_dump(mode="json"))
+    else:
+        _show(out, found)
+    if found.verdict == "departs":
+        raise typer.Exit(ExitCode.PARITY)
+
+
+def _show(out: Output, found: Bisection) -> None:
+    out.pairs(
+        [
+            ("artifact", f"{found.artifact}, {found.stored_as}, in {found.runtime}"),
+            ("reference", f"{found.reference}, torch float32, {found.tokens} tokens of {found.texts} texts"),
+        ]
+    )
+    out.table(_HEADER, [_row(one) for one in found.operations], right=(0, 2, 3, 4, 5, 6))
+    out.pairs([("verdict", f"{found.verdict.upper()}. {found.sentence}")])
+
+
+def _row(one: Operation) -> tuple[str, ...]:
+    figures = (one.error, one.added, one.weights, one.computed, one.tolerance)
+    layer = "" if one.layer is None else str(one.layer)
+    return layer, one.name, *(f"{figure:.1e}" for figure in figures), "departs" if one.departs else ""
