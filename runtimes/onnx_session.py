@@ -158,7 +158,7 @@ class Decoder:
         self, given: Array, mask: Array, positions: Array, cache: Cache, stop: threading.Event | None = None
     ) -> tuple[Array, Cache]:
         """Run a batch: as `read`, with mask int64 [batch, past + n] and positions int64 [batch, n]; logits [batch, n, vocab]."""
-        logits, *present = self._run(self._outputs, given, mask, positions, cache, stop)
+        logits, *present = self._run(self._outputs, self._fed(given, mask, positions) | cache, stop)
         made: Array = logits.numpy()
         return made.astype(np.float32, copy=False), dict(zip(self._present, present, strict=True))
 
@@ -166,30 +166,25 @@ class Decoder:
         """Run what `embed` gave from an empty cache; return outputs of the graph by their names. Raises ArtifactError."""
         count = given.shape[1]
         mask, positions = np.ones((1, count), np.int64), np.arange(count, dtype=np.int64)[None]
-        return [made.numpy() for made in self._run(names, given, mask, positions, self.empty(), None)]
+        return [made.numpy() for made in self._run(names, self._fed(given, mask, positions) | self.empty())]
 
-    def _run(
-        self,
-        outputs: Sequence[str],
-        given: Array,
-        mask: Array,
-        positions: Array,
-        cache: Cache,
-        stop: threading.Event | None,
-    ) -> list[Any]:
+    def _fed(self, given: Array, mask: Array, positions: Array) -> Cache:
+        """Return what the graph takes of these, by its inputs' names."""
         feed = {
             (IDS if self._table is None else EMBEDS): given,
             "attention_mask": mask,
             "position_ids": positions,
         }
-        values = {name: _value(array) for name, array in feed.items() if name in self._given} | cache
+        return {name: _value(array) for name, array in feed.items() if name in self._given}
+
+    def _run(self, outputs: Sequence[str], values: Cache, stop: threading.Event | None = None) -> list[Any]:
         with _stoppable(stop) as options:
             try:
                 made: list[Any] = self._session.run_with_ort_values(list(outputs), values, options)
             except Exception as error:  # a class of its own for each kind of failure
                 if stop is not None and stop.is_set():
                     raise StoppedError from error
-                past = mask.shape[1] - given.shape[1]
+                past = next((values[name].shape()[2] for name in self._empty), 0)
                 raise ArtifactError(f"onnxruntime fails at position {past}: {reason(error)}.") from error
         return made
 
