@@ -5,7 +5,7 @@
     python -m benchmarks --report                 none: only write the page again
 
 Each pair runs both sides, whole processes, in alternating order, on checkpoints that lie in the page cache. Measure on a machine
-that does nothing else. Conversions are measured without their smoke test, which is no conversion (EDGECONV_SMOKE_TEST=0).
+that does nothing else. Conversions are measured without their smoke test, which is not a conversion (EDGECONV_SMOKE_TEST=0).
 """
 
 from __future__ import annotations

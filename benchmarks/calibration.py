@@ -39,9 +39,7 @@ def main() -> None:
 
     model = arguments.model or builtin.model_path()
     rows = []
-    print(
-        "| method | mean KL | same first choice | bytes | CPU-s | peak memory |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| method | mean KL | top-1 agreement | bytes | CPU-s | peak memory |\n| --- | --- | --- | --- | --- | --- |")
     for name in arguments.methods.split(","):
         row = {"method": name, **_measured(model, name, arguments)}
         rows.append(row)
@@ -55,7 +53,7 @@ def main() -> None:
 
 
 def _measured(model: Path, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    from edgeconv.validate.ladder import Ask, validate
+    from edgeconv.validate.parity import Ask, validate
 
     with tempfile.TemporaryDirectory() as work:
         out = Path(work) / "out"

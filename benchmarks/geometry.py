@@ -45,7 +45,7 @@ SIGLIP = {
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of a GLM or a Llama, in transformers' sense of the terms; `vision` is the vision_config of one that sees."""
+    """The sizes of a GLM or a Llama, in transformers' sense of the terms; `vision` is its vision_config."""
 
     hidden: int
     intermediate: int

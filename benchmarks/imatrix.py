@@ -37,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         text = arguments.text or lessons(Path(work) / "lessons.jsonl")
         print(
-            "| type | KL without | KL with | ratio | same first choice without | with |\n| --- | --- | --- | --- | --- | --- |"
+            "| type | KL without | KL with | ratio | top-1 agreement without | with |\n| --- | --- | --- | --- | --- | --- |"
         )
         for name in arguments.types.split(","):
             plain, weighed = (_measure(model, name, matrix, arguments.max_tokens) for matrix in (None, text))
@@ -82,7 +82,7 @@ def _apart(texts: list[str]) -> list[str]:
 def _measure(model: Path, name: str, matrix: Path | None, max_tokens: int | None) -> dict[str, float]:
     from edgeconv.convert.conversion import GgufJob, run
     from edgeconv.convert.gguf.recipe import recipe
-    from edgeconv.validate.ladder import Ask, validate
+    from edgeconv.validate.parity import Ask, validate
 
     with tempfile.TemporaryDirectory() as work:
         made = run(GgufJob(str(model), recipe(name), output=Path(work) / "out", imatrix=matrix))

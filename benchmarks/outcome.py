@@ -1,4 +1,4 @@
-"""What comes out: size, KL and speed of the artifacts of both sides. A faster conversion to a slower or worse file is no win."""
+"""What comes out: size, KL and speed of the artifacts of both sides. Faster to a slower or worse file is not a win."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from edgeconv.study.bench import Task
 from edgeconv.study.bench.child import prompt, runner
 from edgeconv.study.bench.runner import Load
-from edgeconv.validate.ladder import Ask as Validation
-from edgeconv.validate.ladder import validate
+from edgeconv.validate.parity import Ask as Validation
+from edgeconv.validate.parity import validate
 
 from .gguf import OURS as GGUF_OURS
 from .openvino import OURS, SCHEMES, THEIRS, optimum_command, ours_command

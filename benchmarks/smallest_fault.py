@@ -3,7 +3,7 @@
     python -m benchmarks.smallest_fault [--model DIR] [--precision int8]
 
 The model (the built-in one by default) is converted with a changed config.json and held against the sound checkpoint, with
-changes that halve until one passes. Prints, for each change, the rung that fails and the errors that it measures.
+changes that halve until one passes. Prints, for each change, the check that fails and the errors that it measures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
 def _caught(model: Path, name: str, share: float, precision: str, max_tokens: int) -> bool:
     from edgeconv.convert.conversion import Job, run
     from edgeconv.quantize.scheme import Request
-    from edgeconv.validate.ladder import Ask, validate
+    from edgeconv.validate.parity import Ask, validate
 
     with tempfile.TemporaryDirectory() as work:
         spoilt = shutil.copytree(model, Path(work) / "model")

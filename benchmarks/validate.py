@@ -1,4 +1,4 @@
-"""`edgeconv validate` beside the bare passes that it runs: what the comparisons, the report and the other rungs cost.
+"""`edgeconv validate` beside the bare passes that it runs: what the comparisons, the report and the other checks cost.
 
 A pair runs the whole command with an empty cache, then the bare passes over the same tokens (or the other way round). The
 command counts from its start to its end; of the bare passes only loading and running the models counts.
@@ -67,16 +67,16 @@ def beside_bare_passes(setting: Setting, name: str, targets: dict[str, Target], 
 def _plan(setting: Setting, artifact: Path, *, quick: bool) -> dict[str, Any]:
     """The tokens of every pass, as the validator would take them."""
     from edgeconv.core.progress import Silent
-    from edgeconv.validate import ladder
+    from edgeconv.validate import parity
+    from edgeconv.validate.checks.generation import prompt_ids
     from edgeconv.validate.probes import LONG, Probes
-    from edgeconv.validate.rungs.generation import prompt_ids
-    from edgeconv.validate.subject import open_pair
     from edgeconv.validate.suite import load
+    from edgeconv.validate.target import open_pair
 
     suite = load(None)
     pair = open_pair(artifact, str(setting.model), Silent())
-    ask = ladder.Ask(artifact, max_tokens=setting.max_tokens)
-    climb = ladder._Climb(ask, pair, suite, [], Silent())
+    ask = parity.Ask(artifact, max_tokens=setting.max_tokens)
+    climb = parity._Run(ask, pair, suite, [], Silent())
     prompts = [[message.turn for message in prompt] for prompt in suite.prompts]
     return {
         "documents": climb.ids,

@@ -46,7 +46,7 @@ def preprocess() -> Any:
 def make_model(folder: Path) -> tuple[Any, Any]:
     """Write all files but the weights, and return (model, tokenizer).
 
-    The language half has the built-in language model's weights; tower and adapter are as they are born, but for the
+    The language model has the built-in language model's weights; tower and adapter are as they are born, but for the
     tower's positions, which begin as sines, so that neighbors need not be found out first.
     """
     import torch

@@ -29,12 +29,12 @@ def bench(
         ),
     ] = None,
     image: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="For a model that sees: a picture to ask about as well.")
+        Path | None, typer.Option(metavar="PATH", help="For a vision-language model: a picture to ask about as well.")
     ] = None,
     runs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of each task; their median counts.")] = 3,
     device: Device = "CPU",
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads on a CPU; one a core if not given.")
+        int | None, typer.Option(metavar="N", min=1, help="Threads on a CPU; one per core if not given.")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,

@@ -12,7 +12,7 @@ from .output import Output
 
 if TYPE_CHECKING:
     from ..validate.bisect.model import Bisection, Operation
-    from ..validate.ladder import Ask
+    from ..validate.parity import Ask
 
 _HEADER = ("layer", "operation", "error", "added", "by weights", "computed", "may be", "")
 

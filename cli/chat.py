@@ -81,7 +81,9 @@ def chat(
         task.finish()
     session = _Session(conversation, sees=found.sees, verbose=verbose, json=as_json, images=images)
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # a question that is no UTF-8 is told of, and the next one read
+        sys.stdin.reconfigure(
+            errors="surrogateescape"
+        )  # a question that is not UTF-8 is told of, and the next one read
     if prompt is not None:
         session.answer(prompt)
     elif sys.stdin.isatty():
@@ -204,7 +206,7 @@ def _require_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"The {what} is no UTF-8 text.", "Set the terminal, or save the file, as UTF-8.") from None
+        raise UsageError(f"The {what} is not UTF-8 text.", "Set the terminal, or save the file, as UTF-8.") from None
 
 
 def _check_images(path: Path, found: Found, images: list[Path]) -> None:

@@ -59,7 +59,7 @@ VisionPrecision = Annotated[
     str | None,
     typer.Option(
         click_type=choice(scheme.VISION_PRECISIONS),
-        help="What the weights of a tower that sees become; fp16 if they fit, beside a compressed model, else the model's.",
+        help="What the weights of a vision encoder become; fp16 if they fit, beside a compressed model, else the model's.",
     ),
 ]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")]
@@ -172,7 +172,7 @@ def summary(artifact: Artifact) -> dict[str, Any]:
 
 
 def vision_scheme(artifact: Artifact) -> dict[str, Any] | None:
-    """Return the scheme of the tower; None for a model that sees nothing."""
+    """Return the scheme of the tower; None for a text model."""
     vision = artifact.manifest.vision
     return vision.scheme if vision else None
 

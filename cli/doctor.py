@@ -14,7 +14,7 @@ from .output import Output, paint, size
 
 if TYPE_CHECKING:
     from ..study.doctor import Environment
-    from ..validate.assumptions import Report, Row
+    from ..validate.checkpoint_checks import Report, Row
 
 _COLORS = {"ok": "32", "assumed": "1;33", "wrong": "1;31"}
 
@@ -97,7 +97,7 @@ def _show_problems(out: Output, environment: Environment) -> None:
 
 def _examine_model(out: Output, model: str, revision: str | None) -> None:
     from ..hub.source import parse
-    from ..validate.assumptions import examine
+    from ..validate.checkpoint_checks import examine
 
     with out.working() as progress:
         report = examine(parse(model, revision), progress)

@@ -86,8 +86,8 @@ def gguf(
         str | None,
         typer.Option(
             click_type=choice(VISION_PRECISIONS),
-            help="What the weights of a tower that sees become, in a file mmproj-*.gguf of its own; fp16 if not given. none: the "
-            "language half alone.",
+            help="What the weights of a vision encoder become, in a file mmproj-*.gguf of its own; fp16 if not given. none: the "
+            "language model alone.",
         ),
     ] = None,
     split_max_size: Annotated[
@@ -125,7 +125,7 @@ def gguf(
     from ..recipes import options
 
     if precision and type_:
-        raise UsageError("--precision and --type contradict each other.", "Say one of them.")
+        raise UsageError("--precision and --type contradict each other.", "Pass one of them.")
     chosen = recipe(
         type_ or precision or "int4",
         pure=pure,

@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
         code = _reader_left()
     except click.ClickException as error:
         code = _usage(arguments, error)
-    except BaseException as error:  # noqa: BLE001 - the boundary; a panic of Rust is no Exception
+    except BaseException as error:  # noqa: BLE001 - the boundary; a panic of Rust is not an Exception
         if _received:  # a library may wrap whatever meets it: pydantic does while it builds a model
             code = _fail(arguments, ExitCode.TERMINATED, "Terminated.", None)
         elif _is_interrupt(error):

@@ -120,7 +120,7 @@ def openvino(
         str,
         typer.Option(
             click_type=choice(("optimum", "genai")),
-            help="Files around a model that sees: as optimum-intel names them, or so that openvino_genai.VLMPipeline runs it.",
+            help="Files around a vision-language model: as optimum-intel names them, or so that VLMPipeline runs it.",
         ),
     ] = "optimum",
     local_files_only: conversion.LocalFilesOnly = False,

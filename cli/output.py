@@ -71,7 +71,7 @@ class Output:
     def working(self) -> Iterator[Progress]:
         """Give a Progress that shows steps on stderr; meanwhile stdout is kept clear of libraries' messages.
 
-        Where stderr is no terminal, `--json` silences the steps, so that stderr is empty or one JSON object.
+        Where stderr is not a terminal, `--json` silences the steps, so that stderr is empty or one JSON object.
         """
         from .progress import LineProgress, bars
 
@@ -86,7 +86,7 @@ class Output:
 
 
 def console(stream: TextIO) -> Console:
-    """Return a rich console that takes text as it is; it honors NO_COLOR and a stream that is no terminal."""
+    """Return a rich console that takes text as it is; it honors NO_COLOR and a stream that is not a terminal."""
     from rich.console import Console
 
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=None if stream.isatty() else _NO_WRAP)

@@ -31,7 +31,7 @@ VARIABLES = {
     "because other users of a machine can read a program's arguments.",
     "HF_HOME": "Where downloads are kept (default `~/.cache/huggingface`).",
     "HF_ENDPOINT": "Another Hub, for example a mirror.",
-    "NO_COLOR": "If set, no colors. Where the output is no terminal there are none either.",
+    "NO_COLOR": "If set, no colors. Where the output is not a terminal there are none either.",
     "EDGECONV_KERNELS": "`numpy`: do not use the compiled kernels; `ggml`: for GGUF use a packaged ggml in their place. The "
     "result is the same, bit for bit; numpy alone knows only the older types of GGUF.",
 }

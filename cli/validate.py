@@ -12,7 +12,7 @@ from .options import Json, Quiet, Verbose
 from .output import Output
 
 if TYPE_CHECKING:
-    from ..validate.ladder import Ask
+    from ..validate.parity import Ask
     from ..validate.report.model import Report
 
 PARITY = "parity"
@@ -82,10 +82,10 @@ def validate(
 ) -> None:
     """Measure, token by token, whether a converted model is still its checkpoint.
 
-    Exits with 3 if it is not within its budget, and names the first rung of the ladder that failed; with 6 if the texts are too
+    Exits with 3 if it is not within its budget, and names the first check that failed; with 6 if the texts are too
     few to judge. With --bisect: with 3 if an operation departs, and names it.
     """
-    from ..validate.ladder import Ask
+    from ..validate.parity import Ask
 
     out = Output(json=json, quiet=quiet, verbose=verbose)
     if reference_dtype not in ("float32", "bfloat16"):
@@ -126,15 +126,15 @@ def exit_code(found: Report) -> ExitCode:
 
 
 def measure(out: Output, ask: Ask, report: Path | None, junit: Path | None = None, *, must: bool = True) -> Report:
-    """Climb the ladder and write what was asked for; a report that need not be, in a place that cannot be written, is told."""
-    from ..validate.ladder import validate as climb
+    """Run the checks and write what was asked for; a report that need not be, in a place that cannot be written, is told."""
+    from ..validate.parity import validate as run_checks
     from ..validate.report.write import require_own_reports, require_place, write, write_junit
 
     require_own_reports(report, junit)
     if report and must:
         require_place(report)
     with out.working() as progress:
-        found = climb(ask, progress)
+        found = run_checks(ask, progress)
         if report:
             try:
                 write(found, report)
@@ -154,7 +154,7 @@ def report_of(artifact: Path) -> Path:
 
 def of_new(out: Output, artifact: Path, budgets: dict[str, float]) -> Report:
     """Measure an artifact that was just made, as `--validate` asks."""
-    from ..validate.ladder import Ask
+    from ..validate.parity import Ask
 
     return measure(out, Ask(artifact, budgets=budgets), report_of(artifact))
 
@@ -181,7 +181,7 @@ def limits(given: list[str] | None) -> dict[str, float]:
 
 
 def show(out: Output, found: Report, report: Path | None, stream: TextIO | None = None) -> None:
-    """Print the ladder, the budgets and the verdict."""
+    """Print the parity suite, the budgets and the verdict."""
     from ..validate.report.words import defects, deviation, reason, sentence
 
     rows: list[tuple[str, str]] = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]

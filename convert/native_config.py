@@ -44,7 +44,7 @@ def read_config(folder: Path) -> Any:
     """Return a folder's config.json as transformers' config.
 
     Raises:
-        CheckpointError: the file is no JSON object.
+        CheckpointError: the file is not JSON object.
         Exception: of any kind, by the class of the family: the file cannot be right.
     """
     block_foreign_code()

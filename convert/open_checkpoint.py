@@ -30,7 +30,7 @@ def open_checkpoint(folder: Path, *, trust_remote_code: bool = False) -> Checkpo
     """
     if not is_text(folder):
         raise CheckpointError(
-            f"The path {folder} is no UTF-8 text, as the libraries under us need it.", "Rename the folder."
+            f"The path {folder} is not UTF-8 text, as the libraries under us need it.", "Rename the folder."
         )
     if folder.suffix == GGUF and folder.is_file():
         from . import gguf_source

@@ -20,7 +20,7 @@ class PickleFile(MappedFile):
         """
         other = stand_in(path)
         if other:
-            raise CheckpointError(f"{path.name} is no file of torch.save.", other)
+            raise CheckpointError(f"{path.name} is not a file of torch.save.", other)
         with path.open("rb") as file:
             found = torch_zip.read(file, path.name)
         infos = (TensorInfo(t.name, t.dtype, t.shape, t.start, t.start + t.size) for t in found)

@@ -47,7 +47,7 @@ def open_shards(folder: Path) -> dict[str, MappedFile]:
     form, names = _find(folder)
     odd = next((name for name in names if not is_text(folder / name)), None)
     if odd is not None:
-        raise CheckpointError(f"{odd}: the file's name is no UTF-8 text.", "Rename the file.")
+        raise CheckpointError(f"{odd}: the file's name is not UTF-8 text.", "Rename the file.")
     shards = {name: form.open(folder / name) for name in names}
     check_against_index(folder, shards)
     if not any(file.tensors for file in shards.values()):

@@ -1,4 +1,4 @@
-"""Folders and repositories that hold an adapter (PEFT): alone it is no model, and beside one it would be left out."""
+"""Folders and repositories that hold an adapter (PEFT): alone it is not a model, and beside one it would be left out."""
 
 from __future__ import annotations
 

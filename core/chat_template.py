@@ -45,7 +45,7 @@ class ChatTemplate:
         """Compile it.
 
         Raises:
-            TemplateFault: it is no template.
+            TemplateFault: it is not a template.
         """
         if len(text) > LONGEST:
             raise TemplateFault(f"it has {len(text):,} characters, more than any template needs", limit=True)
@@ -103,7 +103,7 @@ def _require_bounded(text: str, conversations: list[list[dict[str, Any]]]) -> No
 
 @functools.lru_cache(maxsize=16)
 def same(one: str, other: str) -> bool:
-    """True if two templates are one program, however it is written; a text that is no template is only itself."""
+    """True if two templates are one program, however it is written; a text that is not a template is only itself."""
     if one == other:
         return True
     try:
@@ -116,7 +116,7 @@ def names(text: str) -> tuple[set[str], set[str], set[str]]:
     """Return the variables that a template reads and sets nowhere, those that it sets, and those that it asks for (`is defined`).
 
     Raises:
-        TemplateFault: it is no template.
+        TemplateFault: it is not a template.
     """
     read, stored, asked = (set(found) for found in _ask("names", text=text))
     return read, stored, asked

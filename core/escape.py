@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 _CONTROL = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: terminals obey them
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # these turn the direction of what follows
-    "\ud800-\udfff"  # halves of surrogate pairs, as which Python gives bytes of file names that are no text
+    "\ud800-\udfff"  # halves of surrogate pairs, as which Python gives bytes of file names that are not text
 )
 _UNPRINTABLE = re.compile(f"[{_CONTROL}]")
 _INVISIBLE = re.compile(

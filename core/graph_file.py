@@ -32,7 +32,7 @@ def read_graph(xml: Path) -> Any:
         _look_through(limits.read_bytes(xml, limits.GRAPH, ArtifactError))
         return openvino_core().read_model(xml)
     except (expat.ExpatError, UnicodeDecodeError) as error:  # the second: pybind11, of OpenVINO's own words
-        said = str(error) if isinstance(error, expat.ExpatError) else "it quotes bytes that are no text"
+        said = str(error) if isinstance(error, expat.ExpatError) else "it quotes bytes that are not text"
         raise _unreadable(xml, said) from error
     except RuntimeError as error:
         raise _unreadable(xml, str(error).strip().splitlines()[-1].rstrip(".")) from error

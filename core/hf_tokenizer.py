@@ -140,7 +140,7 @@ def _texts(files: Files, pieces: SentencePiece | None) -> set[str]:
 def _special_tokens(files: Files, known: set[str]) -> dict[str, Any]:
     """Return "bos_token" and its like, and the list of the others, as transformers wants them.
 
-    A text that is no token is left out: transformers would make a token of it, with an id that the model has no row for.
+    A text that is not a token is left out: transformers would make a token of it, with an id that the model has no row for.
     """
     tables = (files.special_map, files.config)
     named: dict[str, Any] = {}

@@ -10,7 +10,7 @@ NUMBERS = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
 
 
 def require() -> None:
-    """Raise UsageError for a setting that is no number."""
+    """Raise UsageError for a setting that is not a number."""
     for name in NUMBERS:
         text = os.environ.get(name)
         if text is None:

@@ -28,7 +28,7 @@ class InputDigests:
             folder: of the files.
             names: in it.
             known: digests that a verified download has established already, by name.
-            progress: hears of the bytes.
+            progress: reports the bytes.
             unchanged: the files as they were before anything of them was read.
         """
         self._folder = folder

@@ -10,7 +10,7 @@ from . import limits
 from .errors import CheckpointError
 
 _SURROGATE = "\\ud"
-"""How JSON writes the halves of characters beyond 65,536; two make one, one alone is no text."""
+"""How JSON writes the halves of characters beyond 65,536; two make one, one alone is not a text."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def digest(content: Any) -> str:
 
 
 def read(path: Path, progress: Progress) -> Any | None:
-    """Return what a file of the cache keeps; None if it is not there as it was kept, which `progress` hears of."""
+    """Return what a file of the cache keeps; None if it is not there as it was kept, which `progress` reports."""
     try:
         kept = json.loads(path.read_text("utf-8"))
         if kept["sha256"] == digest(kept["value"]):
@@ -63,7 +63,7 @@ class Kept:
         Args:
             what: kind of the figures, in the folder's name.
             facts: all that shapes them, JSON-ready.
-            progress: hears of a cache that cannot be written to.
+            progress: reports a cache that cannot be written to.
             versions: packages that shape them, beside torch, transformers and edgeconv.
         """
         content = {**facts, "versions": {name: version(name) for name in (*VERSIONS, *versions)}}

@@ -63,7 +63,7 @@ def read_bytes(path: Path, largest: int, error: type[EdgeconvError] = Checkpoint
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # before it is opened: a pipe would wait for somebody who writes
-        raise error(f"{path.name} is no regular file.", "Give a file.")
+        raise error(f"{path.name} is not a regular file.", "Give a file.")
     if found.st_size > largest:
         raise error(f"{path.name} has {found.st_size:,} bytes, which no such file needs.", hint)
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
 """`edgeconv.json`: what an artifact was made from, how, and the digest of every file.
 
 It holds nothing that differs between two runs on the same input: no times, no paths of the machine, no run ids. Those
-stand in `edgeconv.log.json` beside it, which is no part of the artifact.
+stand in `edgeconv.log.json` beside it, which is not part of the artifact.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class TensorEntry(_Model):
 
 
 class VisionFacts(_Model):
-    """The half that sees: how it is stored (`quantize.scheme.Scheme`), and what a runner must know of it.
+    """The vision part: how it is stored (`quantize.scheme.Scheme`), and what a runner must know of it.
 
     A prompt holds `image_tokens` times the token `placeholder_id` for each picture, of `image_size` x `image_size` pixels.
     """

@@ -27,7 +27,7 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
     Args:
         folder: that the names are relative to.
         outputs: of the manifest.
-        progress: hears of it, in bytes.
+        progress: reports it, in bytes.
 
     Raises:
         ArtifactError: a name leads out of the folder, or a file cannot be read.
@@ -53,7 +53,7 @@ def check_outputs(folder: Path, outputs: Mapping[str, FileDigest], progress: Pro
 
 
 def _lies_there(path: Path) -> bool:
-    """Whether there is something that is no folder; what cannot be looked at, as a name too long, is told when it is read."""
+    """Whether there is something that is not a folder; what cannot be looked at, as a name too long, is told when it is read."""
     try:
         return path.exists() and not path.is_dir()
     except OSError:

@@ -63,7 +63,7 @@ def require_own(path: Path) -> None:
     """Refuse to write over what edgeconv did not write; an empty file is free.
 
     Raises:
-        OutputError: there is a file of somebody else's, or something that is no file.
+        OutputError: there is a file of somebody else's, or something that is not a file.
     """
     try:
         status = path.lstat()
@@ -77,7 +77,7 @@ def require_own(path: Path) -> None:
                 return
         except OSError as error:
             raise OutputError(f"{path} exists, and cannot be read: {error.strerror}.", _HINT) from error
-        raise OutputError(f"{path} exists, and is no report of edgeconv; it stays as it is.", _HINT)
+        raise OutputError(f"{path} exists, and is not a report of edgeconv; it stays as it is.", _HINT)
     raise OutputError(f"{path} exists and is not a file.", "Choose another name.")
 
 

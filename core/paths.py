@@ -77,7 +77,7 @@ def own_file(
         absolute: an absolute name is taken too, if it leads into `root`.
 
     Raises:
-        `error`: the name is no relative path, leads out of the folder (by `..` or by a link; the Hub's cache, where files
+        `error`: the name is not a relative path, leads out of the folder (by `..` or by a link; the Hub's cache, where files
             are links to blobs, counts as the folder), or what is there is no regular file.
     """
 
@@ -100,7 +100,7 @@ def own_file(
     except (OSError, RuntimeError) as fault:  # a loop of links is a RuntimeError of pathlib's
         raise refuse(f"which cannot be read ({getattr(fault, 'strerror', None) or 'a loop of links'})") from fault
     if not stat.S_ISREG(mode):
-        raise refuse("which is no regular file")
+        raise refuse("which is not a regular file")
     return path
 
 
@@ -119,7 +119,7 @@ def own_links(root: Path, error: type[EdgeconvError], *, what: str) -> None:
         target = Path(os.path.realpath(path))
         if target.name != path.name and not {home, _blobs(home)} & set(target.parents):
             raise error(
-                f"{path.relative_to(root)} is a link to {target}, which is no file of {what}.",
+                f"{path.relative_to(root)} is a link to {target}, which is not a file of {what}.",
                 "Nothing of it was read. If you mean that file, copy it into the folder.",
             )
 

@@ -12,7 +12,7 @@ _endless: dict[tuple[str, ...], worker.WorkerFault] = {}
 
 
 def require_pattern(pattern: str, flag: str, shown: str, hint: str | None = None) -> None:
-    """Raise UsageError if a text is no regular expression.
+    """Raise UsageError if a text is not a regular expression.
 
     Args:
         pattern: the text.
@@ -30,7 +30,7 @@ def found(patterns: Sequence[str], names: Iterable[str], flag: str, *, ignore_ca
     """Return for each expression the names that it is found in.
 
     Raises:
-        UsageError: one is no regular expression, or does not come to an end.
+        UsageError: one is not a regular expression, or does not come to an end.
     """
     listed, asked = list(names), tuple(patterns)
     if not patterns:

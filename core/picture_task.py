@@ -19,7 +19,7 @@ def picture(path: str, largest: int) -> dict[str, Any]:
     """Decode a picture, upright and in RGB, and keep it for `picture_rows`.
 
     Returns:
-        `size`: width and height; or `problem`: "unknown" of a file that is no picture, "large" of more than `largest` pixels.
+        `size`: width and height; or `problem`: "unknown" of a file that is not a picture, "large" of more than `largest` pixels.
     """
     _decoded.clear()
     Image.MAX_IMAGE_PIXELS = largest

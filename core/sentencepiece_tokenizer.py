@@ -31,7 +31,7 @@ def make(model: SentencePiece, path: Path, *, behind: tuple[str, ...] = (), lega
             else in front of the text alone, as classes of transformers do for which tokenizer_config.json says `legacy: false`.
 
     Raises:
-        CheckpointError: it is no BPE, or has a piece twice.
+        CheckpointError: it is not BPE, or has a piece twice.
     """
     from tokenizers import AddedToken, Tokenizer, models
 

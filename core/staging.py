@@ -30,11 +30,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FAT_LIMIT = (1 << 32) - 1
 """Bytes of the largest file that FAT32 holds."""
 _NEARLY_FULL = 1 << 16
-"""Bytes free, below which an error that is no OSError (C++ has its own) is put down to the disk."""
+"""Bytes free, below which an error that is not an OSError (C++ has its own) is put down to the disk."""
 
 
 def check_output(target: Path, *, force: bool) -> None:
-    """Refuse an output that exists, unless `force`; a folder that is no artifact of ours is never replaced.
+    """Refuse an output that exists, unless `force`; a folder that is not an artifact of ours is never replaced.
 
     Raises:
         OutputError: the target exists, or its parent cannot be written to.
@@ -96,7 +96,7 @@ def staged(target: Path, *, force: bool = False, progress: Progress | None = Non
     Args:
         target: the name; what `check_output` let pass is replaced.
         force: replace also an artifact that a run before this one had moved aside when it died.
-        progress: hears if the file system cannot promise that files are on the disk.
+        progress: reports if the file system cannot promise that files are on the disk.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
@@ -195,7 +195,7 @@ def _real(target: Path) -> Path:
 
 def _require_text(target: Path) -> None:
     if not is_text(target):
-        raise OutputError(f"The path {target} is no UTF-8 text.", "Choose another --output.")
+        raise OutputError(f"The path {target} is not UTF-8 text.", "Choose another --output.")
 
 
 def _require_writable(target: Path) -> None:

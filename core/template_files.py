@@ -21,7 +21,7 @@ def named(folder: Path, stated: Any) -> dict[str, str]:
         stated: `chat_template` of its tokenizer_config.json.
 
     Raises:
-        CheckpointError: a file is no text, or larger than a template may be.
+        CheckpointError: a file is not a text, or larger than a template may be.
     """
     main, others = folder / "chat_template.jinja", folder / "additional_chat_templates"
     alone = {"default": _text(main)} if main.is_file() else {}

@@ -25,7 +25,7 @@ _DROPPED = ("lipsum", "cycler", "joiner")
 
 
 def compile(text: str) -> None:
-    """Raise an error if a text is no template."""
+    """Raise an error if a text is not a template."""
     _template(text)
 
 

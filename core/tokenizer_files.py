@@ -177,7 +177,7 @@ class Files:
         return None
 
     def id_of(self, role: str) -> int | None:
-        """Return the id of a special token such as "bos"; None: there is none, or its text is no token."""
+        """Return the id of a special token such as "bos"; None: there is none, or its text is not a token."""
         text, vocab = self.special(role), self.model.get("vocab")
         if text is None:
             return None
@@ -190,7 +190,7 @@ class Files:
 
     @cached_property
     def pieces(self) -> SentencePiece | None:
-        """What tokenizer.model holds; None if there is none, or it is no BPE of sentencepiece, as some families have it."""
+        """What tokenizer.model holds; None if there is none, or it is not BPE of sentencepiece, as some families have it."""
         if self.sentencepiece is None:
             return None
         try:
@@ -258,7 +258,7 @@ _NAMES = (
 
 
 def read(folder: Path) -> Files:
-    """Read a folder. Raises CheckpointError for a file that is no JSON object."""
+    """Read a folder. Raises CheckpointError for a file that is not JSON object."""
     return Files(folder, *(_object(folder / name) for name in _NAMES))
 
 

@@ -30,7 +30,7 @@ class Panicked(ValueError):  # noqa: N818 - the library did
 
 @contextmanager
 def panics_as_errors() -> Iterator[None]:
-    """Turn a panic of Rust in the body, which is no Exception, into one (`Panicked`)."""
+    """Turn a panic of Rust in the body, which is not an Exception, into one (`Panicked`)."""
     try:
         yield
     except BaseException as error:
@@ -61,7 +61,7 @@ def require_bounded(description: dict[str, Any]) -> None:
 
 
 def require_bounded_file(path: Path) -> None:
-    """Try a tokenizer.json as it lies; of what is no JSON object the library says that. Raises CheckpointError."""
+    """Try a tokenizer.json as it lies; of what is not JSON object the library says that. Raises CheckpointError."""
     try:
         description = read_json(path) if path.is_file() else {}
     except CheckpointError:

@@ -107,7 +107,7 @@ def read(file: BinaryIO, where: str, *, locate: bool = True) -> list[StoredTenso
             storages = _Storages(folder, members, file if locate else None, where)
             return [storages.place(name, tensor) for name, tensor in found.items()]
     except _OF_ZIPFILE as error:
-        raise CheckpointError(f"{where} is no whole file of torch.save: {error}.", _DAMAGED) from error
+        raise CheckpointError(f"{where} is not a whole file of torch.save: {error}.", _DAMAGED) from error
 
 
 def _members(archive: zipfile.ZipFile, where: str) -> dict[str, zipfile.ZipInfo]:
@@ -211,7 +211,7 @@ class _Machine:
             handle(self, argument)
         (table,) = self._stack
         if not isinstance(table, dict):
-            raise _Foreign("it is no dictionary")
+            raise _Foreign("it is not a dictionary")
         return table
 
     def push(self, value: Any) -> None:
@@ -257,7 +257,7 @@ class _Machine:
         (identity,) = self.pop(1)
         kind, storage, key, _location, count = identity
         if kind != "storage" or not isinstance(storage, _Global) or storage.name not in STORAGES:
-            raise _Foreign("a reference to something that is no storage of numbers")
+            raise _Foreign("a reference to something that is not a storage of numbers")
         if not isinstance(key, str) or type(count) is not int or count < 0:
             raise ValueError("a reference that is none to a storage")
         self.push(_Storage(storage.name, key, count))

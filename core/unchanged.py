@@ -36,7 +36,7 @@ class Unchanged:
             self.add(file)
 
     def add(self, file: Path) -> None:
-        """Look at a file, unless that was done before; what is no regular file is passed over. Raises OSError."""
+        """Look at a file, unless that was done before; what is not a regular file is passed over. Raises OSError."""
         if file not in self._stamps and file.is_file():
             self._stamps[file] = stamp(file.stat())
 

@@ -80,7 +80,7 @@ class Worker:
         try:
             message = json.dumps(asked).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise WorkerFault(f"it was given what is no JSON: {error}", limit=False) from error
+            raise WorkerFault(f"it was given what is not JSON: {error}", limit=False) from error
         with self._lock:
             try:
                 answer = self._exchange(message, seconds, memory)

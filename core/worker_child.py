@@ -37,7 +37,7 @@ def main() -> None:
     life, paths = int(sys.argv[1]), json.loads(sys.argv[2])
     _end_with(life)
     sys.path.extend(path for path in paths if path not in sys.path)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and decides
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the timer kills, whatever code runs
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -61,7 +61,7 @@ def _to_cache(listing: CommitListing, file: RemoteFile, meter: Any) -> None:
 def _meter(task: Task, size: int) -> Any:
     """A stand-in for the tqdm class that huggingface_hub wants, which tells `task` each byte of one file once.
 
-    A repeated transfer starts from zero; `task` hears of it again only when it passes the mark that it had reached.
+    A repeated transfer starts from zero; `task` is told again only when it passes the mark that it had reached.
     """
 
     class Meter:

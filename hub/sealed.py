@@ -30,7 +30,7 @@ class SealedFile:
     """
 
     def __init__(self, path: Path, advance: Callable[[int], None] = lambda _: None) -> None:
-        """Open and read it; `advance` hears of the bytes.
+        """Open and read it; `advance` reports the bytes.
 
         Raises:
             ArtifactError: it is a link, no regular file, or cannot be read.
@@ -138,7 +138,7 @@ def _opened(path: Path) -> int:
         raise _unreadable(path, error) from error
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise ArtifactError(f"{path} is no regular file.", "Convert the checkpoint again.")
+        raise ArtifactError(f"{path} is not a regular file.", "Convert the checkpoint again.")
     return file
 
 

@@ -88,7 +88,7 @@ def introduction(manifests: Sequence[Manifest]) -> str:
     kind = f"{format_of(manifest).title} in **{markdown(precision(manifest))}**"
     return (
         f"{origin}, {_count(source.parameters)} parameters, as {kind}: "
-        f"{size(total)}, {manifest.bits_per_weight:.2f} bits a weight."
+        f"{size(total)}, {manifest.bits_per_weight:.2f} bits per weight."
     )
 
 
@@ -194,7 +194,7 @@ def _scheme(manifest: Manifest) -> str:
     if not isinstance(scheme, Scheme) or not scheme.compresses:
         return text
     chosen = {"user": "", "nncf": ", NNCF's defaults"}
-    return text + chosen.get(scheme.chosen_by, f", as the makers of {scheme.chosen_by} chose")
+    return text + chosen.get(scheme.chosen_by, f", as the vendor of {scheme.chosen_by} chose")
 
 
 def _vision_scheme(fields: dict[str, Any]) -> str:

@@ -63,11 +63,11 @@ def clear(folder: Path, progress: Progress, *, allow_unvalidated: bool = False) 
 
     Args:
         folder: with edgeconv.json, and the report in its folder `parity`; or a single GGUF with both beside it.
-        progress: hears of the files.
+        progress: reports the files.
         allow_unvalidated: let one through whose parity is not shown; never one that is damaged.
 
     Raises:
-        ArtifactError: it is no artifact, a file is not the manifest's, is a link, or has a name that no repository may hold.
+        ArtifactError: it is not an artifact, a file is not the manifest's, is a link, or has a name that no repository may hold.
         ParityError: there is no report, it is about other files, was edited, or did not pass.
     """
     place = find(folder)

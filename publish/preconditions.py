@@ -40,7 +40,7 @@ def check_before_conversion(
     Args:
         asked: what would be published.
         expected: names of the files that it is going to have, beside its card, manifest and record.
-        progress: hears of the requests.
+        progress: reports the requests.
         retry: patience.
 
     Raises:

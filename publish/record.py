@@ -62,15 +62,15 @@ class Target(_Model):
     def _safe(cls, files: dict[str, Sent]) -> dict[str, Sent]:
         for name in files:
             if not may_be_published(name):
-                raise ValueError(f"{name!r} is no name of a file that is published")
+                raise ValueError(f"{name!r} is not a name of a file that is published")
         return files
 
     @model_validator(mode="after")
     def _paired(self) -> Self:
         if not is_manifest_name(self.manifest):
-            raise ValueError(f"{self.manifest!r} is no name of a manifest")
+            raise ValueError(f"{self.manifest!r} is not a name of a manifest")
         if self.report not in (None, report_place(self.manifest)):
-            raise ValueError(f"{self.report!r} is no place of its report")
+            raise ValueError(f"{self.report!r} is not a place of its report")
         return self
 
 

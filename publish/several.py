@@ -48,7 +48,7 @@ def render(targets: Mapping[str, Shown], repo_id: str, branch: str | None = None
 
 
 def _parity(targets: list[Shown]) -> str:
-    head = ["", "size", "bits a weight", *(metric(key)[0] for key in _SHOWN), "same model?", "report"]
+    head = ["", "size", "bits per weight", *(metric(key)[0] for key in _SHOWN), "same model?", "report"]
     rows = [[*_facts(target), *_figures(target), *_verdict(target)] for target in targets]
     text = "## Are they still the same model?\n\n" + card.table(head, rows)
     unshown = [target for target in targets if target.report is None]

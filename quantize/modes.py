@@ -19,7 +19,7 @@ MIN_ADJUSTED_GROUP = 32
 """`AdvancedCompressionParameters.min_adjusted_group_size` of NNCF."""
 
 VISION_PRECISIONS = ("fp16", "int8", "bf16", "fp32")
-"""What the half that sees can be stored as: no four bits, for its pass is short of arithmetic, not of memory's speed."""
+"""What the vision part can be stored as: no four bits, for its pass is short of arithmetic, not of memory's speed."""
 
 _BITS = {
     "fp32": 32,

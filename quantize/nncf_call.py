@@ -50,7 +50,7 @@ def compress(
         scheme: a compressing scheme.
         ignored: names of nodes that hold no weights although they look like it (the rotary frequencies).
         samples: for a scheme with a calibration text.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Raises:
         ConversionError: NNCF refuses, with its own words.

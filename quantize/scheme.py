@@ -202,8 +202,8 @@ def calibration_name(request: Request) -> str | None:
 def resolve_vision(precision: str | None, language: Scheme, family: str) -> Scheme:
     """Complete `--vision-precision`.
 
-    Left out, it is float16 beside a compressed language half, which is what GLM-Edge-V's makers converted and measured, and the
-    language half's own type beside a floating one.
+    Left out, it is float16 beside a compressed language model, which is what the vendor of GLM-Edge-V converted and measured, and
+    the language model's own type beside a floating one.
 
     Raises:
         UsageError: no such precision.
@@ -225,7 +225,7 @@ def _mode(request: Request, default: dict[str, Any]) -> str:
         if request.precision.endswith(suffix) and request.sym not in (None, sym):
             raise UsageError(
                 f"--precision {request.precision} contradicts {'--sym' if request.sym else '--asym'}.",
-                "Say it once: either in the precision's name or by the flag.",
+                "Pass it once: either in the precision's name or by the flag.",
             )
     if request.sym is not None and not request.precision.startswith("int"):
         raise UsageError(f"--sym/--asym have no meaning for {request.precision}.", "They belong to int4 and int8.")

@@ -50,7 +50,7 @@ def parse(text: str) -> Rule:
     if not (pattern and equals and name):
         raise UsageError(f"{FLAG} {text!r} is not REGEX=PRECISION.", _EXAMPLE)
     if name not in MODES:
-        raise UsageError(f"{FLAG} {text!r}: {name!r} is no precision of one weight.", f"One of: {', '.join(MODES)}.")
+        raise UsageError(f"{FLAG} {text!r}: {name!r} is not a precision of one weight.", f"One of: {', '.join(MODES)}.")
     if colon and not (name.startswith("int4") and re.fullmatch(r"-1|[1-9]\d{0,6}", group)):
         raise UsageError(f"{FLAG} {text!r}: a group is a positive number, or -1, behind int4.", _EXAMPLE)
     require_pattern(pattern, FLAG, text, _EXAMPLE)

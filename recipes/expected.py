@@ -17,7 +17,7 @@ def files(unit: Unit, progress: Progress, planned: Planned | None = None) -> tup
 
     Args:
         unit: the target.
-        progress: hears of what is fetched: configs and tokenizer files, and headers of weights.
+        progress: reports what is fetched: configs and tokenizer files, and headers of weights.
         planned: the unit's plan, if there is one already.
 
     Raises:
@@ -25,7 +25,7 @@ def files(unit: Unit, progress: Progress, planned: Planned | None = None) -> tup
     """
     job = unit.job
 
-    def opened() -> source.Opened:
+    def opened() -> source.OpenedSource:
         return source.headers(job.model, job.revision, progress, runs_code=False, local_files_only=job.local_files_only)
 
     return (*FORMATS[job.format].published(job, opened, planned), *(REPORT if unit.target.parity else ()))

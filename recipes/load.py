@@ -64,7 +64,7 @@ def load(path: Path) -> Recipe:
     """Read and check a recipe.
 
     Raises:
-        UsageError: it cannot be read, is no YAML, or holds what the schema does not know; with file and line.
+        UsageError: it cannot be read, is not YAML, or holds what the schema does not know; with file and line.
     """
     root = _compose(path)
     try:
@@ -77,7 +77,7 @@ def _compose(path: Path) -> yaml.Node:
     try:
         if path.stat().st_size > limits.RECIPE:
             raise UsageError(
-                f"{path} is larger than {limits.RECIPE} bytes; that is no recipe.", "Give a recipe's file."
+                f"{path} is larger than {limits.RECIPE} bytes; that is not a recipe.", "Give a recipe's file."
             )
         text = limits.read_text(path, limits.RECIPE, UsageError)
     except (OSError, UnicodeDecodeError) as error:
@@ -92,7 +92,7 @@ def _compose(path: Path) -> yaml.Node:
         ) from error
     if not isinstance(root, yaml.MappingNode):
         raise UsageError(
-            f"{path} is no recipe: it holds no fields.", "`edgeconv recipes new` writes one to begin with."
+            f"{path} is not a recipe: it holds no fields.", "`edgeconv recipes new` writes one to begin with."
         )
     return root
 
@@ -108,7 +108,7 @@ def _plain(node: yaml.Node, path: Path, seen: set[int]) -> Any:
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise UsageError(f"{_at(path, key)}: a field's name is no text.", "Write `name: value`.")
+                raise UsageError(f"{_at(path, key)}: a field's name is not a text.", "Write `name: value`.")
             _require_unicode(key, path)
             if key.value in found:
                 raise UsageError(f"{_at(path, key)}: {key.value} is there twice.", "Leave one of them out.")
@@ -119,7 +119,7 @@ def _plain(node: yaml.Node, path: Path, seen: set[int]) -> Any:
 
 def _require_unicode(node: yaml.ScalarNode, path: Path) -> None:
     if any("\ud800" <= character <= "\udfff" for character in node.value):  # YAML's \u takes half of a pair
-        raise UsageError(f"{_at(path, node)}: {node.value!a:.100} is no Unicode.", "Write the character itself.")
+        raise UsageError(f"{_at(path, node)}: {node.value!a:.100} is not Unicode.", "Write the character itself.")
 
 
 def _scalar(node: yaml.ScalarNode, path: Path) -> Any:

@@ -26,7 +26,7 @@ def byte_count(text: str | None) -> int:
     """Read a size such as 2G, in llama.cpp's decimal units; None is 0, which means no limit.
 
     Raises:
-        UsageError: it is no size.
+        UsageError: it is not a size.
     """
     if text is None:
         return 0

@@ -42,7 +42,7 @@ def require_possible(unit: Unit, progress: Progress, planned: Planned | None = N
 
     Args:
         unit: the target.
-        progress: hears of the requests.
+        progress: reports the requests.
         planned: the unit's plan, if there is one already; it need not be made again.
         planless: the unit cannot be planned, so nobody knows what files it would have.
 

@@ -23,7 +23,7 @@ from ..publish.gate import PARITY
 from ..publish.publish import publish
 from ..validate.artifact import check_files
 from ..validate.formats.manifest import digest_of
-from ..validate.ladder import validate
+from ..validate.parity import validate
 from ..validate.report import seal
 from ..validate.report.model import Report
 from ..validate.report.write import JSON_NAME, read, write

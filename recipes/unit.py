@@ -18,7 +18,7 @@ from ..quantize.data_aware import FIELDS, SUITE
 from ..quantize.scheme import Request
 from ..study.calibration import OWN
 from ..validate import budget
-from ..validate.ladder import Ask
+from ..validate.parity import Ask
 from ..validate.suite import load
 from .model import Gguf, Onnx, OpenVINO, Recipe, Target
 from .options import byte_count, tensor_type
@@ -274,7 +274,7 @@ def _data_aware(target: OpenVINO, beside: Path) -> dict[str, Any]:
 
 def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: Path) -> GgufJob:
     if target.precision and target.type:
-        raise UsageError("precision and type contradict each other.", "Say one of them.")
+        raise UsageError("precision and type contradict each other.", "Pass one of them.")
     chosen = gguf_recipe(
         target.type or target.precision or "int4",
         pure=target.pure,

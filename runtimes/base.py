@@ -84,7 +84,7 @@ class Runtime(Protocol):
 
 
 class SeeingRuntime(Protocol):
-    """The language half of an artifact that sees, with its table of embeddings; as `Runtime`, on embeddings too.
+    """The language model of an artifact with a vision part, with its table of embeddings; as `Runtime`, on embeddings too.
 
     `embeddings`, float32 [n, hidden], stand in the place of the tokens' own: pictures are among them.
     """

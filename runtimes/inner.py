@@ -2,7 +2,7 @@
 
 A block adds what its attention makes to its input, and then what its MLP makes. Whatever the engine, each such sum is a node that
 every way from the tokens to the logits passes, and in which several ways meet. Norms, projections and activations are either
-passed by some ways alone (inside a branch), or are no sums.
+passed by some ways alone (inside a branch), or are not sums.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class InnerRuntime(Protocol):
     name: str
 
     def layer_outputs(self, ids: Sequence[int]) -> Inner:
-        """Run one text from an empty cache, with approximations off."""
+        """Run one text from an empty cache, reference precision."""
 
     def close(self) -> None:
         """Give the memory back."""

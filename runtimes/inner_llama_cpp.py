@@ -61,7 +61,7 @@ class _Tensor:
         """Copy its values: float32 [n, width]. Raises ArtifactError if it is no such matrix in memory."""
         width, count = self.sizes[:2]
         if self.kind != _F32 or self.sizes[2:] != (1, 1) or self.strides[:2] != (4, 4 * width) or not self.data:
-            raise ArtifactError(f"llama.cpp's tensor {self.name} is no float32 matrix whose rows follow each other.")
+            raise ArtifactError(f"llama.cpp's tensor {self.name} is not a float32 matrix whose rows follow each other.")
         return np.frombuffer(ctypes.string_at(self.data, 4 * width * count), np.float32).reshape(count, width)
 
 
@@ -69,7 +69,7 @@ class InnerLlamaCpp(LlamaCppRuntime):
     """Implements `inner.InnerRuntime`."""
 
     def __init__(self, path: Path, layers: int) -> None:
-        """Load with approximations off. Raises ArtifactError."""
+        """Load reference precision. Raises ArtifactError."""
         super().__init__(path)
         self._layers = layers
         self._asked: list[int] = []

@@ -26,10 +26,10 @@ _KINDS: dict[str, Kind] = {
 class InnerOnnx:
     """Implements `inner.InnerRuntime`."""
 
-    name = f"{NAME} CPU, approximations off"
+    name = f"{NAME} CPU, reference precision"
 
     def __init__(self, folder: Path, layers: int) -> None:
-        """Load with approximations off. Raises ArtifactError if the residual sums of so many layers are not found."""
+        """Load reference precision. Raises ArtifactError if the residual sums of so many layers are not found."""
         self._layers = layers
         self._names: list[str] = []
         path = folder / onnx_models.names(folder)[0]

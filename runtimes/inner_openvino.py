@@ -20,7 +20,7 @@ class InnerOpenVINO(OpenVINORuntime):
     """Implements `inner.InnerRuntime`."""
 
     def __init__(self, folder: Path, layers: int, device: str = "CPU") -> None:
-        """Compile with approximations off. Raises ArtifactError if the residual sums of so many layers are not found."""
+        """Compile reference precision. Raises ArtifactError if the residual sums of so many layers are not found."""
         self._layers = layers
         self._shown: list[int] = []
         super().__init__(folder, device)

@@ -1,4 +1,4 @@
-"""The IRs of an artifact: one of a text model, three of a model that sees, named as optimum-intel names them."""
+"""The IRs of an artifact: one of a text model, three of a vision-language model, named as optimum-intel names them."""
 
 from __future__ import annotations
 

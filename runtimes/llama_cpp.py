@@ -36,7 +36,7 @@ class LlamaCppRuntime:
         Raises:
             ArtifactError: llama.cpp does not load it.
         """
-        self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
+        self.name = f"{NAME} CPU" + (", reference precision" if accurate else ", defaults")
         self.accurate = accurate
         self._model: Any = load(path)
         self._vocabulary = int(self._model.n_vocab)

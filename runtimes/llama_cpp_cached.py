@@ -54,7 +54,7 @@ class _Growing(LlamaCppRuntime):
         return np.array(self._context.get_logits_ith(-1), np.float32)
 
     def tower(self, path: Path, projector: Path) -> Tower:
-        """Load the half that sees. Raises ArtifactError."""
+        """Load the vision part. Raises ArtifactError."""
         return Tower(path, projector, self._model)
 
 
@@ -64,7 +64,7 @@ class CachedLlama(Cached):
     def __init__(
         self, path: Path, projector: Path | None = None, placeholder: int = NO_PLACEHOLDER, *, answer: int
     ) -> None:
-        """Load the language half; the tower only once a picture is there.
+        """Load the language model; the tower only once a picture is there.
 
         Args:
             path: the file; of a split one the first part.

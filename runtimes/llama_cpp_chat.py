@@ -17,7 +17,7 @@ from .cached import NO_PLACEHOLDER, Array
 from .llama_cpp_binding import require
 from .llama_cpp_cached import CachedLlama
 from .llama_cpp_prompt import GgufPrompter
-from .sampled_chat import Known, SampledChat, Sight
+from .sampled_chat import ChatVision, Known, SampledChat
 from .sampler import Decoding
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class LlamaCppChat(SampledChat):
             sampling: what the user chose.
 
         Raises:
-            ArtifactError: the file is no chat model, or llama.cpp does not run it.
+            ArtifactError: the file is not a chat model, or llama.cpp does not run it.
             CheckpointError: a rule of sampling in it cannot be.
             UsageError: another device than the CPU, llama.cpp is not installed, or the template drops system messages.
         """
@@ -91,7 +91,7 @@ def _require_language_model(file: GgufFile) -> None:
     kind = file.keys.get("general.type", "model")
     if kind != "model" or file.arch == "clip":
         raise ArtifactError(
-            f"{file.path} is no language model, but of the type {kind!r}, architecture {file.arch!r}.",
+            f"{file.path} is not a language model, but of the type {kind!r}, architecture {file.arch!r}.",
             "Give the model's own .gguf; a mmproj-*.gguf is found beside it.",
         )
 
@@ -108,8 +108,8 @@ def _context(file: GgufFile) -> int:
     return stated if type(stated) is int and stated > 0 else 0
 
 
-def _sight(file: GgufFile, projector: GgufFile) -> Sight:
-    """Read how a mmproj sees. Raises ArtifactError if it does not say so, or the language half has no placeholder."""
+def _sight(file: GgufFile, projector: GgufFile) -> ChatVision:
+    """Read how a mmproj sees. Raises ArtifactError if it does not say so, or the language model has no placeholder."""
     from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
     keys = projector.keys
@@ -123,4 +123,4 @@ def _sight(file: GgufFile, projector: GgufFile) -> Sight:
             f"{projector.path.name} and {file.path.name} do not say how the model sees.",
             "Convert the checkpoint again.",
         ) from error
-    return Sight(Preprocess(size, mean, std), rows, placeholder)
+    return ChatVision(Preprocess(size, mean, std), rows, placeholder)

@@ -1,4 +1,4 @@
-"""The half of a GGUF that sees, in the process of a chat: llama.cpp's multimodal library.
+"""The vision part of a GGUF, in the process of a chat: llama.cpp's multimodal library.
 
 A failed assertion would end this process, so another one sees the first picture before (`llama_cpp_vision`).
 """
@@ -18,8 +18,8 @@ from ..core.errors import ArtifactError
 from ..core.progress import Silent
 from .llama_cpp import BATCH
 from .llama_cpp_binding import binding, threads
-from .llama_cpp_seeing import chunk_list
-from .llama_cpp_vision import Eyes, View, marker
+from .llama_cpp_vision import View, VisionRuntime, marker
+from .llama_cpp_vision_process import chunk_list
 
 Array = npt.NDArray[Any]
 
@@ -31,9 +31,9 @@ class Tower:
         """Remember the files; they are loaded with the first picture.
 
         Args:
-            path: the language half; of a split one the first part.
+            path: the language model; of a split one the first part.
             projector: mmproj-*.gguf.
-            model: cyllama's, of the language half.
+            model: cyllama's, of the language model.
         """
         self._path, self._projector, self._model = path, projector, model
         self._context: Any = None
@@ -83,7 +83,7 @@ class Tower:
         self._context = None
 
     def _open(self, pixels: Array) -> Any:
-        eyes = Eyes(self._path, self._projector, int(self._model.n_embd), False, self._projector.name)
+        eyes = VisionRuntime(self._path, self._projector, int(self._model.n_embd), False, self._projector.name)
         eyes.look([View(pixels)], Silent(), "")
         parameters = binding().MtmdContextParams(use_gpu=False, n_threads=threads())
         try:

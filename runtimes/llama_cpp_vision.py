@@ -1,4 +1,4 @@
-"""The half of a GGUF that sees, in llama.cpp: pictures shown to a language model and its mmproj, in another process."""
+"""The vision part of a GGUF, in llama.cpp: pictures shown to a language model and its mmproj, in another process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..core.errors import ArtifactError
 from ..core.progress import Progress
 from ..core.scratch import scratch
 from .llama_cpp_binding import binding
-from .llama_cpp_seeing import JOB, SEEN
+from .llama_cpp_vision_process import JOB, SEEN
 
 Array = npt.NDArray[Any]
 _TELLING = ("ASSERT", "fatal", "GGML_ABORT", "unable to find", "mismatch", "does not load")
@@ -43,7 +43,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Glance:
+class VisionOutput:
     """What came of a view.
 
     Attributes:
@@ -60,14 +60,14 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Eyes:
-    """Two files that see together, and how they are run.
+class VisionRuntime:
+    """A language model and its projector, and how they are run.
 
     Attributes:
-        model: the language half; of a split one the first part.
-        projector: the half that sees.
+        model: the language model; of a split one the first part.
+        projector: the vision part.
         hidden: width of a row.
-        accurate: approximations off.
+        accurate: reference precision.
         name: of the projector for people, where the file is one made of it.
     """
 
@@ -79,12 +79,12 @@ class Eyes:
 
     def look(
         self, views: Sequence[View], progress: Progress, label: str, *, count: int = 0, stop: Sequence[int] = ()
-    ) -> list[Glance]:
+    ) -> list[VisionOutput]:
         """Show pictures.
 
         Args:
             views: what to show.
-            progress: hears of the pictures.
+            progress: reports the pictures.
             label: what the step is called.
             count: tokens of an answer at most.
             stop: ids that end one.
@@ -141,11 +141,11 @@ def _written(folder: Path, number: int, view: View) -> dict[str, Any]:
     }
 
 
-def _read(folder: Path, number: int) -> Glance:
+def _read(folder: Path, number: int) -> VisionOutput:
     found = json.loads((folder / f"found-{number}.json").read_text("utf-8"))
     logits = folder / f"logits-{number}.npy"
     rows = np.load(folder / f"rows-{number}.npy")
-    return Glance(rows, found["chunks"], found["made"], np.load(logits) if logits.is_file() else None)
+    return VisionOutput(rows, found["chunks"], found["made"], np.load(logits) if logits.is_file() else None)
 
 
 def _reason(said: str) -> str:

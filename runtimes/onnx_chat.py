@@ -19,7 +19,7 @@ from .cached import NO_PLACEHOLDER, Array, Cached
 from .onnx_graph import open_graph
 from .onnx_session import Decoder, require
 from .onnxruntime import OnnxTower
-from .sampled_chat import Known, SampledChat, Sight
+from .sampled_chat import ChatVision, Known, SampledChat
 
 _HINT = "Give the folder that `edgeconv onnx` wrote."
 
@@ -28,15 +28,15 @@ class CachedOnnx(Cached):
     """The models of an artifact in onnxruntime; the vision tower only once a picture is there."""
 
     def __init__(self, folder: Path, placeholder: int = NO_PLACEHOLDER, *, threads: int | None = None) -> None:
-        """Load the language half.
+        """Load the language model.
 
         Args:
             folder: of the artifact.
-            placeholder: `boi_token_id` of a model that sees.
-            threads: of the computation; None: one a core.
+            placeholder: `boi_token_id` of a vision-language model.
+            threads: of the computation; None: one per core.
 
         Raises:
-            ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+            ArtifactError: onnxruntime refuses it, or it is not a decoder of optimum's form.
         """
         super().__init__(placeholder)
         self._folder, self._threads = folder, threads
@@ -84,7 +84,7 @@ class OnnxChat(SampledChat):
         """Load the artifact.
 
         Raises:
-            ArtifactError: the folder is no chat model, or onnxruntime cannot load it.
+            ArtifactError: the folder is not a chat model, or onnxruntime cannot load it.
             CheckpointError: one of its small files is damaged.
             UsageError: another device than the CPU, onnxruntime is not installed, or the model's template drops system messages.
         """
@@ -94,7 +94,7 @@ class OnnxChat(SampledChat):
                 f"An ONNX model cannot run on {device} here.", "Leave --device out: onnxruntime runs on the CPU here."
             )
         require()
-        sight = Sight.from_folder(folder, config) if onnx_models.sees(folder) else None
+        sight = ChatVision.from_folder(folder, config) if onnx_models.sees(folder) else None
         super().__init__(Known.from_folder(folder, config), system, sampling, sight)
         self.model = CachedOnnx(folder, sight.placeholder if sight else NO_PLACEHOLDER, threads=threads)
         self.reset()

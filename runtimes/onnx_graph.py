@@ -99,7 +99,7 @@ def open_graph(path: Path) -> OnnxGraph:
     try:
         proto = onnx.load_model(path, format="protobuf", load_external_data=False)
     except Exception as error:  # protobuf's own class moves between versions
-        raise ArtifactError(f"{path} is no ONNX model: {_last_line(error)}.", _HINT) from error
+        raise ArtifactError(f"{path} is not an ONNX model: {_last_line(error)}.", _HINT) from error
     _require_arity(path, proto)
     _require_order(path, proto)
     files: dict[str, Array] = {}
@@ -183,7 +183,7 @@ def _external(tensor: Any, size: int, folder: Path, files: dict[str, Array]) -> 
         start = int(entries.get("offset", 0))
         length = int(entries.get("length", size))
     except ValueError as error:
-        raise ArtifactError(f"The place of {tensor.name} in {location} is no number.", _HINT) from error
+        raise ArtifactError(f"The place of {tensor.name} in {location} is not a number.", _HINT) from error
     if start < 0 or length < 0 or start + length > len(files[location]):
         raise ArtifactError(f"{folder / location} ends before {tensor.name}.", _HINT)
     if start % 8 and length:

@@ -1,4 +1,4 @@
-"""The models of an ONNX artifact: one of a text model, three of a model that sees."""
+"""The models of an ONNX artifact: one of a text model, three of a vision-language model."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def library() -> Any:
 
 
 class Decoder:
-    """A decoder whose cache goes in and out; that of a model that sees, with its table of embeddings."""
+    """A decoder whose cache goes in and out; that of a vision-language model, with its table of embeddings."""
 
     def __init__(
         self,
@@ -78,13 +78,13 @@ class Decoder:
 
         Args:
             path: the graph.
-            accurate: approximations off.
+            accurate: reference precision.
             last_only: logits of the last position alone, where the graph ends in a product.
-            threads: of the computation; None: one a core.
+            threads: of the computation; None: one per core.
             change: makes of the graph what is to be loaded.
 
         Raises:
-            ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+            ArtifactError: onnxruntime refuses it, or it is not a decoder of optimum's form.
         """
         self._session = open_session(path, accurate=accurate, last_only=last_only, threads=threads, change=change)
         outputs = [value.name for value in self._session.get_outputs()]
@@ -282,7 +282,9 @@ def _changed(path: Path, *, accurate: bool, last_only: bool, change: Change | No
     except ArtifactError:
         raise
     except Exception as error:  # protobuf's own class moves between versions
-        raise ArtifactError(f"{path} is no ONNX model: {reason(error)}.", "Convert the checkpoint again.") from error
+        raise ArtifactError(
+            f"{path} is not an ONNX model: {reason(error)}.", "Convert the checkpoint again."
+        ) from error
     return made
 
 

@@ -30,12 +30,12 @@ class OnnxRuntime:
 
         Args:
             folder: the artifact.
-            accurate: approximations off.
+            accurate: reference precision.
 
         Raises:
-            ArtifactError: onnxruntime refuses it, or it is no decoder of optimum's form.
+            ArtifactError: onnxruntime refuses it, or it is not a decoder of optimum's form.
         """
-        self.name = f"{NAME} CPU" + (", approximations off" if accurate else ", defaults")
+        self.name = f"{NAME} CPU" + (", reference precision" if accurate else ", defaults")
         self._decoder = Decoder(folder / onnx_models.names(folder)[0], accurate=accurate)
         self._cache: Cache = {}
 
@@ -53,7 +53,7 @@ class OnnxRuntime:
             ids: the tokens.
             chunk: positions of its steps.
             first: position of the first token.
-            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a model that sees.
+            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a vision-language model.
         """
         self._cache = self._decoder.empty()
         for start, stop in steps(len(ids), chunk):
@@ -85,7 +85,7 @@ class OnnxRuntime:
         return made
 
     def embed(self, ids: Sequence[int]) -> Array:
-        """Look tokens up in the table of a model that sees: float32 [n, hidden]."""
+        """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""
         rows: Array = self._decoder.embed(np.array(list(ids), np.int64))[0]
         return rows
 
@@ -106,7 +106,7 @@ class OnnxRuntime:
 
 
 class OnnxTower:
-    """The half of an artifact that sees: pixels to the rows that take the placeholders' places."""
+    """The vision part of an artifact: pixels to the rows that take the placeholders' places."""
 
     def __init__(self, folder: Path, *, accurate: bool = True, threads: int | None = None) -> None:
         """Load. Raises ArtifactError if onnxruntime refuses it, or it is not of the form that `edgeconv onnx` writes."""

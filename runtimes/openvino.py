@@ -25,13 +25,13 @@ DEFAULTS: Mapping[str, Any] = {}
 
 
 class OpenVINORuntime:
-    """A stateful decoder IR compiled for one device; that of a model that sees, with its table of embeddings."""
+    """A stateful decoder IR compiled for one device; that of a vision-language model, with its table of embeddings."""
 
     beams = True
 
     def __init__(self, folder: Path, device: str = "CPU", *, accurate: bool = True) -> None:
         """Compile. Raises ArtifactError if an IR does not open, or has no state."""
-        self.name = f"openvino {device}" + (", approximations off" if accurate else ", defaults")
+        self.name = f"openvino {device}" + (", reference precision" if accurate else ", defaults")
         language, *others = irs.names(folder)
         irs.require_state(folder)
         values = [(folder / language).with_suffix(".bin")]
@@ -64,7 +64,7 @@ class OpenVINORuntime:
             ids: the tokens.
             chunk: positions of its steps.
             first: position of the first token.
-            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a model that sees.
+            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a vision-language model.
         """
         self._request.reset_state()
         for start, stop in steps(len(ids), chunk):
@@ -96,7 +96,7 @@ class OpenVINORuntime:
         return made
 
     def embed(self, ids: Sequence[int]) -> Array:
-        """Look tokens up in the table of a model that sees: float32 [n, hidden]."""
+        """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""
         result = self._table(np.array([list(ids)], np.int64))
         rows: Array = result[0][0].copy()
         return rows

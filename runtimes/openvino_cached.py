@@ -29,7 +29,7 @@ class CachedModel(Cached):
     def __init__(
         self, folder: Path, device: str, placeholder: int, properties: Mapping[str, Any] | None = None
     ) -> None:
-        """Compile the language half.
+        """Compile the language model.
 
         Args:
             folder: of the artifact.

@@ -91,7 +91,7 @@ class Chat:
         """Load the artifact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
 
         Raises:
-            ArtifactError: the folder is no chat model, or the runtime cannot load it.
+            ArtifactError: the folder is not a chat model, or the runtime cannot load it.
             UsageError: the machine has no such device.
         """
         if not folder.is_dir():

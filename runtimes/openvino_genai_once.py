@@ -20,7 +20,7 @@ NAME = "openvino_genai"
 
 
 def answer(folder: Path, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
-    """Answer each prompt with at most `count` tokens, approximations off; and as a chat the last one and a question behind it.
+    """Answer each prompt with at most `count` tokens, reference precision; and as a chat the last one and a question behind it.
 
     The chat goes through `ChatHistory`, as users have it, on the cache that its first answer has left.
 

@@ -1,4 +1,4 @@
-"""The half of an artifact that sees: its tower and adapter in plain OpenVINO, and pictures put among the words."""
+"""The vision part of an artifact: its tower and adapter in plain OpenVINO, and pictures put among the words."""
 
 from __future__ import annotations
 

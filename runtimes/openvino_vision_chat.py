@@ -11,7 +11,7 @@ from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ..core.errors import ArtifactError
 from .answers import Sampling, check_device
 from .openvino_cached import LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, CachedModel
-from .sampled_chat import Known, SampledChat, Sight
+from .sampled_chat import ChatVision, Known, SampledChat
 
 _IRS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
 _NEEDED = (
@@ -43,13 +43,13 @@ class VisionChat(SampledChat):
         """Load the artifact; `properties` are OpenVINO's, for example {"EXECUTION_MODE_HINT": "ACCURACY"}.
 
         Raises:
-            ArtifactError: the folder is no GLM-Edge-V, or the runtime cannot load it.
+            ArtifactError: the folder is not GLM-Edge-V, or the runtime cannot load it.
             CheckpointError: one of its small files is damaged.
             UsageError: the machine has no such device, or the model's template drops system messages.
         """
         config = _read_config(folder)
         check_device(device)
-        sight = Sight.from_folder(folder, config)
+        sight = ChatVision.from_folder(folder, config)
         super().__init__(Known.from_folder(folder, config), system, sampling, sight)
         self.model = CachedModel(folder, device, sight.placeholder, properties)
         self.reset()

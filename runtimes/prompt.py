@@ -47,7 +47,7 @@ class Prompting(ABC):
             special: bos_token, eos_token and so on, which it may name.
 
         Raises:
-            ArtifactError: there is none, or it is no template.
+            ArtifactError: there is none, or it is not a template.
         """
         if template is None:
             raise ArtifactError(

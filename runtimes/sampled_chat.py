@@ -80,8 +80,8 @@ class SampledGeneration(Generation):
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What must be known of a model that sees, besides the model.
+class ChatVision:
+    """What must be known of a vision-language model, besides the model.
 
     Attributes:
         preprocess: pictures to pixels.
@@ -94,7 +94,7 @@ class Sight:
     placeholder: int
 
     @classmethod
-    def from_folder(cls, folder: Path, config: dict[str, Any]) -> Sight:
+    def from_folder(cls, folder: Path, config: dict[str, Any]) -> ChatVision:
         """Read an artifact's small files; `config` is its config.json.
 
         Raises:
@@ -152,20 +152,20 @@ class SampledChat:
 
     Attributes:
         model: what gives the logits; a subclass sets it.
-        messages: the conversation so far, as role and content; of a model that sees content is a list of parts, of type "image"
-            or "text", of others it is the text.
+        messages: the conversation so far, as role and content; of a vision-language model content is a list of parts, of type
+            "image" or "text", of others it is the text.
     """
 
     model: Cached
 
-    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, sight: Sight | None) -> None:
+    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, sight: ChatVision | None) -> None:
         """Take what is known. A subclass loads the model, and then calls `reset`.
 
         Args:
             known: of the model.
             system: the system message.
             sampling: what the user chose.
-            sight: of a model that sees.
+            sight: of a vision-language model.
 
         Raises:
             ArtifactError: the chat template cannot be used.

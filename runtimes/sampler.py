@@ -55,7 +55,7 @@ class Decoding:
         <|endoftext|> alone, and the model would go on to write the user's next question.
 
         Raises:
-            CheckpointError: a file is no JSON object, or says what cannot be.
+            CheckpointError: a file is not JSON object, or says what cannot be.
         """
         path = folder / "generation_config.json"
         stated = read_json(path) if path.is_file() else {}

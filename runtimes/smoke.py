@@ -25,7 +25,7 @@ TEXT = "Hello."
 _LLM_INPUTS = {"input_ids", "attention_mask", "position_ids", "beam_idx"}
 """Inputs that openvino_genai.LLMPipeline fills."""
 _UNKNOWN = ("Unsupported", "is not supported")
-"""How openvino_genai says that it does not know a family that sees."""
+"""How openvino_genai says that it does not know a vision family."""
 
 
 def run(target: str, path: Path, seeing: Path | None = None) -> list[str]:
@@ -102,7 +102,7 @@ def _gguf(path: Path, seeing: Path | None) -> list[str]:
 
     ids = LlamaCppTokenizer(path).encode(TEXT, special=True)
     if seeing:
-        from .llama_cpp_seeing import SeeingRuntime
+        from .llama_cpp_vision_process import SeeingRuntime
 
         runtime: LlamaCppRuntime = SeeingRuntime(path, seeing, accurate=False)
     else:

@@ -102,7 +102,7 @@ def parse(text: str) -> Point:
         options = point.options
         if "group_size" in options and "group_size_fallback" not in options:
             options["group_size_fallback"] = (
-                "adjust"  # points of many models: a row that a group does not divide is no error
+                "adjust"  # points of many models: a row that a group does not divide is not an error
             )
         return point
     if ALIASES.get(name, name) not in FILE_TYPES:

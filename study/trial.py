@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..convert import conversion
 from ..convert.conversion import source
-from ..convert.conversion.source import Opened
+from ..convert.conversion.source import OpenedSource
 from ..core.digest import sha256_file
 from ..core.errors import ArtifactError
 from ..core.progress import Progress, Silent
@@ -79,7 +79,7 @@ class Bench:
         from ..validate.suite import load
 
         self.progress = progress or Silent()
-        self.opened: Opened = source.whole(
+        self.opened: OpenedSource = source.whole(
             model, revision, self.progress, runs_code=False, local_files_only=local_files_only, keeps_digests=True
         )
         self.suite: Suite = load(suite)
@@ -127,7 +127,7 @@ class Bench:
         return {"bytes": size, "bits_per_weight": done.manifest.bits_per_weight, **figures}
 
     def _measured(self, artifact: Path, progress: Progress) -> dict[str, Any]:
-        from ..validate.ladder import Ask, validate
+        from ..validate.parity import Ask, validate
 
         ask = Ask(
             artifact,

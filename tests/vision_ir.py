@@ -1,4 +1,4 @@
-"""An independent reading of the three IRs of a model that sees, for tests: their weights, what each gives, and torch's."""
+"""An independent reading of the three IRs of a vision-language model, for tests: their weights, what each gives, and torch's."""
 
 from __future__ import annotations
 

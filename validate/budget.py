@@ -1,7 +1,7 @@
 """The budgets: how far an artifact may be from its reference, per precision, and the verdict.
 
 One table. The numbers come from what good conversions of trained models measure: llama.cpp's published figures for
-Llama 3 8B (`tools/perplexity/README.md`: mean KL of Q8_0 0.0014, Q6_K 0.0055, Q5_K_M 0.0108, Q4_K_M 0.031; same first choice of
+Llama 3 8B (`tools/perplexity/README.md`: mean KL of Q8_0 0.0014, Q6_K 0.0055, Q5_K_M 0.0108, Q4_K_M 0.031; top-1 agreement of
 Q8_0 98 %, Q6_K 96 %, Q4_K_M 92 %), and those of the built-in model and of
 SmolLM2-135M in docs/validation.md. Perplexity has no budget: on text that a model does not know (the built-in one: 15,000)
 its ratio is noise, and KL bounds what matters of it. Small models suffer more from fewer bits, hence the sizes. The
@@ -259,7 +259,7 @@ def judge(budgets: list[Budget], comparisons: list[Comparison]) -> list[BudgetLi
     for budget in budgets:
         comparison = by_name.get(budget.comparison)  # type: ignore[call-overload]
         if comparison is None and budget.comparison not in ("quantisation",):
-            continue  # those rungs say themselves that they were skipped
+            continue  # those checks say themselves that they were skipped
         figure = comparison.figures.get(budget.metric) if comparison else None
         if figure is None:
             lines.append(_line(budget, float("nan")))

@@ -14,7 +14,7 @@ from .head import Head
 from .probes import switch_of
 from .reference import LayeredReference, checkpoint_tensors
 from .rows import ROW
-from .subject import Pair
+from .target import ValidationTarget
 from .token_display import shown
 from .vision_reference import Arithmetic
 
@@ -22,7 +22,7 @@ OWN = "Running torch on the artifact's own weights"
 
 
 @dataclass(frozen=True)
-class Made:
+class PassResult:
     """One torch pass: the head and the final hidden states, float32 [n, hidden], of each document.
 
     `peaks` are the largest activations of each layer (`peaks.watched`).
@@ -36,7 +36,7 @@ class Made:
 class TorchPasses:
     """Runs them layer by layer, one layer in memory at a time."""
 
-    def __init__(self, pair: Pair, weights: Weights, tokenizer: Any, progress: Progress) -> None:
+    def __init__(self, pair: ValidationTarget, weights: Weights, tokenizer: Any, progress: Progress) -> None:
         self._pair, self._weights, self._progress = pair, weights, progress
         self.tokenizer = tokenizer
         self._source = checkpoint_tensors(pair.checkpoint)
@@ -44,7 +44,7 @@ class TorchPasses:
         switch = switch_of(pair.checkpoint.config)  # what a row computes by its length must be what its documents do
         self._row = min(ROW, switch or ROW) if shares else 0
 
-    def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> Made:
+    def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> PassResult:
         """Run the checkpoint's weights; the result is kept, and taken from the cache if it is there."""
         model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
         name = cache.key(self._pair.weights_digest, documents, dtype, model.attention)
@@ -56,26 +56,26 @@ class TorchPasses:
             kept = states, model.peaks
             about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
             cache.put(name, *kept, about, self._progress)
-        return Made(replace(model.head(), release=self._release_of(model.head_name)), *kept)
+        return PassResult(replace(model.head(), release=self._release_of(model.head_name)), *kept)
 
     def own(
         self,
         documents: Sequence[Sequence[int]],
         embeddings: Sequence[Any] | None = None,
         firsts: Sequence[int] | None = None,
-    ) -> Made:
+    ) -> PassResult:
         """Run the weights that the artifact holds, de-quantized, in float32; the others as in `LayeredReference`."""
         model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
         model.frequencies = getattr(self._weights, "frequencies", None)  # a GGUF holds none
         watch = self._looking_up if getattr(self._weights, "gelu_table", False) else self._released
         states = model.hidden_states(documents, self._progress, OWN, embeddings, watch, firsts=firsts, row=self._row)
-        return Made(model.head(), states, model.peaks)
+        return PassResult(model.head(), states, model.peaks)
 
-    def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> Made:
+    def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> PassResult:
         """Run the checkpoint's weights on embeddings in which pictures stand; never kept."""
         model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
         label = "Running the reference over the pictures"
-        return Made(model.head(), model.hidden_states(documents, self._progress, label, embeddings))
+        return PassResult(model.head(), model.hidden_states(documents, self._progress, label, embeddings))
 
     def embed(self, documents: Sequence[Sequence[int]], *, own: bool) -> list[Any]:
         """Look tokens up in the checkpoint's table, or in the artifact's own: float32 [n, hidden] each."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .report.model import Rung
+from .report.model import Check
 
 HALF = 65504.0
 """The largest number of float16."""
@@ -46,11 +46,11 @@ def watched(module: Any) -> Iterator[Peak]:
             handle.remove()
 
 
-def judge(rung: Rung, peaks: Sequence[float], devices: Sequence[str]) -> Rung:
-    """Say in the logits' rung how near the model comes to the end of float16: a failure on a device that computes in it.
+def judge(rung: Check, peaks: Sequence[float], devices: Sequence[str]) -> Check:
+    """Say in the logits' check how near the model comes to the end of float16: a failure on a device that computes in it.
 
     Args:
-        rung: of the logits.
+        rung: the check of the logits.
         peaks: the largest activation of each layer.
         devices: OpenVINO's names of those that the artifact runs on and was made for; "CPU" computes in float32 or bfloat16.
     """

@@ -102,7 +102,7 @@ class LayeredReference:
 
         Args:
             documents: token ids.
-            progress: hears of tokens times layers.
+            progress: reports tokens times layers.
             label: what the step is called.
             embeddings: for each document float32 [n, hidden] to take instead of its tokens' own.
             watch: entered with each layer and its prefix ("model.layers.0.") while all documents pass through it.

@@ -3,7 +3,7 @@
 Per token, from the float32 logits r (reference) and a (artifact):
 
     KL      = Σ_v p_r(v) · (ln p_r(v) − ln p_a(v)), in nats
-    top-k   = share of the reference's k best that are among the artifact's k best (top-1: same first choice)
+    top-k   = share of the reference's k best that are among the artifact's k best (top-1: top-1 agreement)
     Δp      = p_a(t) − p_r(t) for the token t that follows, in percentage points
     NLL     = −ln p(t)
 

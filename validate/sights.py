@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..core.progress import Progress
 from .passes import TorchPasses
-from .sight import Sight
-from .sight_gguf import GgufSight
-from .subject import Pair
 from .suite import Picture
+from .target import ValidationTarget
+from .vision_checks import VisionChecks
+from .vision_checks_gguf import GgufVisionChecks
 
-SIGHTS: Mapping[str, Callable[[Pair, Sequence[Picture], TorchPasses, str, Progress], Sight | GgufSight]] = {
-    "openvino": Sight,
-    "gguf": GgufSight,
-    "onnx": Sight,
+SIGHTS: Mapping[
+    str, Callable[[ValidationTarget, Sequence[Picture], TorchPasses, str, Progress], VisionChecks | GgufVisionChecks]
+] = {
+    "openvino": VisionChecks,
+    "gguf": GgufVisionChecks,
+    "onnx": VisionChecks,
 }

@@ -13,7 +13,7 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def shown(tokenizer: Any, token: int) -> str:
-    """Return a token's text; bytes that are no whole character are written in hexadecimal, each in angle brackets.
+    """Return a token's text; bytes that are not whole character are written in hexadecimal, each in angle brackets.
 
     Args:
         tokenizer: of transformers.
@@ -39,7 +39,7 @@ def _pieces(raw: bytes) -> Iterator[str]:
 
 
 def _first_broken(raw: bytes) -> tuple[int, int]:
-    """Return where the first bytes that are no character begin and end; the length twice if there are none."""
+    """Return where the first bytes that are not character begin and end; the length twice if there are none."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:

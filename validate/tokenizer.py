@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .checks import tokenizer_pair
 from .message_parts import in_parts
-from .rungs import tokenizer_pair
 
 
 def open_tokenizer(folder: Path, *, parts: bool = False) -> Any:

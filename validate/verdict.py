@@ -1,4 +1,4 @@
-"""The verdict: budgets held against figures, rungs in order, everything in one report."""
+"""The verdict: budgets held against figures, checks in order, everything in one report."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from dataclasses import dataclass, field
 from . import budget
 from .report.model import (
     BudgetLine,
+    Check,
+    CheckName,
     Comparison,
     Deviation,
     DocumentScore,
     GenerationPair,
     Report,
-    Rung,
-    RungName,
     Subject,
 )
-from .subject import Pair
 from .suite import EncodedDocument, Suite
+from .target import ValidationTarget
 
-_TEXT: tuple[RungName, ...] = ("structure", "template", "tokens", "logits", "decode", "generation")
-SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
-SLOW: tuple[RungName, ...] = ("decode", "generation", *SEEING)
+_TEXT: tuple[CheckName, ...] = ("structure", "template", "tokens", "logits", "decode", "generation")
+SEEING: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
+SLOW: tuple[CheckName, ...] = ("decode", "generation", *SEEING)
 """What a quick validation leaves out."""
 
 
-def order(*, sees: bool) -> tuple[RungName, ...]:
-    """Return the rungs that an artifact has, in their order."""
+def order(*, sees: bool) -> tuple[CheckName, ...]:
+    """Return the checks that an artifact has, in their order."""
     return (*_TEXT, *SEEING) if sees else _TEXT
 
 
 @dataclass(frozen=True)
-class Found:
+class Judged:
     """What a climb found."""
 
-    rungs: list[Rung]
+    rungs: list[Check]
     comparisons: list[Comparison]
     colored: list[DocumentScore]
     generations: list[GenerationPair]
@@ -47,13 +47,13 @@ class Found:
 
 
 def report(
-    pair: Pair,
+    pair: ValidationTarget,
     suite: Suite,
     documents: Sequence[EncodedDocument],
     budgets: list[budget.Budget],
     *,
     dtype: str,
-    found: Found,
+    found: Judged,
     recipe: str = "",
 ) -> Report:
     """Judge, and put the report together."""
@@ -90,9 +90,9 @@ def report(
     )
 
 
-def logits_rung(rungs: Sequence[Rung], budgets: list[budget.Budget], comparisons: list[Comparison]) -> Rung:
-    """Sum up rung 3: it fails by the conversion's error; the budget on the compression is judged apart."""
-    # the long probe runs through the cache: where that is broken, the decode rung says it
+def logits_rung(rungs: Sequence[Check], budgets: list[budget.Budget], comparisons: list[Comparison]) -> Check:
+    """Sum up check 3: it fails by the conversion's error; the budget on the compression is judged apart."""
+    # the long probe runs through the cache: where that is broken, the decode check says it
     cached = any(rung.name == "decode" and rung.status == "failed" for rung in rungs)
     judged = ("conversion",) if cached else ("conversion", "long_context")
     failures = [
@@ -107,13 +107,13 @@ def logits_rung(rungs: Sequence[Rung], budgets: list[budget.Budget], comparisons
             failures.append(f"{comparison.name}: {bad:,.0f} logits are NaN or infinite, {sides}")
     by_name = {c.name: c for c in comparisons}
     kl = by_name["quantisation"].figures
-    summary = f"mean KL {kl['mean_kl'].value:.3g} nats, same first choice {kl['top1'].value:.1%}"
+    summary = f"mean KL {kl['mean_kl'].value:.3g} nats, top-1 agreement {kl['top1'].value:.1%}"
     if "conversion" in by_name:
         summary += f"; conversion alone: max |Δlogit| {by_name['conversion'].figures['max_abs_logit'].value:.2g}"
-    return Rung(name="logits", status="failed" if failures else "passed", summary=summary, failures=failures)
+    return Check(name="logits", status="failed" if failures else "passed", summary=summary, failures=failures)
 
 
-def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine], expected: tuple[RungName, ...]) -> str | None:
+def _first_failed(rungs: Sequence[Check], lines: Sequence[BudgetLine], expected: tuple[CheckName, ...]) -> str | None:
     failed = [rung.name for rung in rungs if rung.status == "failed"]
     missing = [name for name in expected if name not in {rung.name for rung in rungs}]
     if failed or missing:
@@ -121,7 +121,7 @@ def _first_failed(rungs: Sequence[Rung], lines: Sequence[BudgetLine], expected: 
     return None if all(line.passed or not line.decided for line in lines) else "budget"
 
 
-def _artifact(pair: Pair) -> Subject:
+def _artifact(pair: ValidationTarget) -> Subject:
     artifact = pair.artifact
     return Subject(name=artifact.path.resolve().name, digest=artifact.digest, facts=artifact.facts)
 

@@ -1,4 +1,4 @@
-"""The torch reference of the half that sees, layer by layer: every picture through one layer before the next is loaded."""
+"""The torch reference of the vision part, layer by layer: every picture through one layer before the next is loaded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def variants(
         pictures: each float32 [3, S, S], normalized.
         wanted: the arithmetics.
         dtype: torch's name of the type in which everything is computed.
-        progress: hears of pictures times layers.
+        progress: reports pictures times layers.
         label: what the step is called.
 
     Returns:

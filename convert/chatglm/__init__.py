@@ -68,7 +68,7 @@ def _write(folder: Path, checkpoint: Checkpoint, version: Version) -> None:
         shutil.copyfile(source / VOCABULARY, folder / VOCABULARY)
 
 
-def _require_room(made: tokenizer.Made, rows: int) -> None:
+def _require_room(made: tokenizer.ConvertedTokenizer, rows: int) -> None:
     count = made.tokenizer.get_vocab_size()
     if count > rows:
         raise CheckpointError(
@@ -77,7 +77,7 @@ def _require_room(made: tokenizer.Made, rows: int) -> None:
         )
 
 
-def _tokenizer_config(made: tokenizer.Made, native: dict[str, Any]) -> dict[str, Any]:
+def _tokenizer_config(made: tokenizer.ConvertedTokenizer, native: dict[str, Any]) -> dict[str, Any]:
     return {
         "clean_up_tokenization_spaces": False,
         "eos_token": made.eos,

@@ -68,7 +68,7 @@ def native(config: dict[str, Any], version: Version, ends: list[int], pad: int) 
         pad: the id that fills up.
 
     Raises:
-        CheckpointError: a value that is no number, or none of its kind.
+        CheckpointError: a value that is not a number, or of the wrong type.
     """
     sizes = {name: _size(config, key) for name, key in _SIZES.items()}
     return {

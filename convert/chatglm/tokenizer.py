@@ -40,7 +40,7 @@ MAX_VOCABULARY = 1_000_000
 
 
 @dataclass(frozen=True)
-class Made:
+class ConvertedTokenizer:
     """A tokenizer, the texts of its end and its filler, and the ids that end a generation."""
 
     tokenizer: Tokenizer
@@ -50,7 +50,7 @@ class Made:
     ends: list[int]
 
 
-def make(folder: Path, version: Version) -> Made:
+def make(folder: Path, version: Version) -> ConvertedTokenizer:
     """Make the tokenizer of a folder with `tokenizer.model`; the version decides on the special tokens.
 
     Raises:
@@ -59,7 +59,7 @@ def make(folder: Path, version: Version) -> Made:
     return _of_ranks(folder) if version is Version.GLM4 else _of_pieces(folder, version)
 
 
-def _of_pieces(folder: Path, version: Version) -> Made:
+def _of_pieces(folder: Path, version: Version) -> ConvertedTokenizer:
     model = sentencepiece_file.read(folder / VOCABULARY)
     behind = (*BEHIND_PIECES, *(ROLES if version is Version.CHATGLM3 else ()))
     tokenizer = sentencepiece_tokenizer.make(model, folder / VOCABULARY, behind=behind)
@@ -68,10 +68,10 @@ def _of_pieces(folder: Path, version: Version) -> Made:
     unknown = next((piece.text for piece in model.pieces if piece.type is PieceType.UNKNOWN), None)
     end = _required(vocabulary, "</s>")
     stops = [vocabulary[role] for role in ("<|user|>", "<|observation|>") if role in vocabulary]
-    return Made(tokenizer, "</s>", unknown or "</s>", unknown, [end, *stops])
+    return ConvertedTokenizer(tokenizer, "</s>", unknown or "</s>", unknown, [end, *stops])
 
 
-def _of_ranks(folder: Path) -> Made:
+def _of_ranks(folder: Path) -> ConvertedTokenizer:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers.convert_slow_tokenizer import bytes_to_unicode, generate_merges
 
@@ -86,7 +86,7 @@ def _of_ranks(folder: Path) -> Made:
     _put_prefix(tokenizer)
     vocabulary = tokenizer.get_vocab()
     ends = [_required(vocabulary, token) for token in ("<|endoftext|>", "<|user|>", "<|observation|>")]
-    return Made(tokenizer, "<|endoftext|>", "<|endoftext|>", None, ends)
+    return ConvertedTokenizer(tokenizer, "<|endoftext|>", "<|endoftext|>", None, ends)
 
 
 def _ranks(path: Path) -> dict[bytes, int]:
@@ -98,10 +98,12 @@ def _ranks(path: Path) -> dict[bytes, int]:
                 token, rank = line.split()
                 ranks[base64.b64decode(token, validate=True)] = int(rank)
     except (ValueError, binascii.Error) as error:
-        raise CheckpointError(f"{path.name} is no list of byte-pair ranks: {error}.", "Download it again.") from error
+        raise CheckpointError(
+            f"{path.name} is not a list of byte-pair ranks: {error}.", "Download it again."
+        ) from error
     whole = sorted(ranks.values()) == list(range(len(ranks)))
     if not whole or len(ranks) > MAX_VOCABULARY or any(bytes([byte]) not in ranks for byte in range(256)):
-        raise CheckpointError(f"{path.name} is no whole list of byte-pair ranks.", "Download the file again.")
+        raise CheckpointError(f"{path.name} is not a whole list of byte-pair ranks.", "Download the file again.")
     return ranks
 
 

@@ -39,7 +39,7 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
         Sentences for the plan.
 
     Raises:
-        CheckpointError: what config.json states is no causal language model of plain weights.
+        CheckpointError: what config.json states is not a causal language model of plain weights.
     """
     quantized.refuse(config, names)
     notes: list[str] = []

@@ -32,7 +32,7 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
     """Return sentences for the plan.
 
     Raises:
-        CheckpointError: the checkpoint is no model that makes text, or the adapter of one.
+        CheckpointError: the checkpoint is not a model that makes text, or the adapter of one.
     """
     stated = config.get("architectures")
     classes = [name for name in stated if isinstance(name, str)] if isinstance(stated, list) else []

@@ -12,7 +12,7 @@ from .artifact import Artifact, write_log
 from .conflicts import Collector
 from .format import BaseJob, Format, PlanT
 from .formats import FORMATS
-from .source import Opened
+from .source import OpenedSource
 
 
 def plan(job: BaseJob[PlanT], progress: Progress | None = None) -> PlanT:
@@ -51,7 +51,7 @@ def run(job: BaseJob[Any], progress: Progress | None = None) -> Artifact:
     return Artifact(form.path(ready), manifest, ready.plan, seconds, tried)
 
 
-def _headers(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> Opened:
+def _headers(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> OpenedSource:
     return source.headers(
         job.model,
         job.revision,
@@ -62,7 +62,7 @@ def _headers(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> O
     )
 
 
-def _whole(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> Opened:
+def _whole(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> OpenedSource:
     return source.whole(
         job.model,
         job.revision,

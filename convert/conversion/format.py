@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..gguf.recipe import Recipe
     from .artifact import Planned
     from .conflicts import Collector
-    from .source import Opened
+    from .source import OpenedSource
 
 PlanT = TypeVar("PlanT", bound="Planned")
 PlanT_co = TypeVar("PlanT_co", bound="Planned", covariant=True)
@@ -120,7 +120,9 @@ class Format(ABC, Generic[JobT, PreparedT]):
         return path
 
     @abstractmethod
-    def prepare(self, job: JobT, opened: Opened, collector: Collector, progress: Progress | None = None) -> PreparedT:
+    def prepare(
+        self, job: JobT, opened: OpenedSource, collector: Collector, progress: Progress | None = None
+    ) -> PreparedT:
         """Plan a conversion; no weight is read, unless a job has a text to calibrate on and there is a `progress`.
 
         Raises:
@@ -128,11 +130,11 @@ class Format(ABC, Generic[JobT, PreparedT]):
         """
 
     @abstractmethod
-    def write(self, ready: PreparedT, job: JobT, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+    def write(self, ready: PreparedT, job: JobT, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
         """Write all files of a plan into a staging folder, and return the manifest that describes them."""
 
     @abstractmethod
-    def published(self, job: JobT, open_headers: Callable[[], Opened], planned: Any | None) -> tuple[str, ...]:
+    def published(self, job: JobT, open_headers: Callable[[], OpenedSource], planned: Any | None) -> tuple[str, ...]:
         """Return the names of a result's files on the Hub; of graphs also those of a model of another kind.
 
         Args:

@@ -23,7 +23,7 @@ def format_of(manifest: Manifest) -> Format[Any, Any]:
 
 
 def recognize(path: Path) -> Format[Any, Any] | None:
-    """Return the format of the model that a path holds, by the names of files; None if it is no converted model's."""
+    """Return the format of the model that a path holds, by the names of files; None if it is not a converted model's."""
     by_precedence = sorted(FORMATS.values(), key=lambda one: one.precedence)
     return next((one for one in by_precedence if one.holds(path)), None)
 

@@ -19,7 +19,7 @@ from .smoke import Runner
 if TYPE_CHECKING:
     from ..gguf.recipe import Recipe
     from .gguf_prepare import Prepared
-    from .source import Opened
+    from .source import OpenedSource
 
 _IMPORTANCE = "imatrix"
 PROJECTOR = "mmproj"
@@ -63,7 +63,9 @@ class Gguf(Format[GgufJob, "Prepared"]):
         if job.output is not None:
             check_place(job.output, [job.output.name], force=job.force)
 
-    def prepare(self, job: GgufJob, opened: Opened, collector: Collector, progress: Progress | None = None) -> Prepared:
+    def prepare(
+        self, job: GgufJob, opened: OpenedSource, collector: Collector, progress: Progress | None = None
+    ) -> Prepared:
         """Lay the file out, byte by byte."""
         from .gguf_prepare import prepare
 
@@ -78,7 +80,7 @@ class Gguf(Format[GgufJob, "Prepared"]):
         stage = staged_files if ready.plan.single else staged
         return stage(ready.plan.output, force=job.force, progress=progress)
 
-    def write(self, ready: Prepared, job: GgufJob, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+    def write(self, ready: Prepared, job: GgufJob, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
         """Write the files."""
         from .gguf_write import convert
 
@@ -100,14 +102,14 @@ class Gguf(Format[GgufJob, "Prepared"]):
         projector = [folder / name for name in files if name.startswith(f"{PROJECTOR}-")]
         return [*language[:1], *projector[:1]]
 
-    def published(self, job: GgufJob, open_headers: Callable[[], Opened], planned: Any | None) -> tuple[str, ...]:
+    def published(self, job: GgufJob, open_headers: Callable[[], OpenedSource], planned: Any | None) -> tuple[str, ...]:
         """Name what the plan lays out."""
         if not isinstance(planned, GgufPlan):
             planned = self.prepare(job, open_headers(), Collector(stops=False)).plan
         return tuple(planned.files)
 
     def scheme(self, fields: Mapping[str, Any]) -> Recipe:
-        """Return the recipe; an importance matrix is no part of it."""
+        """Return the recipe; an importance matrix is not part of it."""
         from ..gguf.recipe import Recipe
 
         own = {name: value for name, value in fields.items() if name != _IMPORTANCE}

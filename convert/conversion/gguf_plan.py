@@ -30,7 +30,7 @@ class GgufJob(BaseJob["GgufPlan"]):
         force: replace what is there.
         imatrix: a file of llama-imatrix.
         split_max_size: bytes of tensors that a file may hold; 0: one file.
-        vision_precision: of the tower of a model that sees; None: fp16; "none": the language half alone.
+        vision_precision: of the tower of a vision-language model; None: fp16; "none": the language model alone.
         pre: name of the pre-tokenizer in llama.cpp; None: find out.
         local_files_only: ask the Hub nothing.
         keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.

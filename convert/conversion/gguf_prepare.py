@@ -20,7 +20,7 @@ from .calibrator import CHUNK, TEXTS
 from .conflicts import Collector
 from .cost import cost, require
 from .gguf_plan import SUFFIX, GgufJob, GgufPlan, check_place
-from .source import Opened
+from .source import OpenedSource
 
 if TYPE_CHECKING:
     from ..gguf.imatrix import ImportanceFile
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(
-    job: GgufJob, opened: Opened, collector: Collector, progress: Progress | None, runner: smoke.Runner
+    job: GgufJob, opened: OpenedSource, collector: Collector, progress: Progress | None, runner: smoke.Runner
 ) -> Prepared:
     """Read configs, tokenizer and headers; with `progress` also run the model over a text for an importance matrix.
 
@@ -94,7 +94,7 @@ def prepare(
     return Prepared(planned, prepared, importance, projector)
 
 
-def _importance(job: GgufJob, opened: Opened, progress: Progress | None) -> ImportanceFile | None:
+def _importance(job: GgufJob, opened: OpenedSource, progress: Progress | None) -> ImportanceFile | None:
     """Read an importance matrix, or compute it if `--imatrix` is a text."""
     if job.imatrix is None:
         return None
@@ -103,13 +103,13 @@ def _importance(job: GgufJob, opened: Opened, progress: Progress | None) -> Impo
     return calibrating.require(job.calibrator).importance(job.imatrix, opened.checkpoint, progress)
 
 
-def _memory(job: GgufJob, opened: Opened, prepared: export.Prepared, importance: ImportanceFile | None) -> int:
+def _memory(job: GgufJob, opened: OpenedSource, prepared: export.Prepared, importance: ImportanceFile | None) -> int:
     tokens = importance.chunks * CHUNK if job.imatrix and importance and job.imatrix.suffix.lower() in TEXTS else 0
     return memory.gguf(opened.checkpoint, prepared.layout.tensors, calibration_tokens=tokens)
 
 
-def _projector(job: GgufJob, opened: Opened, prepared: export.Prepared) -> Projector | None:
-    """Describe the file of the half that sees; None if there is no such half, or the user does not want it."""
+def _projector(job: GgufJob, opened: OpenedSource, prepared: export.Prepared) -> Projector | None:
+    """Describe the file of the vision part; None if there is no such half, or the user does not want it."""
     checkpoint = opened.checkpoint
     vision = families.vision(checkpoint.config, checkpoint.names, prepared.model.decoder)
     if vision is None and job.vision_precision:
@@ -157,9 +157,9 @@ def _uncovered(prepared: export.Prepared, importance: ImportanceFile | None) -> 
     ]
 
 
-def _left_out(opened: Opened, prepared: export.Prepared) -> list[str]:
+def _left_out(opened: OpenedSource, prepared: export.Prepared) -> list[str]:
     patterns = prepared.model.skipped_tensors
     count = sum(any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in opened.checkpoint.names)
     if not count:
         return []
-    return [f"Only the language half is written: {count} tensors of the half that sees are left out."]
+    return [f"Only the language model is written: {count} tensors of the vision part are left out."]

@@ -11,7 +11,7 @@ from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ..gguf import export, mmproj
 from .artifact import bits_per_weight, outputs, source_of, versions
-from .source import Opened
+from .source import OpenedSource
 
 if TYPE_CHECKING:
     from .gguf_prepare import Prepared
@@ -39,7 +39,7 @@ def _scheme(ready: Prepared) -> dict[str, Any]:
     return {**scheme, "imatrix": facts}
 
 
-def convert(ready: Prepared, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
     """Write all files of a plan into the staging folder and return the manifest that describes them."""
     checkpoint, planned = opened.checkpoint, ready.plan
     patterns = () if checkpoint.is_file else READ

@@ -42,7 +42,7 @@ from ...core.dtypes import element_of
 from ..checkpoint import Checkpoint
 from ..gguf import write as gguf_write
 from ..gguf.layout import Placed
-from ..openvino.stored import BLOCK, Stored
+from ..openvino.tensor_layout import BLOCK, TensorLayout
 from ..parallel import workers
 
 MB = 1_000_000
@@ -69,7 +69,7 @@ def in_flight() -> int:
 
 
 def openvino(
-    checkpoint: Checkpoint, tensors: Sequence[Stored], layers: int, *, engine: str, nncf: bool, exact: bool
+    checkpoint: Checkpoint, tensors: Sequence[TensorLayout], layers: int, *, engine: str, nncf: bool, exact: bool
 ) -> int:
     """Predict an OpenVINO conversion.
 
@@ -110,7 +110,7 @@ def gguf(checkpoint: Checkpoint, tensors: Sequence[Placed], *, calibration_token
     return int(max(plain, _TORCH + states + 4 * largest))
 
 
-def onnx(checkpoint: Checkpoint, tensors: Sequence[Stored], layers: int, *, engine: str = "stream") -> int:
+def onnx(checkpoint: Checkpoint, tensors: Sequence[TensorLayout], layers: int, *, engine: str = "stream") -> int:
     """Predict a conversion to ONNX; arguments as above. The graph's small, and no tokenizers are made beside it."""
     base, layer = (_ONNX, _ONNX_LAYER) if engine == "stream" else (_ONNX_TRACE, _ONNX_TRACE_LAYER)
     live = max((_encoded(checkpoint, stored) for stored in tensors), default=0)
@@ -124,7 +124,7 @@ def vocabulary_bytes(checkpoint: Checkpoint) -> int:
     return max((path.stat().st_size for path in paths if path.is_file()), default=0)
 
 
-def _encoded(checkpoint: Checkpoint, stored: Stored) -> int:
+def _encoded(checkpoint: Checkpoint, stored: TensorLayout) -> int:
     """Bytes of a tensor's blocks in flight: those that keep their type are views of the mapped file."""
     elements = _elements(stored)
     kept = stored.values.element == element_of(checkpoint.info(stored.name).dtype)
@@ -137,7 +137,7 @@ def _decoded(checkpoint: Checkpoint, elements: int) -> int:
     return (workers() + 1) * 4 * elements if checkpoint.is_file else 0
 
 
-def _elements(stored: Stored) -> int:
+def _elements(stored: TensorLayout) -> int:
     return math.prod(stored.shape)
 
 

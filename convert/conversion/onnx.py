@@ -15,7 +15,7 @@ from .smoke import Runner
 if TYPE_CHECKING:
     from .conflicts import Collector
     from .onnx_prepare import Prepared
-    from .source import Opened
+    from .source import OpenedSource
 
 
 class Onnx(Format[OnnxJob, "Prepared"]):
@@ -38,19 +38,21 @@ class Onnx(Format[OnnxJob, "Prepared"]):
         model = f"{SEEING[0]}.onnx" if (path / f"{VISION_EMBEDDINGS}.onnx").is_file() else MODEL
         return (path / model).is_file()
 
-    def prepare(self, job: OnnxJob, opened: Opened, collector: Collector, progress: Progress | None = None) -> Prepared:
+    def prepare(
+        self, job: OnnxJob, opened: OpenedSource, collector: Collector, progress: Progress | None = None
+    ) -> Prepared:
         """Choose engine and schemes."""
         from .onnx_prepare import prepare
 
         return prepare(job, opened, collector, self.runner)
 
-    def write(self, ready: Prepared, job: OnnxJob, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+    def write(self, ready: Prepared, job: OnnxJob, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
         """Write models and tokenizer files."""
         from .onnx_write import convert
 
         return convert(ready, opened, folder, progress)
 
-    def published(self, job: OnnxJob, open_headers: Callable[[], Opened], planned: Any | None) -> tuple[str, ...]:
+    def published(self, job: OnnxJob, open_headers: Callable[[], OpenedSource], planned: Any | None) -> tuple[str, ...]:
         """Name models, configs, and what is copied."""
         from ..onnx.names import GENAI, SEEING, TEXT
         from .small_files import names

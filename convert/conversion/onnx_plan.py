@@ -27,7 +27,7 @@ class OnnxJob(BaseJob["OnnxPlan"]):
         force: replace what is there.
         engine: "stream", "trace", or "auto": whichever can.
         accuracy_level: of MatMulNBits, 0, 1 or 4.
-        vision_precision: of the tower of a model that sees; None: float16 if it fits, beside a compressed model.
+        vision_precision: of the tower of a vision-language model; None: float16 if it fits, beside a compressed model.
         local_files_only: ask the Hub nothing.
         keeps_digests: a folder's files that were hashed before, and have not changed since, are not hashed again.
         smoke_test: let the runtime make a token of the result (`conversion.smoke`); None: as the environment says, else yes.
@@ -51,8 +51,8 @@ class OnnxJob(BaseJob["OnnxPlan"]):
 class OnnxPlan:
     """What a run will do, known before a weight is read.
 
-    `output_bytes` predicts all files of the artifact from shapes. `scheme` is the language half's, `vision_scheme` that of the
-    half that sees, if there is one, and `image_tokens` the rows that it makes of a picture. `conflicts` is what a run would stop
+    `output_bytes` predicts all files of the artifact from shapes. `scheme` is the language model's, `vision_scheme` that of the
+    vision part, if there is one, and `image_tokens` the rows that it makes of a picture. `conflicts` is what a run would stop
     at.
     """
 

@@ -24,7 +24,7 @@ from . import memory, smoke
 from .conflicts import Collector
 from .cost import cost, require
 from .onnx_plan import OnnxJob, OnnxPlan
-from .source import Opened
+from .source import OpenedSource
 
 PACKAGE = "onnx"
 
@@ -47,7 +47,7 @@ def require_package() -> None:
         )
 
 
-def prepare(job: OnnxJob, opened: Opened, collector: Collector, runner: smoke.Runner) -> Prepared:
+def prepare(job: OnnxJob, opened: OpenedSource, collector: Collector, runner: smoke.Runner) -> Prepared:
     """Read configs and headers.
 
     Raises:

@@ -15,7 +15,7 @@ from ..onnx import assets, export, trace
 from ..openvino.engine import Exported
 from . import vision_facts as seeing
 from .artifact import bits_per_weight, outputs, source_of, versions
-from .source import Opened
+from .source import OpenedSource
 
 if TYPE_CHECKING:
     from .onnx_prepare import Prepared
@@ -24,7 +24,7 @@ VERSIONS = ("edgeconv", "onnx", "tokenizers")
 TRACE_VERSIONS = ("onnxscript", "torch", "transformers")
 
 
-def convert(ready: Prepared, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
     """Write all files of a plan into the staging folder and return the manifest that describes them."""
     from ..openvino.assets import sources
 

@@ -15,7 +15,7 @@ from .smoke import Runner
 if TYPE_CHECKING:
     from .conflicts import Collector
     from .openvino_prepare import Prepared
-    from .source import Opened
+    from .source import OpenedSource
 
 
 class OpenVINO(Format[Job, "Prepared"]):
@@ -42,19 +42,21 @@ class OpenVINO(Format[Job, "Prepared"]):
         """Tokenizers and configs of a checkpoint may need its code."""
         return job.trust_remote_code
 
-    def prepare(self, job: Job, opened: Opened, collector: Collector, progress: Progress | None = None) -> Prepared:
+    def prepare(
+        self, job: Job, opened: OpenedSource, collector: Collector, progress: Progress | None = None
+    ) -> Prepared:
         """Choose engine and schemes."""
         from .openvino_prepare import prepare
 
         return prepare(job, opened, collector, self.runner)
 
-    def write(self, ready: Prepared, job: Job, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+    def write(self, ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
         """Write graphs and tokenizers."""
         from .openvino_write import convert
 
         return convert(ready, job, opened, folder, progress)
 
-    def published(self, job: Job, open_headers: Callable[[], Opened], planned: Any | None) -> tuple[str, ...]:
+    def published(self, job: Job, open_headers: Callable[[], OpenedSource], planned: Any | None) -> tuple[str, ...]:
         """Name graphs, configs, and what is copied."""
         from ..openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION_EMBEDDINGS
         from ..openvino.tokenizer import FILES

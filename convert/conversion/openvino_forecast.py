@@ -17,7 +17,7 @@ from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
 from ..openvino import assets, ir_file
 from ..openvino.choose import Choice
-from ..openvino.stored import Stored, store
+from ..openvino.tensor_layout import TensorLayout, store
 from . import memory
 
 _GRAPH, _LAYER, _TENSOR = 22_000, 70_000, 2_250
@@ -37,7 +37,7 @@ class Forecast:
 class _Part:
     """One IR: its tensors, the decoder layers in its graph, and the scheme of its weights."""
 
-    tensors: list[Stored]
+    tensors: list[TensorLayout]
     layers: int
     scheme: Scheme
 
@@ -104,7 +104,7 @@ def _flat(name: str, shape: tuple[int, ...]) -> Weight:
 
 def _stored(
     checkpoint: Checkpoint, name: str, shape: tuple[int, ...], table: dict[str, Assignment], scheme: Scheme
-) -> Stored:
+) -> TensorLayout:
     """Say how a tensor lies in the .bin; a mode that only NNCF has takes the room of the int4 or int8 mode of its width."""
     assignment = table.get(name, Assignment(None))
     if assignment.mode and assignment.mode not in _SUBGRAPH:

@@ -48,7 +48,7 @@ class Plan:
     """What a run will do, known before a weight is read.
 
     `output_bytes` predicts all files of the artifact from shapes; `input_bytes` counts the shards. `scheme` is the language
-    half's, `vision_scheme` that of the half that sees, if there is one, and `image_tokens` the rows that it makes of a picture.
+    half's, `vision_scheme` that of the vision part, if there is one, and `image_tokens` the rows that it makes of a picture.
     `conflicts` is what a run would stop at.
     """
 

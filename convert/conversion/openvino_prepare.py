@@ -20,7 +20,7 @@ from .conflicts import Collector
 from .cost import cost, require
 from .openvino_forecast import forecast
 from .openvino_plan import Job, Plan
-from .source import Opened
+from .source import OpenedSource
 
 COMPRESSORS = ("auto", "nncf")
 LAYOUTS = ("optimum", "genai")
@@ -42,7 +42,7 @@ def _samples(job: Job, scheme: Scheme, checkpoint: Checkpoint, choice: Choice) -
     return calibrator.require(job.calibrator).samples(text, scheme, checkpoint, choice)
 
 
-def prepare(job: Job, opened: Opened, collector: Collector, runner: smoke.Runner) -> Prepared:
+def prepare(job: Job, opened: OpenedSource, collector: Collector, runner: smoke.Runner) -> Prepared:
     """Read configs and headers.
 
     Raises:
@@ -145,7 +145,7 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
     return (collector.check(lambda: check_groups(weights, scheme)) or []) + notes
 
 
-def _consented(job: Job, opened: Opened) -> list[str]:
+def _consented(job: Job, opened: OpenedSource) -> list[str]:
     """Say what code the user has agreed to run."""
     from ..remote_code import consented
 

@@ -14,7 +14,7 @@ from .. import card, tokenizer_copy
 from ..openvino.choose import Choice
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .calibrator import require
-from .source import Opened
+from .source import OpenedSource
 
 if TYPE_CHECKING:
     from .openvino_plan import Job
@@ -24,7 +24,7 @@ VERSIONS = ("edgeconv", "openvino", "openvino-tokenizers", "nncf", "transformers
 TRACE_VERSIONS = ("optimum-intel", "torch")
 
 
-def convert(ready: Prepared, job: Job, opened: Opened, folder: Path, progress: Progress) -> Manifest:
+def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
     """Write all files of a plan into the staging folder and return the manifest that describes them."""
     from ..openvino import assets
     from ..openvino.tokenizer import TokenizerExport

@@ -110,7 +110,7 @@ def run(found: Smoke | None, target: str, paths: Sequence[Path], progress: Progr
         found: what was planned; anything but "planned" is returned as it is.
         target: the format's name.
         paths: what is to be opened.
-        progress: hears of it.
+        progress: reports it.
 
     Raises:
         ConversionError: the runtime does not load it, or falls over it; with its own sentence.

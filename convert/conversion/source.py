@@ -13,7 +13,7 @@ from ..open_checkpoint import open_checkpoint, open_headers
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSource:
     """An opened checkpoint and where it comes from.
 
     Attributes:
@@ -54,7 +54,7 @@ def headers(
     trust_remote_code: bool = False,
     runs_code: bool = True,
     local_files_only: bool = False,
-) -> Opened:
+) -> OpenedSource:
     """Read configs, tokenizer files and the headers of the weights only.
 
     `runs_code=False` is for conversions that could not run a checkpoint's code if they wanted, and thus need no consent.
@@ -79,7 +79,7 @@ def headers(
         checkpoint = open_headers(
             fetched.path, metadata.headers, sizes, trust_remote_code=trust_remote_code or not runs_code
         )
-    return Opened(checkpoint, fetched.repo_id, fetched.commit, pending=metadata.pending)
+    return OpenedSource(checkpoint, fetched.repo_id, fetched.commit, pending=metadata.pending)
 
 
 def is_remote(model: str) -> bool:
@@ -98,7 +98,7 @@ def whole(
     runs_code: bool = True,
     local_files_only: bool = False,
     keeps_digests: bool = False,
-) -> Opened:
+) -> OpenedSource:
     """Fetch the checkpoint if need be, and open it; `runs_code` as for `headers`.
 
     With `keeps_digests` a folder's files are hashed once for several runs: digests are kept beside their files' sizes, times of
@@ -120,7 +120,7 @@ def whole(
     known: Mapping[str, str] = {file.path: file.sha256 for file in fetched.files if file.sha256}
     if keeps_digests and fetched.repo_id is None:
         known = Kept(checkpoint.origin, progress)
-    return Opened(checkpoint, fetched.repo_id, fetched.commit, known)
+    return OpenedSource(checkpoint, fetched.repo_id, fetched.commit, known)
 
 
 class Kept(Mapping[str, str]):

@@ -1,4 +1,4 @@
-"""What a plan and a manifest say of the half that sees, whatever the format."""
+"""What a plan and a manifest say of the vision part, whatever the format."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .llama import biased
 from .spec import Config, Family, Gguf, GgufKeys, GgufTensors, Scheme
 
 GLM_EDGE_INT4 = {"sym": True, "group_size": 128, "ratio": 0.8}
-"""What the makers of GLM-Edge compress their chat models with."""
+"""What the vendor of GLM-Edge compress their chat models with."""
 CHATGLM_INT4 = {"sym": True, "group_size": 128, "ratio": 0.72}
 """What optimum-intel compresses ChatGLM2-6B with."""
 CHATGLM_VOCABULARY = 65024

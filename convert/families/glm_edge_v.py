@@ -2,7 +2,7 @@
 
     pixels [n, 3, S, S] -> SigLIP -> conv 2x2, stride 2 -> gated MLP -> begin | rows | end, [n, image_tokens, hidden]
 
-The language half is GLM's (`glm.py`). Such a checkpoint says `model_type: glm`, as the text models do: its tensors tell.
+The language model is GLM's (`glm.py`). Such a checkpoint says `model_type: glm`, as the text models do: its tensors tell.
 Source of the structure: `modeling.py`; of the int4 scheme: GLM-Edge's `inference/ov_convert/convert_v.py`.
 """
 
@@ -46,11 +46,11 @@ FIELDS = frozenset(
         "eoi_token_id",
     ]
 )
-"""What is read of config.json and its vision_config beside the language half's fields."""
+"""What is read of config.json and its vision_config beside the language model's fields."""
 ALLOWED = tuple(f"{prefix}*" for prefix in UNUSED)
 """Tensors that a checkpoint may hold and the model never reads, as patterns."""
 GLM_EDGE_V_INT4 = {"sym": True, "group_size": 64, "ratio": 0.6}
-"""What the makers of GLM-Edge-V compress its language half with."""
+"""What the vendor of GLM-Edge-V compress its language model with."""
 TOWER = VISION + "vit.model.vision_model."
 ADAPTER = VISION + "adapter."
 PROJECTION = ADAPTER + "linear_proj."
@@ -71,7 +71,7 @@ class Vision:
         num_heads: of the tower's attention.
         layer_norm_eps: of the tower.
         activation: of the tower's MLPs.
-        out_size: width of the language half.
+        out_size: width of the language model.
         out_intermediate_size: width inside the adapter's MLP.
         adapter_norm_eps: of the adapter's one normalization.
         adapter_activation: behind that normalization.
@@ -147,7 +147,7 @@ def vision(config: Config, names: Iterable[str], decoder: Decoder) -> Vision | N
     Args:
         config: config.json, parsed.
         names: of all tensors.
-        decoder: the language half.
+        decoder: the language model.
 
     Raises:
         CheckpointError: config and tensors contradict each other, or the tower is not SigLIP as we know it.
@@ -158,7 +158,7 @@ def vision(config: Config, names: Iterable[str], decoder: Decoder) -> Vision | N
         if described is not None or config["model_type"] == MODEL_TYPE:
             raise CheckpointError(
                 f"config.json describes a GLM-Edge-V, but no tensor's name begins with {VISION}",
-                "A shard is missing. To convert the language half alone, take vision_config out of config.json.",
+                "A shard is missing. To convert the language model alone, take vision_config out of config.json.",
             )
         return None
     if not isinstance(described, dict):

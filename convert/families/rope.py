@@ -56,7 +56,7 @@ class Rope:
             frequencies = self._inverse_frequencies()
         if not np.isfinite(frequencies).all():
             raise contradicting(
-                f"the rotary embedding's {self.scaling or self.theta} gives frequencies that are no numbers"
+                f"the rotary embedding's {self.scaling or self.theta} gives frequencies that are not numbers"
             )
         return frequencies
 
@@ -92,7 +92,7 @@ def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a config whose layers have one rotary embedding; empty if it has none.
 
     Raises:
-        CheckpointError: it is no table.
+        CheckpointError: it is not a table.
         UnsupportedArchitecture: it holds a table for each kind of layer.
     """
     table = config.get("rope_scaling") or config.get("rope_parameters") or {}
@@ -128,7 +128,7 @@ def read_rope(
         scaled: with the scaling of positions; without it the plain embedding is described, whatever is stated.
 
     Raises:
-        CheckpointError: a number that is none of its kind.
+        CheckpointError: a number of the wrong type.
         UnsupportedArchitecture: a kind of scaling that no graph is built for.
     """
     table = parameters(read.config)

@@ -69,7 +69,7 @@ def describe(config: dict[str, Any]) -> Model:
         raise refuse(str(reason), reason.hint) from reason
     except (KeyError, TypeError, ValueError, ArithmeticError, struct.error) as error:
         raise CheckpointError(
-            f"config.json holds a number that none of its kind can be: {type(error).__name__}: {error}.",
+            f"config.json holds a value out of range: {type(error).__name__}: {error}.",
             "Repair the file, or download it again.",
         ) from error
     return described

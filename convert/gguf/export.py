@@ -25,7 +25,7 @@ from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
 from .. import alternatives
 from ..checkpoint import Checkpoint
-from ..coverage import check_coverage
+from ..tensor_accounting import check_coverage
 from . import tokenizer
 from .describe import describe_as_claimed
 from .header import Keys, string
@@ -154,7 +154,7 @@ def export(
         prepared: from `prepare`, with the same importance matrix.
         out: the staging folder.
         importance: an importance matrix.
-        progress: hears of it.
+        progress: reports it.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.

@@ -238,7 +238,7 @@ NARROWER = {
 
 
 def _fallback(tensor: Shaped, kind: str, state: _State) -> str:
-    """Give way to a type of smaller blocks, or to f16, where a row is no whole number of blocks."""
+    """Give way to a type of smaller blocks, or to f16, where a row is not a whole number of blocks."""
     cols = tensor.shape[-1]
     if TYPES[kind].fits(cols):
         return kind

@@ -1,4 +1,4 @@
-"""GLM-Edge-V's half that sees as a file of its own, mmproj-NAME.gguf, which llama.cpp's multimodal library loads.
+"""GLM-Edge-V's vision part as a file of its own, mmproj-NAME.gguf, which llama.cpp's multimodal library loads.
 
 Keys and names are those that `tools/mtmd/clip.cpp` of llama.cpp reads for its projector type "adapter" (GLM_EDGE); nothing
 upstream writes such a file any more. ffn_up is fc1 and ffn_down is fc2. Where llama.cpp departs from the model, DEVIATIONS tells.
@@ -75,7 +75,7 @@ def prepare(checkpoint: Checkpoint, vision: Vision, file_name: str, *, precision
 
     Args:
         checkpoint: of which the headers are enough.
-        vision: its half that sees.
+        vision: its vision part.
         file_name: of the result.
         precision: a key of PRECISIONS.
         origin: where the checkpoint comes from.

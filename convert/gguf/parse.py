@@ -85,7 +85,7 @@ def parse(path: Path) -> Head:
     """Map a file and read its head.
 
     Raises:
-        ArtifactError: it is no GGUF, or damaged, or claims more than it holds; the message names the offset.
+        ArtifactError: it is not a GGUF, or damaged, or claims more than it holds; the message names the offset.
     """
     try:
         with path.open("rb") as file:
@@ -151,7 +151,7 @@ def _keys(at: Cursor, count: int) -> dict[str, Any]:
 def _alignment(at: Cursor, keys: dict[str, Any]) -> int:
     alignment = keys.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-        at.fail(f"general.alignment is {alignment!r}, which is no power of two")
+        at.fail(f"general.alignment is {alignment!r}, which is not a power of two")
     return int(alignment)
 
 
@@ -180,7 +180,7 @@ def _place(path: Path, at: Cursor, entry: _Entry, data: int, alignment: int) -> 
     if cols % kind.block:
         at.fail(f"{name} has rows of {cols:,}, and {kind.name} stores blocks of {kind.block}")
     if offset % alignment:
-        at.fail(f"the data of {name} begin at {offset:,}, which is no multiple of {alignment}")
+        at.fail(f"the data of {name} begin at {offset:,}, which is not a multiple of {alignment}")
     size = math.prod(shape) // kind.block * kind.bytes
     end = data + offset + size
     if end > at.file_size:

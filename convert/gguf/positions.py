@@ -33,7 +33,7 @@ def stretch(config: Config, decoder: Decoder, context: int, *, rope_factors: boo
         rope_factors: llama.cpp's graph of this architecture takes factors for single frequencies.
 
     Raises:
-        CheckpointError: a parameter that is none of its kind.
+        CheckpointError: a parameter of the wrong type.
         UnsupportedArchitecture: a kind, or a parameter of a kind, that llama.cpp lacks.
     """
     table = parameters(config)

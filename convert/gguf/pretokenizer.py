@@ -71,7 +71,7 @@ def choose(tokenizer: dict[str, Any], probe_ids: Sequence[int], *, has_bos: bool
         forced: a name that the user states.
 
     Raises:
-        UsageError: `forced` is no name that llama.cpp knows.
+        UsageError: `forced` is not a name that llama.cpp knows.
         CheckpointError: no name fits.
     """
     if forced is not None:
@@ -129,7 +129,7 @@ def _keeps_all(step: dict[str, Any]) -> bool:
 def require_plain(normalizer: dict[str, Any] | None) -> None:
     """Raise Unlike for a normalizer that changes ordinary text."""
     if normalizer is not None and not isinstance(normalizer, dict):
-        raise Unlike("its normalizer is no normaliser")
+        raise Unlike("its normalizer is not a normaliser")
     if normalizer is not None and not is_nfc(normalizer) and normalizer.get("normalizers") != []:
         raise Unlike(f"its normalizer {normalizer.get('type')} has no counterpart in llama.cpp")
 

@@ -35,7 +35,7 @@ class GgufFile:
     Attributes:
         path: the file that was asked for; of a split one the first part.
         version: of the format.
-        keys: key → int, float, bool, str, list of str, or a numpy array of numbers; texts that are no UTF-8 survive as
+        keys: key → int, float, bool, str, list of str, or a numpy array of numbers; texts that are not UTF-8 survive as
             surrogates in lists. Those of the first part.
         tensors: name → where and how it is stored, in the order of the files.
     """

@@ -118,7 +118,7 @@ def recipe(
             "Choose a quantized type such as q8_0, or drop the option.",
         )
     if leave_output and output_type:
-        raise UsageError("--leave-output-tensor contradicts --output-type.", "Say one of them.")
+        raise UsageError("--leave-output-tensor contradicts --output-type.", "Pass one of them.")
     for pattern, _ in tensor_types:
         require_pattern(pattern, "--tensor-type", pattern, "A name alone is one.")
     return Recipe(

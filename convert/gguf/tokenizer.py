@@ -32,7 +32,7 @@ def read(
 
     Raises:
         CheckpointError: there is none, it is damaged, or llama.cpp has no tokenizer like it.
-        UsageError: `pre` is no name of llama.cpp's.
+        UsageError: `pre` is not a name of llama.cpp's.
     """
     files = tokenizer_files.read(folder)
     files.model_config = {**config, "vocab_size": size}

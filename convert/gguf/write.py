@@ -36,7 +36,7 @@ def write(
         layout: what is to be where.
         folder: the staging folder.
         importance: GGUF name → float32 [cols]; a tensor without one is quantized as without an importance matrix.
-        progress: hears of it, in bytes of the checkpoint.
+        progress: reports it, in bytes of the checkpoint.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.

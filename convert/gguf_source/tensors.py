@@ -20,7 +20,7 @@ from ...core.errors import ArtifactError, CheckpointError
 from ..gguf.encode import to_halves
 from ..gguf.model import Model, Tensor
 from ..gguf.read import GgufFile, decode
-from ..gguf.read import TensorInfo as Stored
+from ..gguf.read import TensorInfo as TensorLayout
 from ..gguf.storage import find
 from ..mapped_file import MappedFile, TensorInfo
 
@@ -114,7 +114,7 @@ def _sources(file: GgufFile, model: Model) -> Iterator[tuple[Path, Source]]:
             yield stored.file, _source(stored, Tensor(name, stored.shape, name), stored.offset, name)
 
 
-def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, Stored]) -> Iterator[tuple[Path, Source]]:
+def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, TensorLayout]) -> Iterator[tuple[Path, Source]]:
     """Cut q, k or v out of attn_qkv, if that is what the file has; nothing for a tensor that it lacks."""
     prefix, _, kind = tensor.name.rpartition(".")
     block, _, part = prefix.rpartition(".")
@@ -131,7 +131,7 @@ def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, Stored]) -> Iterato
     yield fused.file, _source(fused, tensor, fused.offset + first * row, tensor.source, tensor.shape[0] * row)
 
 
-def _source(stored: Stored, tensor: Tensor, start: int, name: str, size: int | None = None) -> Source:
+def _source(stored: TensorLayout, tensor: Tensor, start: int, name: str, size: int | None = None) -> Source:
     if size is None and stored.shape != tensor.shape:
         raise _misshapen(stored, tensor)
     kind = BY_ELEMENT.get("f32" if tensor.plus else stored.type, BY_ELEMENT["f32"])
@@ -139,7 +139,7 @@ def _source(stored: Stored, tensor: Tensor, start: int, name: str, size: int | N
     return Source(TensorInfo(name, kind.stored, tensor.shape, start, end), stored.type, tensor)
 
 
-def _misshapen(stored: Stored, tensor: Tensor) -> CheckpointError:
+def _misshapen(stored: TensorLayout, tensor: Tensor) -> CheckpointError:
     return CheckpointError(
         f"{stored.name} is {list(stored.shape)}; by the file's keys {tensor.name} should be {list(tensor.shape)}.",
         "Keys and tensors are not of the same model.",

@@ -109,7 +109,7 @@ def make(source: Source) -> Tokenizer:
         raise
     except Exception as error:  # the library raises nothing more specific
         raise CheckpointError(
-            f"The GGUF's vocabulary is no tokenizer: {error}.", "Convert the original checkpoint."
+            f"The GGUF's vocabulary is not a tokenizer: {error}.", "Convert the original checkpoint."
         ) from error
     _add_markers(tokenizer, source)
     _put_around(tokenizer, source)

@@ -1,6 +1,6 @@
 """The files beside the graphs: configs, tokenizer files, chat template, and genai_config.json for onnxruntime-genai.
 
-A model that sees gets none of the last: onnxruntime-genai knows models with pictures by name, each with a processor of its own
+A vision-language model gets none of the last: onnxruntime-genai knows such models by name, each with a processor of its own
 written in C++, and GLM-Edge-V is not among them.
 """
 

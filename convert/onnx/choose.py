@@ -26,7 +26,7 @@ class Choice:
         engine: "stream" or "trace".
         reason: in words.
         decoder: the description of a streamed model.
-        vision: its half that sees, if there is one.
+        vision: its vision part, if there is one.
         notes: sentences for the plan.
     """
 

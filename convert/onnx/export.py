@@ -20,8 +20,8 @@ from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
 from ..openvino import stream_float16, stream_write
 from ..openvino.engine import Exported
-from ..openvino.stored import Stored
-from . import stored as layout_of
+from ..openvino.tensor_layout import TensorLayout
+from . import tensor_layout as layout_of
 from .models import Model, cut, lay_out, write_graph
 
 ACCURACY_LEVELS = (0, 1, 4)
@@ -53,17 +53,17 @@ def export(
     accuracy_level: int = 4,
     progress: Progress,
 ) -> Exported:
-    """Write model.onnx and model.onnx_data, or the three models of one that sees.
+    """Write model.onnx and model.onnx_data, or the three models of a vision-language model.
 
     Args:
         checkpoint: checked by `convert.openvino.stream.check`.
         decoder: its description.
-        scheme: the resolved scheme, of the language half and the embeddings, checked by `require_expressible`.
+        scheme: the resolved scheme, of the language model and the embeddings, checked by `require_expressible`.
         out: the staging folder.
-        vision: the half that sees, if there is one.
+        vision: the vision part, if there is one.
         vision_scheme: its scheme.
         accuracy_level: of MatMulNBits, one of ACCURACY_LEVELS.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or too large for the type that it is to have.
@@ -93,7 +93,7 @@ def write_models(
     return exported
 
 
-def _stored(checkpoint: Checkpoint, model: Model, progress: Progress) -> list[Stored]:
+def _stored(checkpoint: Checkpoint, model: Model, progress: Progress) -> list[TensorLayout]:
     scheme, error = model.scheme, None
     if scheme.ratio < 1:
         candidates = {w.name for w in ratio_defining(model.weights, scheme)}
@@ -103,7 +103,13 @@ def _stored(checkpoint: Checkpoint, model: Model, progress: Progress) -> list[St
 
 
 def _write(
-    checkpoint: Checkpoint, model: Model, tensors: list[Stored], out: Path, *, accuracy_level: int, progress: Progress
+    checkpoint: Checkpoint,
+    model: Model,
+    tensors: list[TensorLayout],
+    out: Path,
+    *,
+    accuracy_level: int,
+    progress: Progress,
 ) -> FileDigest:
     layout = lay_out(tensors)
     write_graph(model.proto(tensors, layout, accuracy_level), out / model.graph)

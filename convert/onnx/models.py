@@ -1,7 +1,7 @@
 """Which ONNX models a checkpoint becomes, which tensors each holds, and where these lie in its file of weights.
 
-A text model is one: `model.onnx` with `model.onnx_data`. A model that sees is three: the language half, which begins at the
-embeddings; the table of embeddings; and tower with adapter. A tied table is the language half's head too, and both hold it.
+A text model is one: `model.onnx` with `model.onnx_data`. A vision-language model is three: the language model, which begins at
+the embeddings; the table of embeddings; and tower with adapter. A tied table is the language model's head too, and both hold it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
 from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
-from ..openvino.stored import Part, Stored
+from ..openvino.tensor_layout import Constant, TensorLayout
 from . import graphs
 from .names import SEEING, TEXT
 from .ops import Graph
-from .stored import store
+from .tensor_layout import store
 
 ALIGNMENT = 4096
 """Bytes; ONNX asks for whole pages, so that a runtime can map an initializer by itself."""
@@ -62,7 +62,7 @@ class Model:
         """Name of the weights' file."""
         return f"{self.name}.onnx_data"
 
-    def stored(self, checkpoint: Checkpoint, table: dict[str, Assignment]) -> list[Stored]:
+    def stored(self, checkpoint: Checkpoint, table: dict[str, Assignment]) -> list[TensorLayout]:
         """Say how each tensor lies in the file of weights; `table` is `assign`'s."""
         return [
             store(
@@ -75,11 +75,11 @@ class Model:
             for name, shape in self.shapes.items()
         ]
 
-    def forecast(self, checkpoint: Checkpoint) -> list[Stored]:
+    def forecast(self, checkpoint: Checkpoint) -> list[TensorLayout]:
         """Say the same from shapes alone; what a ratio below 1 compresses further is known to within one weight."""
         return self.stored(checkpoint, assign(self.weights, self.scheme, lambda weight: float(weight.size)))
 
-    def proto(self, tensors: list[Stored], layout: Layout, accuracy_level: int) -> Any:
+    def proto(self, tensors: list[TensorLayout], layout: Layout, accuracy_level: int) -> Any:
         """Return the graph (`onnx.ModelProto`), whose weights are places in the file beside it."""
         graph = Graph(
             {stored.name: stored for stored in tensors},
@@ -105,7 +105,7 @@ def cut(
     ]
 
 
-def lay_out(tensors: list[Stored]) -> Layout:
+def lay_out(tensors: list[TensorLayout]) -> Layout:
     """Fix the offset of every initializer that lies in the file of weights."""
     offsets: dict[str, int] = {}
     position = 0
@@ -121,7 +121,7 @@ def write_graph(proto: Any, path: Path) -> None:
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
-def _external(part: Part, name: str, *, location: str, layout: Layout) -> Any:
+def _external(part: Constant, name: str, *, location: str, layout: Layout) -> Any:
     import onnx
 
     tensor = onnx.TensorProto(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..openvino.stored import Part, Stored
+from ..openvino.tensor_layout import Constant, TensorLayout
 
 OPSET = 21
 """ONNX 1.16: the first with blocks in DequantizeLinear; onnxruntime reads it since 1.18."""
@@ -28,7 +28,7 @@ class Graph:
     """
 
     def __init__(
-        self, tensors: Mapping[str, Stored], initializer: Callable[[Part, str], Any], *, accuracy_level: int
+        self, tensors: Mapping[str, TensorLayout], initializer: Callable[[Constant, str], Any], *, accuracy_level: int
     ) -> None:
         import onnx
 
@@ -206,7 +206,7 @@ class Graph:
     def _column(self, value: Value) -> Value:
         return self.op("Unsqueeze", value, self.i64([-1]))
 
-    def _columns(self, stored: Stored) -> Value:
+    def _columns(self, stored: TensorLayout) -> Value:
         """[rows, cols] in float32, transposed; runtimes fold both when they load the model, or fuse them with the product."""
         name = f"{stored.name}/transposed"
         if stored.assignment.mode is None:
@@ -215,28 +215,28 @@ class Graph:
         values = self.op("Transpose", self._part(stored.values), perm=[1, 0], name=name)
         return self._dequantize(stored, values, axis=1)
 
-    def _dequantized(self, stored: Stored) -> Value:
+    def _dequantized(self, stored: TensorLayout) -> Value:
         """A weight in float32, of int8 or not compressed."""
         if stored.assignment.mode is None:
             return self._plain(stored)
         return self._dequantize(stored, self._part(stored.values), axis=0)
 
-    def _dequantize(self, stored: Stored, values: Value, axis: int) -> Value:
+    def _dequantize(self, stored: TensorLayout, values: Value, axis: int) -> Value:
         parts = [self._part(part) for part in (stored.scale, stored.zero_point) if part]
         return self.op("DequantizeLinear", values, *parts, axis=axis, name=f"{stored.name}/dequantized")
 
-    def _plain(self, stored: Stored) -> Value:
+    def _plain(self, stored: TensorLayout) -> Value:
         value = self._part(stored.values)
         if stored.values.element == "f32":
             return value
         return self.op("Cast", value, to=self.types.FLOAT, name=f"{stored.name}/float32")
 
-    def _once(self, what: str, name: str, make: Callable[[Stored], Value]) -> Value:
+    def _once(self, what: str, name: str, make: Callable[[TensorLayout], Value]) -> Value:
         if (what, name) not in self._made:
             self._made[what, name] = make(self._tensors[name])
         return self._made[what, name]
 
-    def _part(self, part: Part | None, suffix: str = "") -> Value:
+    def _part(self, part: Constant | None, suffix: str = "") -> Value:
         assert part
         name = part.name + suffix
         if name not in self._known:

@@ -77,7 +77,7 @@ def write(
         scheme: the resolved scheme, checked by `export.require_expressible`.
         out: the staging folder.
         accuracy_level: of MatMulNBits.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or too large for the type that it is to have.

@@ -24,8 +24,8 @@ class Choice:
     Attributes:
         engine: "stream" or "trace".
         reason: in words.
-        decoder: the language half, if the stream engine takes it.
-        vision: the half that sees, if there is one and the stream engine takes it.
+        decoder: the language model, if the stream engine takes it.
+        vision: the vision part, if there is one and the stream engine takes it.
         several: the trace engine makes several IRs of it, for it takes images and text.
         notes: sentences for the plan on what config.json states.
     """

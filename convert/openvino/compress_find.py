@@ -28,7 +28,7 @@ class NotOurs(Exception):  # noqa: N818 - a reason to let NNCF do it, not an err
 
 
 @dataclass(frozen=True)
-class Found:
+class Compressible:
     """A constant that holds a weight; of a matrix [rows, columns], groups run along the columns.
 
     `port` is the input of the (first) consumer that it feeds, which NNCF puts into the names of its nodes.
@@ -39,7 +39,7 @@ class Found:
     port: int
 
 
-def find(model: Any, *, matrices: bool = True) -> list[Found]:
+def find(model: Any, *, matrices: bool = True) -> list[Compressible]:
     """Return the weights in topological order, each constant once.
 
     Args:
@@ -49,14 +49,14 @@ def find(model: Any, *, matrices: bool = True) -> list[Found]:
     Raises:
         NotOurs: one is no such matrix.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, Compressible] = {}
     uses = [use for use in _uses(model) if not _feeds_rope(use[0])]
     for operation, port, constant in uses:
         name = constant.get_friendly_name()
         if name not in found:
             role: Role = "embedding" if operation.get_type_name() == "Gather" else "matmul"
             shape = _matrix(operation, port, constant) if matrices else tuple(constant.get_output_shape(0))
-            found[name] = Found(Weight(name, shape, role), constant, port)
+            found[name] = Compressible(Weight(name, shape, role), constant, port)
     if uses:
         last = uses[-1][2].get_friendly_name()
         found[last] = replace(found[last], weight=replace(found[last].weight, is_last=True))

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from ...core.dtypes import BY_ELEMENT
 from ...quantize.assign import Assignment
 from ...quantize.scheme import INT8_MODES, Scheme
-from .compress_find import Found
-from .stored import Part, Stored, store
+from .compress_find import Compressible
+from .tensor_layout import Constant, TensorLayout, store
 
 
 class StandIns:
@@ -24,7 +24,7 @@ class StandIns:
     def __init__(self, largest: int) -> None:
         self._zeros: npt.NDArray[np.uint8] = np.zeros(largest + 4, np.uint8)
 
-    def __call__(self, part: Part) -> Any:
+    def __call__(self, part: Constant) -> Any:
         """Return the constant of a part. It is valid for as long as this object lives."""
         from openvino import Tensor, Type, opset13
 
@@ -32,7 +32,7 @@ class StandIns:
         return opset13.constant(tensor, shared_memory=True, name=part.name)
 
 
-def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> list[Stored]:
+def plan(found: list[Compressible], table: dict[str, Assignment], scheme: Scheme) -> list[TensorLayout]:
     """Say how each weight is stored, those left out that stay as they are."""
     planned = []
     for one in found:
@@ -51,7 +51,7 @@ def plan(found: list[Found], table: dict[str, Assignment], scheme: Scheme) -> li
     return planned
 
 
-def replace(found: Found, stored: Stored, constant: StandIns) -> None:
+def replace(found: Compressible, stored: TensorLayout, constant: StandIns) -> None:
     """Let everything that reads the weight read its de-quantized (or converted) stand-in instead."""
     from openvino import opset13 as ops
 
@@ -71,7 +71,7 @@ def replace(found: Found, stored: Stored, constant: StandIns) -> None:
                 end.replace_source_output(new.output(0))
 
 
-def _dequantized(stored: Stored, port: int, constant: StandIns) -> Any:
+def _dequantized(stored: TensorLayout, port: int, constant: StandIns) -> Any:
     """Build the subgraph constants → float16 [rows, columns]."""
     from openvino import Type
     from openvino import opset13 as ops

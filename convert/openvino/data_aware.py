@@ -33,7 +33,7 @@ class Calibration:
         name: of the text, without its folder.
         digest: SHA-256 of its content.
         documents: token ids of each sample.
-        pictures: number of a sample → what is seen in it, for a model that sees.
+        pictures: number of a sample → what is seen in it, for a vision-language model.
         weights: SHA-256 of the checkpoint: of its config and its shards.
         embed: for a graph that begins at the embeddings: number of the sample → float32 [n, hidden]; None: it takes ids.
     """

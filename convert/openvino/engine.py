@@ -18,7 +18,7 @@ class Exported:
         compressor: "edgeconv" (our own quantizer), "nncf" (if it compressed one of the IRs), or "none".
         notes: sentences for the manifest.
         digests: digests that are already known of files written.
-        vision_scheme: how the half that sees is stored, which the values of its weights may decide; None: there is none.
+        vision_scheme: how the vision part is stored, which the values of its weights may decide; None: there is none.
         config: fields that the artifact's config.json gets besides the checkpoint's.
     """
 

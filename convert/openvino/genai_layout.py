@@ -4,7 +4,7 @@ Of the pipeline's models this is the one whose preparation tells the vision IR a
 keeps the shape, and hands over patches with their places. With patches of one pixel the IR can put the picture together
 again and do the rest itself: fit, pad, normalize. (LLaVA's hands over a square from which the shape cannot be told.)
 
-The language half and the embeddings are the default layout's to the byte; the vision IR gets `front` before its tower. The
+The language model and the embeddings are the default layout's to the byte; the vision IR gets `front` before its tower. The
 small files differ: the type in config.json, the names of two tokens, which keep their ids, and the chat template.
 
 Source: `src/cpp/src/visual_language/gemma4/classes.cpp` of openvinotoolkit/openvino.genai (read at da1db86, run with
@@ -106,7 +106,7 @@ def write(folder: Path, vision: Vision, tokenizer: Path) -> list[str]:
 
     Args:
         folder: the artifact, with its IRs and the files of `assets.write`.
-        vision: the half that sees.
+        vision: the vision part.
         tokenizer: of `tokenizer_folder`; the tokenizer IRs come from it too.
 
     Returns:

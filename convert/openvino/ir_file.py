@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .stored import Part, Stored
+from .tensor_layout import Constant, TensorLayout
 
 ALIGNMENT = 64
 """Bytes; a constant begins on a cache line, so that the runtime can use the mapped file as it is."""
@@ -31,7 +31,7 @@ _DECOMPRESSION = r'\1\n\t\t\t<rt_info>\n\t\t\t\t<attribute name="decompression" 
 class StandIns:
     """Supplies the graph builder with de-quantized weights whose constants hold no data."""
 
-    def __init__(self, table: dict[str, Stored]) -> None:
+    def __init__(self, table: dict[str, TensorLayout]) -> None:
         self.table = table
         largest = max(part.size for stored in table.values() for part in stored.parts)
         # mapped, and for reading only: allocated zeros would count against a limit on memory though nothing ever fills them
@@ -45,14 +45,14 @@ class StandIns:
             self._outputs[name] = dequantized(self.table[name], self._constant)
         return self._outputs[name]
 
-    def _constant(self, part: Part) -> Any:
+    def _constant(self, part: Constant) -> Any:
         from openvino import Tensor, Type, opset13
 
         tensor = Tensor(self._zeros[: part.size], list(part.shape), getattr(Type, part.element))
         return opset13.constant(tensor, shared_memory=True, name=part.name)
 
 
-def dequantized(stored: Stored, constant: Any) -> Any:
+def dequantized(stored: TensorLayout, constant: Any) -> Any:
     """Build the subgraph constants → float32 [shape], as NNCF builds it.
 
     For a convolution the product is taken in float32: it is folded when the model is compiled, and would be rounded to float16.
@@ -98,7 +98,7 @@ class Layout:
     size: int
 
 
-def lay_out(model: Any, tensors: list[Stored]) -> Layout:
+def lay_out(model: Any, tensors: list[TensorLayout]) -> Layout:
     """Fix the offset of every constant of the graph, by name."""
     offsets: dict[str, int] = {}
     position = 0

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 _BIAS = re.compile(r"(?:^|\.)(?:k_proj|key|query_key_value|qkv_proj|Wqkv|c_attn|attn\.qkv)\.bias$")
 _SEES = re.compile(r"(?:^|\.)(?:vision\w*|visual)\.")
-"""Half that sees: it has no cache."""
+"""Vision part: it has no cache."""
 
 
 def keys_have_bias(names: Iterable[str]) -> bool:

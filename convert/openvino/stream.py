@@ -18,20 +18,20 @@ from ...core.progress import Progress
 from ...quantize.assign import Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..coverage import check_coverage
 from ..families import unused_tensors
 from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
 from ..families.rope import Rope
+from ..tensor_accounting import check_coverage
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
 from .data_aware import Calibration
 from .engine import Exported
-from .stored import Stored
 from .stream_ir import Ir
+from .tensor_layout import TensorLayout
 
 
 def weights(decoder: Decoder, scheme: Scheme, vision: Vision | None = None) -> list[Weight]:
-    """Return the language half's weights that a scheme compresses, each constant once, in the order of the graph."""
+    """Return the language model's weights that a scheme compresses, each constant once, in the order of the graph."""
     return stream_ir.cut(decoder, scheme, vision, scheme)[0].weights
 
 
@@ -69,19 +69,19 @@ def export(
     calibration: Calibration | None = None,
     progress: Progress,
 ) -> Exported:
-    """Write openvino_model.xml and .bin, or the three IRs of a model that sees.
+    """Write openvino_model.xml and .bin, or the three IRs of a vision-language model.
 
     Args:
         checkpoint: checked by `check`.
         decoder: its description.
-        scheme: the resolved scheme, of the language half and the embeddings.
+        scheme: the resolved scheme, of the language model and the embeddings.
         out: the staging folder.
-        vision: the half that sees, if there is one.
+        vision: the vision part, if there is one.
         vision_scheme: its scheme.
         rope: "source" keeps the rows of q and k; "fused" permutes them so that pairs lie half a head apart.
         compressor: "auto" (our own quantizer where it is exact) or "nncf".
         calibration: the text of a scheme that has one.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Raises:
         CheckpointError: a weight is NaN or infinite, or too large for the type that it is to have.
@@ -131,7 +131,7 @@ def _export(
     return Exported([s.entry() for s in tensors], "edgeconv", [], {ir.bin: digest})
 
 
-def _write(checkpoint: Checkpoint, ir: Ir, tensors: list[Stored], out: Path, progress: Progress) -> FileDigest:
+def _write(checkpoint: Checkpoint, ir: Ir, tensors: list[TensorLayout], out: Path, progress: Progress) -> FileDigest:
     stand_ins = ir_file.StandIns({stored.name: stored for stored in tensors})
     model = ir.build(stand_ins)  # the stand-ins' memory must outlive the model
     rt_info.add(model, ir.scheme, generates=ir.generates)

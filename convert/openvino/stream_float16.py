@@ -21,7 +21,7 @@ from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
 from ..parallel import in_order
 from . import stream_ir, stream_write
-from .stored import Stored, blocks, in_cache, read_block
+from .tensor_layout import TensorLayout, blocks, in_cache, read_block
 
 LARGEST = 65504.0
 SMALLEST_NORMAL = 2.0**-14
@@ -57,9 +57,9 @@ def settle(checkpoint: Checkpoint, vision: Vision, scheme: Scheme, progress: Pro
 
     Args:
         checkpoint: with its weights.
-        vision: the half that sees.
+        vision: the vision part.
         scheme: its scheme. One that the user chose is not changed; another falls back to the checkpoint's own type.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Returns:
         The scheme to use, and sentences for the manifest.
@@ -95,7 +95,7 @@ def _losses(checkpoint: Checkpoint, vision: Vision, scheme: Scheme, progress: Pr
     ]
     task = progress.task("Checking the range of float16", sum(checkpoint.info(s.name).bytes for s in becoming))
 
-    def measure(stored: Stored, start: int, stop: int) -> tuple[str, int, float, float]:
+    def measure(stored: TensorLayout, start: int, stop: int) -> tuple[str, int, float, float]:
         block = read_block(checkpoint, stored, start, stop)
         figures = _measure(block)
         stream_write.release(checkpoint, stored, start, stop)

@@ -1,7 +1,7 @@
 """Which IRs a checkpoint becomes, and which tensors each of them holds.
 
-A text model is one IR. A model that sees is three, named as optimum-intel names them: the language half, which begins at the
-embeddings; the table of embeddings; and tower with adapter. A tied table is the language half's head too, and then both hold it.
+A text model is one IR. A vision-language model is three, named as optimum-intel names them: the language model, which begins at
+the embeddings; the table of embeddings; and tower with adapter. A tied table is the language model's head too; both hold it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..checkpoint import Checkpoint
 from ..families.decoder import HEAD, TABLE, Decoder
 from ..families.glm_edge_v import Vision
 from . import stream_models
-from .stored import Stored, store
 from .stream_layers import ROTARY
 from .stream_ops import Weights
+from .tensor_layout import TensorLayout, store
 
 TEXT = "openvino_model"
 LANGUAGE = "openvino_language_model"
@@ -66,7 +66,7 @@ class Ir:
 
     def stored(
         self, checkpoint: Checkpoint, table: dict[str, Assignment], orders: dict[str, Any] | None = None
-    ) -> list[Stored]:
+    ) -> list[TensorLayout]:
         """Say how each tensor lies in the .bin; `table` is `assign`'s, `orders` permutes rows."""
         return [
             store(
@@ -125,7 +125,7 @@ def _text_embeddings(decoder: Decoder, scheme: Scheme) -> Ir:
 
 
 def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
-    """Return the IR of the half that sees alone."""
+    """Return the IR of the vision part alone."""
     shapes = vision.tensors()
     weights = []
     for name, shape in shapes.items():

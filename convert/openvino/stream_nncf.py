@@ -20,8 +20,8 @@ from ..checkpoint import Checkpoint
 from . import ir_file, rt_info
 from .data_aware import Calibration
 from .engine import Exported
-from .stored import Part, store
 from .stream_ir import Ir
+from .tensor_layout import Constant, store
 
 _MODE_OF = {"i4": "int4_sym", "u4": "int4_asym", "i8": "int8_sym", "u8": "int8_asym"}
 
@@ -78,7 +78,7 @@ class _Views:
             self._outputs[name] = ir_file.dequantized(stored, self._constant)
         return self._outputs[name]
 
-    def _constant(self, part: Part) -> Any:
+    def _constant(self, part: Constant) -> Any:
         from openvino import Tensor, Type, opset13
 
         array = self._checkpoint.tensor(part.name)

@@ -18,22 +18,22 @@ from ...quantize import integer
 from ...quantize.assign import Weight
 from ..checkpoint import Checkpoint
 from ..parallel import in_order
-from . import stored as in_ir
+from . import tensor_layout as in_ir
 from .ir_file import Layout
-from .stored import Stored, blocks, read_block
+from .tensor_layout import TensorLayout, blocks, read_block
 
-Encode = Callable[[Stored, Any], tuple[Any, Any, Any]]
+Encode = Callable[[TensorLayout, Any], tuple[Any, Any, Any]]
 """`stored.encode`, or what takes its place."""
-Tail = Callable[[Stored, list[Any], list[Any]], Iterator[Any]]
+Tail = Callable[[TensorLayout, list[Any], list[Any]], Iterator[Any]]
 """`stored.tail`, or what takes its place."""
 
 
-def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progress) -> Callable[[Weight], float]:
+def int8_errors(checkpoint: Checkpoint, tensors: list[TensorLayout], progress: Progress) -> Callable[[Weight], float]:
     """Measure the int8 round-trip error of each tensor (`integer.int8_error`), for the choice that a ratio below 1 needs."""
     task = progress.task("Measuring sensitivity", sum(math.prod(t.shape) for t in tensors) * 2)
     errors: dict[str, float] = {}
 
-    def measure(stored: Stored, start: int, stop: int) -> tuple[str, float]:
+    def measure(stored: TensorLayout, start: int, stop: int) -> tuple[str, float]:
         block = read_block(checkpoint, stored, start, stop)
         error = integer.int8_error(block)
         release(checkpoint, stored, start, stop)
@@ -49,7 +49,7 @@ def int8_errors(checkpoint: Checkpoint, tensors: list[Stored], progress: Progres
 
 def write_bin(
     checkpoint: Checkpoint,
-    tensors: list[Stored],
+    tensors: list[TensorLayout],
     layout: Layout,
     path: Path,
     progress: Progress,
@@ -78,11 +78,11 @@ def write_bin(
 
 
 def _encoded(
-    checkpoint: Checkpoint, tensors: list[Stored], writer: _Writer, layout: Layout, task: Task, *, encode: Encode
-) -> Iterator[tuple[Stored, list[Any], list[Any]]]:
+    checkpoint: Checkpoint, tensors: list[TensorLayout], writer: _Writer, layout: Layout, task: Task, *, encode: Encode
+) -> Iterator[tuple[TensorLayout, list[Any], list[Any]]]:
     """Write each tensor's values; after its last block give the tensor with its zero points and scales."""
 
-    def run(stored: Stored, start: int, stop: int) -> tuple[Stored, int, int, Any, Any, Any]:
+    def run(stored: TensorLayout, start: int, stop: int) -> tuple[TensorLayout, int, int, Any, Any, Any]:
         block = read_block(checkpoint, stored, start, stop)
         with checkpoint.naming(stored.name):
             data, zero_point, scale = encode(stored, block)
@@ -129,7 +129,7 @@ class _Writer:
             view = view[written:]
 
 
-def release(checkpoint: Checkpoint, stored: Stored, start: int, stop: int) -> None:
+def release(checkpoint: Checkpoint, stored: TensorLayout, start: int, stop: int) -> None:
     """Give back the pages of rows [start, stop); with a row order, those of the whole tensor once its last row is read."""
     info = checkpoint.info(stored.name)
     row = (info.end - info.start) // max(info.shape[0], 1) if info.shape else info.end - info.start

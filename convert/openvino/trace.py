@@ -80,7 +80,7 @@ def export(
         compressor: "auto" (our own quantizer where it is exact and fits every weight) or "nncf".
         calibration: the text of a scheme that has one.
         trust_remote_code: run the checkpoint's own code if transformers has no implementation.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Raises:
         CheckpointError: a tensor is missing, superfluous, NaN or infinite.
@@ -136,7 +136,7 @@ def write(
         calibration: as for `export`.
         release: gives back the pages of an array.
         check: looks at every weight; called before NNCF is.
-        progress: hears of the steps.
+        progress: reports the steps.
     """
     rt_info.add(model, scheme, generates=generates)
     if scheme.compresses:
@@ -152,11 +152,11 @@ def write(
         except compress_find.NotOurs as layout:
             if scheme.tensor_precision:
                 raise ConversionError(
-                    f"--tensor-precision cannot be carried out: a weight is no plain matrix, which only NNCF can "
+                    f"--tensor-precision cannot be carried out: a weight is not a plain matrix, which only NNCF can "
                     f"compress: {layout}.",
                     "Leave the option out.",
                 ) from layout
-            notes.append(f"NNCF compressed all weights, because one is no plain matrix: {layout}.")
+            notes.append(f"NNCF compressed all weights, because one is not a plain matrix: {layout}.")
             used = "nncf"
     if used == "nncf":
         check()
@@ -213,7 +213,7 @@ def _stand_in(model: Any, scheme: Scheme, contents: trace_write.Weights, progres
 
 
 def _assign(
-    found: list[compress_find.Found],
+    found: list[compress_find.Compressible],
     values: dict[str, Array],
     scheme: Scheme,
     release: Callable[[Array], None],

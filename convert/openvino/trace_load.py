@@ -163,7 +163,7 @@ def _check(checkpoint: Checkpoint, model: Any, report: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{len(unused)} tensors of the checkpoint have no place in {type(model).__name__}, "
             f"for example {unused[0]}: converting the rest would make another model.",
-            "It is not a plain model of this type (another that sees, an adapter?), or its config.json is another's.",
+            "It is not a plain model of this type (another vision-language model, an adapter?), or its config.json is another's.",
         )
 
 

@@ -22,7 +22,7 @@ VISION_TASK = "image-text-to-text"
 
 
 @dataclass(frozen=True)
-class Part:
+class TracedPart:
     """A part of a torch model that becomes one IR.
 
     Attributes:
@@ -62,7 +62,7 @@ def to_openvino(model: Any, *, compresses: bool) -> Any:
         return trace(found[0])
 
 
-def parts(model: Any, task: str, *, compresses: bool) -> list[Part]:
+def parts(model: Any, task: str, *, compresses: bool) -> list[TracedPart]:
     """Return what optimum-intel splits a model into, in its order; it may add to `model.config` what a runtime needs.
 
     Raises:
@@ -76,7 +76,7 @@ def parts(model: Any, task: str, *, compresses: bool) -> list[Part]:
     )  # fmt: skip
     paths = {id(module): path for path, module in model.named_modules()}
     found = [
-        Part(name, module, paths[id(module)], config, generates)
+        TracedPart(name, module, paths[id(module)], config, generates)
         for (name, (module, config)), generates in zip(submodels.items(), stateful, strict=True)
     ]
     _check_cap(model.config.model_type, main if task == VISION_TASK else found[0].config)
@@ -103,7 +103,7 @@ def traceable(model: Any) -> Iterator[None]:
         patch_model.unpatch_model(model, "_openvino_module_extension_patch_orig_forward")
 
 
-def trace(part: Part) -> Any:
+def trace(part: TracedPart) -> Any:
     """Trace one part of a model that is `traceable`; the result is an `openvino.Model` over the same memory."""
     from optimum.exporters.openvino import convert
     from optimum.utils import DEFAULT_DUMMY_SHAPES

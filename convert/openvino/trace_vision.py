@@ -74,7 +74,7 @@ def export(
         vision_scheme: of the other parts.
         out: the staging folder.
         compressor: as for `trace.export`.
-        progress: hears of the steps.
+        progress: reports the steps.
 
     Raises:
         CheckpointError: a tensor is missing, superfluous, NaN or infinite, or in none of the graphs.

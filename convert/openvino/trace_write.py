@@ -25,7 +25,7 @@ from ...core.progress import Progress, Task
 from ...quantize import integer
 from ..parallel import in_order
 from .ir_file import mark_decompression
-from .stored import BLOCK, Stored, blocks, encode, tail
+from .tensor_layout import BLOCK, TensorLayout, blocks, encode, tail
 
 Array = npt.NDArray[Any]
 _CONST = re.compile(
@@ -47,7 +47,7 @@ class Weights:
 
     named: set[str]
     release: Callable[[Array], None]
-    table: dict[str, tuple[Stored, Array]] = field(default_factory=dict)
+    table: dict[str, tuple[TensorLayout, Array]] = field(default_factory=dict)
 
     @property
     def stand_ins(self) -> set[str]:
@@ -83,7 +83,7 @@ def write(
         model: its stand-ins are named after the parts of the stored weights.
         weights: what they stand for.
         folder: where to.
-        progress: hears of the bytes.
+        progress: reports the bytes.
         name: of the two files.
 
     Returns:
@@ -146,10 +146,10 @@ def _pieces(nodes: list[Any], weights: Weights) -> Iterator[Iterator[Array]]:
             yield _real(node, weights)
 
 
-def _encoded(wanted: list[Stored], weights: Weights) -> Iterator[tuple[Array, Array | None, Array | None]]:
+def _encoded(wanted: list[TensorLayout], weights: Weights) -> Iterator[tuple[Array, Array | None, Array | None]]:
     """Encode the blocks of all weights in order, a few ahead of the writer, on threads."""
 
-    def run(stored: Stored, block: Array) -> tuple[Array, Array | None, Array | None]:
+    def run(stored: TensorLayout, block: Array) -> tuple[Array, Array | None, Array | None]:
         done = encode(stored, block)
         weights.release(block)
         return done
@@ -160,7 +160,7 @@ def _encoded(wanted: list[Stored], weights: Weights) -> Iterator[tuple[Array, Ar
     return in_order(jobs)
 
 
-def _streamed(stored: Stored, encoded: Iterator[Any], tails: dict[str, Array]) -> Iterator[Array]:
+def _streamed(stored: TensorLayout, encoded: Iterator[Any], tails: dict[str, Array]) -> Iterator[Array]:
     """Give the values of a weight block by block; its zero points and scales are known at the end."""
     zero_points, scales = [], []
     for _ in blocks(stored):

@@ -1,4 +1,4 @@
-"""The small files around a model that sees: do they fit its tower, and what the artifact gets of them.
+"""The small files around a vision-language model: do they fit its tower, and what the artifact gets of them.
 
 A template with another number of placeholders, or pictures of another size, makes answers that look like answers. The
 conversion checks them before a weight is read.

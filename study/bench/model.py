@@ -26,7 +26,7 @@ class Task:
         read, slash, made = text.partition("/")
         if not (slash and read.isdecimal() and made.isdecimal() and int(read) > 0 and int(made) > 1):
             raise UsageError(
-                f"{text!r} is no task.", "Say tokens read and tokens made (two or more), for example 1024/128."
+                f"{text!r} is not a task.", "Say tokens read and tokens made (two or more), for example 1024/128."
             )
         return cls(int(read), int(made))
 

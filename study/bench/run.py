@@ -16,7 +16,7 @@ from ...core import errors
 from ...core.errors import EdgeconvError, UsageError
 from ...core.progress import Progress, Silent
 from ...validate.formats import Artifact, open_artifact
-from ...validate.subject import reference_of
+from ...validate.target import reference_of
 from .formats import BENCHES
 from .model import Result, Row, Side, Task, Timing
 
@@ -34,10 +34,10 @@ class Ask:
         reference: the checkpoint, a folder or a Hub id; None: the one that the manifest names.
         with_reference: measure the reference too.
         tasks: each with tokens to read and to make.
-        image: a picture to ask about, for models that see.
+        image: a picture to ask about, for vision-language models.
         runs: of every task; the median counts.
         device: OpenVINO's name.
-        threads: of the computation; None: one a core.
+        threads: of the computation; None: one per core.
         attention: the attention backend of openvino_genai, "PA" (paged) or "SDPA"; None: the one that it chooses.
     """
 
@@ -81,7 +81,7 @@ def _check(ask: Ask, artifact: Artifact) -> None:
         from ...convert.families.glm_edge_v_model.pixels import open_picture
 
         if not (BENCHES[artifact.format].sees and artifact.sees):
-            raise UsageError(f"{ask.artifact} takes no pictures here.", "OpenVINO and ONNX models that see do.")
+            raise UsageError(f"{ask.artifact} takes no pictures here.", "OpenVINO and ONNX vision-language models do.")
         open_picture(ask.image)
     limit = BENCHES[artifact.format].positions(artifact)
     longest = max((task.read + task.made for task in ask.tasks), default=0)

@@ -18,12 +18,12 @@ class CachedRunner:
     """Implements `runner.Runner`; a subclass loads the model."""
 
     def __init__(self, framework: str, vocabulary: int, model: Cached, chat: SampledChat | None) -> None:
-        """Take a loaded model; `chat`: the conversation around it, of a model that sees."""
+        """Take a loaded model; `chat`: the conversation around it, of a vision-language model."""
         self.framework, self.vocabulary = framework, vocabulary
         self._model, self._chat = model, chat
 
     def run(self, ids: Sequence[int], count: int) -> Timing:
-        """Time the language half."""
+        """Time the language model."""
         model = self._model
         model.clear()
         started = time.perf_counter()

@@ -12,10 +12,10 @@ from .runner import Load
 
 
 class OnnxRunner(CachedRunner):
-    """Implements `runner.Runner`, for models that see too. Of a text model it needs no chat template."""
+    """Implements `runner.Runner`, for vision-language models too. Of a text model it needs no chat template."""
 
     def __init__(self, load: Load) -> None:
-        """Load the language half; the tower comes with the first picture."""
+        """Load the language model; the tower comes with the first picture."""
         chat = OnnxChat(load.path, threads=load.threads) if onnx_models.sees(load.path) else None
         super().__init__(
             f"{onnx_session.NAME} {importlib.metadata.version(onnx_session.NAME)}",

@@ -61,7 +61,7 @@ class VisionRunner(CachedRunner):
     """Implements `runner.Runner` for a GLM-Edge-V."""
 
     def __init__(self, load: Load) -> None:
-        """Compile the language half; the tower comes with the first picture."""
+        """Compile the language model; the tower comes with the first picture."""
         from ...runtimes.openvino_vision_chat import VisionChat
 
         chat = VisionChat(load.path, device=load.device, properties=_properties(load))

@@ -23,7 +23,7 @@ def of_text(path: Path, checkpoint: Checkpoint, progress: Progress | None) -> Im
     Args:
         path: a text.
         checkpoint: the source.
-        progress: hears of the computation; None: for a plan, which needs to know only for which tensors there will be one.
+        progress: reports the computation; None: for a plan, which needs to know only for which tensors there will be one.
 
     Raises:
         UsageError: a text that cannot be read or is too short.

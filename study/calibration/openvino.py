@@ -35,7 +35,7 @@ def samples(calibration: str, scheme: Scheme, checkpoint: Checkpoint, choice: Ch
             "--calibration is for text models and GLM-Edge-V; the parts of this model are traced one by one.",
             "Compress it without data.",
         )
-    from ...validate.rungs import pixels
+    from ...validate.checks import pixels
     from ...validate.suite import Suite
     from ...validate.tokenizer import open_tokenizer
     from .texts import pieces, require_long, spread, text_of
@@ -70,7 +70,7 @@ def of_weights(
 ) -> Calibration:
     """Bind a calibration to the weights it is for.
 
-    By their digests statistics that are kept can be told apart; a model that sees begins at the embeddings, which they give.
+    By their digests statistics that are kept can be told apart; of a vision-language model they give the embeddings.
     """
     names = sorted({"config.json", *checkpoint.shards} & set(files))
     embed = embedder(calibration, checkpoint, choice.vision.boi_token_id, progress) if choice.vision else None

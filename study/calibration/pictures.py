@@ -1,8 +1,8 @@
-"""Pictures in a calibration text: lines of a JSONL with an `image`, for models that see.
+"""Pictures in a calibration text: lines of a JSONL with an `image`, for vision-language models.
 
     {"image": "cat.jpg", "text": "What is in the picture?"}
 
-The path is relative to the file. What reaches the language half is computed by the torch reference of the half that sees, from
+The path is relative to the file. What reaches the language model is computed by the torch reference of the vision part, from
 the checkpoint's own weights: rows in the places of the prompt's placeholders, between the rows of the table of embeddings.
 """
 
@@ -34,7 +34,7 @@ Array = npt.NDArray[Any]
 
 
 def of_file(calibration: str) -> dict[int, Picture]:
-    """Return the pictures of a calibration text by the number of their line, from 1; none if it is no JSONL.
+    """Return the pictures of a calibration text by the number of their line, from 1; none if it is not JSONL.
 
     Raises:
         UsageError: a file is absent, has no question, or is a picture that validations measure on.
@@ -75,11 +75,11 @@ def embedder(
         calibration: its documents, of which some have a picture.
         checkpoint: whose weights are read now, if there are pictures.
         placeholder: the token in whose places the rows of a picture go.
-        progress: hears of pictures.
+        progress: reports pictures.
     """
     from ...runtimes.openvino_vision import splice
+    from ...validate.checks import pixels
     from ...validate.reference import checkpoint_tensors
-    from ...validate.rungs import pixels
     from ...validate.vision_reference import features
 
     table = checkpoint.tensor(TABLE)

@@ -10,7 +10,7 @@ from ...validate.report.write import write_file
 from . import picture
 from .model import Frontier
 
-HEADER = ("", "format", "stored as", "MB", "bits a weight", "mean KL", "95 % interval", "top-1")
+HEADER = ("", "format", "stored as", "MB", "bits per weight", "mean KL", "95 % interval", "top-1")
 RIGHT = (3, 4, 5, 6, 7)
 PAGE = "frontier.html"
 FILES = ("frontier.json", "frontier.svg", PAGE)
@@ -38,7 +38,7 @@ def lead(found: Frontier) -> str:
     """Say in a sentence what the figures are."""
     some = f"about {found.tokens:,} tokens" if found.tokens else "all tokens"
     return (
-        f"KL of each artifact, in its own runtime with approximations off, beside {found.model} in float32, on {some} of the "
+        f"KL of each artifact, in its own runtime reference precision, beside {found.model} in float32, on {some} of the "
         f"suite {found.suite}. {MARK}: no smaller artifact is better."
     )
 

@@ -69,7 +69,7 @@ def estimate(subject: Subject, codecs: Mapping[str, Sequence[Codec]], progress: 
     Args:
         subject: opened with `window=WINDOW`.
         codecs: for each matrix those in question, which must fit its rows.
-        progress: hears of it.
+        progress: reports it.
 
     Raises:
         CheckpointError: a weight is not finite, or does not fit a type.

@@ -34,7 +34,7 @@ class Part:
 
 
 def matrices(checkpoint: Checkpoint, depth: int) -> dict[str, int]:
-    """Return the language half's matrices and the layer of each: -1 for the embeddings, `depth` for a head of its own."""
+    """Return the language model's matrices and the layer of each: -1 for the embeddings, `depth` for a head of its own."""
     found = {EMBEDDINGS: -1}
     inside = [(name, _IN_LAYER.fullmatch(name)) for name in sorted(checkpoint.names)]
     layers = [(int(match[1]), name) for name, match in inside if match and len(checkpoint.info(name).shape) == 2]

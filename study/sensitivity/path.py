@@ -10,8 +10,8 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...core.progress import Progress
+from ...validate.checks.logits import heads_apart
 from ...validate.reference import LayeredReference, Tensors, checkpoint_tensors
-from ...validate.rungs.logits import heads_apart
 from ...validate.scores import Scores
 from .codec import Codec
 
@@ -63,7 +63,7 @@ class Path:
         Args:
             first: the first layer whose weights differ; -1: the embeddings, `model.depth`: the head alone.
             tensors: the weights.
-            done: hears of tokens times layers, the head counted as one.
+            done: reports tokens times layers, the head counted as one.
         """
         import torch
 

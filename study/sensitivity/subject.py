@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def sees(self) -> bool:
-        """True if the checkpoint has a half that sees, which no text reaches."""
+        """True if the checkpoint has a vision part, which no text reaches."""
         return "vision_config" in self.checkpoint.config
 
     def parts(self, by: str) -> list[Part]:
@@ -92,7 +92,7 @@ def open_subject(
     Args:
         checkpoint: opened, with its weights.
         name: what it is called.
-        progress: hears of the digest.
+        progress: reports the digest.
         suite: a file of texts; None: edgeconv's own.
         tokens: how many to take, as `encode` shares them out.
         window: the most tokens of one pass; None: as in a validation.

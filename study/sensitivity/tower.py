@@ -1,4 +1,4 @@
-"""What compressing the half that sees costs: pictures through it as it is and as an artifact holds it, and the words behind."""
+"""What compressing the vision part costs: pictures through it as it is and as an artifact holds it, and the words behind."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ...core.kept import Kept
 from ...core.progress import Progress
 from ...quantize.scheme import INT8_MODES, Request, resolve
 from ...runtimes.openvino_vision import splice
+from ...validate.checks import pixels
 from ...validate.reference import LayeredReference, checkpoint_tensors
-from ...validate.rungs import pixels
 from ...validate.scores import Scores
 from ...validate.tokenizer import open_tokenizer
 from ...validate.vision_reference import features
@@ -34,7 +34,7 @@ NAME = "vision tower"
 def measure(subject: Subject, codec: Codec, progress: Progress) -> PartFigure:
     """Compress every matrix of tower and adapter, and score the positions behind each picture of the suite.
 
-    No artifact stores the half that sees in fewer than eight bits, so that is what a codec of fewer is replaced by.
+    No artifact stores the vision part in fewer than eight bits, so that is what a codec of fewer is replaced by.
 
     Raises:
         CheckpointError: a weight is not finite, or the config describes no GLM-Edge-V.
@@ -81,7 +81,7 @@ def _scores(subject: Subject, part: Part, codec: Codec, progress: Progress) -> l
     ):
         rows = features(folder, tensors, shown, dtype="float32", progress=progress, label=label)
         merged = [splice(*one, placeholder) for one in zip(prompts, model.embed(prompts), rows, strict=True)]
-        finals.append(model.hidden_states(prompts, progress, "Running the language half", merged))
+        finals.append(model.hidden_states(prompts, progress, "Running the language model", merged))
     return _behind(prompts, finals, placeholder, model.head())
 
 

@@ -425,7 +425,7 @@ def header_with_an_overflowing_shape(folder: Path) -> None:
     rewrite_header(shards(folder)[0], lambda h: _entry(h).update(shape=[2**32, 2**32]))
 
 
-@fault("a header that is no JSON", "the header is not valid", SHARD)
+@fault("a header that is not JSON", "the header is not valid", SHARD)
 def header_is_no_json(folder: Path) -> None:
     shards(folder)[0].write_bytes(struct.pack("<Q", 8) + b"notjson!" + bytes(64))
 

@@ -1,4 +1,4 @@
-"""`edgeconv chat` with what is no model, is damaged, or will not end; and with what is no question."""
+"""`edgeconv chat` with what is not a model, is damaged, or will not end; and with what is not a question."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "the tokenizer is not there": (lambda folder: (folder / "openvino_tokenizer.bin").unlink(), "openvino_tokenizer.bin missing"),
     "the tokenizer's IR is truncated": (lambda folder: half(folder / TOKENIZER), "cannot be loaded on CPU: Error parsing"),
     "the .bin is truncated": (lambda folder: half(folder / "openvino_model.bin"), "cannot be loaded on CPU: Incorrect weights"),
-    "generation_config.json is no JSON": (
+    "generation_config.json is not JSON": (
         lambda folder: (folder / "generation_config.json").write_text("{"), "cannot be loaded on CPU: .*parse error"
     ),
     "the template runs for ever": (lambda folder: template(folder, ENDLESS), "chat template .*cannot be used: it runs for more"),
@@ -65,13 +65,13 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 }  # fmt: skip
 ONNX_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "the graph is not there": (lambda folder: (folder / "model.onnx").unlink(), r"chat model: model\.onnx missing"),
-    "the graph is truncated": (lambda folder: half(folder / "model.onnx"), r"model\.onnx is no ONNX model"),
+    "the graph is truncated": (lambda folder: half(folder / "model.onnx"), r"model\.onnx is not an ONNX model"),
     "the graph is another one": (lambda folder: rename_input(folder / "model.onnx"), "has the input pixels"),
     "the weights are not there": (lambda folder: (folder / "model.onnx_data").unlink(), r"model\.onnx_data', which is not there"),
     "the weights are truncated": (lambda folder: half(folder / "model.onnx_data"), r"model\.onnx_data ends before"),
     "the tokenizer is not there": (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\.json"),
     "the tokenizer is truncated": (lambda folder: half(folder / "tokenizer.json"), r"tokenizer\.json cannot be read"),
-    "config.json is no JSON": (lambda folder: (folder / "config.json").write_text("{"), r"config\.json is not valid JSON"),
+    "config.json is not JSON": (lambda folder: (folder / "config.json").write_text("{"), r"config\.json is not valid JSON"),
     "generation_config.json says a text for a number": (
         lambda folder: (folder / "generation_config.json").write_text('{"temperature": "hot"}'),
         r"generation_config\.json: temperature cannot be 'hot'",
@@ -128,13 +128,13 @@ def test_an_onnx_model_on_another_device(whole_onnx: Path, bad: Bench) -> None:
     bad.refused("chat", whole_onnx, "--device", "GPU", "--prompt", "x", says="cannot run on GPU", code=2)
 
 
-@fault("chat: a question that is no UTF-8")
+@fault("chat: a question that is not UTF-8")
 def test_a_question_that_is_no_text(artifact: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     few = ("--max-new-tokens", "2")
     for line in (("--prompt", "caf\udce9"), ("--prompt", "x", "--system", "caf\udce9")):
-        assert bad.run("chat", artifact, *few, *line).message.endswith("is no UTF-8 text.")
+        assert bad.run("chat", artifact, *few, *line).message.endswith("is not UTF-8 text.")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8"))
-    bad.refused("chat", artifact, *few, says="The question is no UTF-8 text", code=2)
+    bad.refused("chat", artifact, *few, says="The question is not UTF-8 text", code=2)
 
 
 @fault("chat: nobody asks anything", says="It ends without a word.")

@@ -127,7 +127,7 @@ def test_a_readme_stops_nothing(name: str, source: Path, bad: Bench) -> None:
 
 
 @pytest.mark.parametrize("stated", [[[]], 2, [-1], {"a": 1}, "x"], ids=str)
-@fault("checkpoint: config.json with architectures that are no names", says="Converted; it is decoration.")
+@fault("checkpoint: config.json with architectures that are not names", says="Converted; it is decoration.")
 def test_architectures_that_are_none(stated: Any, source: Path, bad: Bench) -> None:
     edit(source / "config.json", lambda config: config.update(architectures=stated))
     for line in (GGUF, ONNX):

@@ -126,7 +126,7 @@ def test_a_plain_locale(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tmp", "模型", "结果"]
 
 
-# Names that are no text.
+# Names that are not text.
 
 
 @pytest.mark.parametrize("command", CONVERSIONS)
@@ -149,7 +149,7 @@ def test_an_output_that_is_not_utf8(command: str, model: Path, bad: Bench) -> No
 def test_a_shard_that_is_not_utf8(command: str, tiny_model: Callable[..., Path], bad: Bench) -> None:
     source = shutil.copytree(tiny_model("llama"), bad.root / "model")
     (source / "model.safetensors").rename(os.fsdecode(os.fsencode(source) + b"/weights\xff.safetensors"))
-    says = "name is no UTF-8 text"
+    says = "name is not UTF-8 text"
     bad.refused(*CONVERSIONS[command], "--model", source, "-o", "out", says=says, names="weights", source=source)
 
 

@@ -44,7 +44,7 @@ def option(title: str, command: str, *arguments: str, says: str, code: int = 2) 
         option("an expression that is none", "gguf", "--tensor-type", "ffn_(=q8_0", says="ffn_"),
         option("a type for tensors that there is not", "gguf", "--tensor-type", "ffn=q9", says="q9"),
         option("parts of no size", "gguf", "--split-max-size", "0", says="0"),
-        option("parts of a size that is no number", "gguf", "--split-max-size", "many", says="many"),
+        option("parts of a size that is not a number", "gguf", "--split-max-size", "many", says="many"),
     ],
 )  # fmt: skip
 def test_options_that_cannot_be(
@@ -168,7 +168,7 @@ def test_an_output_that_is_the_source(command: str, tiny_model: Callable[..., Pa
         pytest.param("a.txt", b"", "a.txt", id="empty", marks=fault("option: a calibration text that is empty")),
         pytest.param("a.txt", b"too short", "a.txt", id="short", marks=fault("option: a calibration text that is too short")),
         pytest.param("a.txt", b"\xff\xfe" * 99, "a.txt", id="bytes", marks=fault("option: a calibration text that is none")),
-        pytest.param("a.jsonl", b"{", "a.jsonl", id="jsonl", marks=fault("option: calibration chats that are no JSON")),
+        pytest.param("a.jsonl", b"{", "a.jsonl", id="jsonl", marks=fault("option: calibration chats that are not JSON")),
         pytest.param("a.dat", b"\0" * 99, "a.dat", id="dat", marks=fault("option: an importance matrix that is none")),
         pytest.param("a.gguf", b"GGUF" + b"\xff" * 99, "a.gguf", id="gguf", marks=fault("option: a matrix in a damaged GGUF")),
         pytest.param("a.dat", b"\xff\xff\xff\x7f" * 9, "a.dat", id="huge", marks=fault("option: a matrix of 2^31 entries")),

@@ -114,6 +114,6 @@ def _fails(bad: Bench, *line: object) -> None:
     ran = bad.run(*line)
     assert ran.code == 3, ran.err
     assert "Traceback" not in ran.err
-    assert "FAILED" in next(text for text in ran.out.splitlines() if text.startswith("quantization.not_finite"))
+    assert "FAILED" in next(text for text in ran.out.splitlines() if text.startswith("quantisation.not_finite"))
     assert "FAILED" in ran.verdict
     bad.record("validate", ran.code, ran.verdict)

@@ -167,7 +167,7 @@ def test_a_tokenizer_that_reads_other_files(key: str, model: Path, whole: Path, 
 
 @pytest.mark.fault("untrusted: a tokenizer that only the checkpoint's code knows")
 def test_a_tokenizer_of_its_own(model: Path, whole: Path, bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """transformers would ask on the terminal; a `y` that comes by a pipe is no consent."""
+    """transformers would ask on the terminal; a `y` that comes by a pipe is not a consent."""
     hostile.tokenizer_of_its_own(model)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
     says = "known to the checkpoint's own code alone, which is not run"
@@ -195,7 +195,7 @@ def test_the_hook_sees_code_that_runs_with_consent(root: Path, model: Path) -> N
     hostile.tokenizer_of_its_own(model)
     line = ["openvino", "--model", str(model), "-p", "int8", "-o", str(root / "out")]
     codes, said, seen = commands(root, model, [*line, "--trust-remote-code"])
-    assert codes == [1], said  # it is no tokenizer
+    assert codes == [1], said  # it is not a tokenizer
     ran = {Path(path).name for event, path in seen if event == "exec"}
     assert ran == {"configuration_evil.py"}
     assert hostile.traces(model) == ["ran-configuration"]

@@ -1,4 +1,4 @@
-"""What the built-in vision model says once converted: the same as before, with 8 and with 4 bits a weight."""
+"""What the built-in vision model says once converted: the same as before, with 8 and with 4 bits per weight."""
 
 import numpy as np
 import pytest

@@ -63,7 +63,7 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> list[Echo]:
 
 @pytest.fixture
 def seeing(echo: list[Echo], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The folder of a model that sees, with two pictures beside it."""
+    """The folder of a vision-language model, with two pictures beside it."""
     monkeypatch.setattr(openvino_vision_chat, "VisionChat", VisionEcho)
     folder = tmp_path / "OUT"
     folder.mkdir()

@@ -89,6 +89,6 @@ def test_a_report_is_not_written_over_a_text(option: str, work: Path, edgeconv: 
     place = "report" if option == "--report" else "notes.txt"
     refused = edgeconv("validate", "out", option, place)
     assert refused.code == 1
-    assert "is no report of edgeconv" in refused.err
+    assert "is not a report of edgeconv" in refused.err
     assert "hint:" in refused.err
     assert seen(work) == before

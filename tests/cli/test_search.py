@@ -170,4 +170,4 @@ def test_a_foreign_file_is_refused_before_hours_of_work(
     mine.write_text("mine")
     made = edgeconv(command, "m", "-o", tmp_path)
     assert (made.code, mine.read_text()) == (1, "mine")
-    assert "is no report of edgeconv" in made.err
+    assert "is not a report of edgeconv" in made.err

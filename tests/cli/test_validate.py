@@ -11,7 +11,7 @@ import pytest
 
 from edgeconv.convert import conversion
 from edgeconv.convert.gguf.recipe import recipe
-from edgeconv.validate import cache, ladder
+from edgeconv.validate import cache, parity
 from edgeconv.validate.bisect.model import Bisection
 from edgeconv.validate.report.model import Report
 
@@ -173,7 +173,7 @@ def test_an_interrupted_run_leaves_a_cache_that_the_next_one_uses(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ladder._Climb, "_compare", interrupted)
+        patch.setattr(parity._Run, "_compare", interrupted)
         assert edgeconv("validate", converted, *AWAY).code == 130
     kept = cache.entries()
     assert len(kept) == 1

@@ -17,7 +17,7 @@ from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 
 from ..models import tiny
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "convert/chatglm/configuration.py": "the same: what it becomes",
     "convert/onnx/assets.py": "onnxruntime-genai's word for any decoder",
     "validate/formats/gguf.py": "llama is llama.cpp's word for sentencepiece's BPE",
-    "validate/rungs/tokens_gguf.py": "gpt2 is llama.cpp's word for byte-level BPE",
+    "validate/checks/tokens_gguf.py": "gpt2 is llama.cpp's word for byte-level BPE",
 }
 """File → why it may hold a string that is also a family's name."""
 NAMES = {

@@ -84,7 +84,7 @@ def test_faults_are_found(folder: Path) -> None:
     first, second = sorted(folder.glob("*.bin"))[:2]
     whole = first.read_bytes()
     first.write_bytes(whole[:-100])
-    with pytest.raises(CheckpointError, match=f"{first.name} is no whole file of torch.save"):
+    with pytest.raises(CheckpointError, match=f"{first.name} is not a whole file of torch.save"):
         open_checkpoint(folder)
     first.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(CheckpointError) as caught:

@@ -29,7 +29,7 @@ OURS = {
     "study/bench": "/proc, and what our own child wrote",
     "validate/report/html": "templates of the package",
     "runtimes/llama_cpp_vision.py": "what our own child wrote",
-    "runtimes/llama_cpp_seeing.py": "likewise",
+    "runtimes/llama_cpp_vision_process.py": "likewise",
     "validate/cache.py": "entries of our own cache",
     "core/kept.py": "likewise",
     "convert/claims/native.py": "modules of transformers",

@@ -35,7 +35,7 @@ def test_what_others_wrote_is_not_ours(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(FOREIGN[name])
     assert not is_own(path)
-    with pytest.raises(OutputError, match=re.escape(f"{path} exists, and is no report of edgeconv")) as caught:
+    with pytest.raises(OutputError, match=re.escape(f"{path} exists, and is not a report of edgeconv")) as caught:
         write_file(path, "new")
     assert caught.value.hint
     assert path.read_bytes() == FOREIGN[name]

@@ -93,5 +93,5 @@ def test_the_hubs_cache_counts_as_the_folder(tmp_path: Path) -> None:
 
 
 def test_links_out_of_a_folder(home: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no file of the checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a file of the checkpoint"):
         own_links(home, CheckpointError, what="the checkpoint")

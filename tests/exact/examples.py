@@ -1,6 +1,6 @@
 """The reports that README and docs/validation.md show, made anew into docs/example-report: `make examples` (half an hour).
 
-Each is the whole ladder on the default suite. What quantization costs a model is in its verdict; nothing else may fail.
+Each is the whole parity suite on the default suite. What quantization costs a model is in its verdict; nothing else may fail.
 """
 
 from __future__ import annotations

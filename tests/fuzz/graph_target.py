@@ -47,15 +47,15 @@ class Graph(Target):
         from edgeconv.core.graph_file import read_graph
         from edgeconv.runtimes import irs
         from edgeconv.validate import histogram
-        from edgeconv.validate.rungs import fields, windows
-        from edgeconv.validate.rungs.weights import Findings
-        from edgeconv.validate.weights import constant, moved
+        from edgeconv.validate.checks import fields, windows
+        from edgeconv.validate.checks.weights import Findings
+        from edgeconv.validate.weights import constant, equivalent
 
         xml = self.folder / "openvino_model.xml"
         xml.write_bytes(content)
         irs.stateful(xml)
         model = read_graph(xml)
-        moved.find([model])
+        equivalent.find([model])
         for weight in constant.find(model):
             if not weight.unreadable and weight.size < 1 << 16:
                 weight.whole()
@@ -80,8 +80,8 @@ def seed() -> tuple[bytes, bytes]:
     weight = ops.multiply(ops.subtract(ops.convert(low, np.float16), zero), scale)
     weight = ops.convert(ops.reshape(weight, ops.constant([8, 4], np.int64), special_zero=False), np.float32)
     weight = ops.concat([weight, weight], 1)
-    moved = ops.multiply(hidden, ops.constant(np.full((1, 1, 8), 2, np.float32)), name="model.w/awq_mul")
-    product = ops.matmul(moved, weight, transpose_a=False, transpose_b=True)
+    equivalent = ops.multiply(hidden, ops.constant(np.full((1, 1, 8), 2, np.float32)), name="model.w/awq_mul")
+    product = ops.matmul(equivalent, weight, transpose_a=False, transpose_b=True)
     plain = ops.constant(np.ones((8, 8), np.float32), name="model.v.weight")
     product = ops.matmul(product, plain, transpose_a=False, transpose_b=True)
     kept = ops.read_value(product, "past.0.key", ov.Type.f32, ov.PartialShape([-1, -1, 8]))
@@ -110,7 +110,7 @@ def attacks(sound: bytes) -> dict[str, bytes]:
     bomb = b"<!DOCTYPE net [%s]>" % b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 9) for n in range(1, 9))
     return {
         "a state without a name": sound.replace(b"variable_id=", b"variable_ie="),
-        "an operation whose name is no text": sound.replace(b'type="MatMul"', b'type="Mat\xfful"'),
+        "an operation whose name is not a text": sound.replace(b'type="MatMul"', b'type="Mat\xfful"'),
         "an operation of a foreign name": sound.replace(b'type="MatMul"', b'type="Mat\xc3\xbcul"'),
         "entities": sound.replace(b"<net ", bomb + b"<net "),
         "deep elements": sound.replace(b"<rt_info>", b"<rt_info>" + b"<a>" * _LINKS, 1),

@@ -182,7 +182,7 @@ class Readme(Target):
         (self.folder / "README.md").write_bytes(content)
         for value in card.kept(self.folder).values():
             for text in [value] if isinstance(value, str) else value:
-                assert text.isprintable(), f"{text!r} is no text"
+                assert text.isprintable(), f"{text!r} is not a text"
         general(Origin("x"), self.folder, {}, file_type=1, parameters=5, version="1")
 
 

@@ -237,7 +237,7 @@ class Template(Target):
 
     def read(self, content: bytes) -> None:
         from edgeconv.convert.openvino.vision_files import ONE_PICTURE, render
-        from edgeconv.validate.assumptions import template
+        from edgeconv.validate.checkpoint_checks import template
 
         text = content.decode("utf-8", "replace")
         refused: EdgeconvError | None = None

@@ -91,7 +91,7 @@ def test_yaml_values_of_a_stated_type(value: str, tmp_path: Path) -> None:
 def test_a_recipe_with_half_a_character(line: str, tmp_path: Path) -> None:
     """UnicodeEncodeError, as soon as it became a path."""
     (tmp_path / "r.yaml").write_text(f"recipe: 1\n{line}\n")
-    with pytest.raises(UsageError, match=r"r\.yaml:2: .*is no Unicode"):
+    with pytest.raises(UsageError, match=r"r\.yaml:2: .*is not Unicode"):
         load(tmp_path / "r.yaml")
 
 

@@ -107,7 +107,7 @@ def test_disk_that_fills_up(repo: Repo, fetch: Callable[..., Fetched], monkeypat
         fetch()
 
 
-@pytest.mark.fault("hub: HF_HOME is no folder", says="An error that names the cache.")
+@pytest.mark.fault("hub: HF_HOME is not a folder", says="An error that names the cache.")
 def test_home_that_is_no_folder(
     repo: Repo, fetch: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -72,6 +72,6 @@ def test_equals_the_reference_reader(tmp_path) -> None:  # type: ignore[no-untyp
     with safe_open(path, "np") as reference:
         assert set(reference.keys()) == set(header) - {"__metadata__"}
         assert reference.metadata() == header["__metadata__"]
-        for name in reference.keys():  # noqa: SIM118 - it is no dict
+        for name in reference.keys():  # noqa: SIM118 - it is not a dict
             assert list(reference.get_slice(name).get_shape()) == header[name]["shape"]  # type: ignore[index]
     assert json.dumps(header)

@@ -1,7 +1,7 @@
 """Watches a command from outside its code, and stops it at a named point of its life.
 
 Points are what Python tells every audit hook (files opened for writing, renames, folders made and removed, processes started),
-the steps that the progress hears of, and fsync. Runs inside the command's process, before the command does.
+the steps that the progress reports, and fsync. Runs inside the command's process, before the command does.
 """
 
 import os

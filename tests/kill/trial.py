@@ -174,7 +174,7 @@ class Forker:
 
     @contextlib.contextmanager
     def _stopping(self, process: int, stop: Stop | None) -> Iterator[None]:
-        """Send the signal from here: at a time, or when the Hub hears of a request."""
+        """Send the signal from here: at a time, or when the Hub reports a request."""
 
         def send() -> None:
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself

@@ -45,7 +45,7 @@ def _load() -> None:
     import edgeconv.convert.conversion.onnx_write
     import edgeconv.convert.conversion.openvino_prepare
     import edgeconv.convert.conversion.openvino_write
-    import edgeconv.validate.ladder
+    import edgeconv.validate.parity
     import edgeconv.validate.report.write  # noqa: F401
 
     for folder in ("cli", "core", "hub", "publish", "recipes"):

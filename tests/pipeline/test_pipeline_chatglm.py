@@ -128,7 +128,7 @@ def test_llama_cpp_gives_the_ids_of_rendered_prompts(source: Path, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["openvino", "gguf"])
 def test_the_validator_passes_it(kind: str, source: Path, tmp_path: Path) -> None:
-    from edgeconv.validate.ladder import Ask, validate
+    from edgeconv.validate.parity import Ask, validate
 
     if kind == "openvino":
         path = run(Job(str(source), Request("int8"), output=tmp_path / "out")).path

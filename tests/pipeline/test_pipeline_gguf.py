@@ -173,13 +173,13 @@ def test_code_in_a_checkpoint_needs_no_consent_because_none_is_run(job: GgufJob,
 def test_the_half_that_sees_is_said_to_be_left_out(tiny_vision_model, tmp_path: Path) -> None:
     made = plan(GgufJob(str(tiny_vision_model()), recipe("q8_0"), output=tmp_path / "out", vision_precision="none"))
     assert made.architecture == "chatglm"
-    assert [note for note in made.notes if note.startswith("Only the language half is written")]
+    assert [note for note in made.notes if note.startswith("Only the language model is written")]
 
 
 def test_a_plan_of_headers_knows_every_byte(tiny_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a Hub model's plan has: small files, generation_config.json among them, and the shards' headers."""
     from edgeconv.convert import conversion as pipeline
-    from edgeconv.convert.conversion.source import Opened
+    from edgeconv.convert.conversion.source import OpenedSource
     from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 
     source = shutil.copytree(tiny_model("glm"), tmp_path / "model")
@@ -195,8 +195,8 @@ def test_a_plan_of_headers_knows_every_byte(tiny_model, tmp_path: Path, monkeypa
         for base in [min(t.start for t in file.tensors.values())]
     }
     seen = open_headers(source, headers, {name: file.size for name, file in whole.shards.items()})
-    monkeypatch.setattr(pipeline.source, "headers", lambda *a, **k: Opened(seen, "org/model", "0" * 40))
-    monkeypatch.setattr(pipeline.source, "whole", lambda *a, **k: Opened(whole, "org/model", "0" * 40))
+    monkeypatch.setattr(pipeline.source, "headers", lambda *a, **k: OpenedSource(seen, "org/model", "0" * 40))
+    monkeypatch.setattr(pipeline.source, "whole", lambda *a, **k: OpenedSource(whole, "org/model", "0" * 40))
     job = GgufJob("org/model", recipe("q8_0"), output=tmp_path / "out")
     made = run(job)
     assert plan(replace(job, force=True)).output_bytes == made.manifest.outputs["model-Q8_0.gguf"].size

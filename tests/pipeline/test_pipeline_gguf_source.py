@@ -18,7 +18,7 @@ from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.core.manifest import manifest_of
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.subject import open_pair
+from edgeconv.validate.target import open_pair
 
 
 @pytest.fixture(autouse=True, scope="module")

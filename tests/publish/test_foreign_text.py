@@ -108,7 +108,7 @@ def test_a_card_says_what_it_would_say_of_honest_words(text: str, kind: str, cle
 
 
 def without_links(parts: list[str]) -> list[str]:
-    """A link whose target is no address is a word."""
+    """A link whose target is not an address is a word."""
     return [part for part in parts if not part.startswith("link_")]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse
-from edgeconv.validate.assumptions import Report, Row, examine
+from edgeconv.validate.checkpoint_checks import Report, Row, examine
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
 Change = Callable[[Path], object]

@@ -1,4 +1,4 @@
-"""GGUFs of models that see, and the vision rungs alone, without the ladder around them."""
+"""GGUFs of vision-language models, and the vision checks alone, without the parity suite around them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes.llama_cpp_vision import View
 from edgeconv.validate import budget
+from edgeconv.validate.checks import vision_gguf
 from edgeconv.validate.passes import TorchPasses
-from edgeconv.validate.report.model import BudgetLine, Rung
-from edgeconv.validate.rungs import vision_gguf
-from edgeconv.validate.sight import Seen
-from edgeconv.validate.sight_gguf import GgufSight
-from edgeconv.validate.subject import open_pair
+from edgeconv.validate.report.model import BudgetLine, Check
 from edgeconv.validate.suite import load
+from edgeconv.validate.target import open_pair
 from edgeconv.validate.tokenizer import open_tokenizer
+from edgeconv.validate.vision_checks import VisionScores
+from edgeconv.validate.vision_checks_gguf import GgufVisionChecks
 from edgeconv.validate.vision_reference import Arithmetic
 
 LAYER = "v.blk.1."
@@ -52,22 +52,22 @@ def spoilt(folder: Path, to: Path, fault: Callable[[Path], None]) -> Path:
     return to
 
 
-def see(folder: Path, reference: Path, *, pictures: int = 2) -> tuple[Rung, Seen]:
-    """Rung 0 and the vision rungs, over the last pictures of the suite."""
+def see(folder: Path, reference: Path, *, pictures: int = 2) -> tuple[Check, VisionScores]:
+    """Rung 0 and the vision checks, over the last pictures of the suite."""
     pair = open_pair(folder, str(reference), Silent())
     weights = pair.artifact.weights(pair.checkpoint)
     structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
     tokenizer = open_tokenizer(pair.checkpoint.folder, parts=True)
     passes = TorchPasses(pair, weights, tokenizer, Silent())
-    return structure, GgufSight(pair, load().pictures[-pictures:], passes, Silent()).look(noise=0.1)
+    return structure, GgufVisionChecks(pair, load().pictures[-pictures:], passes, Silent()).look(noise=0.1)
 
 
-def rows(folder: Path, reference: Path) -> tuple[Rung, dict[str, BudgetLine]]:
+def rows(folder: Path, reference: Path) -> tuple[Check, dict[str, BudgetLine]]:
     """Rung 0 and the budgets on rows of one picture, without captions and defaults: what they cost is not needed twice."""
     pair = open_pair(folder, str(reference), Silent())
     weights = pair.artifact.weights(pair.checkpoint)
     structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
-    sight = GgufSight(pair, load().pictures[-1:], TorchPasses(pair, weights, None, Silent()), Silent())
+    sight = GgufVisionChecks(pair, load().pictures[-1:], TorchPasses(pair, weights, None, Silent()), Silent())
     arithmetic = Arithmetic(norm_eps=1e-6, gelu="tanh", table=True)
     pixels = sight.rule([open_picture(sight.pictures[0].path)])
     (wanted,), (own,) = (sight.passes.variants(pixels, [arithmetic], own=which)[0] for which in (False, True))
@@ -83,7 +83,7 @@ def rows(folder: Path, reference: Path) -> tuple[Rung, dict[str, BudgetLine]]:
     return structure, {line.metric: line for line in lines}
 
 
-def rung(seen: Seen, name: str) -> Rung:
+def rung(seen: VisionScores, name: str) -> Check:
     return next(one for one in seen.rungs if one.name == name)
 
 

@@ -184,7 +184,7 @@ def keys_merges(keys: Content) -> Content:
 
 
 def keys_special(keys: Content) -> Content:
-    """The last marker is no marker any more."""
+    """The last marker is not a marker any more."""
     types = list(keys[_GGML + "token_type"])
     types[_markers(keys)[-1]] = _NORMAL
     return {_GGML + "token_type": types}

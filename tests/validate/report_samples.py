@@ -8,6 +8,7 @@ from typing import Any
 from edgeconv.validate.report.model import (
     Alternative,
     BudgetLine,
+    Check,
     Comparison,
     DocumentScore,
     Estimate,
@@ -15,7 +16,6 @@ from edgeconv.validate.report.model import (
     Histogram,
     PositionBlock,
     Report,
-    Rung,
     Subject,
     TokenScore,
 )  # fmt: skip
@@ -33,7 +33,7 @@ EDGES = [10 ** (power / 4) for power in range(-32, 9)]
 
 
 def report(kind: str = "failed", *, tokens: int = 700, seed: int = 1) -> Report:
-    """Make a report: "passed" (int8), "failed" (int4 over budget) or "crashed" (the tokens rung failed, nothing after)."""
+    """Make a report: "passed" (int8), "failed" (int4 over budget) or "crashed" (the tokens check failed, nothing after)."""
     draw = random.Random(seed)
     if kind == "crashed":
         return _report(kind, [], [], [], [])
@@ -160,26 +160,26 @@ def _budgets(comparisons: list[Comparison], kind: str) -> list[BudgetLine]:
     return lines
 
 
-def _rungs(kind: str) -> list[Rung]:
+def _rungs(kind: str) -> list[Check]:
     found = [
-        Rung(name="structure", status="passed", summary="All 272 weights open; each is within what its scheme allows.",
+        Check(name="structure", status="passed", summary="All 272 weights open; each is within what its scheme allows.",
              figures={"tensors": 272, "worst_relative_error": 0.0823}, seconds=3.2),
-        Rung(name="template", status="passed", summary="6 of 6 conversations are rendered alike.", seconds=0.4),
-        Rung(name="tokens", status="passed", summary="41,208 ids of 12 texts are equal.", seconds=1.7),
-        Rung(name="logits", status="passed", summary="12,000 predictions compared, all finite.", seconds=71.5,
+        Check(name="template", status="passed", summary="6 of 6 conversations are rendered alike.", seconds=0.4),
+        Check(name="tokens", status="passed", summary="41,208 ids of 12 texts are equal.", seconds=1.7),
+        Check(name="logits", status="passed", summary="12,000 predictions compared, all finite.", seconds=71.5,
              warnings=["p99 of the KL is 18 times its mean: a few predictions carry the difference."]),
-        Rung(name="decode", status="skipped", summary="Not asked for (--quick)."),
-        Rung(name="generation", status="passed", summary="1 of 3 greedy answers is the reference's own.", seconds=22.1),
+        Check(name="decode", status="skipped", summary="Not asked for (--quick)."),
+        Check(name="generation", status="passed", summary="1 of 3 greedy answers is the reference's own.", seconds=22.1),
     ]  # fmt: skip
     if kind != "crashed":
         return found
-    broken = Rung(
+    broken = Check(
         name="tokens", status="failed", summary="2 of 12 texts get other ids.", seconds=0.9,
         failures=["emoji.txt, character 118: checkpoint gives [128, 4021], artifact [128, 90, 7], in “… so 👩‍👩‍👧 we …”",
                   "eos: checkpoint has [0, 2], artifact [2]"],
     )  # fmt: skip
-    reason = "Not run: an earlier rung failed."
-    return [*found[:2], broken, *(Rung(name=rung.name, status="skipped", summary=reason) for rung in found[3:5])]
+    reason = "Not run: an earlier check failed."
+    return [*found[:2], broken, *(Check(name=rung.name, status="skipped", summary=reason) for rung in found[3:5])]
 
 
 def _report(kind: str, comparisons: Any, documents: Any, generations: Any, budgets: list[BudgetLine]) -> Report:

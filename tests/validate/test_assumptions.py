@@ -18,8 +18,8 @@ from edgeconv.builtin import model_path
 from edgeconv.convert import families
 from edgeconv.convert.families import glm_edge_v
 from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
-from edgeconv.validate.assumptions.glm_edge import EVIDENCE, MARKERS, ROTARY_NOTE, VOCABULARY
-from edgeconv.validate.assumptions.row import some
+from edgeconv.validate.checkpoint_checks.glm_edge import EVIDENCE, MARKERS, ROTARY_NOTE, VOCABULARY
+from edgeconv.validate.checkpoint_checks.row import some
 
 from ..models import tiny_v
 from ..models.tiny import FAMILIES
@@ -173,7 +173,7 @@ def test_ends_that_differ(tiny_model: Maker, copy: Callable[[Path], Path]) -> No
     edit(GENERATION, eos_token_id=[4084, 4091])(folder)
     assert of_status(folder, "wrong") == []
     assert of_status(folder, "assumed") == ["tokens: eos_token_id in config.json"]
-    edit(CONFIG, eos_token_id=4084)(folder)  # fewer are no contradiction
+    edit(CONFIG, eos_token_id=4084)(folder)  # fewer are not contradiction
     assert of_status(folder, "assumed") == []
 
 

@@ -73,20 +73,20 @@ TEXT: dict[str, Fault] = {
         replace(TOKENIZER, "<|assistant|>", "<|helper|>"), "tokens: role tokens", r"\d+\+\d+.* <\|assistant\|>",
     ),
     "an end that is another token": (edit(CONFIG, eos_token_id=[4000, 4091, 4093]), EOS + CONFIG, "^4000 "),
-    "an end that is no token": (
+    "an end that is not a token": (
         edit(GENERATION, eos_token_id=[4084, 4091, 4093, 9999]), EOS + GENERATION, r"9999 \(no token\)",
     ),
     "an answer without an end": (edit(GENERATION, eos_token_id=4084), EOS + GENERATION, "^4084 <.endoftext.>$"),
-    "an end that is a word": (edit(CONFIG, eos_token_id="<|user|>"), EOS + CONFIG, "which is no id"),
+    "an end that is a word": (edit(CONFIG, eos_token_id="<|user|>"), EOS + CONFIG, "which is not an id"),
     "no end": (
         both(edit(CONFIG, eos_token_id=None), edit(GENERATION, eos_token_id=None)), "tokens: eos_token_id", "no file",
     ),
-    "padding that is no token": (edit(CONFIG, pad_token_id=5000), "tokens: other ids in config.json", "5000"),
+    "padding that is not a token": (edit(CONFIG, pad_token_id=5000), "tokens: other ids in config.json", "5000"),
     "no tokenizer": (remove(TOKENIZER), "tokens: tokenizer", "no tokenizer files"),
     "a damaged tokenizer": (write(TOKENIZER, "{"), "tokens: tokenizer", "not valid JSON"),
     "a tokenizer of another kind": (write(TOKENIZER, "{}"), "tokens: tokenizer", "cannot be opened"),
     "no template": (remove("chat_template.jinja"), "template: chat template", "^none$"),
-    "a template that is no text": (
+    "a template that is not a text": (
         both(remove("chat_template.jinja"), edit("tokenizer_config.json", chat_template=5)),
         "template: chat template", "not a text",
     ),
@@ -198,7 +198,7 @@ def test_ids_of_other_kinds_are_shown_not_raised(
     folder = copy(tiny_model("llama"))
     edit(CONFIG, **changes)(folder)
     (wrong,) = of_status(folder, "wrong")
-    assert "which is no id" in rows(folder)[wrong].found
+    assert "which is not an id" in rows(folder)[wrong].found
 
 
 def test_what_cannot_be_opened_at_all_is_an_error(tiny_model: Maker, copy: Callable[[Path], Path]) -> None:

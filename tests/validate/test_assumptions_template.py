@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.validate.assumptions.template import conversation, render
+from edgeconv.validate.checkpoint_checks.template import conversation, render
 
 ROLES = {"bos_token": "<s>", "eos_token": "</s>"}
 LIKE_LLAMA_3 = (

@@ -16,7 +16,7 @@ from edgeconv.quantize.scheme import Request
 from edgeconv.validate.bisect.model import Bisection
 from edgeconv.validate.bisect.run import bisect
 from edgeconv.validate.formats.gguf import GgufArtifact
-from edgeconv.validate.ladder import Ask
+from edgeconv.validate.parity import Ask
 
 from ..models.tiny import FAMILIES
 from . import planted_graphs as graphs

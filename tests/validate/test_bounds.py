@@ -1,4 +1,4 @@
-"""The bounds of rung 0 are those of the formats' arithmetic: a true quantizer stays within them on any row, one beyond shows.
+"""The bounds of check 0 are those of the formats' arithmetic: a true quantizer stays within them on any row, one beyond shows.
 
 The rows are made to be hard: any magnitude from below float16's smallest number to 40,000 (so that scales are subnormal, zero or
 coarse in half precision), outliers, constants, one sign, zeros, groups of different magnitudes side by side.

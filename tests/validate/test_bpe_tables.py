@@ -1,4 +1,4 @@
-from edgeconv.validate.rungs.bpe_tables import Tables, compare
+from edgeconv.validate.checks.bpe_tables import Tables, compare
 
 
 def test_merges_of_a_real_vocabularys_size_are_compared_in_one_pass() -> None:

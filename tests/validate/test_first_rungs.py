@@ -10,8 +10,8 @@ import pytest
 
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.validate import first_rungs
-from edgeconv.validate.first_rungs import FirstRungs
+from edgeconv.validate import first_checks
+from edgeconv.validate.first_checks import FirstRungs
 from edgeconv.validate.formats import open_artifact
 
 
@@ -25,7 +25,7 @@ class Heard(Silent):
 
 def started(beside: FirstRungs, artifact: Path, folder: Path) -> FirstRungs:
     with pytest.MonkeyPatch.context() as patch:  # as in a command that has just begun
-        patch.setattr(first_rungs, "_LARGE", 0)
+        patch.setattr(first_checks, "_LARGE", 0)
         patch.delitem(sys.modules, "transformers", raising=False)
         beside.start(open_artifact(artifact), folder)
     return beside
@@ -35,7 +35,7 @@ def started(beside: FirstRungs, artifact: Path, folder: Path) -> FirstRungs:
 def test_the_rungs_are_those_of_this_process(converted: Path, builtin_model: Path) -> None:
     with FirstRungs() as beside:
         made = started(beside, converted, builtin_model).take(Silent())
-    here = first_rungs.here(open_artifact(converted), open_checkpoint(builtin_model), Silent())
+    here = first_checks.here(open_artifact(converted), open_checkpoint(builtin_model), Silent())
     assert made
     assert [one.model_copy(update={"seconds": 0.0}) for one in made] == [
         one.model_copy(update={"seconds": 0.0}) for one in here

@@ -20,7 +20,7 @@ from ..ir import torch_logits, torch_model
 from ..models.tiny import FAMILIES
 
 HIDDEN = 96
-"""Its root is no number of bfloat16: a scale that is rounded on the way shows."""
+"""Its root is not a number of bfloat16: a scale that is rounded on the way shows."""
 IDS = np.random.default_rng(3).integers(5, 4000, 60).tolist()
 OTHERS = {
     "gemma3_text": {

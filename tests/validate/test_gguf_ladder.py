@@ -1,4 +1,4 @@
-"""GGUF through the whole ladder, in llama.cpp: untouched files pass, planted faults are caught by the rung one expects."""
+"""GGUF through the whole parity suite, in llama.cpp: untouched files pass, planted faults are caught by the check one expects."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes import llama_cpp_binding
-from edgeconv.validate import cache, ladder
+from edgeconv.validate import cache, parity
 from edgeconv.validate.formats import open_artifact
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 from ..convert.gguf.samples import config, write_checkpoint
@@ -33,7 +33,7 @@ TOKENS = 400
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(ladder, "LONG", 512)  # llama.cpp's attention over 4,608 positions takes ten seconds
+        patch.setattr(parity, "LONG", 512)  # llama.cpp's attention over 4,608 positions takes ten seconds
         yield
 
 

@@ -14,15 +14,15 @@ from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
-from edgeconv.validate import budget, ladder
+from edgeconv.validate import budget, parity
+from edgeconv.validate.checks import vision_gguf
 from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.formats.gguf_projector import find
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report import markdown
 from edgeconv.validate.report.html.page import render
 from edgeconv.validate.report.model import Report
-from edgeconv.validate.rungs import vision_gguf
-from edgeconv.validate.subject import open_pair
+from edgeconv.validate.target import open_pair
 from edgeconv.validate.weights import gguf_pixels
 
 from ..models.tiny_v import make_glm_edge_v
@@ -36,7 +36,7 @@ SEEING = ("pixels", "vision", "merged", "captions")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(ladder, "LONG", 256)
+        patch.setattr(parity, "LONG", 256)
         yield
 
 

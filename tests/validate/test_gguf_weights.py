@@ -18,8 +18,8 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.integer import to_float32
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import structure_gguf
+from edgeconv.validate.checks import structure_gguf
+from edgeconv.validate.report.model import Check
 from edgeconv.validate.weights.gguf import GgufWeights
 
 from .gguf_files import edit, halves, set_key, write
@@ -36,7 +36,7 @@ def checkpoint(builtin_model: Path) -> Checkpoint:
     return open_checkpoint(builtin_model)
 
 
-def check(file: Path, checkpoint: Checkpoint) -> Rung:
+def check(file: Path, checkpoint: Checkpoint) -> Check:
     return structure_gguf.check(file, None, checkpoint, GgufWeights(open_gguf(file), checkpoint), Silent())
 
 

@@ -24,8 +24,8 @@ from edgeconv.runtimes import llama_cpp_binding
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.validate import metrics, suite
+from edgeconv.validate.checks import logits
 from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
-from edgeconv.validate.rungs import logits
 from edgeconv.validate.scores import Scores
 
 from ..models import llama_perplexity

@@ -12,9 +12,9 @@ import pytest
 from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.peaks import HALF
-from edgeconv.validate.report.model import Rung
+from edgeconv.validate.report.model import Check
 
 from .gguf_files import edit_weights
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 LOUD = "model.layers.1.mlp.down_proj.weight"
 
 
-def logits(artifact: Path, source: Path) -> Rung:
+def logits(artifact: Path, source: Path) -> Check:
     report = validate(Ask(artifact, reference=str(source), max_tokens=100, quick=True))
     return next(rung for rung in report.rungs if rung.name == "logits")
 

@@ -15,8 +15,8 @@ from edgeconv.convert.openvino import stream
 from edgeconv.convert.openvino.data_aware import Calibration
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve
-from edgeconv.validate.rungs.structure import check_weights
-from edgeconv.validate.rungs.weights import Findings
+from edgeconv.validate.checks.structure import check_weights
+from edgeconv.validate.checks.weights import Findings
 from edgeconv.validate.weights import ArtifactWeights
 
 from .planted import copy_of, edit

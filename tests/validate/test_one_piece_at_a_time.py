@@ -9,7 +9,7 @@ import pytest
 
 from edgeconv.core.progress import Silent
 from edgeconv.validate import head
-from edgeconv.validate.rungs import logits
+from edgeconv.validate.checks import logits
 
 VOCAB, ROWS, HIDDEN = 50, 8, 4
 DOCUMENTS = [list(range(20)), list(range(3)), list(range(13))]

@@ -1,4 +1,4 @@
-"""ONNX artifacts on the ladder: what is sound passes, planted faults are caught by the rung that one would expect."""
+"""ONNX artifacts on the parity suite: what is sound passes, planted faults are caught by the check that one would expect."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edgeconv.core.progress import Silent
 from edgeconv.quantize.integer import to_float32
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.onnxruntime import OnnxRuntime
+from edgeconv.validate.checks import decode
 from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.formats.onnx import OnnxArtifact
-from edgeconv.validate.ladder import Ask, validate
-from edgeconv.validate.rungs import decode
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.weights.onnx import OnnxWeights
 
 IDS = np.random.default_rng(3).integers(5, 4000, 40).tolist()

@@ -11,7 +11,7 @@ from edgeconv.convert.onnx.names import GENAI
 from edgeconv.core.errors import ArtifactError
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes import onnx_genai_once
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 
 pytest.importorskip("onnxruntime_genai")
 PROMPTS = [[{"role": "user", "content": "What is the capital of Japan?"}]]
@@ -45,7 +45,7 @@ def test_a_cache_that_is_not_the_graphs_is_an_error(int8: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_a_validation_asks_it(int8: Path, builtin_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("edgeconv.validate.ladder.LONG", 512)
+    monkeypatch.setattr("edgeconv.validate.parity.LONG", 512)
     report = validate(Ask(int8, reference=str(builtin_model), max_tokens=600))
     (rung,) = [rung for rung in report.rungs if rung.name == "generation"]
     assert (rung.status, rung.failures) == ("passed", [])

@@ -1,4 +1,4 @@
-"""An ONNX artifact that sees, through every rung; what is planted in it is caught."""
+"""An ONNX artifact that sees, through every check; what is planted in it is caught."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.onnxruntime import OnnxTower
 from edgeconv.validate.formats import open_artifact
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 
 from ..models.tiny_v import make_glm_edge_v
 

@@ -1,4 +1,4 @@
-"""The validator's own proof: each planted fault is caught by the rung that one would expect; an untouched artifact passes."""
+"""The validator's own proof: each planted fault is caught by the check that one would expect; an untouched artifact passes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from edgeconv.convert.conversion import Job, run
 from edgeconv.convert.openvino.stream_layers import Layers
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def test_fault_of_the_source(fault: Callable[[Path], None], builtin_model: Path,
     if SOURCE_FAULTS[fault] == "logits":  # the configs alone would give it away
         shutil.copy(builtin_model / "config.json", out / "config.json")
         (out / "edgeconv.json").unlink()
-    # the rungs below the logits are the same in a quick validation
+    # the checks below the logits are the same in a quick validation
     report = climb(out, builtin_model, quick=SOURCE_FAULTS[fault] != "logits")
     assert report.verdict == "failed"
     assert report.first_failed == SOURCE_FAULTS[fault]

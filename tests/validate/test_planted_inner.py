@@ -29,10 +29,10 @@ from edgeconv.runtimes.base import Runtime
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.onnxruntime import OnnxRuntime
 from edgeconv.runtimes.openvino import OpenVINORuntime
+from edgeconv.validate.checks import decode
 from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.loaded_names import as_loaded
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import decode
+from edgeconv.validate.report.model import Check
 
 from . import planted_cells as cells
 from . import planted_graphs as graphs
@@ -233,7 +233,7 @@ def sound(source: Callable[[Model], Path], tmp_path_factory: pytest.TempPathFact
     return make
 
 
-def structure(artifact: Path, reference: Path) -> Rung:
+def structure(artifact: Path, reference: Path) -> Check:
     checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artifact(artifact)
     return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
 

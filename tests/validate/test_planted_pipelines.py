@@ -1,4 +1,4 @@
-"""Faults of the user's pipeline alone, through the whole ladder: the artifact is sound, and the generation check sees them."""
+"""Faults of the user's pipeline alone, through every check: the artifact is sound, and the generation check sees them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edgeconv.runtimes import openvino_genai_once
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.runtimes.onnx_chat import CachedOnnx
-from edgeconv.validate import ladder
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate import parity
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 from .gguf_files import write
@@ -32,8 +32,8 @@ Patch = pytest.MonkeyPatch
 def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(ladder, "LONG", 64)
-        patch.setattr(ladder, "SHARE", 128)
+        patch.setattr(parity, "LONG", 64)
+        patch.setattr(parity, "SHARE", 128)
         yield
 
 

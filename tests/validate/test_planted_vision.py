@@ -1,4 +1,4 @@
-"""Vision's own proof: each planted fault is caught by the rung that one would expect; an untouched artifact passes."""
+"""Vision's own proof: each planted fault is caught by the check that one would expect; an untouched artifact passes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 from edgeconv.convert.openvino.stream_layers import Layers
 from edgeconv.core.picture_task import upright_rgb
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 from ..models.tiny_v import make_glm_edge_v

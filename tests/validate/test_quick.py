@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.validate.ladder import QUICK, Ask, validate
+from edgeconv.validate.parity import QUICK, Ask, validate
 from edgeconv.validate.report.model import Report
 
 from .gguf_files import set_key, write

@@ -16,7 +16,7 @@ from edgeconv.validate import reference_shell, self_check
 from edgeconv.validate.loaded_names import as_loaded
 from edgeconv.validate.peaks import HALF, judge
 from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
-from edgeconv.validate.report.model import Rung
+from edgeconv.validate.report.model import Check
 
 from ..models import tiny
 
@@ -125,7 +125,7 @@ def test_the_largest_activations(tiny_model: Callable[..., Path]) -> None:
     loud.hidden_states(DOCUMENTS, Silent(), "test")
     assert loud.peaks[0] == model.peaks[0]
     assert loud.peaks[1] > HALF
-    rung = Rung(name="logits", status="passed", summary="")
+    rung = Check(name="logits", status="passed", summary="")
     assert judge(rung, model.peaks, ["GPU"]).status == "passed"
     assert judge(rung, loud.peaks, ["CPU"]).status == "passed"
     assert "float16 ends at 65,504" in judge(rung, loud.peaks, ["CPU"]).warnings[0]

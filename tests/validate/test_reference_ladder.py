@@ -14,7 +14,7 @@ from edgeconv.convert import conversion
 from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 from ..models.tiny import LONG_ROPE
@@ -27,7 +27,7 @@ EXACT = ("stablelm", "starcoder2", "granitemoe")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("edgeconv.validate.ladder.LONG", 512)
+        patch.setattr("edgeconv.validate.parity.LONG", 512)
         yield
 
 

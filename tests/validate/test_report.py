@@ -7,13 +7,13 @@ from xml.etree import ElementTree as Tree
 import pytest
 
 from edgeconv.core.errors import ArtifactError, OutputError
+from edgeconv.validate.checks import engines
+from edgeconv.validate.checks.known_defects import OPENVINO_DEFECTS
+from edgeconv.validate.checks.runtime_defects import Observed
+from edgeconv.validate.checks.template_defects import GENAI_DEFECTS
 from edgeconv.validate.report import html, junit, markdown, words
-from edgeconv.validate.report.model import BudgetLine, Estimate, Report, Rung, RuntimeDefect
+from edgeconv.validate.report.model import BudgetLine, Check, Estimate, Report, RuntimeDefect
 from edgeconv.validate.report.write import dump, read, write
-from edgeconv.validate.rungs import engines
-from edgeconv.validate.rungs.known_defects import OPENVINO_DEFECTS
-from edgeconv.validate.rungs.runtime_defects import Seen
-from edgeconv.validate.rungs.template_defects import GENAI_DEFECTS
 
 from . import report_samples as samples
 
@@ -26,7 +26,7 @@ def _no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_failure(report: Report, text: str) -> Report:
-    rung = Rung(name="structure", status="failed", summary=text, failures=[text], warnings=[text])
+    rung = Check(name="structure", status="failed", summary=text, failures=[text], warnings=[text])
     return report.model_copy(update={"rungs": [rung, *report.rungs[1:]], "first_failed": "structure", "notes": [text]})
 
 
@@ -50,7 +50,7 @@ def test_an_engines_defects_stand_in_every_rendering_and_are_not_the_verdict() -
 def test_a_version_that_no_list_has_looked_at_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = [(engines.installed(d.engine), d) for d in (*OPENVINO_DEFECTS, *(one.defect for one in GENAI_DEFECTS))]
     assert all(here for here, _ in listed)
-    seen = Seen()
+    seen = Observed()
     seen.add(listed[0][1], "a text")
     (row,) = seen.rows()
     assert row.installed

@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_left_out_the_least_bad_first(monkeypatch: pytest.M
 
 
 def strange() -> list[Report]:
-    """What an unlucky run can leave: figures that are no numbers, one token, empty lists, odd histograms."""
+    """What an unlucky run can leave: figures that are not numbers, one token, empty lists, odd histograms."""
     base = samples.report("failed", tokens=40)
     block = PositionBlock(start=0, stop=1, tokens=1, mean_kl=math.nan, top1=math.nan, max_abs_logit=math.inf)
     nothing = Histogram(edges=[], counts=[])
@@ -187,7 +187,7 @@ def strange() -> list[Report]:
 def test_strange_reports_are_rendered(index: int) -> None:
     page = render(strange()[index])
     assert page.rstrip().endswith("</html>")
-    assert not re.search(r'="[^"]*\b(nan|inf)\b', page), "a coordinate is no number"
+    assert not re.search(r'="[^"]*\b(nan|inf)\b', page), "a coordinate is not a number"
 
 
 def test_open_ends_of_a_histogram_are_drawn() -> None:
@@ -200,7 +200,7 @@ def test_a_run_that_ended_early_says_so() -> None:
     page = render(samples.report("crashed"))
     assert "Tokens: emoji.txt, character 118" in page
     assert "No logits were compared" in page
-    assert "The rung left no result" in page
+    assert "The check left no result" in page
     assert 'id="documents"' not in page
     assert 'id="errors"' not in page
 

@@ -17,9 +17,9 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.onnx_graph import Constant
-from edgeconv.validate.ladder import Ask, validate
-from edgeconv.validate.rungs import rotary
-from edgeconv.validate.rungs.weights import Findings
+from edgeconv.validate.checks import rotary
+from edgeconv.validate.checks.weights import Findings
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.weights.constant import StoredWeight
 
 CONFIG = {

@@ -12,7 +12,7 @@ from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate import budget
-from edgeconv.validate.ladder import Ask, validate
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 from .gguf_files import edit_weights

@@ -129,7 +129,7 @@ def test_no_run_reads_what_one_before_it_read() -> None:
 
 @pytest.mark.parametrize("text", ["1024", "1024/", "/128", "0/5", "5/1", "a/b", "-1/4"])
 def test_tasks_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="is no task"):
+    with pytest.raises(UsageError, match="is not a task"):
         Task.parse(text)
 
 

@@ -14,8 +14,8 @@ from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import structure
+from edgeconv.validate.checks import structure
+from edgeconv.validate.report.model import Check
 from edgeconv.validate.weights import ArtifactWeights
 
 from .planted import copy_of, edit, replace
@@ -34,7 +34,7 @@ def copy(converted: Path, tmp_path: Path) -> Path:
     return copy_of(converted, tmp_path / "copy")
 
 
-def check(folder: Path, checkpoint: Checkpoint) -> Rung:
+def check(folder: Path, checkpoint: Checkpoint) -> Check:
     return structure.check(folder, checkpoint, None, Silent())
 
 

@@ -19,9 +19,9 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.formats import open_artifact
-from edgeconv.validate.ladder import Ask, validate
 from edgeconv.validate.loaded_names import as_loaded
-from edgeconv.validate.report.model import Rung
+from edgeconv.validate.parity import Ask, validate
+from edgeconv.validate.report.model import Check
 
 from ..convert.gguf_source.files import rewritten
 from .gguf_files import edit_weights, write
@@ -43,7 +43,7 @@ def gguf(source: Path, out: Path) -> Path:
     return write(source, out.with_suffix(".gguf"), "f32")
 
 
-def structure(artifact: Path, reference: Path) -> Rung:
+def structure(artifact: Path, reference: Path) -> Check:
     checkpoint, opened = as_loaded(open_checkpoint(reference)), open_artifact(artifact)
     return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
 

@@ -6,7 +6,7 @@ import pytest
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.validate.rungs import template
+from edgeconv.validate.checks import template
 
 from .planted import copy_of, replace
 

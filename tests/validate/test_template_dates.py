@@ -12,10 +12,10 @@ import pytest
 
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import generation, template, template_texts
-from edgeconv.validate.rungs.template import Place
-from edgeconv.validate.rungs.template_texts import FROZEN
+from edgeconv.validate.checks import generation, template, template_texts
+from edgeconv.validate.checks.template import Place
+from edgeconv.validate.checks.template_texts import FROZEN
+from edgeconv.validate.report.model import Check
 from edgeconv.validate.tokenizer import open_tokenizer
 
 from .planted import copy_of
@@ -45,7 +45,7 @@ def test_a_dated_template_is_rendered_alike_by_files_and_openvino_genai(
     assert (rung.status, rung.failures, rung.defects) == ("passed", [], [])
 
 
-def by_engine(source: Path, moment: datetime, monkeypatch: pytest.MonkeyPatch, text: str = DATED) -> Rung:
+def by_engine(source: Path, moment: datetime, monkeypatch: pytest.MonkeyPatch, text: str = DATED) -> Check:
     """An engine that renders at a moment of its own; the validator looks at its clock before and behind it."""
     moments = cycle([BEFORE, AFTER])
 

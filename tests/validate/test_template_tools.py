@@ -12,9 +12,9 @@ from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import template, template_gguf
-from edgeconv.validate.rungs.runtime_defects import as_failures
+from edgeconv.validate.checks import template, template_gguf
+from edgeconv.validate.checks.runtime_defects import as_failures
+from edgeconv.validate.report.model import Check
 
 from .gguf_files import write
 from .planted import copy_of
@@ -79,7 +79,7 @@ def artifact(converted: Path, tmp_path: Path) -> Path:
     return copy_of(converted, tmp_path / "artifact")
 
 
-def judged(artifact: Path, source: Path) -> Rung:
+def judged(artifact: Path, source: Path) -> Check:
     return template.check(artifact, open_checkpoint(source), Silent())
 
 
@@ -187,7 +187,7 @@ def test_a_plant_in_a_gguf_is_found(plant: str, name: str, source: Path, tmp_pat
     assert rung.failures[0].startswith(f"The {called} in the GGUF is another than the checkpoint's, from character")
 
 
-def check_gguf(file: Path, checkpoint: Checkpoint) -> Rung:
+def check_gguf(file: Path, checkpoint: Checkpoint) -> Check:
     return template_gguf.check(lambda: open_gguf(file), checkpoint, Silent())
 
 

@@ -10,9 +10,9 @@ from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.openvino import tokenizer as tokenizer_ir
 from edgeconv.convert.openvino import tokenizer_graph
 from edgeconv.core.progress import Silent
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import tokens
-from edgeconv.validate.rungs.runtime_defects import as_failures
+from edgeconv.validate.checks import tokens
+from edgeconv.validate.checks.runtime_defects import as_failures
+from edgeconv.validate.report.model import Check
 
 from .planted import copy_of, replace
 
@@ -27,7 +27,7 @@ def copy(converted: Path, tmp_path: Path) -> Path:
     return copy_of(converted, tmp_path / "copy")
 
 
-def check(folder: Path, checkpoint: Checkpoint) -> Rung:
+def check(folder: Path, checkpoint: Checkpoint) -> Check:
     return tokens.check(folder, checkpoint, Silent())
 
 

@@ -15,10 +15,10 @@ from edgeconv.runtimes import onnx_genai_once
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.onnx_chat import CachedOnnx
 from edgeconv.runtimes.turns import FOLLOW_UP
+from edgeconv.validate.checks import generation, pipelines
+from edgeconv.validate.checks.answer import Answer
 from edgeconv.validate.formats import open_artifact
-from edgeconv.validate.report.model import GenerationPair, Rung
-from edgeconv.validate.rungs import generation, pipelines
-from edgeconv.validate.rungs.answer import Answer
+from edgeconv.validate.report.model import Check, GenerationPair
 from edgeconv.validate.suite import load
 
 from . import planted_graphs as plants
@@ -38,7 +38,7 @@ def artifacts(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return made | {"gguf": write(builtin_model, folder / "a.gguf", "f32")}
 
 
-def climb(path: Path) -> tuple[list[Answer], Rung]:
+def climb(path: Path) -> tuple[list[Answer], Check]:
     artifact = open_artifact(path)
     turns = artifact.answers("CPU", PROMPTS, COUNT)
     # whose prompt and ends these are is of no matter here: see test_planted_pipelines.py

@@ -16,9 +16,9 @@ from edgeconv.core.errors import ArtifactError, OutputError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.openvino_genai import Chat
+from edgeconv.validate.checks.weights import Findings, judge
 from edgeconv.validate.formats import open_artifact
 from edgeconv.validate.report.write import require_place
-from edgeconv.validate.rungs.weights import Findings, judge
 from edgeconv.validate.weights.fit import Fit
 
 from ..cli.conftest import Command, edgeconv  # noqa: F401 - a fixture
@@ -95,7 +95,7 @@ def test_a_report_that_cannot_be_written_costs_no_measurement(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr("edgeconv.validate.ladder.validate", lambda *_: pytest.fail("it was measured"))
+    monkeypatch.setattr("edgeconv.validate.parity.validate", lambda *_: pytest.fail("it was measured"))
     done = edgeconv("validate", copy, "--reference", source, "--report", tmp_path / "file" / "report")
     assert done.code == 1
     assert "cannot be written" in done.err

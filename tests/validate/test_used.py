@@ -19,9 +19,9 @@ from edgeconv.runtimes.base import Runtime
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.onnxruntime import OnnxRuntime
 from edgeconv.runtimes.openvino import OpenVINORuntime
+from edgeconv.validate.checks import batched, decode, deep
+from edgeconv.validate.checks.decode import LIMIT, Part
 from edgeconv.validate.probes import LONG, Probes
-from edgeconv.validate.rungs import batched, decode, deep
-from edgeconv.validate.rungs.decode import LIMIT, Part
 from edgeconv.validate.scores import Scores
 
 from . import planted_graphs as plants
@@ -70,7 +70,7 @@ class Alike:
 
 
 def parts(runtime: Runtime, expected: dict[str, Any]) -> dict[str, Part]:
-    """Everything that rung 4 compares."""
+    """Everything that check 4 compares."""
     probes = Probes.of([ROW], MAXIMUM, len(ROW))
     scores = Scores()
     at = 0

@@ -17,10 +17,10 @@ from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
+from edgeconv.validate.checks import windows
+from edgeconv.validate.checks.weights import Findings
 from edgeconv.validate.formats import open_artifact
-from edgeconv.validate.report.model import Rung
-from edgeconv.validate.rungs import windows
-from edgeconv.validate.rungs.weights import Findings
+from edgeconv.validate.report.model import Check
 
 from .gguf_files import set_key, write
 
@@ -183,7 +183,7 @@ def onnx_model(source: Path, out: Path) -> Path:
     return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
 
 
-def structure(artifact: Path, reference: Path) -> Rung:
+def structure(artifact: Path, reference: Path) -> Check:
     checkpoint, opened = open_checkpoint(reference), open_artifact(artifact)
     return opened.structure(checkpoint, opened.weights(checkpoint), Silent())
 

@@ -19,7 +19,7 @@ FLOAT16, BFLOAT16 = 11, 8
 
 
 @dataclass
-class Made:
+class PassResult:
     """One run of a layer; states are torch [1, n, hidden].
 
     Attributes:
@@ -33,7 +33,7 @@ class Made:
     first: set[str] = field(default_factory=set)
 
 
-def run(layer: Layer, document: int, states: Any, middle: Any | None = None) -> Made:
+def run(layer: Layer, document: int, states: Any, middle: Any | None = None) -> PassResult:
     """Run a layer on states [1, n, hidden].
 
     Args:
@@ -42,14 +42,14 @@ def run(layer: Layer, document: int, states: Any, middle: Any | None = None) -> 
         states: what enters it; stays as it is.
         middle: what the second half is to be given in the place of what the first one made.
     """
-    made = Made()
+    made = PassResult()
     with _watched(layer.module, states, made, middle):
         made.end = layer.run(document, states)
     return made
 
 
 @contextlib.contextmanager
-def _watched(module: Any, states: Any, made: Made, middle: Any | None) -> Iterator[None]:
+def _watched(module: Any, states: Any, made: PassResult, middle: Any | None) -> Iterator[None]:
     known = [states]  # held, so that no other tensor takes the place of one that is gone
 
     def before(name: str, given: tuple[Any, ...], options: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ def judge(measured: Sequence[Measured], wrong: Mapping[str, str]) -> list[Operat
 def _owner(name: str, measured: Sequence[Measured]) -> int | None:
     """Return the number of the operation that a tensor belongs to; where embeddings and head share one, of that which errs.
 
-    None: it belongs to the half that sees, which is not run.
+    None: it belongs to the vision part, which is not run.
     """
     inside = _LAYER.match(name)
     for number, one in enumerate(measured):
@@ -52,7 +52,7 @@ def _owner(name: str, measured: Sequence[Measured]) -> int | None:
 
 
 def _errs(one: Measured) -> bool:
-    """Tell whether the computation errs; what is no number does."""
+    """Tell whether the computation errs; what is not a number does."""
     return not one.share("computed", "to own") <= one.tolerance
 
 

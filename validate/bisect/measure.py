@@ -106,7 +106,7 @@ def measure(
     Args:
         sides: the reference.
         inner: what the artifact computed for each document.
-        task: hears of each layer.
+        task: reports each layer.
         release: gives memory back; called after each layer.
         as_engine: lets a layer compute as the artifact's engine is known to, for a while.
 
@@ -136,10 +136,10 @@ def _embeddings(sides: Sides, inner: Sequence[Inner]) -> Measured:
 class _Runs:
     """Runs of one layer, of each document: in the reference's own pass, and on the artifact's input."""
 
-    reference: list[halves.Made] = field(default_factory=list)
-    source: list[halves.Made] = field(default_factory=list)
-    own: list[halves.Made] = field(default_factory=list)
-    rounded: list[halves.Made] = field(default_factory=list)
+    reference: list[halves.PassResult] = field(default_factory=list)
+    source: list[halves.PassResult] = field(default_factory=list)
+    own: list[halves.PassResult] = field(default_factory=list)
+    rounded: list[halves.PassResult] = field(default_factory=list)
 
 
 def _layer(sides: Sides, inner: Sequence[Inner], index: int, as_engine: Change | None) -> Iterator[Measured]:
@@ -198,7 +198,7 @@ def _halves(
     yield mlp
 
 
-def _of(runs: _Runs) -> tuple[list[halves.Made], ...]:
+def _of(runs: _Runs) -> tuple[list[halves.PassResult], ...]:
     return runs.reference, runs.source, runs.own, runs.rounded
 
 

@@ -10,12 +10,12 @@ from ...core.errors import UsageError
 from ...core.progress import Progress, Silent
 from ...runtimes.inner import Inner
 from .. import gelu_table, self_check
+from ..checks.weights import Findings
 from ..formats import Artifact, Weights
-from ..ladder import Ask
+from ..parity import Ask
 from ..reference import LayeredReference, Tensors, checkpoint_tensors
-from ..rungs.weights import Findings
-from ..subject import Pair, open_pair
 from ..suite import encode, load, require
+from ..target import ValidationTarget, open_pair
 from ..tokenizer import open_tokenizer
 from . import halves
 from .judge import judge, sentence
@@ -34,7 +34,7 @@ def bisect(ask: Ask, progress: Progress | None = None) -> Bisection:
     """Find the first operation that departs.
 
     Raises:
-        ArtifactError: the folder is no artifact or not one of this reference, or its graph has another form than a decoder's.
+        ArtifactError: the folder is not an artifact or not one of this reference, or its graph has another form than a decoder's.
         ConversionError: the reference cannot be run layer by layer.
         UsageError: as `ladder.validate`.
     """
@@ -119,7 +119,9 @@ def _inside(
     return name, made
 
 
-def _measured(pair: Pair, weights: Weights, sides: Sides, inner: Sequence[Inner], progress: Progress) -> list[Measured]:
+def _measured(
+    pair: ValidationTarget, weights: Weights, sides: Sides, inner: Sequence[Inner], progress: Progress
+) -> list[Measured]:
     task = progress.task("Running the reference layer by layer", sides.model.depth)
     looks_up = bool(getattr(weights, "gelu_table", False))
     found = list(measure(sides, inner, task, pair.release, gelu_table.looking_up if looks_up else None))

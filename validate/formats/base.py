@@ -1,4 +1,4 @@
-"""What the ladder asks of a converted model, whatever its format: one small interface, one file a format."""
+"""What the parity suite asks of a converted model, whatever its format: one small interface, one file a format."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ...core.progress import Progress
 from ...runtimes.base import Runtime
 from ...runtimes.inner import InnerRuntime
 from ...runtimes.turns import Messages, Turn
-from ..report.model import Rung
-from ..rungs.weights import Findings
+from ..checks.weights import Findings
+from ..report.model import Check
 
 __all__ = ["Artifact", "Messages", "Weights"]
 
@@ -39,7 +39,7 @@ class Artifact(Protocol):
         path: its folder or file.
         manifest: its manifest, or None (another tool made it).
         pipeline: what runs it for a user, by name.
-        pipeline_accurate: it answers with approximations off, else as the device does by default.
+        pipeline_accurate: it answers reference precision, else as the device does by default.
         packages: those whose versions decide the figures.
     """
 
@@ -76,9 +76,9 @@ class Artifact(Protocol):
 
     @property
     def unseen(self) -> str | None:
-        """Why its half that sees, if its checkpoint has one, is not measured; None if it is, or it cannot be left out."""
+        """Why its vision part, if its checkpoint has one, is not measured; None if it is, or it cannot be left out."""
 
-    def without_sight(self) -> Artifact:
+    def without_vision(self) -> Artifact:
         """Return the artifact as one that takes no pictures. Raises UsageError if the format cannot do without."""
 
     @property
@@ -91,23 +91,23 @@ class Artifact(Protocol):
     def weights(self, checkpoint: Checkpoint) -> Weights:
         """Open its weights. Raises ArtifactError if they cannot be read."""
 
-    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
-        """Rung 0; `weights` as `weights` gave them, or None: they cannot be opened, and the rung says why."""
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
+        """Rung 0; `weights` as `weights` gave them, or None: they cannot be opened, and the check says why."""
 
     def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
-        """Compare every weight with its tensor, as rung 0 does; `found` takes what is wrong."""
+        """Compare every weight with its tensor, as check 0 does; `found` takes what is wrong."""
 
-    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 1."""
 
-    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 2."""
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> Runtime:
-        """Load it; `accurate`: with the runtime's approximations off. Raises ArtifactError."""
+        """Load it; `accurate`: reference precision. Raises ArtifactError."""
 
     def inner(self, device: str, layers: int, progress: Progress) -> InnerRuntime:
-        """Load it with the runtime's approximations off, and so that it shows what its layers make.
+        """Load it reference precision, and so that it shows what its layers make.
 
         Raises:
             ArtifactError: it does not load, or so many layers are not found in it.

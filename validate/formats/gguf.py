@@ -26,11 +26,11 @@ from ...runtimes.inner_llama_cpp import InnerLlamaCpp
 from ...runtimes.llama_cpp import LlamaCppRuntime
 from ...runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from ...runtimes.llama_cpp_trial import require_runs
-from ...runtimes.llama_cpp_vision import Eyes, View
+from ...runtimes.llama_cpp_vision import View, VisionRuntime
 from ...runtimes.turns import Turn, converse
-from ..report.model import Rung
-from ..rungs import structure_gguf, template_gguf, tokens_gguf
-from ..rungs.weights import Findings
+from ..checks import structure_gguf, template_gguf, tokens_gguf
+from ..checks.weights import Findings
+from ..report.model import Check
 from ..weights import gguf_pixels
 from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed
@@ -44,7 +44,7 @@ _NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
 
 
 class GgufArtifact:
-    """Implements `base.Artifact`. A damaged file is an artifact too: the rungs say what is wrong with it."""
+    """Implements `base.Artifact`. A damaged file is an artifact too: the checks say what is wrong with it."""
 
     format = "gguf"
     pipeline = llama_cpp_binding.NAME
@@ -52,7 +52,7 @@ class GgufArtifact:
     packages: tuple[str, ...] = (llama_cpp_binding.PACKAGE,)
 
     def __init__(self, path: Path, manifest: Manifest | None, *, blind: bool = False) -> None:
-        """Take a file, of a split one any part; `blind`: leave the half that sees out.
+        """Take a file, of a split one any part; `blind`: leave the vision part out.
 
         Raises:
             ArtifactError: there is none.
@@ -85,11 +85,11 @@ class GgufArtifact:
 
     @property
     def unseen(self) -> str | None:
-        """Why its half that sees is not measured."""
+        """Why its vision part is not measured."""
         return self._unseen or None
 
-    def without_sight(self) -> GgufArtifact:
-        """Return its language half alone."""
+    def without_vision(self) -> GgufArtifact:
+        """Return its language model alone."""
         return GgufArtifact(self.path, self.manifest, blind=True)
 
     @cached_property
@@ -99,7 +99,7 @@ class GgufArtifact:
 
     @property
     def tower_bits(self) -> int:
-        """Whole bits of a weight of the half that sees. Raises ArtifactError."""
+        """Whole bits of a weight of the vision part. Raises ArtifactError."""
         return bits(_mode(self._eye.file()))
 
     @property
@@ -160,7 +160,7 @@ class GgufArtifact:
             return language
         return BothHalves(language, ProjectorWeights(self.projector.file(), checkpoint))
 
-    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
         """Rung 0."""
         if weights is None:
             weights = self._why_unreadable(checkpoint)
@@ -170,11 +170,11 @@ class GgufArtifact:
         """Compare its tensors."""
         structure_gguf.compare_all(checkpoint, weights, found, progress)
 
-    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 1."""
         return template_gguf.check(self.file, checkpoint, progress)
 
-    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 2."""
         return tokens_gguf.check(self.file, self._tokenizer, checkpoint, progress)
 
@@ -222,13 +222,13 @@ class GgufArtifact:
             return converse(prompts, encode, answer, decode if render else None)
 
     @contextlib.contextmanager
-    def eyes(self, hidden: int, progress: Progress, *, accurate: bool) -> Iterator[Eyes]:
+    def eyes(self, hidden: int, progress: Progress, *, accurate: bool) -> Iterator[VisionRuntime]:
         """Give both halves as `runtime` gives the one: without approximations in float32.
 
         Args:
             hidden: width of a row.
-            progress: hears of the weights de-quantized.
-            accurate: approximations off.
+            progress: reports the weights de-quantized.
+            accurate: reference precision.
 
         Raises:
             ArtifactError: a file cannot be opened.
@@ -239,7 +239,7 @@ class GgufArtifact:
                 whole = accurate and needed(file)
                 place = part("float32")
                 paths.append(stack.enter_context(float32(file, place, progress)) if whole else first)
-            yield Eyes(paths[0], paths[1], hidden, accurate, self._eye.path.name)
+            yield VisionRuntime(paths[0], paths[1], hidden, accurate, self._eye.path.name)
 
     def pixels(self, views: Sequence[View], hidden: int, progress: Progress) -> list[Array] | None:
         """Return the normalized pixels that llama.cpp makes of pictures, float32 [3, S, S]; None if they cannot be read out."""
@@ -249,14 +249,14 @@ class GgufArtifact:
         if shape is None:
             return None
         with gguf_pixels.written(file, shape, part("float32")) as passing:
-            eyes = Eyes(self._runnable, passing, hidden, True, self._eye.path.name)
+            eyes = VisionRuntime(self._runnable, passing, hidden, True, self._eye.path.name)
             seen = eyes.look(views, progress, "Reading llama.cpp's pixels")
         return [shape.pixels(glance.rows) for glance in seen]
 
     @property
     def _eye(self) -> ProjectorFile:
         if self.projector is None:
-            raise ArtifactError(self._unseen or "The half that sees was left out.")
+            raise ArtifactError(self._unseen or "The vision part was left out.")
         return self.projector
 
     def _why_unreadable(self, checkpoint: Checkpoint) -> str:

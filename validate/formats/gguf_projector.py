@@ -17,7 +17,7 @@ LEFT_OUT = "so pixels, tower, merged prompts and captions were not measured."
 
 @dataclass(frozen=True)
 class ProjectorFile:
-    """A mmproj-*.gguf. It may be damaged: the rungs say so."""
+    """A mmproj-*.gguf. It may be damaged: the checks say so."""
 
     path: Path
 
@@ -44,10 +44,10 @@ class ProjectorFile:
 
 
 def find(path: Path, manifest: Manifest | None) -> tuple[ProjectorFile | None, str]:
-    """Find the half that sees.
+    """Find the vision part.
 
     Args:
-        path: the language half; of a split one any part.
+        path: the language model; of a split one any part.
         manifest: its manifest, if there is one.
 
     Returns:

@@ -20,10 +20,10 @@ from ...runtimes.onnx_chat import CachedOnnx
 from ...runtimes.onnx_graph import open_graph
 from ...runtimes.onnxruntime import OnnxRuntime, OnnxTower
 from ...runtimes.turns import Turn, converse
-from ..report.model import Rung
-from ..rungs import structure_onnx, template, tokens_onnx
-from ..rungs.generation import prompt_ids
-from ..rungs.weights import Findings
+from ..checks import structure_onnx, template, tokens_onnx
+from ..checks.generation import prompt_ids
+from ..checks.weights import Findings
+from ..report.model import Check
 from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
@@ -44,7 +44,7 @@ class OnnxArtifact:
     unseen = None
 
     def __init__(self, folder: Path, manifest: Manifest | None) -> None:
-        """Take a folder with a model.onnx, or with the three models of one that sees.
+        """Take a folder with a model.onnx, or with the three models of a vision-language model.
 
         Raises:
             ArtifactError: there is none.
@@ -69,14 +69,14 @@ class OnnxArtifact:
 
     @property
     def tower_bits(self) -> int:
-        """Bits of most weights of the half that sees."""
+        """Bits of most weights of the vision part."""
         return most(find(open_graph(self.path / f"{VISION_EMBEDDINGS}.onnx"))).bits
 
     @cached_property
     def _stored(self) -> Mode:
         try:
             return most(find(open_graph(self._graph)))
-        except ArtifactError:  # the first rung says why
+        except ArtifactError:  # the first check says why
             return UNREADABLE
 
     @property
@@ -91,10 +91,12 @@ class OnnxArtifact:
         """True if there is a model for pictures."""
         return onnx_models.sees(self.path)
 
-    def without_sight(self) -> OnnxArtifact:
-        """Refuse: the three models of one that sees belong together."""
+    def without_vision(self) -> OnnxArtifact:
+        """Refuse: the three models of a vision-language model belong together."""
         if self.sees:
-            raise UsageError("Of models that see, GLM-Edge-V alone can be measured; this one's checkpoint is another.")
+            raise UsageError(
+                "Of vision-language models, GLM-Edge-V alone can be measured; this one's checkpoint is another."
+            )
         return self
 
     @property
@@ -114,7 +116,7 @@ class OnnxArtifact:
         """Map the file of weights."""
         return OnnxWeights(self.path, checkpoint)
 
-    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
         """Rung 0."""
         return structure_onnx.check(self.path, self.manifest, checkpoint, weights, progress)
 
@@ -122,11 +124,11 @@ class OnnxArtifact:
         """Compare the initializers."""
         structure_onnx.compare_all(checkpoint, weights, found, progress)
 
-    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 1: the template of the tokenizer files."""
         return template.judge(checkpoint, lambda: [template.of_files(self.path)], progress, parts=self.sees)
 
-    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 2."""
         return tokens_onnx.check(self.path, checkpoint, progress)
 
@@ -139,7 +141,7 @@ class OnnxArtifact:
         return InnerOnnx(self.path, layers)
 
     def tower(self, device: str) -> OnnxTower:
-        """Load the half that sees."""
+        """Load the vision part."""
         return OnnxTower(self.path)
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:

@@ -20,9 +20,9 @@ from ...runtimes.inner_openvino import InnerOpenVINO
 from ...runtimes.openvino import OpenVINORuntime
 from ...runtimes.openvino_vision import OpenVINOTower
 from ...runtimes.turns import Turn
-from ..report.model import Rung
-from ..rungs import structure, template, tokens
-from ..rungs.weights import Findings
+from ..checks import structure, template, tokens
+from ..checks.weights import Findings
+from ..report.model import Check
 from ..weights import ArtifactWeights
 from ..weights.constant import find
 from ..weights.stored import UNREADABLE, Mode, most
@@ -58,14 +58,14 @@ class OpenVINOArtifact:
 
     @property
     def tower_bits(self) -> int:
-        """Bits of most weights of the half that sees."""
+        """Bits of most weights of the vision part."""
         return most(find(read_graph(self.path / f"{VISION_EMBEDDINGS}.xml"))).bits
 
     @cached_property
     def _stored(self) -> Mode:
         try:
             return most(find(read_graph(self.path / self._names[0])))
-        except ArtifactError:  # the first rung says why
+        except ArtifactError:  # the first check says why
             return UNREADABLE
 
     @property
@@ -84,10 +84,10 @@ class OpenVINOArtifact:
 
     unseen = None
 
-    def without_sight(self) -> OpenVINOArtifact:
-        """Refuse: the three IRs of a model that sees belong together."""
+    def without_vision(self) -> OpenVINOArtifact:
+        """Refuse: the three IRs of a vision-language model belong together."""
         raise UsageError(
-            "Of models that see, GLM-Edge-V alone can be measured; this one's checkpoint is another.",
+            "Of vision-language models, GLM-Edge-V alone can be measured; this one's checkpoint is another.",
             "Its graphs can be compared with torch through optimum-intel's OVModelForVisualCausalLM.",
         )
 
@@ -103,7 +103,7 @@ class OpenVINOArtifact:
         """Map the .bin files."""
         return ArtifactWeights(self.path, checkpoint)
 
-    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Rung:
+    def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
         """Rung 0."""
         return structure.check(self.path, checkpoint, weights, progress)
 
@@ -111,11 +111,11 @@ class OpenVINOArtifact:
         """Compare the constants."""
         structure.compare_all(checkpoint, weights, found, progress)
 
-    def template(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 1."""
         return template.check(self.path, checkpoint, progress, parts=self.sees)
 
-    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Rung:
+    def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
         """Rung 2."""
         return tokens.check(self.path, checkpoint, progress)
 
@@ -128,7 +128,7 @@ class OpenVINOArtifact:
         return InnerOpenVINO(self.path, layers, device)
 
     def tower(self, device: str) -> OpenVINOTower:
-        """Compile the half that sees."""
+        """Compile the vision part."""
         return OpenVINOTower(self.path, device)
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:

@@ -1,11 +1,11 @@
-"""The report as JUnit XML, which every CI system can show: a test case per rung and per budget line."""
+"""The report as JUnit XML, which every CI system can show: a test case per check and per budget line."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as Tree
 
 from ...core.escape import visible
-from .model import BudgetLine, Report, Rung, RungName
+from .model import BudgetLine, Check, CheckName, Report
 from .words import RUNG_TITLES, bound, measured, metric, reason, rungs, sentence
 
 
@@ -26,10 +26,10 @@ def render(report: Report) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Tree.tostring(root, encoding="unicode") + "\n"
 
 
-def _rung(suite: Tree.Element, name: RungName, rung: Rung | None) -> None:
+def _rung(suite: Tree.Element, name: CheckName, rung: Check | None) -> None:
     case = _case(suite, name, rung.seconds if rung else 0.0)
     if rung is None:
-        _failure(case, f"{RUNG_TITLES[name]}: the rung left no result", "")
+        _failure(case, f"{RUNG_TITLES[name]}: the check left no result", "")
     elif rung.status == "failed":
         _failure(case, next(iter(rung.failures), rung.summary), "\n".join(rung.failures))
     elif rung.status == "skipped":

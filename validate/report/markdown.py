@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ...core import escape
-from .model import ComparisonName, GenerationPair, Report, Rung
+from .model import Check, ComparisonName, GenerationPair, Report
 from .words import (
     COMPARISON_TITLES,
     RUNG_TITLES,
@@ -84,7 +84,7 @@ def _ladder(report: Report) -> str:
     return "### Ladder\n\n" + _table(("rung", "", "what it found"), rows)
 
 
-def _found(rung: Rung | None) -> str:
+def _found(rung: Check | None) -> str:
     if rung is None:
         return ""
     failures = [_safe(text) for text in rung.failures[:_MAX_FAILURES] if text != rung.summary]
@@ -141,7 +141,7 @@ def _deviations(report: Report) -> str:
         return ""
     rows = [(_safe(one.name), _safe(one.summary), *map(_safe, deviation(one))) for one in report.deviations]
     return (
-        "### What the runtime does otherwise than the model\n\nWhatever file it runs, so this is no part of the verdict. "
+        "### What the runtime does otherwise than the model\n\nWhatever file it runs, so this is not part of the verdict. "
         "The error of a row of a picture is over its size, both as RMS.\n\n"
         + _table(("deviation", "", "error of rows", "pictures that differ"), rows)
     )

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 Verdict = Literal["passed", "failed", "undecided"]
 Status = Literal["passed", "failed", "skipped"]
-RungName = Literal[
+CheckName = Literal[
     "structure", "template", "tokens", "logits", "decode", "generation", "pixels", "vision", "merged", "captions"
 ]
 ComparisonName = Literal[
@@ -145,13 +145,13 @@ class RuntimeDefect(_Model):
     examples: list[str] = []
 
 
-class Rung(_Model):
-    """One step of the ladder: what it found, in a sentence, and each failure in a sentence of its own.
+class Check(_Model):
+    """One step of the parity suite: what it found, in a sentence, and each failure in a sentence of its own.
 
     `defects` are those of the engine that showed; in the verdict only if asked for (--strict).
     """
 
-    name: RungName
+    name: CheckName
     status: Status
     summary: str
     failures: list[str] = []
@@ -210,9 +210,9 @@ class Subject(_Model):
 class Report(_Model):
     """The whole of parity.json.
 
-    `first_failed` names the first rung that failed, or "budget"; `sees`: it takes pictures. The verdict is "undecided" if nothing
-    failed, and the texts are too few to tell whether a budget is kept. `activations`: the largest number that any module of each
-    layer puts out in the torch pass over the suite.
+    `first_failed` names the first check that failed, or "budget"; `sees`: it takes pictures. The verdict is "undecided"
+    if nothing failed and the texts are too few to tell whether a budget is kept. `activations`: the largest number that any
+    module of each layer puts out in the torch pass over the suite.
     `seal`: SHA-256 over the rest (see seal.py); null in a report that is not written.
     """
 
@@ -223,7 +223,7 @@ class Report(_Model):
     reference: Subject
     suite: Subject
     budgets: list[BudgetLine]
-    rungs: list[Rung]
+    rungs: list[Check]
     comparisons: list[Comparison]
     documents: list[DocumentScore]
     generations: list[GenerationPair]

@@ -1,4 +1,4 @@
-"""What the renderings share: titles of rungs and metrics, numbers written for people, the reason of a verdict."""
+"""What the renderings share: titles of checks and metrics, numbers written for people, the reason of a verdict."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple, get_args
 
 from .model import (
     BudgetLine,
+    Check,
+    CheckName,
     Comparison,
     ComparisonName,
     Deviation,
     Estimate,
     Report,
-    Rung,
-    RungName,
     RuntimeDefect,
     Verdict,
 )
@@ -58,8 +58,8 @@ METRICS = {
     "row_runtime": Metric("runtime error of rows", "number"),
     "row_marks": Metric("error of begin and end", "number"),
 }
-RUNGS: tuple[RungName, ...] = get_args(RungName)
-RUNG_TITLES: dict[RungName, str] = {
+RUNGS: tuple[CheckName, ...] = get_args(CheckName)
+RUNG_TITLES: dict[CheckName, str] = {
     "structure": "Structure and weights",
     "template": "Chat template",
     "tokens": "Tokens",
@@ -71,7 +71,7 @@ RUNG_TITLES: dict[RungName, str] = {
     "merged": "Pictures among words",
     "captions": "Captions",
 }
-SEEING: tuple[RungName, ...] = ("pixels", "vision", "merged", "captions")
+SEEING: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
 COMPARISON_TITLES: dict[ComparisonName, str] = {
     "conversion": "Conversion error",
     "quantisation": "Quantization error",
@@ -179,8 +179,8 @@ def used(line: BudgetLine) -> float | None:
     return max(0.0, spent / allowed) if math.isfinite(spent) and allowed > 0 else None
 
 
-def rungs(report: Report) -> Iterator[tuple[RungName, Rung | None]]:
-    """Every rung of the ladder in its order; None for one that left no result, which is never a pass."""
+def rungs(report: Report) -> Iterator[tuple[CheckName, Check | None]]:
+    """Every check in its order; None for one that left no result, which is never a pass."""
     found = {rung.name: rung for rung in report.rungs}
     for name in RUNGS:
         if report.sees or name not in SEEING:
@@ -255,7 +255,7 @@ def reason(report: Report) -> str:
     if report.verdict == "undecided":
         return _open(report)
     missing = [RUNG_TITLES[name] for name, rung in rungs(report) if rung is None or rung.status == "skipped"]
-    return "Within every budget" + (f"; not run: {', '.join(missing)}." if missing else ", every rung passed.")
+    return "Within every budget" + (f"; not run: {', '.join(missing)}." if missing else ", every check passed.")
 
 
 def _open(report: Report) -> str:

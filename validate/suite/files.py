@@ -10,7 +10,7 @@ suite.yaml:
       - {name: greeting, kind: chat, messages: [{role: user, content: Hi}, {role: assistant, content: Hello!}]}
       - {name: chats, kind: chat, file: chats.jsonl}                  # one document a line
     prompts: prompts.jsonl         # optional: a JSONL of {"messages": […]}, or such a list; the built-in ones without it
-    pictures:                      # optional, for models that see; the built-in ones without it
+    pictures:                      # optional, for vision-language models; the built-in ones without it
       - {file: photo.jpg, question: "What is in the picture?"}
 
 Files are relative to the .yaml and stay in its folder. A key that is not listed here is refused.
@@ -76,7 +76,7 @@ def load(path: Path | None = None) -> Suite:
     path = BUILTIN if path is None else path
     readers = {".yaml": _from_yaml, ".yml": _from_yaml, ".txt": _from_text, ".md": _from_text, ".jsonl": _from_jsonl}
     if path.suffix.lower() not in readers:
-        raise UsageError(f"{path} is no suite that can be read.", f"Kinds of file: {', '.join(readers)}.")
+        raise UsageError(f"{path} is not a suite that can be read.", f"Kinds of file: {', '.join(readers)}.")
     suite = readers[path.suffix.lower()](path)
     names = [document.name for document in suite.documents]
     twice = next((name for name in names if names.count(name) > 1), None)

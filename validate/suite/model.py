@@ -71,7 +71,7 @@ class Document(_Model):
 
 
 class Picture(_Model):
-    """A picture and what is asked of it; only a model that sees needs them. `sha256` is that of the file."""
+    """A picture and what is asked of it; only a vision-language model needs them. `sha256` is that of the file."""
 
     name: str
     question: str
@@ -89,7 +89,7 @@ class Suite(_Model):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the content, whatever form it was read from; the name is no part of it."""
+        """SHA-256 of the content, whatever form it was read from; the name is not part of it."""
         content = _without_none(self.model_dump(mode="json", exclude={"name"}))
         text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

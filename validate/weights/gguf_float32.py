@@ -46,7 +46,7 @@ def float32(file: GgufFile, folder: Path, progress: Progress) -> Iterator[Path]:
     Args:
         file: the original.
         folder: where there is room for four bytes a weight.
-        progress: hears of the weights written.
+        progress: reports the weights written.
 
     Raises:
         ArtifactError: a tensor cannot be decoded.

@@ -24,13 +24,13 @@ KIND = "adapter"
 
 
 class ProjectorWeights(Half):
-    """The half that sees. `keys` are those that the checkpoint asks for, name → number, text, or list of numbers."""
+    """The vision part. `keys` are those that the checkpoint asks for, name → number, text, or list of numbers."""
 
     def __init__(self, file: GgufFile, checkpoint: Checkpoint) -> None:
         """Match.
 
         Raises:
-            CheckpointError: the checkpoint has no half that sees, or one that llama.cpp's graph is not.
+            CheckpointError: the checkpoint has no vision part, or one that llama.cpp's graph is not.
         """
         super().__init__(file, checkpoint)
         vision = vision_of(checkpoint)
@@ -76,10 +76,10 @@ class BothHalves:
 
 
 def vision_of(checkpoint: Checkpoint) -> Vision:
-    """Describe the half that sees. Raises CheckpointError if there is none."""
+    """Describe the vision part. Raises CheckpointError if there is none."""
     vision = families.vision(checkpoint.config, checkpoint.names, families.decoder(checkpoint.config))
     if vision is None:
-        raise CheckpointError("The checkpoint has no half that sees.", "A mmproj file belongs to another model.")
+        raise CheckpointError("The checkpoint has no vision part.", "A mmproj file belongs to another model.")
     return vision
 
 

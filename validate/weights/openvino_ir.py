@@ -26,7 +26,7 @@ from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...quantize.integer import to_float32
 from ...runtimes import irs
-from . import match, moved
+from . import equivalent, match
 from .constant import StoredWeight, find
 
 Array = npt.NDArray[Any]
@@ -64,8 +64,8 @@ class Match:
     @property
     def in_order(self) -> bool:
         """True if its rows are the tensor's own, as they lie there, multiplied by nothing."""
-        moved = self.row_order is not None or self.columns is not None or self.rows is not None
-        return not (self.transposed or moved) and self.form == AS_IS
+        equivalent = self.row_order is not None or self.columns is not None or self.rows is not None
+        return not (self.transposed or equivalent) and self.form == AS_IS
 
     def source_rows(self, tensor: Array, start: int, stop: int) -> Array:
         """Return the checkpoint's values of the artifact's rows [start, stop), float32, in the artifact's stored shape.
@@ -211,7 +211,7 @@ class ArtifactWeights(WeightsByName):
         """
         self._models = [read_graph(folder / name) for name in irs.names(folder)]
         self.model = self._models[0]
-        moves = moved.find(self._models)
+        moves = equivalent.find(self._models)
         found = [stored for model in self._models for stored in find(model)]
         found = [stored for stored in found if stored.values.get_name() not in moves.explained]
         super().__init__(folder, checkpoint, found, _row_orders(folder, checkpoint))
@@ -219,7 +219,7 @@ class ArtifactWeights(WeightsByName):
         if moves.around:
             self._undo(moves)
 
-    def _undo(self, moves: moved.Moves) -> None:
+    def _undo(self, moves: equivalent.EquivalentTransforms) -> None:
         """Tell each weight what stands around it, and what its values were multiplied with."""
         names = {m.stored.values.get_name(): name for name, matches in self.matched.items() for m in matches}
         for place, around in moves.around.items():
@@ -227,7 +227,7 @@ class ArtifactWeights(WeightsByName):
             if name is None:
                 continue
             if around.columns is not None:
-                self._replace(name, columns=1 / around.columns, divided=True, slack=moved.ROUNDED)
+                self._replace(name, columns=1 / around.columns, divided=True, slack=equivalent.ROUNDED)
             elif around.before in names and "awq" in moves.methods:
                 self._undo_pair(name, names[around.before])
             if around.adapters:
@@ -241,9 +241,9 @@ class ArtifactWeights(WeightsByName):
         ):
             return
         stored, tensor = sides[1]
-        factors = moved.estimated(stored.whole(), to_float32(tensor))
+        factors = equivalent.estimated(stored.whole(), to_float32(tensor))
         if factors is not None:
-            slack = moved.slack(stored.shape[1])
+            slack = equivalent.slack(stored.shape[1])
             self._replace(name, columns=factors, slack=slack)
             self._replace(before, rows=1 / factors, slack=slack)
 

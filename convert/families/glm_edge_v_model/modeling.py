@@ -1,4 +1,4 @@
-"""GLM-Edge-V in torch: SigLIP tower, adapter, and transformers' own GLM as the language half.
+"""GLM-Edge-V in torch: SigLIP tower, adapter, and transformers' own GLM as the language model.
 
     pixels [n, 3, S, S] -> SigLIP -> [n, (S/p)^2, v] -> conv 2x2, stride 2 -> GLU -> begin | rows | end -> [n, k, h]
 

@@ -130,7 +130,7 @@ def open_picture(path: Path) -> Image.Image:
     """Read a picture file whole, upright and in RGB; it is decoded in a process of its own (`core.worker`), within its limits.
 
     Raises:
-        UsageError: there is no such file, or it is no picture, damaged or too large.
+        UsageError: there is no such file, or it is not a picture, damaged or too large.
     """
     if not path.exists():
         raise UsageError(f"There is no picture {path}.", "Check the path.")

@@ -105,7 +105,7 @@ class GlmEdgeVProcessor(ProcessorMixin):  # type: ignore[misc]
             UsageError: placeholders and pictures do not fit.
         """
         if text is None:
-            raise UsageError("A picture alone is no prompt; give a text with its placeholders too.")
+            raise UsageError("A picture alone is not a prompt; give a text with its placeholders too.")
         given = options.pop("text_kwargs", {})
         given = given | {n: v for n, v in options.items() if v is not None and not n.endswith("_kwargs")}
         given.pop("return_mm_token_type_ids", None)

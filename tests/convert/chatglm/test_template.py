@@ -1,4 +1,4 @@
-"""Rendered prompts become the ids that the makers' own code puts together piece by piece."""
+"""Rendered prompts become the ids that the vendor's default code puts together piece by piece."""
 
 import json
 from pathlib import Path

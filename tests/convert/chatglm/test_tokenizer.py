@@ -14,7 +14,7 @@ from edgeconv.convert.chatglm import tokenizer
 from edgeconv.convert.chatglm.version import Version
 from edgeconv.convert.gguf.pretokenizer import LLAMA3
 from edgeconv.core.errors import CheckpointError
-from edgeconv.validate.rungs.corpus import TEXTS
+from edgeconv.validate.checks.corpus import TEXTS
 
 from ...models import tiny_chatglm
 

@@ -18,7 +18,7 @@ from edgeconv.core.errors import CheckpointError, EdgeconvError
 from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.assumptions import examine
+from edgeconv.validate.checkpoint_checks import examine
 
 Maker = Callable[..., Path]
 PLANS: dict[str, Callable[[Path], Any]] = {
@@ -105,7 +105,7 @@ def test_masters_of_bitnet_are_no_plain_weights(llama: Path, tmp_path: Path) -> 
 
 
 def test_validate_refuses_a_reference_that_it_would_not_run_as_stated(llama: Path, tmp_path: Path) -> None:
-    from edgeconv.validate.subject import open_pair
+    from edgeconv.validate.target import open_pair
 
     plain = changed(llama, tmp_path / "plain")
     out = conversion.run(GgufJob(str(plain), recipe("bf16"), output=tmp_path / "out")).path

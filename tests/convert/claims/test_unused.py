@@ -16,7 +16,7 @@ from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
 from edgeconv.hub.source import parse
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.assumptions import examine
+from edgeconv.validate.checkpoint_checks import examine
 from edgeconv.validate.formats import open_artifact
 
 from .test_checkpoints import PLANS, changed

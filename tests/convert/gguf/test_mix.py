@@ -134,7 +134,7 @@ def test_70b_rule():
 def test_narrow_rows_fall_back_and_say_so():
     found = chosen(config(hidden_size=96, head_dim=24, intermediate_size=80), "q4_k_m")
     assert found.types["blk.0.attn_q.weight"].name == "q5_0"
-    assert found.types["blk.0.ffn_down.weight"].name == "f16"  # 80 is no multiple of 32 either
+    assert found.types["blk.0.ffn_down.weight"].name == "f16"  # 80 is not a multiple of 32 either
     assert found.types["token_embd.weight"].name == "q5_0"
     assert found.types["output.weight"].name == "q8_0"
     assert any(

@@ -1,4 +1,4 @@
-"""The half that sees, in llama.cpp's multimodal library beside torch."""
+"""The vision part, in llama.cpp's multimodal library beside torch."""
 
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def test_every_tensor_of_the_half_is_there_and_the_size_is_as_planned(source: Pa
 def test_the_language_half_alone_and_a_file_of_the_users_name(source: Path, tmp_path: Path) -> None:
     alone = run(GgufJob(str(source), recipe("q8_0"), output=tmp_path / "alone", vision_precision="none"))
     assert sorted(alone.manifest.outputs) == ["tiny-v-Q8_0.gguf"]
-    assert any("language half" in note for note in alone.manifest.notes)
+    assert any("language model" in note for note in alone.manifest.notes)
     named = run(GgufJob(str(source), recipe("q8_0"), output=tmp_path / "x.gguf"))
     assert sorted(named.manifest.outputs) == ["mmproj-x.gguf", "x.gguf"]
     assert {path.name for path in tmp_path.iterdir()} >= {"x.gguf", "mmproj-x.gguf", "x.edgeconv.json"}

@@ -12,7 +12,7 @@ from edgeconv.convert.gguf import pretokenizer
 from edgeconv.convert.gguf.special_tokens import ends
 from edgeconv.convert.gguf_source import tokenizer
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.validate.rungs.corpus import TEXTS
+from edgeconv.validate.checks.corpus import TEXTS
 
 from ...models import tiny_chatglm
 from ..gguf import llama_cpp

@@ -106,7 +106,7 @@ class Runner:
 
 
 class VisionRunner:
-    """The three models of one that sees, as `tests.vision_ir.VisionRunner` runs three IRs."""
+    """The three models of a vision-language model, as `tests.vision_ir.VisionRunner` runs three IRs."""
 
     def __init__(self, folder: Path, placeholder: int) -> None:
         self.language = Runner(folder, file=LANGUAGE)

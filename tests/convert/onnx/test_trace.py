@@ -22,8 +22,8 @@ from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 from edgeconv.core.errors import CheckpointError, ConversionError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve
-from edgeconv.validate.ladder import Ask, validate
-from edgeconv.validate.rungs import structure_onnx
+from edgeconv.validate.checks import structure_onnx
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.weights.onnx import OnnxWeights
 
 from ... import ir

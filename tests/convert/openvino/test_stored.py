@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeconv.convert.openvino.stored import to_float16
 from edgeconv.convert.openvino.stream_float16 import _measure
+from edgeconv.convert.openvino.tensor_layout import to_float16
 from edgeconv.quantize.integer import to_float32
 
 ALL_BFLOAT16 = np.arange(65536, dtype=np.uint16)

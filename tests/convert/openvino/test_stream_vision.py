@@ -367,7 +367,7 @@ def test_float16_that_loses_small_weights_gives_way(tiny_vision_model: Maker, tm
 
 
 def test_float16_keeps_what_fits(tiny_vision_model: Maker, tmp_path: Path) -> None:
-    """A few small weights among others, and tensors of zeros, are no reason."""
+    """A few small weights among others, and tensors of zeros, are not reason."""
     bias = TOWER + "embeddings.position_embedding.weight"
     for i, factor in enumerate((0.0, 2.0**-6)):
         source = scaled(tiny_vision_model(), tmp_path / f"m{i}", factor, bias)

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from edgeconv.convert.openvino.tokenizer import export
 from edgeconv.core.hf_tokenizer import open_tokenizer
-from edgeconv.validate.rungs.corpus import TEXTS
+from edgeconv.validate.checks.corpus import TEXTS
 
 from ...models import real_tokenizers
 

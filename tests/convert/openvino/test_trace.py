@@ -175,7 +175,7 @@ def test_a_layout_that_is_not_ours_goes_to_nncf(
     exported = export(source, tmp_path / "theirs", Request("int4"))
     assert exported.compressor == "nncf"
     assert exported.notes == [
-        "NNCF compressed all weights, because one is no plain matrix: w is [3, 64, 48], read by a MatMul."
+        "NNCF compressed all weights, because one is not a plain matrix: w is [3, 64, 48], read by a MatMul."
     ]
     assert sha256(tmp_path / "ours" / BIN) == sha256(tmp_path / "theirs" / BIN)
 

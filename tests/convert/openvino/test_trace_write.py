@@ -11,7 +11,7 @@ import openvino as ov
 import pytest
 from openvino import opset13 as ops
 
-from edgeconv.convert.openvino import stored, trace_write
+from edgeconv.convert.openvino import tensor_layout, trace_write
 from edgeconv.convert.openvino.compress_graph import StandIns
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
@@ -82,7 +82,9 @@ def test_stand_ins_become_what_they_stand_for(mode: str, group: int, tmp_path: P
     first = RANDOM.standard_normal((9001, 1056)).astype(np.float32)  # more than two blocks
     values = {"a": first, "b": first.copy(), "c": first[::-1].copy()}
     planned = {
-        name: stored.store(name, dtype="F32", shape=array.shape, assignment=Assignment(mode, group), precision="int")
+        name: tensor_layout.store(
+            name, dtype="F32", shape=array.shape, assignment=Assignment(mode, group), precision="int"
+        )
         for name, array in values.items()
     }
     stand_ins = StandIns(max(part.size for s in planned.values() for part in s.parts))
@@ -92,8 +94,8 @@ def test_stand_ins_become_what_they_stand_for(mode: str, group: int, tmp_path: P
 
     real, buffers = [], []  # OpenVINO does not keep what it was given
     for name, plan in planned.items():
-        data, zero_point, scale = stored.encode(plan, values[name])
-        tails = list(stored.tail(plan, [zero_point], [scale]))
+        data, zero_point, scale = tensor_layout.encode(plan, values[name])
+        tails = list(tensor_layout.tail(plan, [zero_point], [scale]))
         for part, content in zip(plan.parts, [data, *tails], strict=True):
             buffers.append(np.ascontiguousarray(content.reshape(-1).view(np.uint8)))
             tensor = ov.Tensor(buffers[-1], list(part.shape), getattr(ov.Type, part.element))

@@ -104,7 +104,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no mean": ("preprocessor_config.json", {"image_mean": None}, "does not state image_mean"),
     "another placeholder": ("config.json", {"boi_token_id": 4095}, r"boi_token_id is 4095; .* has the id 4094"),
     "a tokenizer without it": ("tokenizer.json", {"added_tokens": []}, "is not there"),
-    "a template that is no text": ("tokenizer_config.json", {"chat_template": 5}, "is not a text"),
+    "a template that is not a text": ("tokenizer_config.json", {"chat_template": 5}, "is not a text"),
 }
 
 

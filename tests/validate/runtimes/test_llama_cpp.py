@@ -11,8 +11,8 @@ import pytest
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.validate import budget
+from edgeconv.validate.checks import decode
 from edgeconv.validate.formats.gguf import GgufArtifact
-from edgeconv.validate.rungs import decode
 
 from ...models.tiny import LONG_ROPE
 from ..gguf_files import write

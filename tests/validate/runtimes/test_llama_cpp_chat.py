@@ -32,7 +32,7 @@ ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}\n{% set c = a 
 
 
 def to_gguf(source: Path, output: Path) -> Path:
-    """The language half in float32."""
+    """The language model in float32."""
     run(GgufJob(str(source), recipe("f32"), output=output, smoke_test=False))
     (found,) = (file for file in output.glob("*.gguf") if not file.name.startswith("mmproj"))
     return found
@@ -248,7 +248,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no template": (replaced(b"tokenizer.chat_template", b"tokenizer.chat_templatx"), "has no chat template"),
     "an endless template": (templated(ENDLESS), "it runs for more than"),
     "no template at all": (templated("{% if"), "chat template cannot be read"),
-    "an adapter": (replaced(kind(b"model"), kind(b"lora!")), "is no language model, but of the type 'lora!'"),
+    "an adapter": (replaced(kind(b"model"), kind(b"lora!")), "is not a language model, but of the type 'lora!'"),
     "another architecture": (replaced(b"chatglm", b"whisper"), "llama.cpp does not run"),
     "no whole file": (lambda path: path.write_bytes(b"GGUF"), "x.gguf"),
 }  # fmt: skip
@@ -266,7 +266,7 @@ def test_a_file_that_cannot_talk(name: str, file: Path, tmp_path: Path, monkeypa
 
 def test_a_mmproj_is_no_model_to_talk_to(seeing: Path) -> None:
     (projector,) = seeing.parent.glob("mmproj-*.gguf")
-    with pytest.raises(ArtifactError, match="is no language model"):
+    with pytest.raises(ArtifactError, match="is not a language model"):
         LlamaCppChat(projector)
 
 

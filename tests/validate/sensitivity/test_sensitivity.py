@@ -15,9 +15,9 @@ from edgeconv.study.sensitivity.codec import Codec, codec
 from edgeconv.study.sensitivity.path import Path as Way
 from edgeconv.study.sensitivity.run import SensitivityJob, run
 from edgeconv.study.sensitivity.subject import Subject, open_subject
+from edgeconv.validate.checks.logits import heads_apart
 from edgeconv.validate.metrics import compare
 from edgeconv.validate.reference import LayeredReference
-from edgeconv.validate.rungs.logits import heads_apart
 
 from .models import PLANTED, with_outliers
 

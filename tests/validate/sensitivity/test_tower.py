@@ -1,4 +1,4 @@
-"""The half that sees is one more part: eight bits at least, and spoilt weights show in the words behind a picture."""
+"""The vision part is one more part: eight bits at least, and spoilt weights show in the words behind a picture."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A page of one picture and one table, and a picture as a file of its own: for results that are no validation."""
+"""A page of one picture and one table, and a picture as a file of its own: for results that are not validation."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The steps of the parity suite, one file a step; each returns a `report.model.Check`."""

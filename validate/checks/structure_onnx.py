@@ -1,0 +1,115 @@
+"""Rung 0 for an ONNX model: files, config, the graph's inputs and outputs, and every weight against its source."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ...convert import families
+from ...convert.checkpoint import Checkpoint
+from ...convert.families.decoder import Decoder
+from ...convert.families.reading import UnsupportedArchitecture
+from ...convert.onnx import sizes
+from ...convert.parallel import in_order
+from ...core.errors import ArtifactError, CheckpointError
+from ...core.manifest import Manifest
+from ...core.progress import Progress
+from ...runtimes import onnx_models
+from ..report.model import Check
+from ..weights.fit import compare
+from ..weights.onnx import OnnxWeights
+from ..weights.stored import untrue
+from . import fields, fields_genai, rotary, windows
+from . import weights as common
+from .weights import Findings
+
+
+def check(
+    folder: Path, manifest: Manifest | None, checkpoint: Checkpoint, weights: OnnxWeights | None, progress: Progress
+) -> Check:
+    """Check an ONNX model against its checkpoint.
+
+    Args:
+        folder: the artifact.
+        manifest: its manifest, if there is one.
+        checkpoint: the reference.
+        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the rung.
+        progress: reports the bytes compared.
+    """
+    started = time.perf_counter()
+    found = Findings()
+    if manifest:
+        common.files(folder, manifest, found, progress, others=True)
+    else:
+        found.warnings.append("There is no manifest, so the files' digests cannot be checked.")
+    try:
+        weights = weights or OnnxWeights(folder, checkpoint)
+    except ArtifactError as error:
+        found.failures.append(error.message)
+    else:
+        fields.config(folder, checkpoint, found, sees=onnx_models.sees(folder))
+        fields.generation(folder, checkpoint, found)
+        fields_genai.check(folder, checkpoint, weights.graph, found)
+        windows.judge(windows.of_onnx(weights.graph.proto), checkpoint.config, found)
+        _graph(checkpoint, weights, found)
+        if manifest:
+            common.untrue(untrue(manifest, weights.matched), found)
+        _weights(checkpoint, weights, found, progress)
+    return found.rung(time.perf_counter() - started)
+
+
+def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:
+    decoder, reason = _described(checkpoint)
+    expected = decoder or sizes.of_config(checkpoint.config)
+    if expected is None:
+        found.warnings.append(f"The cache, the vocabulary and rotary frequencies were not checked: {reason}.")
+        return
+    columns = weights.graph.dimension("logits", -1)
+    if columns is not None and columns != expected.vocab_size:
+        found.failures.append(f"The logits have {columns} columns; by the config {expected.vocab_size}.")
+    caches = sum(name.startswith("past_key_values.") for name in weights.graph.inputs)
+    if caches != 2 * expected.num_layers:
+        found.failures.append(
+            f"The graph takes {caches} keys and values; {expected.num_layers} layers have {2 * expected.num_layers}."
+        )
+    if decoder:
+        rotary.check(decoder, checkpoint, weights, found)
+    else:
+        found.warnings.append(f"Rotary frequencies, or what encodes positions, were not checked: {reason}.")
+
+
+def _described(checkpoint: Checkpoint) -> tuple[Decoder | None, str]:
+    """Return the description of a family whose block is known, else why it is not."""
+    try:
+        return families.decoder(checkpoint.config), ""
+    except (UnsupportedArchitecture, CheckpointError) as error:
+        return None, str(error)
+
+
+def compare_all(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings, progress: Progress) -> None:
+    """Compare every weight with its tensor, and the tables of rotary frequencies; `found` takes what is wrong."""
+    decoder, _ = _described(checkpoint)
+    if decoder:
+        rotary.check(decoder, checkpoint, weights, found)
+    _weights(checkpoint, weights, found, progress)
+
+
+def _weights(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings, progress: Progress) -> None:
+    rotary.compressed(weights, found)
+    foreign = [
+        f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
+        for stored in weights.unmatched_artefact
+    ]
+    common.unmatched(checkpoint, weights.unmatched_checkpoint, foreign, found)
+    by_content = sorted(name for name, matches in weights.matched.items() if any(m.how == "content" for m in matches))
+    if by_content:
+        found.warnings.append(
+            f"{len(by_content)} weights were matched by shape and content, not by name: {common.some(by_content)}"
+        )
+    found.figures["matched_by_content"] = len(by_content)
+    total = sum(checkpoint.info(n).end - checkpoint.info(n).start for n in weights.matched)
+    task = progress.task("Comparing weights", total)
+    pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
+    fits = list(in_order((compare, name, match, checkpoint, task) for name, match in pairs))
+    task.finish()
+    common.judge(fits, lambda fit: fit.over > 0, weights.lookalike, found)

@@ -1,1 +1,0 @@
-"""The steps of the ladder, one file a step; each returns a `report.model.Rung`."""
