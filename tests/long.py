@@ -29,6 +29,7 @@ LONG = (
     "tests/validate/test_formats_agree.py::test_formats_agree[granite]",  # 7; others
     "tests/validate/test_bisect.py::test_a_sound_artifact_has_no_culprit[gemma3_text-onnx",  # 20; openvino
     "tests/validate/test_bisect.py::test_a_large_real_model_has_no_culprit_and_a_planted_one_is_named[onnx",  # 20; openvino
+    "tests/validate/test_bisect.py::test_a_traced_graph[cohere-onnx",  # 20; the OpenVINO ones, test_inner
     "tests/validate/test_bisect.py::test_a_large_real_model_has_no_culprit_and_a_planted_one_is_named[gguf",  # 20; openvino
 )
 """Beginnings of node ids."""

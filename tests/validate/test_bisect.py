@@ -7,18 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edgeconv.builtin import model_path
 from edgeconv.convert import conversion
-from edgeconv.core.errors import ArtifactError, UsageError
+from edgeconv.core.errors import ArtifactError, ConversionError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
+from edgeconv.validate.bisect.judge import judge
+from edgeconv.validate.bisect.measure import Measured, Outputs
 from edgeconv.validate.bisect.model import Bisection
 from edgeconv.validate.bisect.run import bisect
 from edgeconv.validate.formats.gguf import GgufArtifact
 from edgeconv.validate.parity import Ask
 
-from ..models.tiny import FAMILIES
+from ..models.tiny import FAMILIES, TOKENIZER_FILES
 from . import planted_graphs as graphs
 from .gguf_files import edit_weights, set_key, write
 from .planted_layers import GRAPHS, WEIGHTS, Faulty
@@ -234,3 +238,48 @@ def test_more_tokens_than_the_suite_has(sound: Callable[[str, str], Path], sourc
         found(sound("openvino", "bf16"), source, 10_000_000)
     for asked in (5, 600, 2000):
         assert found(sound("openvino", "bf16"), source, asked).tokens == asked
+
+
+TRACED = (("cohere", "onnx"), ("granitemoehybrid", "openvino"), ("gpt_oss", "openvino"))
+"""Attention and MLP side by side; states; experts. Graphs that torch's exporters and optimum's have named."""
+
+
+@pytest.mark.parametrize(("family", "kind"), TRACED)
+def test_a_traced_graph(family: str, kind: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    source = tiny_model(family)
+    artifact = convert(source, kind, PRECISIONS[kind][0], tmp_path / "out")
+    report = found(artifact, source)
+    assert report.verdict == "sound", report.sentence
+    names = [(one.layer, one.name) for one in report.operations if one.layer is not None]
+    first_of = {"granitemoehybrid": ["state space", "attention"]}.get(family, ["attention", "attention"])
+    if family == "cohere":
+        assert names == [(0, "attention and MLP"), (1, "attention and MLP")]
+    else:
+        assert names == [(layer, name) for layer in (0, 1) for name in (first_of[layer], "MLP")]
+    other = shutil.copytree(source, tmp_path / "spoilt")
+    edit_weights(other, lambda tensors: tensors.update({_QUERY: tensors[_QUERY].roll(16, 0)}))
+    assert first(found(artifact, other)) == next(name for name in names if name[0] == 1)
+
+
+_QUERY = "model.layers.1.self_attn.q_proj.weight"
+
+
+def test_what_is_no_number_departs() -> None:
+    one = Measured(0, "MLP", frozenset(["mlp"]))
+    states, spoilt = np.ones((3, 4), np.float32), np.full((3, 4), np.nan, np.float32)
+    one.take(Outputs(0.0, states, states, states, states, states))
+    assert not judge([one], {})[0].departs
+    one.take(Outputs(0.0, spoilt, states, states, states, states))
+    assert judge([one], {})[0].departs
+
+
+def test_a_reference_that_cannot_run_by_layers_is_refused(sound: Callable[[str, str], Path], tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    source = tmp_path / "source"
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=4096, n_positions=128)
+    GPT2LMHeadModel(config).save_pretrained(source)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(model_path() / name, source / name)
+    with pytest.raises(ConversionError, match="cannot be run layer by layer"):
+        found(sound("onnx", "fp32"), source)
