@@ -92,3 +92,8 @@ def packed_text(text: str | bytes) -> bytes:
     """Return length and bytes of a text, as they stand in the file."""
     data = text.encode() if isinstance(text, str) else text
     return struct.pack("<Q", len(data)) + data
+
+
+def epsilon_key(*, layer_norm: bool) -> str:
+    """Return the key, without "ARCH." in front, of the epsilon of a model's norms: LayerNorms, or RMS norms."""
+    return "attention.layer_norm_epsilon" if layer_norm else "attention.layer_norm_rms_epsilon"

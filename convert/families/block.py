@@ -14,11 +14,12 @@ from .ops import Ops, Rotation, T
 
 @dataclass(frozen=True)
 class _Layer(Generic[T]):
-    """A layer, and what it shares with others of its kind: its rotary embedding, if it has one, and its mask."""
+    """A layer, and what it shares with others: rotary embedding, mask, growth of queries."""
 
     index: int
     rotation: Rotation[T] | None
     mask: T
+    growth: T | None
 
     @property
     def prefix(self) -> str:
@@ -28,7 +29,7 @@ class _Layer(Generic[T]):
 
 def embed(ops: Ops[T], d: Decoder, ids: T) -> T:
     """Look ids int64 [batch, n] up: [batch, n, hidden]."""
-    return ops.embed(TABLE, ids)
+    return _scaled(ops, ops.embed(TABLE, ids), d.embedding_scale)
 
 
 def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *, from_embeds: bool = False) -> T:
@@ -43,20 +44,34 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
         from_embeds: what `start` is.
     """
     hidden = start if from_embeds else embed(ops, d, start)
-    rotation = ops.rotation(positions, d.rope)
-    mask = ops.mask(start, attention_mask, d.heads.groups)
-    for index in range(d.num_layers):
-        hidden = _layer(ops, d, hidden, _Layer(index, rotation, mask))
+    every = range(d.num_layers)
+    rotations = {rope: ops.rotation(positions, rope) for rope in d.distinct_ropes()}
+    masks = {
+        window: ops.mask(start, attention_mask, d.heads.groups, window)
+        for window in dict.fromkeys(map(d.window_of, every))
+    }
+    growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
+    for index in every:
+        rope = d.rope_of(index)
+        layer = _Layer(index, rotations[rope] if rope else None, masks[d.window_of(index)], growth)
+        hidden = _layer(ops, d, hidden, layer)
     hidden = _norm(ops, d, hidden, "model.norm")
-    return ops.logits(hidden, TABLE if d.tied else HEAD)
+    return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap)
+
+
+def _scaled(ops: Ops[T], states: T, factor: float) -> T:
+    return states if factor == 1.0 else ops.scale(states, factor)
 
 
 def _layer(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix, norms = layer.prefix, d.norms
-    given = _attention(ops, d, _placed(ops, d, hidden, prefix, norms.before_attention), layer)
-    hidden = ops.add(hidden, _placed(ops, d, given, prefix, norms.after_attention), prefix + "residual")
-    given = _mlp(ops, d, _placed(ops, d, hidden, prefix, norms.before_mlp), prefix + "mlp.")
-    return ops.add(hidden, _placed(ops, d, given, prefix, norms.after_mlp), prefix + "output")
+    normed = _placed(ops, d, hidden, prefix, norms.before_attention)
+    given = _placed(ops, d, _attention(ops, d, normed, layer), prefix, norms.after_attention)
+    hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "residual")
+    if not d.parallel:
+        normed = _placed(ops, d, hidden, prefix, norms.before_mlp)
+    given = _placed(ops, d, _mlp(ops, d, normed, prefix + "mlp."), prefix, norms.after_mlp)
+    return ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "output")
 
 
 def _placed(ops: Ops[T], d: Decoder, hidden: T, prefix: str, module: str | None) -> T:
@@ -65,7 +80,9 @@ def _placed(ops: Ops[T], d: Decoder, hidden: T, prefix: str, module: str | None)
 
 
 def _norm(ops: Ops[T], d: Decoder, states: T, name: str) -> T:
-    return ops.rms_norm(states, name, d.rms_norm_eps)
+    if d.layer_norm:
+        return ops.layer_norm(states, name, d.rms_norm_eps, bias=d.norm_bias)
+    return ops.rms_norm(states, name, d.rms_norm_eps, d.norm_offset)
 
 
 def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
@@ -73,8 +90,15 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     query, key, value = map(ops.heads_first, _projections(ops, d, hidden, prefix))
     if layer.rotation:
         query, key = (ops.rotate(states, layer.rotation, d.head_dim) for states in (query, key))
+    if layer.growth is not None:
+        query = ops.multiply(query, layer.growth)
+    if d.qk_norm and d.qk_norm_late:
+        query, key = _qk_norm(ops, d, [query, key], prefix)
     key, value = ops.remember(key, value, layer.index, d.heads)
-    context = ops.attention(query, key, value, layer.mask, heads=d.heads, scale=d.head_dim**-0.5, name=prefix + "sdpa")
+    scale = d.head_dim**-0.5 if d.attention_scale is None else d.attention_scale
+    context = ops.attention(
+        query, key, value, layer.mask, heads=d.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap
+    )
     return ops.linear(context, prefix + "o_proj", d.output_bias)
 
 
@@ -88,13 +112,15 @@ def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> list[T]:
         parts = _qk_norm(ops, d, parts, prefix)
     counts = (d.num_heads, d.num_kv_heads, d.num_kv_heads)
     shaped = [ops.heads(part, count, d.head_dim) for part, count in zip(parts, counts, strict=True)]
-    return _qk_norm(ops, d, shaped, prefix) if d.qk_norm and not d.qk_norm_whole else shaped
+    early = d.qk_norm and not (d.qk_norm_whole or d.qk_norm_late)
+    return _qk_norm(ops, d, shaped, prefix) if early else shaped
 
 
 def _qk_norm(ops: Ops[T], d: Decoder, parts: list[T], prefix: str) -> list[T]:
     """Normalize query and key, not value."""
     query, key, *value = parts
-    return [_norm(ops, d, query, prefix + "q_norm"), _norm(ops, d, key, prefix + "k_norm"), *value]
+    q_norm, k_norm = (prefix + name for name in d.qk_norm_names)
+    return [_norm(ops, d, query, q_norm), _norm(ops, d, key, k_norm), *value]
 
 
 def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..gguf_values import epsilon_key
 from .ops import Heads
 from .reading import contradicting
 from .rope import Rope
@@ -57,7 +58,31 @@ class Decoder:
     qk_norm: bool = False
     qk_norm_whole: bool = False
     """The norms of q and k are taken over all heads together, not over each."""
+    qk_norm_late: bool = False
+    """The norms of q and k come behind the rotation."""
+    qk_norm_names: tuple[str, str] = ("q_norm", "k_norm")
     norms: Norms = Norms()
+    layer_norm: bool = False
+    """Its norms subtract the mean (LayerNorm); without it, they are RMS norms."""
+    norm_bias: bool = False
+    norm_offset: float = 0.0
+    """What the checkpoint leaves out of the weights of its norms."""
+    parallel: bool = False
+    """Attention and MLP read the same norm, and both are added."""
+    windows: tuple[int | None, ...] = ()
+    """How many positions one sees, itself included, layer by layer; None: all before it. Empty: all layers see all."""
+    ropes: tuple[Rope | None, ...] = ()
+    """The rotary embedding of each layer; None: it has none. Empty: all layers have `rope`."""
+    attention_scale: float | None = None
+    """What scores are multiplied by; None: head_dim ** -0.5."""
+    query_growth: tuple[float, float] | None = None
+    """Queries grow with their position, in steps of the second number, by the first as `Ops.growth` says."""
+    attention_softcap: float | None = None
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    """What attention and MLP give is multiplied by it before it is added."""
+    logit_scale: float = 1.0
+    logit_softcap: float | None = None
     fused_qkv: bool = False
     fused_gate_up: bool = False
     tied: bool = False
@@ -66,15 +91,35 @@ class Decoder:
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for numbers that contradict each other."""
+        for what, each in (("windows", self.windows), ("rotary embeddings", self.ropes)):
+            if each and len(each) != self.num_layers:
+                raise contradicting(f"{what} of {len(each)} layers are stated, and there are {self.num_layers} layers")
         if self.num_heads % self.num_kv_heads:
             raise contradicting(f"{self.num_heads} heads cannot share {self.num_kv_heads} keys evenly")
         if self.rope.dim % 2 or not 0 < self.rope.dim <= self.head_dim:
             raise contradicting(f"{self.rope.dim} of the {self.head_dim} dimensions of a head are to be rotated")
 
     @property
+    def gguf_epsilon(self) -> str:
+        """The key of a GGUF, without "ARCH." in front, that holds the epsilon of its norms."""
+        return epsilon_key(layer_norm=self.layer_norm)
+
+    @property
     def heads(self) -> Heads:
         """The heads of its attention."""
         return Heads(self.num_heads, self.num_kv_heads, self.head_dim)
+
+    def rope_of(self, layer: int) -> Rope | None:
+        """Return a layer's rotary embedding; None if it has none."""
+        return self.ropes[layer] if self.ropes else self.rope
+
+    def window_of(self, layer: int) -> int | None:
+        """Return how many positions one sees in a layer, itself included; None: all before it."""
+        return self.windows[layer] if self.windows else None
+
+    def distinct_ropes(self) -> tuple[Rope, ...]:
+        """Return the rotary embeddings that occur, in the order of the layers."""
+        return tuple(dict.fromkeys(rope for rope in map(self.rope_of, range(self.num_layers)) if rope))
 
     @property
     def q_size(self) -> int:
@@ -91,7 +136,7 @@ class Decoder:
         shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         for layer in range(self.num_layers):
             shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in self._layer().items()})
-        shapes["model.norm.weight"] = (self.hidden_size,)
+        shapes |= self._norm("model.norm")
         if not self.tied:
             shapes[HEAD] = (self.vocab_size, self.hidden_size)
         return shapes
@@ -106,7 +151,8 @@ class Decoder:
                 shapes[f"self_attn.{part}_proj.bias"] = (rows,)
         if self.qk_norm:
             widths = (q, kv) if self.qk_norm_whole else (self.head_dim, self.head_dim)
-            shapes |= {f"self_attn.{part}_norm.weight": (width,) for part, width in zip("qk", widths, strict=True)}
+            named = zip(self.qk_norm_names, widths, strict=True)
+            shapes |= {f"self_attn.{name}.weight": (width,) for name, width in named}
         shapes["self_attn.o_proj.weight"] = (hidden, q)
         if self.output_bias:
             shapes["self_attn.o_proj.bias"] = (hidden,)
@@ -121,4 +167,5 @@ class Decoder:
         return shapes | self._norm(norms.after_mlp)
 
     def _norm(self, module: str | None) -> dict[str, tuple[int, ...]]:
-        return {f"{module}.weight": (self.hidden_size,)} if module else {}
+        parts = ("weight", "bias") if self.norm_bias else ("weight",)
+        return {f"{module}.{part}": (self.hidden_size,) for part in parts} if module else {}

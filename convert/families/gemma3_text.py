@@ -1,4 +1,4 @@
-"""Gemma 3, text: four norms a block, local and global layers with ropes of their own. Written as GGUF; streamed by none yet.
+"""Gemma 3, text: four norms a block, local and global layers with ropes of their own.
 
 The checkpoint stores the norms' weights minus one; llama.cpp wants them whole.
 Sources: `src/models/gemma3.cpp` and `conversion/gemma.py` of llama.cpp. The converter there assumes that each sixth layer is
@@ -11,15 +11,18 @@ thousandths even in float32.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..gguf_values import Kind, Value, array, f32, u32
-from .decoder import Decoder, Norms
+from .decoder import Decoder
+from .gemma import GELU_BUDGETS, NORMS, described
 from .reading import Reader, UnsupportedArchitecture, positive, wrong
-from .rope import Rope, kind_of
+from .rope import Rope, kind_of, read_rope
 from .spec import Config, Family, Gguf, GgufKeys, GgufTensors
+from .windows import SLIDING, layer_kinds
 
 PATTERN = 6
 """Every so many layers one is global, if nothing else is stated."""
@@ -31,7 +34,6 @@ _PATTERN_NOTE = (
     f"Its global layers are not every {PATTERN}th one: a llama.cpp that does not read attention.sliding_window_pattern here "
     "(b9190 of May 2026) computes another model.",
 )
-_GELU = "llama.cpp takes GELU from a table of float16: 0.009 was measured"
 
 
 def _ropes(read: Reader) -> tuple[float, dict[str, Any]]:
@@ -57,6 +59,15 @@ def _table(value: Any, name: str) -> dict[str, Any]:
 
 def _global_rope(read: Reader, head_dim: int) -> Rope:
     return Rope(positive(_ropes(read)[1]["rope_theta"], "rope_theta"), head_dim)
+
+
+def _described(read: Reader, decoder: Decoder) -> Decoder:
+    """Give each layer the rotary embedding of its kind."""
+    local, whole = _ropes(read)
+    scaled = read_rope(FAMILY.reader({**read.config, "rope_scaling": None, "rope_parameters": whole}), decoder.head_dim)
+    kinds = layer_kinds(read, PATTERN)
+    ropes = tuple(Rope(local, decoder.head_dim) if kind == SLIDING else scaled for kind in kinds)
+    return described(read, replace(decoder, ropes=ropes))
 
 
 def _flatten(config: Config) -> Config:
@@ -117,7 +128,6 @@ def _to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
     local = list(pattern) if isinstance(pattern, np.ndarray) else [(layer + 1) % every != 0 for layer in range(layers)]
     cap = keys.get("final_logit_softcapping")
     return {
-        "hidden_activation": "gelu_pytorch_tanh",
         "query_pre_attn_scalar": width if layers == _BIGGEST else keys.size("attention.key_length", width),
         "sliding_window": window or WINDOW,
         "layer_types": ["sliding_attention" if window and yes else "full_attention" for yes in local],
@@ -148,15 +158,13 @@ FAMILY = Family(
         "sliding_window": WINDOW,
         "max_position_embeddings": 131072,
     },
-    streamed=False,
     qkv_bias=False,
     output_bias=False,
     qk_norm=True,
-    norms=Norms(
-        after_attention="post_attention_layernorm",
-        before_mlp="pre_feedforward_layernorm",
-        after_mlp="post_feedforward_layernorm",
-    ),
+    norms=NORMS,
+    norm_offset=1.0,
+    full_every=PATTERN,
+    details=_described,
     aliases={"hidden_activation": "hidden_act"},
     also_reads=frozenset(
         ["sliding_window_pattern", "final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention"]
@@ -180,8 +188,7 @@ FAMILY = Family(
         to_config=_to_config,
         budgets={
             "decode": (0.05, "two runs through that table: 0.027 was measured of Gemma 3 270M"),
-            "conversion": (0.02, _GELU),
-            "long_context": (0.02, _GELU),
+            **GELU_BUDGETS,
         },
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""GLM-4-0414: GLM's block with a second norm behind attention and MLP; the stream engines do not take it yet.
+"""GLM-4-0414: GLM's block with a second norm behind attention and MLP.
 
 Sources: `transformers/models/glm4/`; `src/models/glm4.cpp` and `conversion/glm.py` of llama.cpp.
 """
@@ -17,7 +17,6 @@ FAMILY = replace(
     model_type="glm4",
     architecture="Glm4ForCausalLM",
     vision=None,
-    streamed=False,
     norms=Norms(after_attention="post_self_attn_layernorm", after_mlp="post_mlp_layernorm"),
     int4_default=lambda config: None,
     gguf=Gguf("glm4", to_config=to_config),

@@ -1,4 +1,4 @@
-"""Mistral: Llama's block; some checkpoints attend through a window, which neither engine's block nor llama.cpp's graph has.
+"""Mistral: Llama's block; some checkpoints attend through a window, which llama.cpp's graph has not.
 
 In a GGUF a Mistral is a Llama. Source: `transformers/models/mistral/`.
 """

@@ -56,14 +56,14 @@ class Ops(Protocol[T]):
     def linear_heads(self, hidden: T, name: str, heads: int, width: int) -> T:
         """Multiply [batch, n, in] by a weight with a bias, and part the product: [batch, n, heads, width]."""
 
-    def logits(self, hidden: T, weight: str) -> T:
-        """Multiply by the head [vocab, hidden]."""
+    def logits(self, hidden: T, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> T:
+        """Multiply by the head [vocab, hidden], then by `scale`; cap at ± `softcap` by its hyperbolic tangent."""
 
-    def rms_norm(self, states: T, name: str, eps: float) -> T:
-        """Divide the last dimension by its root mean square; multiply by `name`.weight."""
+    def rms_norm(self, states: T, name: str, eps: float, offset: float = 0.0) -> T:
+        """Divide the last dimension by its root mean square; multiply by `name`.weight + `offset`."""
 
-    def layer_norm(self, states: T, name: str, eps: float) -> T:
-        """Normalize the last dimension; multiply by `name`.weight, and add `name`.bias."""
+    def layer_norm(self, states: T, name: str, eps: float, *, bias: bool = True) -> T:
+        """Normalize the last dimension; multiply by `name`.weight, and add `name`.bias if it has one."""
 
     def add(self, left: T, right: T, name: str | None = None) -> T:
         """Add; `name` is the sum's, where a graph has names of its own."""
@@ -73,6 +73,9 @@ class Ops(Protocol[T]):
 
     def multiply(self, left: T, right: T) -> T:
         """Multiply value by value."""
+
+    def scale(self, states: T, factor: float) -> T:
+        """Multiply by a number."""
 
     def activate(self, states: T, kind: str) -> T:
         """Apply one of `reading.ACTIVATIONS`."""
@@ -92,25 +95,41 @@ class Ops(Protocol[T]):
     def rotation(self, positions: T, rope: Rope) -> Rotation[T]:
         """Compute the angles of positions int64 [batch, n], once for all layers that rotate so."""
 
+    def growth(self, positions: T, beta: float, step: float) -> T:
+        """Return 1 + `beta` * log(1 + floor(position / `step`)), [batch, 1, n, 1], for positions int64 [batch, n]."""
+
     def rotate(self, states: T, rotation: Rotation[T], width: int) -> T:
         """Rotate the first `rope.dim` dimensions of [batch, heads, n, width]."""
 
-    def mask(self, start: T, attention_mask: T, groups: int) -> T:
-        """Compute what is added to scores, once for all layers that see as much: a position sees all before it.
+    def mask(self, start: T, attention_mask: T, groups: int, window: int | None = None) -> T:
+        """Compute what is added to scores, once for all layers that see as much.
 
         Args:
             start: the graph's input, [batch, n, ...].
             attention_mask: int64 [batch, past + n]; a 0 is seen by none.
             groups: queries that share a key.
+            window: how many positions one sees, itself included; None: itself and all before it.
         """
 
     def remember(self, key: T, value: T, layer: int, heads: Heads) -> tuple[T, T]:
         """Append [batch, heads, n, width] to the layer's cache, and return all of it: any layer may attend to that."""
 
-    def attention(self, query: T, key: T, value: T, mask: T, *, heads: Heads, scale: float, name: str) -> T:
+    def attention(
+        self,
+        query: T,
+        key: T,
+        value: T,
+        mask: T,
+        *,
+        heads: Heads,
+        scale: float,
+        name: str,
+        softcap: float | None = None,
+    ) -> T:
         """Attend: query [batch, queries, n, width], key and value [batch, keys, past + n, width] to [batch, n, queries * width].
 
-        Scores are multiplied by `scale`, then masked. `name` is the node's, where a graph has names of its own.
+        Scores are multiplied by `scale`, then capped at ± `softcap` by its hyperbolic tangent, then masked.
+        `name` is the node's, where a graph has names of its own.
         """
 
     def attention_to_all(self, query: T, key: T, value: T, *, heads: Heads, name: str) -> T:

@@ -105,16 +105,12 @@ class Reader:
         return name
 
     def refuse_windows(self) -> None:
-        """Raise UnsupportedArchitecture if some positions are out of a layer's sight."""
+        """Raise UnsupportedArchitecture if the config of a family without windows states one."""
         layers = self.config.get("layer_types") or []
         if not isinstance(layers, list):
             raise wrong("layer_types", layers, "a list")
         if any(kind != "full_attention" for kind in layers):
             raise UnsupportedArchitecture("some layers attend through a sliding window")
-        if "use_sliding_window" in self.defaults:
-            if self.config.get("use_sliding_window"):
-                raise UnsupportedArchitecture("attention through a sliding window")
-            return
-        window = self.config.get("sliding_window", self.defaults.get("sliding_window"))
+        window = self.config.get("sliding_window")
         if window is not None:
             raise UnsupportedArchitecture(f"attention through a sliding window of {window}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,12 @@ from .reading import Reader, UnsupportedArchitecture, contradicting, positive, w
 
 TABLES = ("rope_scaling", "rope_parameters")
 """Where a config states its rotary embeddings; transformers takes the first that says anything."""
+_YARN_RAMP = {"beta_fast": 32.0, "beta_slow": 1.0}
+"""Turns in the original context between which YaRN blends, where nothing is stated."""
 _SCALED_BY = {
     "default": (),
+    "yarn": ("factor", "original_max_position_embeddings"),
+    "longrope": ("original_max_position_embeddings",),
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
@@ -35,13 +39,46 @@ class Rope:
         theta: base of the frequencies.
         dim: dimensions of each head that are rotated; the rest passes through.
         interleaved: pairs are neighbors (2i, 2i+1), as in GLM; else halves (i, i + dim/2), as in Llama.
-        scaling: parameters of a scaled kind ("linear", "llama3"), empty for the default.
+        scaling: parameters of a scaled kind ("linear", "llama3", "yarn", "longrope"), empty for the default.
     """
 
     theta: float
     dim: int
     interleaved: bool = False
-    scaling: dict[str, Any] = field(default_factory=dict)
+    scaling: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its scaling."""
+        return str(self.scaling.get("rope_type", "default"))
+
+    @property
+    def attention_factor(self) -> float:
+        """What cosines and sines are multiplied by."""
+        stated = self.scaling.get("attention_factor")
+        if stated is not None:
+            return positive(stated, "rope_parameters.attention_factor")
+        if self.kind == "yarn":
+            return _yarn_attention(self.scaling)
+        if self.kind == "longrope" and self.scaling["factor"] > 1:
+            factor, original = self.scaling["factor"], self.scaling["original_max_position_embeddings"]
+            return math.sqrt(1 + math.log(factor) / math.log(original))
+        return 1.0
+
+    @property
+    def switch(self) -> int | None:
+        """The number of positions of a text above which `long_frequencies` hold; None: never."""
+        return int(self.scaling["original_max_position_embeddings"]) if self.kind == "longrope" else None
+
+    def long_frequencies(self) -> npt.NDArray[np.float32]:
+        """Return the frequencies of a text of more than `switch` positions, float32 [dim / 2]."""
+        return replace(
+            self, scaling={**self.scaling, "short_factor": self.scaling["long_factor"]}
+        ).inverse_frequencies()
+
+    def tables(self) -> tuple[npt.NDArray[np.float32], ...]:
+        """Return all frequencies that a graph of it holds."""
+        return (self.inverse_frequencies(), *((self.long_frequencies(),) if self.switch else ()))
 
     def inverse_frequencies(self) -> npt.NDArray[np.float32]:
         """Return float32 [dim / 2], as `transformers.modeling_rope_utils` computes them.
@@ -63,12 +100,49 @@ class Rope:
     def _inverse_frequencies(self) -> npt.NDArray[np.float32]:
         exponents = (np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)).astype(np.float64)
         frequencies = (np.float32(1.0) / np.power(self.theta, exponents).astype(np.float32)).astype(np.float32)
-        kind = self.scaling.get("rope_type", "default")
+        kind = self.kind
+        if kind == "yarn":
+            return _yarn(self.theta, self.dim, self.scaling)
+        if kind == "longrope":
+            factors = np.asarray(self.scaling["short_factor"], np.float32)
+            powers = np.power(self.theta, exponents).astype(np.float32)
+            return (np.float32(1.0) / (factors * powers)).astype(np.float32)
         if kind == "linear":
             return (frequencies / np.float32(self.scaling["factor"])).astype(np.float32)
         if kind == "llama3":
             return _llama3(frequencies, self.scaling)
         return frequencies
+
+
+def _yarn(theta: float, dim: int, scaling: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """YaRN: low frequencies are divided by `factor`, high ones stay, those between are blended."""
+    original, factor = scaling["original_max_position_embeddings"], scaling["factor"]
+
+    def place(turns: float) -> float:
+        return dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = (place(scaling.get(name) or turns) for name, turns in _YARN_RAMP.items())
+    if scaling.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    ramp = np.clip((np.arange(dim // 2, dtype=np.float32) - low) / ((high - low) or 0.001), 0, 1)
+    exponents = (np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)).astype(np.float64)
+    powers = np.power(theta, exponents).astype(np.float32)
+    stay = 1 - ramp.astype(np.float32)
+    frequencies: npt.NDArray[np.float32] = 1 / (np.float32(factor) * powers) * (1 - stay) + 1 / powers * stay
+    return frequencies.astype(np.float32)
+
+
+def _yarn_attention(scaling: Mapping[str, Any]) -> float:
+    factor = scaling["factor"]
+
+    def scale(by: float) -> float:
+        return 0.1 * by * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    one, all_ = scaling.get("mscale"), scaling.get("mscale_all_dim")
+    if one and all_:
+        return scale(positive(one, "rope_parameters.mscale")) / scale(positive(all_, "rope_parameters.mscale_all_dim"))
+    return scale(1.0)
 
 
 def _llama3(frequencies: npt.NDArray[np.float32], scaling: dict[str, Any]) -> npt.NDArray[np.float32]:
@@ -116,8 +190,9 @@ def tables(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def read_rope(
-    read: Reader, head_dim: int, *, interleaved: bool = False, partial: bool = False, scaled: bool = True
-) -> Rope:
+    read: Reader, head_dim: int, *, interleaved: bool = False, partial: bool = False, scaled: bool = True,
+    synonyms: Mapping[str, str] | None = None,
+) -> Rope:  # fmt: skip
     """Read the rotary embedding of a config whose layers have one.
 
     Args:
@@ -125,6 +200,7 @@ def read_rope(
         head_dim: dimensions of a head.
         interleaved: as in `Rope`.
         partial: the family reads partial_rotary_factor.
+        synonyms: the family's own words for kinds.
         scaled: with the scaling of positions; without it the plain embedding is described, whatever is stated.
 
     Raises:
@@ -133,16 +209,35 @@ def read_rope(
     """
     table = parameters(read.config)
     kind = kind_of(table) if scaled else "default"
+    kind = (synonyms or {}).get(kind, kind) if isinstance(kind, str) else kind
     if not isinstance(kind, str) or kind not in _SCALED_BY:
         raise UnsupportedArchitecture(f"rotary embeddings of the kind {kind!r}")
     theta = positive(table["rope_theta"] if "rope_theta" in table else read.get("rope_theta"), "rope_theta")
     factor = _partial(read, table) if partial else 1.0
     scaling = {} if kind == "default" else {**table, "rope_type": kind}
-    if kind == "llama3":
-        scaling.setdefault("original_max_position_embeddings", read.get("max_position_embeddings"))
+    if kind in ("llama3", "yarn", "longrope"):
+        stated = read.config.get("original_max_position_embeddings", table.get("original_max_position_embeddings"))
+        longest = positive(read.get("max_position_embeddings"), "max_position_embeddings")
+        scaling["original_max_position_embeddings"] = positive(
+            longest if stated is None else stated, "original_max_position_embeddings"
+        )
+        if kind != "llama3" and scaling.get("factor") is None:
+            scaling["factor"] = longest / scaling["original_max_position_embeddings"]
     for name in _SCALED_BY[kind]:
         positive(scaling.get(name), f"rope_parameters.{name}")
+    if kind == "longrope":
+        _require_factors(scaling, int(head_dim * factor) // 2)
     return Rope(theta, int(head_dim * factor), interleaved, scaling)
+
+
+def _require_factors(scaling: Mapping[str, Any], count: int) -> None:
+    """Raise CheckpointError unless there is a positive factor for each frequency, in short and in long texts."""
+    for name in ("short_factor", "long_factor"):
+        values = scaling.get(name)
+        if not isinstance(values, list) or len(values) != count:
+            raise wrong(f"rope_parameters.{name}", values, f"a list of {count} numbers")
+        for value in values:
+            positive(value, f"rope_parameters.{name}")
 
 
 def _partial(read: Reader, table: Mapping[str, Any]) -> float:

@@ -8,7 +8,7 @@ lies with the formats.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..gguf_values import Value
 from .decoder import Decoder, Norms
 from .reading import Reader, UnsupportedArchitecture
 from .rope import Rope, read_rope
+from .windows import read_windows
 
 Config = Mapping[str, Any]
 Scheme = dict[str, Any]
@@ -30,8 +31,8 @@ SIZES = frozenset(
 )  # fmt: skip
 """Fields that are read of every family beside those that it has defaults for."""
 WINDOWS = frozenset(["sliding_window", "layer_types"])
-WINDOW = 4096
-"""What transformers takes for the width of a window that is switched on and not stated (Qwen)."""
+WINDOWED = frozenset(["sliding_window", "use_sliding_window"])
+"""Fields of which a family with windows has a default for one."""
 
 
 class GgufTensors(Protocol):
@@ -161,9 +162,17 @@ class Family:
         qk_norm_whole: over all heads together, not over each.
         norms: the normalizations of a layer.
         may_slide: config.json may state sliding windows.
+        full_every: every so many layers one sees all positions, where config.json does not say which do; None: none does.
+        layer_norm: its norms subtract the mean (LayerNorm).
+        norm_bias: its norms have biases.
+        norm_offset: what the checkpoint leaves out of the weights of its norms.
+        qk_norm_late: the norms of q and k come behind the rotation.
+        qk_norm_names: the modules of these norms.
+        details: (reader, description) → the description with what config.json states beside the switches.
         aliases: config.json's name → the common one.
         also_reads: fields that are read and have no default.
         rope: (reader, head_dim) → the rope that the description states, for families with several.
+        rope_synonyms: the family's own words for kinds of rope scaling.
         int4_default: config → the vendor's own choice.
     """
 
@@ -184,9 +193,17 @@ class Family:
     qk_norm_whole: bool = False
     norms: Norms = field(default_factory=Norms)
     may_slide: bool = True
+    full_every: int | None = None
+    layer_norm: bool = False
+    norm_bias: bool = False
+    norm_offset: float = 0.0
+    qk_norm_late: bool = False
+    qk_norm_names: tuple[str, str] = ("q_norm", "k_norm")
+    details: Callable[[Reader, Decoder], Decoder] = lambda read, decoder: decoder
     aliases: Mapping[str, str] = field(default_factory=dict)
     also_reads: frozenset[str] = frozenset()
     rope: Callable[[Reader, int], Rope] | None = None
+    rope_synonyms: Mapping[str, str] = field(default_factory=dict)
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
 
     @property
@@ -194,6 +211,10 @@ class Family:
         """Fields of config.json that are read, without those of a vision part."""
         windows = WINDOWS if self.may_slide else frozenset()
         return SIZES | frozenset(self.defaults) | frozenset(self.aliases) | self.also_reads | windows
+
+    def field(self, name: str) -> str:
+        """Return what the family's config.json calls a field."""
+        return next((theirs for theirs, ours in self.aliases.items() if ours == name), name)
 
     def decoder(self, config: Config) -> Decoder:
         """Describe a checkpoint for the stream engines.
@@ -205,9 +226,14 @@ class Family:
         if not self.streamed:
             raise UnsupportedArchitecture(f"the block of model_type {self.model_type} is not one that is streamed")
         read = self.reader(config)
-        if self.may_slide:
+        if not self.may_slide:
+            return self._described(read, scaled=True)
+        if not WINDOWED & set(self.defaults):
             read.refuse_windows()
-        return self._described(read, scaled=True)
+            return self._described(read, scaled=True)
+        windows = read_windows(read, self.full_every)
+        described = self._described(read, scaled=True)
+        return replace(described, windows=windows if any(windows) else ())
 
     def plain(self, config: Config) -> Decoder:
         """Describe a checkpoint without its sliding windows and rope scaling, which a format judges itself.
@@ -228,7 +254,7 @@ class Family:
         head_dim = read.size_or("head_dim", hidden // heads)
         asked = None in (self.qkv_bias, self.output_bias)
         bias = self._stated(read, "attention_bias") if asked else False
-        return Decoder(
+        described = Decoder(
             family=self.model_type,
             vocab_size=read.size("vocab_size"),
             hidden_size=hidden,
@@ -245,16 +271,25 @@ class Family:
             mlp_bias=self._stated(read, "mlp_bias"),
             qk_norm=self.qk_norm,
             qk_norm_whole=self.qk_norm_whole,
+            qk_norm_late=self.qk_norm_late,
+            qk_norm_names=self.qk_norm_names,
             norms=self.norms,
+            layer_norm=self.layer_norm,
+            norm_bias=self.norm_bias,
+            norm_offset=self.norm_offset,
             fused_qkv=self.fused_qkv,
             fused_gate_up=self.fused_gate_up,
             tied=bool(read.get("tie_word_embeddings")),
-            assumed=tuple(read.assumed[key] for key in self.defaults if key in read.assumed),
         )
+        described = self.details(read, described)
+        return replace(described, assumed=tuple(read.assumed[key] for key in self.defaults if key in read.assumed))
 
     def _stated(self, read: Reader, key: str) -> bool:
         """Return a switch that the family has if it has a default for it."""
         return bool(read.get(key)) if key in self.defaults else False
 
     def _rope(self, read: Reader, head_dim: int, *, scaled: bool) -> Rope:
-        return read_rope(read, head_dim, interleaved=self.interleaved_rope, partial=self.partial_rotary, scaled=scaled)
+        return read_rope(
+            read, head_dim, interleaved=self.interleaved_rope, partial=self.partial_rotary, scaled=scaled,
+            synonyms=self.rope_synonyms,
+        )  # fmt: skip

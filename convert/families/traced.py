@@ -73,8 +73,6 @@ RECURRENT = frozenset(
 ALWAYS_SO = {
     "apertus": frozenset(["qk_norm"]),
     "cohere": frozenset(["position_embedding_type"]),
-    "cohere2": frozenset(["position_embedding_type"]),
-    "hunyuan_v1_dense": frozenset(["use_qk_norm"]),
 }
 """Families that do what a field says whatever it says."""
 SCALES_QUERIES = ("ministral3", "mistral4")

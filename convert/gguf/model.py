@@ -136,7 +136,7 @@ def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:
         "attention.head_count_kv": u32(decoder.num_kv_heads),
         "attention.key_length": u32(decoder.head_dim),
         "attention.value_length": u32(decoder.head_dim),
-        "attention.layer_norm_rms_epsilon": f32(decoder.rms_norm_eps),
+        decoder.gguf_epsilon: f32(decoder.rms_norm_eps),
         "rope.dimension_count": u32(decoder.rope.dim),
         "rope.freq_base": f32(decoder.rope.theta),
     }

@@ -14,7 +14,8 @@ import numpy as np
 from ..families.decoder import Decoder
 from ..families.reading import UnsupportedArchitecture, positive, whole, wrong
 from ..families.rope import Rope, kind_of, parameters
-from ..families.spec import WINDOW, Config, Family, Stretch
+from ..families.spec import Config, Family, Stretch
+from ..families.windows import WINDOW
 from ..gguf_values import f32, string, u32
 
 

@@ -11,6 +11,7 @@ from ...core.dtypes import BY_ELEMENT
 from ...core.errors import CheckpointError
 from ..families import registry
 from ..gguf.read import GgufFile
+from ..gguf_values import epsilon_key
 from . import claimed, rope
 from .keys import Keys
 
@@ -49,8 +50,8 @@ def native(file: GgufFile) -> dict[str, Any]:
         "num_key_value_heads": keys.size("attention.head_count_kv", heads),
         "head_dim": head_dim,
         "max_position_embeddings": keys.size("context_length"),
-        "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
-        "hidden_act": "silu",
+        family.field("rms_norm_eps"): keys.number(epsilon_key(layer_norm=family.layer_norm)),
+        family.field("hidden_act"): family.gguf.activation,
         "attention_dropout": 0.0,
         "tie_word_embeddings": "output.weight" not in file.tensors,
         "torch_dtype": _dtype(file),

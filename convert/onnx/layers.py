@@ -31,6 +31,7 @@ class Layers:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.caches: list[tuple[str, list[int | str]]] = []
+        self._rotations = 0
 
     # -- stored weights
 
@@ -45,18 +46,25 @@ class Layers:
         shape = g.i64([0, 0, heads, width])
         return g.op("Reshape", g.linear(hidden, name, bias=True), shape)
 
-    def logits(self, hidden: Value, weight: str) -> Value:
-        return self.graph.matmul(hidden, weight, LOGITS)
+    def logits(self, hidden: Value, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> Value:
+        product = self.graph.matmul(hidden, weight, LOGITS if (scale, softcap) == (1.0, None) else None)
+        return self._capped(product if scale == 1.0 else self.scale(product, scale), softcap)
 
-    def rms_norm(self, states: Value, name: str, eps: float) -> Value:
+    def _capped(self, states: Value, cap: float | None) -> Value:
+        if cap is None:
+            return states
+        return self.scale(self.graph.op("Tanh", self.graph.op("Div", states, self.graph.f32(cap))), cap)
+
+    def rms_norm(self, states: Value, name: str, eps: float, offset: float = 0.0) -> Value:
         g = self.graph
         mean = g.op("ReduceMean", g.op("Pow", states, g.f32(2)), g.i64([-1]), keepdims=1)
         root = g.op("Sqrt", g.op("Add", mean, g.f32(eps)))
-        return g.op("Mul", g.op("Div", states, root), g.vector(name + ".weight"))
+        normed, weight = g.op("Div", states, root), g.vector(name + ".weight")
+        return g.op("Mul", normed, g.op("Add", weight, g.f32(offset)) if offset else weight)
 
-    def layer_norm(self, states: Value, name: str, eps: float) -> Value:
-        scale, bias = (self.graph.vector(f"{name}.{part}") for part in ("weight", "bias"))
-        return self.graph.op("LayerNormalization", states, scale, bias, axis=-1, epsilon=eps)
+    def layer_norm(self, states: Value, name: str, eps: float, *, bias: bool = True) -> Value:
+        parts = [self.graph.vector(f"{name}.{part}") for part in (("weight", "bias") if bias else ("weight",))]
+        return self.graph.op("LayerNormalization", states, *parts, axis=-1, epsilon=eps)
 
     def convolution(self, states: Value, name: str, step: int) -> Value:
         return self.graph.convolution(states, name, step)
@@ -81,6 +89,9 @@ class Layers:
 
     def multiply(self, left: Value, right: Value) -> Value:
         return self.graph.op("Mul", left, right)
+
+    def scale(self, states: Value, factor: float) -> Value:
+        return self.graph.op("Mul", states, self.graph.f32(factor))
 
     def activate(self, states: Value, kind: str) -> Value:
         return self.graph.activate(states, kind)
@@ -111,9 +122,25 @@ class Layers:
         """Cosine and sine are [batch, 1, n, dim / 2]."""
         g = self.graph
         steps = g.float32(g.op("Unsqueeze", positions, g.i64([1, 3])))
-        frequencies = rope.inverse_frequencies().reshape(1, 1, 1, -1)
-        angles = g.op("Mul", steps, g.constant(frequencies, np.float32, FREQUENCIES))
-        return Rotation(g.op("Cos", angles), g.op("Sin", angles), rope)
+        shape = (1, 1, 1, -1)
+        name = f"{FREQUENCIES}/{self._rotations}" if self._rotations else FREQUENCIES
+        self._rotations += 1
+        frequencies = g.constant(rope.inverse_frequencies().reshape(shape), np.float32, name)
+        if rope.switch:
+            last = g.op("ReduceMax", positions, keepdims=0)
+            long = g.constant(rope.long_frequencies().reshape(shape), np.float32, f"{name}/long")
+            frequencies = g.op("Where", g.op("GreaterOrEqual", last, g.i64(rope.switch)), long, frequencies)
+        angles = g.op("Mul", steps, frequencies)
+        cos, sin = g.op("Cos", angles), g.op("Sin", angles)
+        if rope.attention_factor != 1.0:
+            cos, sin = (self.scale(one, rope.attention_factor) for one in (cos, sin))
+        return Rotation(cos, sin, rope)
+
+    def growth(self, positions: Value, beta: float, step: float) -> Value:
+        g = self.graph
+        steps = g.float32(g.op("Unsqueeze", positions, g.i64([1, 3])))
+        grown = g.op("Log", g.op("Add", g.f32(1), g.op("Floor", g.op("Div", steps, g.f32(step)))))
+        return g.op("Add", g.f32(1), self.scale(grown, beta))
 
     def rotate(self, states: Value, rotation: Rotation[Value], width: int) -> Value:
         g, rope = self.graph, rotation.rope
@@ -141,7 +168,7 @@ class Layers:
 
     # -- attention
 
-    def mask(self, start: Value, attention_mask: Value, groups: int) -> Value:
+    def mask(self, start: Value, attention_mask: Value, groups: int, window: int | None = None) -> Value:
         """float32 [batch, 1, groups * n, past + n]: 0 where a position may look, else float16's lowest."""
         g = self.graph
         new = g.op("Squeeze", g.op("Shape", start, start=1, end=2))
@@ -149,7 +176,10 @@ class Layers:
         one = g.i64(1)
         columns = g.op("Range", g.i64(0), total, one)
         rows = g.op("Unsqueeze", g.op("Range", g.op("Sub", total, new), total, one), g.i64([1]))
-        causal = g.op("Unsqueeze", g.op("LessOrEqual", columns, rows), g.i64([0, 1]))
+        causal = g.op("LessOrEqual", columns, rows)
+        if window is not None:
+            causal = g.op("And", causal, g.op("Greater", columns, g.op("Sub", rows, g.i64(window))))
+        causal = g.op("Unsqueeze", causal, g.i64([0, 1]))
         kept = g.op("Unsqueeze", g.op("Cast", attention_mask, to=g.types.BOOL), g.i64([1, 2]))
         mask = g.op("Where", g.op("And", causal, kept), g.f32(0), g.f32(_MASKED))
         return mask if groups == 1 else g.op("Tile", mask, g.i64([1, 1, groups, 1]))
@@ -164,13 +194,14 @@ class Layers:
         return g.op("Concat", past, states, axis=2, name=name)
 
     def attention(
-        self, query: Value, key: Value, value: Value, mask: Value, *, heads: Heads, scale: float, name: str
-    ) -> Value:
+        self, query: Value, key: Value, value: Value, mask: Value, *, heads: Heads, scale: float, name: str,
+        softcap: float | None = None,
+    ) -> Value:  # fmt: skip
         g = self.graph
         query = g.op("Mul", query, g.f32(scale))
         query = g.op("Reshape", query, g.i64([0, heads.keys, -1, heads.width]))
         scores = g.op("MatMul", query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
-        weights = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+        weights = g.op("Softmax", g.op("Add", self._capped(scores, softcap), mask), axis=-1)
         context = g.op("Reshape", g.op("MatMul", weights, value), g.i64([0, heads.queries, -1, heads.width]))
         return self._joined(context, heads)
 

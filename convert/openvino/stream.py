@@ -21,7 +21,6 @@ from ..checkpoint import Checkpoint
 from ..families import unused_tensors
 from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
-from ..families.rope import Rope
 from ..tensor_accounting import check_coverage
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
 from .data_aware import Calibration
@@ -163,8 +162,8 @@ def row_orders(decoder: Decoder) -> dict[str, npt.NDArray[np.int64]]:
 
 def rotate_half(decoder: Decoder) -> Decoder:
     """Return the description of the same decoder with permuted rows."""
-    rope = decoder.rope
-    return replace(decoder, rope=Rope(rope.theta, rope.dim, False, rope.scaling))
+    ropes = tuple(rope and replace(rope, interleaved=False) for rope in decoder.ropes)
+    return replace(decoder, rope=replace(decoder.rope, interleaved=False), ropes=ropes)
 
 
 def predicted_size(

@@ -18,7 +18,7 @@ from ..checkpoint import Checkpoint
 from ..families.decoder import HEAD, TABLE, Decoder
 from ..families.glm_edge_v import Vision
 from . import stream_models
-from .stream_layers import ROTARY
+from .stream_layers import rotary_name
 from .stream_ops import Weights
 from .tensor_layout import TensorLayout, store
 
@@ -103,7 +103,7 @@ def cut(
 def _text(decoder: Decoder, scheme: Scheme) -> Ir:
     shapes = decoder.tensors()
     build = partial(stream_models.build, decoder)
-    return Ir(TEXT, shapes, _weights(shapes, decoder.tied), build, scheme, (ROTARY,), True)
+    return Ir(TEXT, shapes, _weights(shapes, decoder.tied), build, scheme, _rotary(decoder), True)
 
 
 def _language(decoder: Decoder, scheme: Scheme) -> Ir:
@@ -115,7 +115,11 @@ def _language(decoder: Decoder, scheme: Scheme) -> Ir:
         shapes[TABLE] = table
         weights.append(Weight(TABLE, table, "matmul", is_last=True))
     build = partial(stream_models.build, decoder, from_embeds=True)
-    return Ir(LANGUAGE, shapes, weights, build, scheme, (ROTARY,), True)
+    return Ir(LANGUAGE, shapes, weights, build, scheme, _rotary(decoder), True)
+
+
+def _rotary(decoder: Decoder) -> tuple[str, ...]:
+    return tuple(rotary_name(index) for index in range(len(decoder.distinct_ropes())))
 
 
 def _text_embeddings(decoder: Decoder, scheme: Scheme) -> Ir:

@@ -16,6 +16,13 @@ from .stream_ops import Node, Operations, Weights
 
 ROTARY = "rotary/angles"
 """The product of frequencies and positions, which NNCF takes for a layer."""
+
+
+def rotary_name(index: int) -> str:
+    """Return the name of that product for the embedding of this number in the graph."""
+    return f"{ROTARY}/{index}" if index else ROTARY
+
+
 _MASKED = np.float32(-65504.0)
 """What a masked position gets: float16's lowest, as in optimum's graphs."""
 
@@ -32,6 +39,7 @@ class Layers(Operations):
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.sinks: list[Node] = []
+        self._rotations = 0
         self.batch: Node = None
         self.beam: Node = None
 
@@ -48,21 +56,32 @@ class Layers(Operations):
     def linear_heads(self, hidden: Node, name: str, heads: int, width: int) -> Node:
         return self.heads(self.linear(hidden, name, True), heads, width)
 
-    def logits(self, hidden: Node, weight: str) -> Node:
-        return self.ops.matmul(hidden, self.weights(weight), transpose_a=False, transpose_b=True, name="logits")
+    def logits(self, hidden: Node, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> Node:
+        product = self.ops.matmul(hidden, self.weights(weight), transpose_a=False, transpose_b=True, name="logits")
+        return self._capped(product if scale == 1.0 else self.scale(product, scale), softcap)
 
-    def rms_norm(self, states: Node, name: str, eps: float) -> Node:
+    def _capped(self, states: Node, cap: float | None) -> Node:
+        if cap is None:
+            return states
+        return self.scale(self.ops.tanh(self.ops.divide(states, self.ops.constant(cap, np.float32))), cap)
+
+    def rms_norm(self, states: Node, name: str, eps: float, offset: float = 0.0) -> Node:
         ops = self.ops
         square = ops.power(states, ops.constant(2.0, np.float32))
         mean = ops.reduce_mean(square, self.i64([-1]), keep_dims=True)
         root = ops.sqrt(ops.add(mean, ops.constant(eps, np.float32)))
         normed = ops.multiply(states, ops.divide(ops.constant(1.0, np.float32), root))
-        return ops.multiply(self.weights(name + ".weight"), normed)
+        weight = self.weights(name + ".weight")
+        if offset:
+            # subtracted, as a zero point is: whoever reads weights out of graphs knows that form
+            weight = ops.subtract(weight, ops.constant(-offset, np.float32))
+        return ops.multiply(weight, normed)
 
-    def layer_norm(self, states: Node, name: str, eps: float) -> Node:
+    def layer_norm(self, states: Node, name: str, eps: float, *, bias: bool = True) -> Node:
         ops = self.ops
         normed = ops.mvn(states, self.i64([-1]), True, eps, "inside_sqrt")
-        return ops.add(ops.multiply(normed, self.weights(f"{name}.weight")), self.weights(f"{name}.bias"))
+        scaled = ops.multiply(normed, self.weights(f"{name}.weight"))
+        return ops.add(scaled, self.weights(f"{name}.bias")) if bias else scaled
 
     def convolution(self, states: Node, name: str, step: int) -> Node:
         ops = self.ops
@@ -90,6 +109,9 @@ class Layers(Operations):
 
     def multiply(self, left: Node, right: Node) -> Node:
         return self.ops.multiply(left, right)
+
+    def scale(self, states: Node, factor: float) -> Node:
+        return self.ops.multiply(states, self.ops.constant(factor, np.float32))
 
     def activate(self, states: Node, kind: str) -> Node:
         if kind == "silu":
@@ -122,18 +144,31 @@ class Layers(Operations):
         """Cosine and sine are [batch, 1, n, dim]."""
         ops = self.ops
         frequencies = ops.constant(rope.inverse_frequencies()[None, :, None], np.float32)
+        if rope.switch:
+            last = ops.reduce_max(positions, self.i64([0, 1]), keep_dims=False)
+            long = ops.constant(rope.long_frequencies()[None, :, None], np.float32)
+            frequencies = ops.select(ops.greater_equal(last, self.i64(rope.switch)), long, frequencies)
         steps = ops.convert(ops.unsqueeze(positions, self.i64(1)), np.float32)
-        angles = ops.transpose(
-            ops.matmul(frequencies, steps, False, False, name=ROTARY), ops.constant([0, 2, 1], np.int32)
-        )
+        product = ops.matmul(frequencies, steps, False, False, name=rotary_name(self._rotations))
+        self._rotations += 1
+        angles = ops.transpose(product, ops.constant([0, 2, 1], np.int32))
         angles = self._twice(angles, rope.dim) if rope.interleaved else ops.concat([angles, angles], -1)
         cos, sin = (ops.unsqueeze(turn(angles), self.i64(1)) for turn in (ops.cos, ops.sin))
+        if rope.attention_factor != 1.0:
+            cos, sin = (self.scale(one, rope.attention_factor) for one in (cos, sin))
         return Rotation(cos, sin, rope)
 
     def _twice(self, angles: Node, dim: int) -> Node:
         """[batch, n, dim / 2] -> [batch, n, dim], every value twice in a row."""
         twice = self.ops.unsqueeze(angles, self.i64(-1))
         return self.ops.reshape(self.ops.concat([twice, twice], -1), self.i64([0, 0, dim]), special_zero=True)
+
+    def growth(self, positions: Node, beta: float, step: float) -> Node:
+        ops = self.ops
+        steps = ops.convert(ops.unsqueeze(positions, self.i64([1, 3])), np.float32)
+        one = ops.constant(1.0, np.float32)
+        grown = ops.log(ops.add(one, ops.floor(ops.divide(steps, ops.constant(step, np.float32)))))
+        return ops.add(one, self.scale(grown, beta))
 
     def rotate(self, states: Node, rotation: Rotation[Node], width: int) -> Node:
         ops, rope = self.ops, rotation.rope
@@ -164,7 +199,7 @@ class Layers(Operations):
 
     # -- attention
 
-    def mask(self, start: Node, attention_mask: Node, groups: int) -> Node:
+    def mask(self, start: Node, attention_mask: Node, groups: int, window: int | None = None) -> Node:
         """float32 [batch, 1, n, past + n]: 0 where a position may look, else float16's lowest."""
         ops = self.ops
         new = ops.gather(ops.shape_of(start), self.i64(1), self.i64(0))
@@ -172,7 +207,10 @@ class Layers(Operations):
         zero, one = self.i64(0), self.i64(1)
         columns = ops.range(zero, total, one, "i64")
         rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, one, "i64"), self.i64(1))
-        causal = ops.unsqueeze(ops.less_equal(columns, rows), self.i64([0, 1]))
+        causal = ops.less_equal(columns, rows)
+        if window is not None:
+            causal = ops.logical_and(causal, ops.greater(columns, ops.subtract(rows, self.i64(window))))
+        causal = ops.unsqueeze(causal, self.i64([0, 1]))
         kept = ops.unsqueeze(ops.not_equal(attention_mask, zero), self.i64([1, 2]))
         seen = ops.logical_and(causal, kept)
         return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(_MASKED, np.float32))
@@ -195,13 +233,18 @@ class Layers(Operations):
         return whole
 
     def attention(
-        self, query: Node, key: Node, value: Node, mask: Node, *, heads: Heads, scale: float, name: str
-    ) -> Node:
+        self, query: Node, key: Node, value: Node, mask: Node, *, heads: Heads, scale: float, name: str,
+        softcap: float | None = None,
+    ) -> Node:  # fmt: skip
         ops = self.ops
         key, value = self._repeat(key, heads), self._repeat(value, heads)
-        context = ops.scaled_dot_product_attention(
-            query, key, value, mask, ops.constant(scale, np.float32), causal=False, name=name
-        )
+        if softcap is None:
+            context = ops.scaled_dot_product_attention(
+                query, key, value, mask, ops.constant(scale, np.float32), causal=False, name=name
+            )
+        else:  # which the runtime's one operation for attention cannot do
+            scores = self._capped(self.scale(ops.matmul(query, key, False, True), scale), softcap)
+            context = ops.matmul(ops.softmax(ops.add(scores, mask), -1), value, False, False, name=name)
         return ops.reshape(self.swap(context), self.i64([0, 0, heads.queries * heads.width]), special_zero=True)
 
     def attention_to_all(self, query: Node, key: Node, value: Node, *, heads: Heads, name: str) -> Node:

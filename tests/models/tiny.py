@@ -28,6 +28,12 @@ COMMON: dict[str, Any] = {
     "rope_parameters": ROPE,
     "bos_token_id": None,
 }
+YARN: dict[str, Any] = ROPE | {
+    "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32, "mscale": 1.0, "mscale_all_dim": 1.0,
+    "llama_4_scaling_beta": 0.1,
+}  # fmt: skip
+_ALTERNATE = ["sliding_attention", "full_attention"]
+_THREE = ["sliding_attention", "sliding_attention", "full_attention"]
 # What each family has that the others lack, at a size where it shows.
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -37,7 +43,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "olmo2": {},  # norms behind attention and MLP, and of q and k over all heads
     "gemma3_text": {
         "num_hidden_layers": 3,
-        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "layer_types": _THREE,
         "sliding_window": 32,
         "query_pre_attn_scalar": HEAD_DIM,
         "rms_norm_eps": 1e-6,
@@ -50,7 +56,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "phi3": {"rope_parameters": ROPE | {"partial_rotary_factor": 1.0}},
     "glm": {"attention_bias": False, "rope_parameters": ROPE | {"partial_rotary_factor": 1.0}},
 }
-_ALTERNATE = ["sliding_attention", "full_attention"]
 _MAMBA = {
     "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_expand": 2, "mamba_n_groups": 1, "mamba_d_conv": 4,
     "mamba_chunk_size": 64, "mamba_conv_bias": True, "mamba_proj_bias": False,
@@ -68,6 +73,9 @@ FURTHER: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
     },
     "glm4": {"attention_bias": True, "rope_parameters": ROPE | {"partial_rotary_factor": 0.5}},
+    "ernie4_5": {},
+    "exaone4": {"layer_types": _ALTERNATE, "sliding_window": 32},
+    "gemma": {"tie_word_embeddings": True},
     "gpt_oss": {
         "layer_types": _ALTERNATE,
         "sliding_window": 32,
@@ -86,8 +94,11 @@ FURTHER: dict[str, dict[str, Any]] = {
         "shared_intermediate_size": 64,
         "position_embedding_type": None,
     },
+    "hunyuan_v1_dense": {"attention_bias": True},
+    "ministral3": {"rope_parameters": YARN},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "sliding_window": None},
     "nemotron": {},
+    "olmo3": {"layer_types": _ALTERNATE, "sliding_window": 32},
     "phimoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "attention_bias": True},
     "qwen2_moe": {
         "num_experts": 4,
@@ -113,6 +124,41 @@ LONG_ROPE: dict[str, Any] = {
     },
 }
 """Fields of a phi3 whose rotary embeddings turn by other frequencies in texts of more than 256 tokens."""
+
+STREAMED: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "llama-yarn": {"rope_parameters": ROPE | {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}},
+    "mistral": {"sliding_window": None},
+    "ministral3": {},
+    "mistral-windows": {"sliding_window": 17},
+    "qwen2": {},
+    "qwen2-windows": {"use_sliding_window": True, "sliding_window": 17, "max_window_layers": 1},
+    "qwen3": {},
+    "olmo2": {},
+    "olmo3": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
+    "gemma": {"rms_norm_eps": 1e-6},
+    "gemma2": {"num_hidden_layers": 3, "sliding_window": 17, "query_pre_attn_scalar": 24, "layer_types": _THREE},
+    "gemma3_text": {"hidden_size": 96, "sliding_window": 17, "query_pre_attn_scalar": 24},
+    "phi3": {},
+    "phi3-windows": {"sliding_window": 17},
+    "phi3-longrope": LONG_ROPE | {
+        "original_max_position_embeddings": 64,
+        "rope_parameters": LONG_ROPE["rope_parameters"] | {"original_max_position_embeddings": 64},
+    },
+    "glm": {},
+    "glm4": {},
+    "smollm3": {"num_hidden_layers": 3, "no_rope_layers": [1, 0, 1]},
+    "granite": {"attention_multiplier": 0.15},
+    "cohere2": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
+    "exaone4": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
+    "exaone4-whole": {"sliding_window": None, "layer_types": ["full_attention"] * 2},
+    "ernie4_5": {"use_bias": True},
+    "hunyuan_v1_dense": {"rope_parameters": ROPE | {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}},
+    "stablelm": {},
+    "stablelm-parallel": {"use_parallel_residual": True},
+}  # fmt: skip
+"""Checkpoints of every family whose graphs edgeconv builds itself, and of the parts that config.json turns on: what each has
+beside its row of `FAMILIES` or `FURTHER`."""
 
 
 def make(

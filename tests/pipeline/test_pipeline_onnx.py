@@ -98,8 +98,8 @@ def test_what_cannot_be_written(
     preprocessor = json.loads((spoilt / "preprocessor_config.json").read_text())
     preprocessor["size"] = {"height": 28, "width": 28}
     (spoilt / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    with pytest.raises(UsageError, match="gemma3_text"):
-        run(OnnxJob(str(tiny_model("gemma3_text")), Request("int8"), output=out, engine="stream"))
+    with pytest.raises(UsageError, match="starcoder2"):
+        run(OnnxJob(str(tiny_model("starcoder2")), Request("int8"), output=out, engine="stream"))
     with pytest.raises(UsageError, match="vision-precision"):
         run(OnnxJob(str(builtin_model), Request("int8"), output=out, vision_precision="int8"))
     with pytest.raises(CheckpointError, match="makes pictures of 28 px"):

@@ -33,9 +33,8 @@ SIGLIP_DEFAULTS = [f"config: vision_config.{key}" for key in ("hidden_act", "num
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family(family: str, tiny_model: Maker) -> None:
     found = rows(tiny_model(family))
-    traced = family == "gemma3_text"
-    assert [name for name, row in found.items() if row.status != "ok"] == (["tensors: names"] if traced else [])
-    assert found["engine: engine"].found.startswith("trace: " if traced else "stream: ")
+    assert [name for name, row in found.items() if row.status != "ok"] == []
+    assert found["engine: engine"].found.startswith("stream: ")
     assert found["config: max_position_embeddings"].found == "512 positions"
     assert found["tokens: tokenizer"].found == "4,096 tokens"
 
@@ -203,9 +202,10 @@ def test_code_that_is_not_needed_is_not_run(tiny_vision_model: Maker, copy: Call
     assert "it is not run" in rows(folder)["engine: custom code"].found
 
 
-def test_a_sliding_window_goes_to_the_trace_engine(tiny_model: Maker) -> None:
-    found = rows(tiny_model("mistral", sliding_window=32))
-    assert found["engine: engine"].found == "trace: attention through a sliding window of 32"
+def test_an_unknown_block_goes_to_the_trace_engine(tiny_model: Maker) -> None:
+    assert rows(tiny_model("mistral", sliding_window=32))["engine: engine"].found.startswith("stream: ")
+    found = rows(tiny_model("starcoder2"))
+    assert found["engine: engine"].found.startswith("trace: the block of model_type starcoder2 is not one of ")
     assert found["tensors: names"].status == "assumed"
 
 

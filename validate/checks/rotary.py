@@ -34,16 +34,25 @@ def check(decoder: Decoder, checkpoint: Checkpoint, weights: WeightsByName, foun
     One that is the config's rounded to float16 is what the artifact computes with, as its weights are: torch's pass on the
     artifact's own weights takes it too (`WeightsByName.frequencies`), and its cost is the compression's, not the graph's.
     """
-    expected = np.asarray(decoder.rope.inverse_frequencies(), np.float64).reshape(-1)
+    ropes = decoder.distinct_ropes() or (decoder.rope,)
+    expected = [np.asarray(one, np.float64).reshape(-1) for rope in ropes for one in rope.tables()]
+    sizes = {one.size for one in expected}
     positions = int(checkpoint.config.get("max_position_embeddings") or _POSITIONS)
-    tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size == expected.size]
-    rounded = [table for table in tables if _judge(table, expected, positions, f"theta {decoder.rope.theta:g}", found)]
+    tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size in sizes]
+    config = f"theta {', '.join(f'{theta:g}' for theta in dict.fromkeys(rope.theta for rope in ropes))}"
+    rounded = [table for table in tables if _judge(table, _nearest(table, expected), positions, config, found)]
     for table in tables:
         weights.unmatched_artefact.remove(table)
     held = [table.whole().reshape(-1).astype(np.float32) for table in rounded]
     if held and len(held) == len(tables) and all(np.array_equal(held[0], other) for other in held):
         weights.frequencies = held[0]
     found.figures["rotary_tables"] = len(tables)
+
+
+def _nearest(table: StoredWeight, expected: list[Array]) -> Array:
+    """Return the frequencies that a table is meant for, of the several that a model with several rotary embeddings has."""
+    held = table.whole().reshape(-1).astype(np.float64)
+    return min((one for one in expected if one.size == held.size), key=lambda one: float(np.abs(held - one).max()))
 
 
 def _judge(table: StoredWeight, expected: Array, positions: int, config: str, found: Findings) -> bool:

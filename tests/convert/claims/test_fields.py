@@ -155,9 +155,11 @@ def test_dynamic_scaling_names_the_length_up_to_which_it_changes_nothing() -> No
 
 WITHOUT_EFFECT = {
     ("*", "model_type"), ("*", "max_position_embeddings"), ("*", "layer_types"), ("qwen2", "sliding_window"),
-    ("qwen3", "sliding_window"), ("*", "rope_parameters"), ("*", "rope_scaling"),
+    ("qwen3", "sliding_window"), ("*", "rope_parameters"), ("*", "rope_scaling"), ("qwen2", "use_sliding_window"),
+    ("qwen3", "use_sliding_window"),
 }  # fmt: skip
-"""Fields that are read for what the numbers of a plain decoder do not show: rope apart, windows, an old default."""
+"""Fields that are read for what the numbers of a plain decoder do not show: rope apart, windows (those of Qwen
+begin at layers that these configs do not have), an old default."""
 OTHER = {"hidden_act": "gelu", "rope_theta": 3e5, "rms_norm_eps": 3e-4, "partial_rotary_factor": 0.5, "sliding_window": 16,
          "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1}  # fmt: skip
 

@@ -71,12 +71,32 @@ def test_config_and_weights_come_back(name: str, tmp_path: Path) -> None:
             assert np.array_equal(seen.tensor(tensor), wanted), tensor
 
 
-@pytest.mark.parametrize("model_type", sorted(tiny.FAMILIES))
+WRITTEN: dict[str, dict[str, Any]] = {
+    **{name: {} for name in sorted(tiny.FAMILIES)},
+    "mistral": {"sliding_window": None},
+    "cohere2": {"num_hidden_layers": 5, "layer_types": None},
+    "ernie4_5": {},
+    "exaone4": {"sliding_window": None, "layer_types": ["full_attention"] * 2},
+    "gemma": {},
+    "gemma2": {"num_hidden_layers": 3, "layer_types": None},
+    "granite": {"attention_multiplier": 0.15},
+    "hunyuan_v1_dense": {"attention_bias": False},
+    "smollm3": {"num_hidden_layers": 5, "no_rope_layers": None},
+    "stablelm": {"use_parallel_residual": True},
+}
+"""Families that become GGUF files, as llama.cpp knows them."""
+
+
+@pytest.mark.parametrize("model_type", WRITTEN)
 def test_transformers_computes_the_same_model(model_type: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    source = tiny_model(model_type, sliding_window=None) if model_type == "mistral" else tiny_model(model_type)
+    source = (
+        tiny_model(model_type, **WRITTEN[model_type], sliding_window=None)
+        if model_type == "mistral"
+        else tiny_model(model_type, **WRITTEN[model_type])
+    )
     seen = opened(source, tmp_path / "a.gguf", "f32")
     built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(seen.folder), dtype=torch.float32).eval()
     weights = {name: torch.from_numpy(np.array(seen.tensor(name))) for name in seen.names}

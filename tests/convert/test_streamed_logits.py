@@ -1,0 +1,98 @@
+"""Every family that is streamed, in OpenVINO and in ONNX: logits of each position beside transformers' in float32.
+
+Prefilled, in chunks and step by step, in texts longer than the windows and than the length at which long rope changes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeconv.convert import conversion
+from edgeconv.quantize.scheme import Request
+
+from ..models import tiny
+
+LENGTH = 120
+PIECES = ([LENGTH], [40, 1, 1, 30, 1, 47], [70, *[1] * 50])
+"""A text in pieces: all at once; chunks and steps; a prompt and steps."""
+
+
+@pytest.fixture(scope="module", params=tiny.STREAMED)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Folder of a checkpoint, ids, and transformers' logits for each way to cut the text."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    name = request.param
+    model_type, _, _ = name.partition("-")
+    folder = tiny.make(model_type, tmp_path_factory.mktemp(name) / "model", dtype="float32", **tiny.STREAMED[name])
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    ids = np.random.default_rng(3).integers(3, model.config.vocab_size, (2, LENGTH))
+    expected = []
+    for pieces in PIECES:
+        cache, found, start = None, [], 0
+        for size in pieces:
+            with torch.no_grad():
+                out = model(torch.tensor(ids[:, start : start + size]), past_key_values=cache, use_cache=True)
+            cache, start = out.past_key_values, start + size
+            found.append(out.logits.numpy())
+        expected.append(np.concatenate(found, 1))
+    return folder, ids, expected
+
+
+def close(found: np.ndarray, expected: np.ndarray) -> None:
+    assert np.isfinite(found).all()
+    assert float(expected.std()) > 0.1
+    assert float(np.abs(found - expected).max()) < 1e-3
+
+
+def test_openvino(case: Any, tmp_path: Path) -> None:
+    import openvino as ov
+
+    folder, ids, expected = case
+    made = conversion.run(conversion.Job(str(folder), Request("fp32"), output=tmp_path / "out"))
+    assert made.manifest.engine == "stream"
+    config = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+    request = ov.Core().compile_model(made.path / "openvino_model.xml", "CPU", config).create_infer_request()
+    for pieces, wanted in zip(PIECES, expected, strict=True):
+        request.reset_state()
+        found, start = [], 0
+        for size in pieces:
+            end = start + size
+            positions = np.broadcast_to(np.arange(start, end), (2, size))
+            given = {"input_ids": ids[:, start:end], "attention_mask": np.ones((2, end), np.int64),
+                     "position_ids": positions, "beam_idx": np.arange(2, dtype=np.int32)}  # fmt: skip
+            found.append(np.array(request.infer(given)["logits"]))
+            start = end
+        close(np.concatenate(found, 1), wanted)
+
+
+def test_onnx(case: Any, tmp_path: Path) -> None:
+    import onnxruntime
+
+    folder, ids, expected = case
+    made = conversion.run(conversion.OnnxJob(str(folder), Request("fp32"), output=tmp_path / "out"))
+    assert made.manifest.engine == "stream"
+    session = onnxruntime.InferenceSession(made.path / "model.onnx", providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_outputs()]
+    caches = [one for one in session.get_inputs() if one.name.startswith("past_key_values")]
+    for pieces, wanted in zip(PIECES, expected, strict=True):
+        cache = {one.name: np.zeros((2, one.shape[1], 0, one.shape[3]), np.float32) for one in caches}
+        found, start = [], 0
+        for size in pieces:
+            end = start + size
+            positions = np.broadcast_to(np.arange(start, end), (2, size)).copy()
+            given = {
+                "input_ids": ids[:, start:end],
+                "attention_mask": np.ones((2, end), np.int64),
+                "position_ids": positions,
+            }
+            outputs = dict(zip(names, session.run(None, {**given, **cache}), strict=True))
+            found.append(outputs["logits"])
+            cache = {name: outputs[name.replace("past_key_values", "present")] for name in cache}
+            start = end
+        close(np.concatenate(found, 1), wanted)
