@@ -96,3 +96,19 @@ def test_onnx(case: Any, tmp_path: Path) -> None:
             cache = {name: outputs[name.replace("past_key_values", "present")] for name in cache}
             start = end
         close(np.concatenate(found, 1), wanted)
+
+
+def test_a_window_that_is_one_position_off_would_be_seen(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = tiny.make("mistral", tmp_path / "model", dtype="float32", sliding_window=17)
+    ids = torch.arange(3, 3 + LENGTH)[None]
+    found = []
+    for window in (17, 18):
+        model = AutoModelForCausalLM.from_pretrained(folder, sliding_window=window, attn_implementation="eager").eval()
+        with torch.no_grad():
+            found.append(model(ids).logits.numpy())
+    apart = np.abs(found[0] - found[1]).max(-1)[0]
+    assert (apart[:17] < 1e-5).all()
+    assert (apart[17:] > 1e-2).all()
