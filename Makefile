@@ -67,12 +67,14 @@ docs: $(STAMP) ## write docs/cli.md and the JSON schemas from the program
 	for name in $(RESULTS); do $(BIN)/python -m edgeconv.study.schemas docs/$$name.schema.json || exit 1; done
 	$(BIN)/python -m edgeconv.recipes.schema docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability docs/reliability.md
+	$(BIN)/python -m edgeconv.cli.verbs README.md
 
 check-docs: $(STAMP) ## check that what `make docs` writes is current
 	$(BIN)/python -m edgeconv.cli.reference --check docs/cli.md
 	for name in $(RESULTS); do $(BIN)/python -m edgeconv.study.schemas --check docs/$$name.schema.json || exit 1; done
 	$(BIN)/python -m edgeconv.recipes.schema --check docs/recipe.schema.json
 	$(BIN)/python -m tests.bad.reliability --check docs/reliability.md
+	$(BIN)/python -m edgeconv.cli.verbs --check README.md
 
 lock: $(STAMP) ## write the newest versions that pyproject.toml admits, with their hashes, into constraints.txt
 	$(BIN)/python .ci/lock.py constraints.txt

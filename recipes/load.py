@@ -137,9 +137,7 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> UsageError:
     first = error.errors()[0]
     # the discriminator's value stands in the location behind the target's name
     place = [
-        part
-        for i, part in enumerate(first["loc"])
-        if not (i == 2 and first["loc"][0] == "targets" and part in _FORMATS)
+        part for i, part in enumerate(first["loc"]) if not (i == 2 and first["loc"][0] == "targets" and part in TARGETS)
     ]
     where = _at(path, _locate(root, place))
     dotted = ".".join(map(str, place)) or "the file"
@@ -151,15 +149,16 @@ def _explain(error: ValidationError, path: Path, root: yaml.Node) -> UsageError:
     return UsageError(f"{where}: {dotted}: {first['msg']}.", "docs/recipe.schema.json describes every field.")
 
 
-_FORMATS = {get_args(kind.model_fields["format"].annotation)[0]: kind for kind in get_args(get_args(Target)[0])}
+TARGETS = {get_args(kind.model_fields["format"].annotation)[0]: kind for kind in get_args(get_args(Target)[0])}
+"""By the name of the format: the model of a recipe's target."""
 
 
 def _fields(location: tuple[int | str, ...]) -> list[str]:
     """Name the fields that there are where one was not known."""
     model: Any = Recipe
     for part in location[:-1]:
-        if part in _FORMATS:
-            model = _FORMATS[str(part)]
+        if part in TARGETS:
+            model = TARGETS[str(part)]
         elif hasattr(model, "model_fields") and part in model.model_fields:
             annotation = model.model_fields[part].annotation
             model = next(

@@ -39,7 +39,7 @@ def run(target: str, path: Path, seeing: Path | None = None) -> list[str]:
     Raises:
         EdgeconvError: a runtime does not load it, or fails.
     """
-    return _TRY[target](path, seeing)
+    return TRIED[target](path, seeing)
 
 
 def _openvino(folder: Path, _: Path | None) -> list[str]:
@@ -146,7 +146,7 @@ def _onnx_genai(folder: Path) -> None:
     generator.generate_next_token()
 
 
-_TRY: Mapping[str, Callable[[Path, Path | None], list[str]]] = {"openvino": _openvino, "gguf": _gguf, "onnx": _onnx}
+TRIED: Mapping[str, Callable[[Path, Path | None], list[str]]] = {"openvino": _openvino, "gguf": _gguf, "onnx": _onnx}
 """By the name of the format."""
 
 
