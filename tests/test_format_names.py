@@ -144,10 +144,17 @@ def test_exceptions_are_of_files_that_are_there() -> None:
 
 
 def test_what_is_searched_is_found() -> None:
-    tree = ast.parse(
-        'a = manifest.target == "gguf"\nb = x in ("onnx", "y")\nc = isinstance(job, conversion.GgufJob | Other)\n'
-        'd = {"openvino": 1, "gguf": 2, "onnx": 3}\ne = Literal["gguf", "onnx", "openvino"]\nf = find_spec("gguf") is None\nmatch x:\n case "gguf": pass'
+    lines = (
+        'a = manifest.target == "gguf"',
+        'b = x in ("onnx", "y")',
+        "c = isinstance(job, conversion.GgufJob | Other)",
+        'd = {"openvino": 1, "gguf": 2, "onnx": 3}',
+        'e = Literal["gguf", "onnx", "openvino"]',
+        'f = find_spec("gguf") is None',
+        "match x:",
+        '    case "gguf": pass',
     )
+    tree = ast.parse("\n".join(lines))
     assert (compared(tree), typed(tree), listed(tree)) == ([1, 2, 8], [3], [4, 5])
     assert len(FILES) > 300
 

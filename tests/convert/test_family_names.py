@@ -23,7 +23,8 @@ ALLOWED = {
     "convert/chatglm/__init__.py": "the reader of ChatGLM's own layout, which becomes a GLM",
     "convert/chatglm/configuration.py": "the same: what it becomes",
     "convert/onnx/assets.py": "onnxruntime-genai's word for any decoder",
-    "validate/formats/gguf.py": "llama is llama.cpp's word for sentencepiece's BPE",
+    "runtimes/llama_cpp_tokenizer.py": "llama is llama.cpp's word for sentencepiece's BPE",
+    "validate/bisect/measure.py": "mamba is transformers' name of the module in hybrids of several families",
     "validate/checks/tokens_gguf.py": "gpt2 is llama.cpp's word for byte-level BPE",
 }
 """File → why it may hold a string that is also a family's name."""
