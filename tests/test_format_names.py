@@ -25,7 +25,7 @@ AT_HOME = (
 """Files of one format each; benchmarks/ and tests/ convert to every one."""
 TABLES = {
     "validate.formats": "ARTIFACTS",
-    "validate.sights": "SIGHTS",
+    "validate.vision_formats": "VISION_CHECKS",
     "runtimes.smoke": "TRIED",
     "runtimes.required": "REQUIRE",
     "study.bench.formats": "BENCHES",
@@ -57,8 +57,8 @@ TYPES = {
 """Classes of one format each."""
 TYPED = {
     "recipes/unit.py": "only one layout of OpenVINO can be measured",
-    "validate/sight.py": "says to mypy what `validate.sights` has chosen",
-    "validate/sight_gguf.py": "the same",
+    "validate/vision_checks.py": "says to mypy what `validate.vision_formats` has chosen",
+    "validate/vision_checks_gguf.py": "the same",
 }
 """Files that may ask for the class of a format's value → why."""
 

@@ -31,11 +31,11 @@ from .passes import PassResult, TorchPasses
 from .probes import LONG, Probes, switch_of
 from .report.model import BudgetLine, Check, Comparison, Deviation, DocumentScore, GenerationPair, Report
 from .scores import Scores
-from .sights import SIGHTS
 from .suite import EncodedDocument, Suite, encode, load, require
 from .target import ValidationTarget, open_pair
 from .token_display import shown
 from .tokenizer import open_tokenizer
+from .vision_formats import VISION_CHECKS
 
 SHARE = 1024
 """Tokens over which the noise floor and the device's defaults are measured."""
@@ -274,7 +274,7 @@ class _Run:
             return
         pair, pictures, progress = self.pair, self.suite.pictures, self.progress
         with self._timed("pictures"):
-            sight = SIGHTS[pair.artifact.format](pair, pictures, passes, self.ask.device, progress)
+            sight = VISION_CHECKS[pair.artifact.format](pair, pictures, passes, self.ask.device, progress)
             seen = sight.look(noise=self._noise_of_bfloat16())
         self.rungs += seen.rungs
         self.generations += seen.captions

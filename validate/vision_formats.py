@@ -11,7 +11,7 @@ from .target import ValidationTarget
 from .vision_checks import VisionChecks
 from .vision_checks_gguf import GgufVisionChecks
 
-SIGHTS: Mapping[
+VISION_CHECKS: Mapping[
     str, Callable[[ValidationTarget, Sequence[Picture], TorchPasses, str, Progress], VisionChecks | GgufVisionChecks]
 ] = {
     "openvino": VisionChecks,
