@@ -92,11 +92,7 @@ def test_transformers_computes_the_same_model(model_type: str, tiny_model: Calla
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    source = (
-        tiny_model(model_type, **WRITTEN[model_type], sliding_window=None)
-        if model_type == "mistral"
-        else tiny_model(model_type, **WRITTEN[model_type])
-    )
+    source = tiny_model(model_type, **WRITTEN[model_type])
     seen = opened(source, tmp_path / "a.gguf", "f32")
     built = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(seen.folder), dtype=torch.float32).eval()
     weights = {name: torch.from_numpy(np.array(seen.tensor(name))) for name in seen.names}
