@@ -20,8 +20,9 @@ def frontier(
         list[str] | None,
         typer.Option(
             metavar="POINT",
-            help="A precision of `edgeconv openvino` or a type of `edgeconv gguf`, further options behind a colon: "
-            "int4_sym:group_size=64,ratio=0.8. Repeatable; without it int8, int4 in several forms and the usual types.",
+            help="A precision of `edgeconv openvino`, a type of `edgeconv gguf` or, as onnx/int8, one of `edgeconv onnx`, "
+            "further options behind a colon: int4_sym:group_size=64,ratio=0.8. Repeatable; without it int8, int4 in several "
+            "forms and the usual types.",
             show_default=False,
         ),
     ] = None,

@@ -42,8 +42,8 @@ def search(
         Any,
         typer.Option(
             "--format",
-            click_type=choice(("gguf", "openvino")),
-            help="GGUF: a type for each matrix. OpenVINO: a scheme of the whole model, or mode and group of each weight.",
+            click_type=choice(("gguf", "openvino", "onnx")),
+            help="GGUF: a type for each matrix. OpenVINO, ONNX: a scheme of the whole model, or mode and group of each weight.",
         ),
     ] = "gguf",
     calibration: Annotated[

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from ..convert.conversion.gguf_plan import GgufJob
+from ..convert.conversion.onnx_plan import OnnxJob
 from ..convert.conversion.openvino_plan import Job
 from ..convert.gguf.recipe import ALIASES, FILE_TYPES, recipe
 from ..core.errors import UsageError
 from ..quantize.scheme import PRECISIONS, Request
 from .calibration import OWN
 
-Format = Literal["openvino", "gguf"]
+Format = Literal["openvino", "gguf", "onnx"]
 _REQUEST = {one.name for one in fields(Request)} - {"precision", "tensor_precision"}
 _RULES = ("tensor_type", "tensor_precision")
 _GGUF = {"pure", "output_type", "token_embedding_type", "tensor_type", "imatrix"}
+_ONNX = {"group_size", "group_size_fallback", "ratio", "sym", "backup_precision", "all_layers", "accuracy_level"}
 
 
 @dataclass(frozen=True)
@@ -60,55 +63,78 @@ class Point:
                 words += [flag] if one is True else [f"--no-{flag[2:]}"] if one is False else [flag, str(one)]
         return shlex.join([*words, "--output", output])
 
-    def job(self, model: str, output: Path, *, local_files_only: bool = False) -> Job | GgufJob:
+    def job(self, model: str, output: Path, *, local_files_only: bool = False) -> Job | GgufJob | OnnxJob:
         """Return what the pipeline is asked.
 
         Raises:
             UsageError: an option that cannot work.
         """
-        common: dict[str, Any] = {
-            "output": output,
-            "local_files_only": local_files_only,
-            "keeps_digests": True,
-            "calibrator": OWN,
-        }
-        if self.format == "openvino":
-            rules = tuple(self.options.get("tensor_precision", ()))
-            return Job(model=model, request=Request(**{**self.options, "tensor_precision": rules}), **common)
-        given = dict(self.options)
-        imatrix = given.pop("imatrix", None)
-        rules = tuple(tuple(rule.rpartition("=")[::2]) for rule in given.pop("tensor_type", ()))
-        chosen = recipe(given.pop("type"), tensor_types=rules, **given)
-        return GgufJob(model=model, recipe=chosen, imatrix=Path(imatrix) if imatrix else None, **common)
+        common: dict[str, Any] = {"output": output, "local_files_only": local_files_only, "keeps_digests": True}
+        made: Job | GgufJob | OnnxJob = _JOBS[self.format](model, dict(self.options), common)
+        return made
 
 
+def _openvino(model: str, options: dict[str, Any], common: dict[str, Any]) -> Job:
+    return Job(model=model, request=_request(options), calibrator=OWN, **common)
+
+
+def _onnx(model: str, options: dict[str, Any], common: dict[str, Any]) -> OnnxJob:
+    own = {name: options.pop(name) for name in ("accuracy_level",) if name in options}
+    return OnnxJob(model=model, request=_request(options), **own, **common)
+
+
+def _gguf(model: str, options: dict[str, Any], common: dict[str, Any]) -> GgufJob:
+    imatrix = options.pop("imatrix", None)
+    rules = tuple(tuple(rule.rpartition("=")[::2]) for rule in options.pop("tensor_type", ()))
+    chosen = recipe(options.pop("type"), tensor_types=rules, **options)
+    return GgufJob(model=model, recipe=chosen, imatrix=Path(imatrix) if imatrix else None, calibrator=OWN, **common)
+
+
+def _request(options: dict[str, Any]) -> Request:
+    return Request(**{**options, "tensor_precision": tuple(options.get("tensor_precision", ()))})
+
+
+_JOBS: dict[str, Callable[[str, dict[str, Any], dict[str, Any]], Any]] = {
+    "openvino": _openvino, "gguf": _gguf, "onnx": _onnx,
+}  # fmt: skip
+"""How a format's options become a job."""
 _LABELS = {
     "group_size": "g{value}", "group_size_fallback": "", "ratio": "r{value}", "calibration": "", "awq": "AWQ",
     "scale_estimation": "SE", "gptq": "GPTQ", "lora_correction": "LoRA", "backup_precision": "backup {value}",
-    "all_layers": "all layers", "pure": "",
+    "all_layers": "all layers", "pure": "", "accuracy_level": "level {value}",
 }  # fmt: skip
 
 
 def parse(text: str) -> Point:
     """Read PRECISION or TYPE, with further fields of a recipe's target behind a colon: "int4_sym:group_size=64,ratio=0.8".
 
+    Of a precision OpenVINO is meant, of a type GGUF; a format before a slash says another: "onnx/int8".
+
     Raises:
-        UsageError: an unknown precision or field, or a value that is none.
+        UsageError: an unknown format, precision or field, or a value that is none.
     """
     head, _, rest = text.strip().partition(":")
-    name = head.strip().lower()
-    if name in PRECISIONS and name not in FILE_TYPES:
-        point = Point("openvino", {"precision": name, **_fields(rest, _REQUEST, text)})
-        options = point.options
-        if "group_size" in options and "group_size_fallback" not in options:
-            options["group_size_fallback"] = (
-                "adjust"  # points of many models: a row that a group does not divide is not an error
-            )
-        return point
-    if ALIASES.get(name, name) not in FILE_TYPES:
-        known = ", ".join([*PRECISIONS, *FILE_TYPES])
-        raise UsageError(f"{head!r} is neither a precision nor a type of GGUF.", f"One of: {known}.")
-    return Point("gguf", {"type": name, **_fields(rest, _GGUF, text)})
+    format_, slash, name = (piece.strip().lower() for piece in head.rpartition("/"))
+    if not slash:
+        format_ = "openvino" if name in PRECISIONS and name not in FILE_TYPES else "gguf"
+    if format_ == "gguf":
+        if ALIASES.get(name, name) not in FILE_TYPES:
+            known = ", ".join([*PRECISIONS, *FILE_TYPES])
+            raise UsageError(f"{head!r} is neither a precision nor a type of GGUF.", f"One of: {known}.")
+        return Point("gguf", {"type": name, **_fields(rest, _GGUF, text)})
+    if format_ not in _PRECISE:
+        raise UsageError(f"{text}: unknown format {format_!r}.", f"One of: {', '.join(_JOBS)}.")
+    if name not in PRECISIONS:
+        raise UsageError(f"{text}: unknown precision {name!r}.", f"One of: {', '.join(PRECISIONS)}.")
+    point = Point(_PRECISE[format_][0], {"precision": name, **_fields(rest, _PRECISE[format_][1], text)})
+    if "group_size" in point.options and "group_size_fallback" not in point.options:
+        # points of many models: a row that a group does not divide is not an error
+        point.options["group_size_fallback"] = "adjust"
+    return point
+
+
+_PRECISE: dict[str, tuple[Format, set[str]]] = {"openvino": ("openvino", _REQUEST), "onnx": ("onnx", _ONNX)}
+"""Formats whose points are precisions, and the fields that they take."""
 
 
 def _fields(text: str, known: set[str], whole: str) -> dict[str, Any]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PREFIX = "edgeconv-trial-"
 VERSIONS = ("openvino", "nncf", "gguf")
+"""What makes another artifact, or another measurement."""
+RUNTIMES = {"onnx": ("onnx", "onnxruntime")}
+"""Of the formats for which it is more than that."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Bench:
             "point": point.target(),
             **_contents(point),
         }
-        kept = Kept("trial", facts, self.progress, VERSIONS)
+        kept = Kept("trial", facts, self.progress, (*VERSIONS, *RUNTIMES.get(point.format, ())))
         found = kept.get("trial")
         if found is None:
             found = self._made(point)
@@ -112,7 +115,7 @@ class Bench:
         return Trial(point, found["bytes"], found["bits_per_weight"], **estimates)
 
     def size(self, point: Point) -> int:
-        """Return the bytes that an artifact will have, from the headers alone: exact for GGUF, within a percent for an IR."""
+        """Return the bytes that an artifact will have, from the headers alone: exact for GGUF, within a percent for others."""
         job = point.job(str(self.opened.folder), Path(tempfile.gettempdir()) / f"{_PREFIX}{point.format}")
         planned = conversion.plan(job)
         return planned.output_bytes

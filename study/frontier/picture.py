@@ -10,7 +10,11 @@ from ...validate.report.words import percent, significant
 from .model import Frontier, FrontierPoint
 
 _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 66, 130, 66, 506
-STYLES = {"openvino": ("circle", "one", "front-one", "OpenVINO"), "gguf": ("square", "two", "front-two", "GGUF")}
+STYLES = {
+    "openvino": ("circle", "one", "front-one", "OpenVINO"),
+    "gguf": ("square", "two", "front-two", "GGUF"),
+    "onnx": ("diamond", "three", "front-three", "ONNX"),
+}
 """Marker, class of the marker, class of the line, and name: a format is told by its shape and by how its line is drawn."""
 _LINE = 14
 """Height of a label."""
@@ -86,7 +90,7 @@ def _labels(places: list[tuple[float, float, str]]) -> list[Markup]:
 
 
 def _legend() -> list[Markup]:
-    drawn, place = [], 440.0
+    drawn, place = [], 300.0
     for shape, css, line, name in STYLES.values():
         drawn += [
             svg.path(line, [(place, 16), (place + 44, 16)]),

@@ -31,6 +31,9 @@ POINTS = (
     "q5_k_m",
     "q6_k",
     "q8_0",
+    "onnx/int8",
+    "onnx/int4_asym:group_size=64",
+    "onnx/int4_asym:group_size=32",
 )
 """What is measured if nothing is said."""
 VERSIONS = ("edgeconv", "openvino", "nncf", "torch", "transformers")

@@ -33,7 +33,7 @@ class Search(_Model):
 
     search: Literal[1] = 1
     model: str
-    format: Literal["openvino", "gguf"]
+    format: Literal["openvino", "gguf", "onnx"]
     max_kl: float | None
     max_bytes: int | None
     suite: str

@@ -17,7 +17,7 @@ from ...core.errors import CheckpointError
 from ...quantize import integer
 from ...quantize.assign import Assignment, Weight, assign
 from ...quantize.scheme import Request, Scheme, resolve
-from ..points import Point
+from ..points import Format, Point
 from ..sensitivity.codec import Codec
 from ..sensitivity.estimate import Estimates, estimate
 from ..sensitivity.subject import Subject
@@ -49,6 +49,8 @@ class _Way:
 class OpenVINOSpace:
     """Implements `search_space.Space`."""
 
+    format: Format = "openvino"
+
     def __init__(self, bench: Bench, subject: Subject, calibration: str | None = None) -> None:
         """Estimate what every scheme costs.
 
@@ -75,11 +77,11 @@ class OpenVINOSpace:
                 errors[weight.name] = integer.int8_error(subject.checkpoint.tensor(weight.name))
             return errors[weight.name]
 
-        ways = list(_ways(calibration))
+        ways = list(_ways(self.format, calibration))
         tables = [assign(stream.weights(decoder, way.scheme), way.scheme, error) for way in ways]
         weights = stream.weights(decoder, ways[0].scheme)
         found = estimate(subject, _codecs(subject, tables, weights), bench.progress)
-        self._by_weight = ByWeight(bench, weights, found)
+        self._by_weight = ByWeight(bench, weights, found, self.format, self.bytes_of)
         self._guesses = sorted(
             (self._guess(way, _sum(table, found)) for way, table in zip(ways, tables, strict=True)),
             key=_by_size,
@@ -105,8 +107,12 @@ class OpenVINOSpace:
         """The smallest way."""
         return min([*self._guesses, self._by_weight.ends()[0]], key=_by_size)
 
+    def bytes_of(self, codec: Codec, rows: int, columns: int) -> int:
+        """Return the bytes that a weight takes, scales and zero points included."""
+        return codec.bytes(rows, columns)
+
     def _guess(self, way: _Way, raw: float) -> Guess:
-        free = way.point if way.kind == "plain" else Point("openvino", _without_methods(way.point.options))
+        free = way.point if way.kind == "plain" else Point(self.format, _without_methods(way.point.options))
         hoped = 1.0 if way.kind == "plain" else HOPED
         key = repr(free.options)
         if key not in self._sizes:
@@ -118,22 +124,22 @@ def _by_size(guess: Guess) -> tuple[int, float]:
     return guess.bytes, guess.raw
 
 
-def _ways(calibration: str | None) -> Iterator[_Way]:
+def _ways(format_: Format, calibration: str | None) -> Iterator[_Way]:
     for mode in ("int8_asym", "int8_sym"):
-        yield _way({"precision": mode})
+        yield _way(format_, {"precision": mode})
     for mode in ("int4_asym", "int4_sym"):
         for group in GROUPS:
             for ratio in RATIOS:
                 common = {"precision": mode, "group_size": group, "group_size_fallback": "adjust", "ratio": ratio}
-                yield _way(common)
+                yield _way(format_, common)
                 if ratio == 1.0:
-                    yield _way({**common, "all_layers": True})
+                    yield _way(format_, {**common, "all_layers": True})
                 for kind, methods in METHODS.items() if calibration else ():
-                    yield _way({**common, "calibration": calibration, **methods}, kind)
+                    yield _way(format_, {**common, "calibration": calibration, **methods}, kind)
 
 
-def _way(options: dict[str, Any], kind: str = "plain") -> _Way:
-    point = Point("openvino", options)
+def _way(format_: Format, options: dict[str, Any], kind: str = "plain") -> _Way:
+    point = Point(format_, options)
     return _Way(point, resolve(Request(**_without_methods(options))), kind)
 
 

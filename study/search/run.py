@@ -27,7 +27,7 @@ TRIALS = 6
 ESTIMATED = 2048
 """Tokens that the estimate is made on."""
 VERSIONS = ("edgeconv", "openvino", "nncf", "torch", "transformers")
-FORMATS: tuple[Format, ...] = ("gguf", "openvino")
+FORMATS: tuple[Format, ...] = ("gguf", "openvino", "onnx")
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,36 @@ def _check(job: SearchJob) -> None:
         raise UsageError(f"--max-kl must be positive, not {job.max_kl:g}.", "For example --max-kl 0.05.")
     if job.format not in FORMATS:
         raise UsageError(f"Unknown format {job.format!r}.", f"One of: {', '.join(FORMATS)}.")
-    if job.calibration and job.format == "gguf":
+    if job.calibration and job.format != "openvino":
         raise UsageError("--calibration is for --format openvino.", "Leave it out.")
 
 
 def _space(job: SearchJob, bench: Bench, subject: Any) -> Space:
-    if job.format == "openvino":
-        from .openvino import OpenVINOSpace
+    return _SPACES[job.format](job, bench, subject)
 
-        text = job.calibration
-        return OpenVINOSpace(bench, subject, text if text in (None, SUITE) else str(Path(text).resolve()))
+
+def _openvino(job: SearchJob, bench: Bench, subject: Any) -> Space:
+    from .openvino import OpenVINOSpace
+
+    text = job.calibration
+    return OpenVINOSpace(bench, subject, text if text in (None, SUITE) else str(Path(text).resolve()))
+
+
+def _onnx(job: SearchJob, bench: Bench, subject: Any) -> Space:
+    from .onnx import OnnxSpace
+
+    return OnnxSpace(bench, subject)
+
+
+def _gguf(job: SearchJob, bench: Bench, subject: Any) -> Space:
     from .gguf import GgufSpace
 
     return GgufSpace(bench, subject)
+
+
+_SPACES: dict[Format, Callable[[SearchJob, Bench, Any], Space]] = {
+    "gguf": _gguf, "openvino": _openvino, "onnx": _onnx,
+}  # fmt: skip
 
 
 class _Search:

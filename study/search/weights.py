@@ -1,14 +1,14 @@
-"""The ways of an IR weight by weight: mode and group of each, chosen by a knapsack, and said in `--tensor-precision` rules."""
+"""The ways of an IR, or of ONNX, weight by weight: mode and group of each, by a knapsack, said in `--tensor-precision` rules."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...quantize.assign import Weight, assign
 from ...quantize.scheme import Request, resolve
-from ..points import Point
+from ..points import Format, Point
 from ..sensitivity.codec import Codec
 from ..sensitivity.estimate import Estimates
 from ..trial import Bench
@@ -16,13 +16,14 @@ from .knapsack import Knapsack, Option
 from .rules import rules
 from .space import Guess
 
+BytesOf = Callable[[Codec, int, int], int]
 KIND = "by weight"
 CODECS = (*(Codec(mode, group) for mode in ("int4_asym", "int4_sym") for group in (128, 64, 32)), Codec("int8_asym"))
 """What a weight can be; symmetric int8 is no smaller to speak of, and worse."""
 
 
 _SURE = 0.99
-"""Share of a limit that a choice may fill: an IR's size is forecast to within a percent."""
+"""Share of a limit that a choice may fill: a size is forecast to within a percent."""
 
 
 def codecs(weight: Weight) -> list[Codec]:
@@ -33,10 +34,15 @@ def codecs(weight: Weight) -> list[Codec]:
 class ByWeight:
     """All choices for the weights of one model."""
 
-    def __init__(self, bench: Bench, weights: Sequence[Weight], found: Estimates) -> None:
-        """Take estimates for `codecs` of every weight."""
+    def __init__(
+        self, bench: Bench, weights: Sequence[Weight], found: Estimates, format_: Format, bytes_of: BytesOf
+    ) -> None:
+        """Take estimates for `codecs` of every weight, and what each takes in the format."""
+        self._format: Format = format_
         self._weights = {weight.name: weight for weight in weights}
-        self._knapsack = Knapsack({w.name: [_option(w, codec, found) for codec in codecs(w)] for w in weights})
+        self._knapsack = Knapsack(
+            {w.name: [_option(w, codec, found, bytes_of) for codec in codecs(w)] for w in weights}
+        )
         finest = self._knapsack.ends()[1]
         self._rest = bench.size(self._point(finest)) - sum(option.bytes for option in finest.values())
 
@@ -60,7 +66,7 @@ class ByWeight:
         return [Guess(self._point(chosen), size, sum(option.loss for option in chosen.values()), KIND)]
 
     def _point(self, chosen: Mapping[str, Option]) -> Point:
-        return Point("openvino", options(list(self._weights.values()), {n: o.name for n, o in chosen.items()}))
+        return Point(self._format, options(list(self._weights.values()), {n: o.name for n, o in chosen.items()}))
 
 
 def options(weights: Sequence[Weight], kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -77,8 +83,8 @@ def options(weights: Sequence[Weight], kinds: Mapping[str, str]) -> dict[str, An
     return {**made, "tensor_precision": found} if found else made
 
 
-def _option(weight: Weight, codec: Codec, found: Estimates) -> Option:
-    return Option(_kind(codec.name, codec.group), codec.bytes(*weight.shape), found.kl(weight.name, codec))
+def _option(weight: Weight, codec: Codec, found: Estimates, bytes_of: BytesOf) -> Option:
+    return Option(_kind(codec.name, codec.group), bytes_of(codec, *weight.shape), found.kl(weight.name, codec))
 
 
 def _kind(mode: str, group: int) -> str:

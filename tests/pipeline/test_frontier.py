@@ -55,6 +55,16 @@ def test_fronts_and_what_is_kept(made: list[str], tiny_model: Callable[..., Path
     assert "<script" not in page
 
 
+def test_formats_have_fronts_of_their_own(tiny_model: Callable[..., Path]) -> None:
+    found = run(FrontierJob(str(tiny_model("llama")), ("int8", "onnx/int4_asym", "onnx/int8", "q4_0")))
+    assert [(p.format, p.label, p.own_front) for p in found.points if p.format != "gguf"] == [
+        ("onnx", "int4_asym", True), ("openvino", "int8", True), ("onnx", "int8", True),
+    ]  # fmt: skip
+    drawn = str(picture.draw(found))
+    assert (drawn.count('class="one"'), drawn.count('class="three"')) == (2, 3)  # points and legend
+    assert drawn.count('class="front-three"') == 2
+
+
 def test_no_point_that_works(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(UsageError, match="does not fit"):
         run(FrontierJob(str(tiny_model("llama")), ("q6_k",)))

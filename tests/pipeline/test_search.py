@@ -144,6 +144,25 @@ def test_an_ir_weight_by_weight(
     )
 
 
+@pytest.mark.slow
+def test_onnx_weight_by_weight(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made and measured in onnxruntime; the recipe makes what was measured."""
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
+    model = tiny_model("llama")
+    found = search.run(SearchJob(str(model), max_kl=0.02, tokens=256, trials=2, format="onnx"))
+    assert any("tensor_precision" in trial.options for trial in found.trials)
+    for trial in found.trials:
+        assert trial.bytes == pytest.approx(trial.expected_bytes, rel=0.01)
+        assert 0.4 < trial.summed_kl / trial.mean_kl.value < 2.5
+    assert found.recipe is not None
+    (tmp_path / "found.yaml").write_text(yaml.safe_dump(found.recipe))
+    (unit,) = units(load(tmp_path / "found.yaml"), tmp_path / "found.yaml", tmp_path)
+    winner = found.trials[found.winner or 0]
+    assert unit.job == replace(Point("onnx", winner.options).job(str(model.resolve()), unit.output), keeps_digests=True)
+
+
 def test_on_a_model(tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For real: sizes are exact, and a KL is met that lies between those of the ends. The recipe is one that `run` takes."""
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))

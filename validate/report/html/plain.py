@@ -26,6 +26,7 @@ STYLE = Markup(
     ".p .three{{fill:var(--paper);stroke:var(--ink);stroke-width:1.6}}"
     ".p .front-one{{fill:none;stroke:var(--one);stroke-width:1.8}}"
     ".p .front-two{{fill:none;stroke:var(--two);stroke-width:1.8;stroke-dasharray:6 4}}"
+    ".p .front-three{{fill:none;stroke:var(--ink);stroke-width:1.6;stroke-dasharray:2 3}}"
     ".p .ring{{fill:none;stroke:var(--ink);stroke-width:1.4}}"
     ".p .name{{font-size:12px;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}}"
     ".p .strong{{font-weight:650}}"
