@@ -46,7 +46,7 @@ def test_what_others_wrote_is_not_ours(name: str, tmp_path: Path) -> None:
 
 def test_a_manifest_is_no_report(tmp_path: Path) -> None:
     make(tmp_path)
-    with pytest.raises(OutputError, match="no report"):
+    with pytest.raises(OutputError, match="not a report"):
         write_file(tmp_path / "edgeconv.json", "new")
 
 
@@ -94,6 +94,6 @@ def test_reports_of_older_versions_are_known(path: Path) -> None:
 @pytest.mark.parametrize("name", ["parity.json", "parity.md", "parity.html", "j.xml"])
 def test_a_foreign_file_is_refused_before_anything_is_measured(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
-    with pytest.raises(OutputError, match="no report"):
+    with pytest.raises(OutputError, match="not a report"):
         require_own_reports(tmp_path, tmp_path / "j.xml")
     require_own(tmp_path / "another")
