@@ -29,6 +29,7 @@ TABLES = {
     "runtimes.smoke": "TRIED",
     "runtimes.required": "REQUIRE",
     "study.bench.formats": "BENCHES",
+    "study.frontier.picture": "STYLES",
     "cli.inspect": "SHOWN",
     "cli.chat_models": "CHATS",
     "publish.card_usage": "SNIPPETS",
@@ -42,7 +43,6 @@ LISTED = {
     "study/search/run.py": "the spaces that a search knows",
     "study/search/model.py": "what search.json may say: its schema",
     "study/frontier/model.py": "what frontier.json may say: its schema",
-    "study/frontier/picture.py": "the marks of the chart",
     "cli/search.py": "the words of an option, which `--help` must not import the registry for",
 }
 """Other files that list all formats → why."""

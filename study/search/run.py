@@ -27,7 +27,6 @@ TRIALS = 6
 ESTIMATED = 2048
 """Tokens that the estimate is made on."""
 VERSIONS = ("edgeconv", "openvino", "nncf", "torch", "transformers")
-FORMATS: tuple[Format, ...] = ("gguf", "openvino", "onnx")
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,7 @@ def _gguf(job: SearchJob, bench: Bench, subject: Any) -> Space:
 _SPACES: dict[Format, Callable[[SearchJob, Bench, Any], Space]] = {
     "gguf": _gguf, "openvino": _openvino, "onnx": _onnx,
 }  # fmt: skip
+FORMATS = tuple(_SPACES)
 
 
 class _Search:
