@@ -48,7 +48,7 @@ class VisionOutput:
 
     Attributes:
         rows: float32 [rows, hidden].
-        chunks: of the prompt (`llama_cpp_seeing.chunk_list`).
+        chunks: of the prompt (`llama_cpp_vision_process.chunk_list`).
         made: the answer.
         logits: float32 [n + 1, vocab] before each token of it and behind the last; None without a prompt.
     """
@@ -107,7 +107,7 @@ class VisionRuntime:
     def _run(self, folder: Path, count: int, progress: Progress, label: str) -> None:
         task = progress.task(label, count)
         environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-        command = [sys.executable, "-P", "-m", f"{__package__}.llama_cpp_seeing", str(folder)]
+        command = [sys.executable, "-P", "-m", f"{__package__}.llama_cpp_vision_process", str(folder)]
         said = folder / "stderr"
         with (
             said.open("wb") as errors,

@@ -1,4 +1,4 @@
-"""llama.cpp with its multimodal library, run as a process of its own: `python -m ….llama_cpp_seeing FOLDER`.
+"""llama.cpp with its multimodal library, run as a process of its own: `python -m ….llama_cpp_vision_process FOLDER`.
 
 `llama_cpp_vision` starts it. It is a process because the library writes dozens of lines to stderr that cyllama has no callback
 for, and because a failed assertion ends it. FOLDER holds job.json and pictures; results go there too, one set of files a view.

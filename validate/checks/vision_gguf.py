@@ -109,7 +109,7 @@ def merged(
     """Compare the sequence of chunks with the reference's prompt: ids before, places of the picture, ids behind.
 
     Args:
-        chunks: of each prompt, by the file's own template and tokenizer (`llama_cpp_seeing.chunk_list`).
+        chunks: of each prompt, by the file's own template and tokenizer (`llama_cpp_vision_process.chunk_list`).
         prompts: ids by the checkpoint's, a placeholder for each row of a picture.
         names: of the pictures.
         placeholder: its id.
