@@ -1,75 +1,33 @@
-"""What the commands that convert share: their options, and the way from a job to what is printed."""
+"""What the commands that convert share: how they run, and the way from what was asked to what is printed."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
+from ..convert.options import OpenVINOOptions, Options, declared
 from ..core.errors import UsageError
-from ..quantize import scheme
+from ..study.calibration import OWN
 from . import validate as parity
-from .options import choice
+from .declared import command as declare
+from .declared import flags
+from .options import Json, Quiet, Verbose
 from .output import Output, duration, size
 
 if TYPE_CHECKING:
     from ..convert.conversion.artifact import Artifact
     from ..convert.conversion.conflicts import Conflict
     from ..core.progress import Progress
+    from ..validate.report.model import Report
 
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="ID|DIR|GGUF",
-        help="A Hub id, also as ID@REVISION, a checkpoint's folder, or a .gguf.",
-    ),
-]
-Fallback = Annotated[
-    str | None,
-    typer.Option(
-        click_type=choice(scheme.FALLBACKS),
-        help="What happens to a row that the group size does not divide: an error, left uncompressed, or a "
-        "smaller group.",
-    ),
-]
-Ratio = Annotated[
-    float | None,
-    typer.Option(metavar="R", help="Share of the weights, 0 to 1, that get the precision; the rest get the backup."),
-]
-Sym = Annotated[
-    bool | None, typer.Option("--sym/--asym", help="Quantize without or with a zero point.", show_default=False)
-]
-AllLayers = Annotated[
-    bool | None, typer.Option("--all-layers", help="Give embeddings and last layer the precision too.")
-]
-TensorPrecision = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="REGEX=P[:GROUP]",
-        help="Give weights whose names match int4_sym, int4_asym, int8_sym, int8_asym or none, whatever the rest gets. "
-        "Repeatable; the first match decides.",
-    ),
-]
-VisionPrecision = Annotated[
-    str | None,
-    typer.Option(
-        click_type=choice(scheme.VISION_PRECISIONS),
-        help="What the weights of a vision encoder become; fp16 if they fit, beside a compressed model, else the model's.",
-    ),
-]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")]
-Folder = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where the result goes.", show_default=False)
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a converted model that is there already.")]
-LocalFilesOnly = Annotated[
-    bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
-]
+Revision = Annotated[str | None, flags(declared(OpenVINOOptions)["revision"])]
+LocalFilesOnly = Annotated[bool, flags(declared(OpenVINOOptions)["local_files_only"])]
 SmokeTest = Annotated[
     bool | None,
     typer.Option(
@@ -80,6 +38,46 @@ SmokeTest = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop; no weight is read.")]
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+@dataclass(frozen=True)
+class How:
+    """How a command that converts runs, whatever the format; every option that `convert.options` does not declare."""
+
+    out: Output
+    validate: bool
+    budget: list[str] | None
+    smoke_test: bool | None
+    dry_run: bool
+
+
+def _how(
+    *,
+    validate: bool = False,
+    budget: parity.Budgets = None,
+    smoke_test: SmokeTest = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> How:
+    return How(Output(json=json, quiet=quiet, verbose=verbose), validate, budget, smoke_test, dry_run)
+
+
+def command(
+    options: type[OptionsT], *, validate: str
+) -> Callable[[Callable[[OptionsT, How], None]], Callable[..., None]]:
+    """Make a command of the decorated function: its parameters are a format's options, and how it runs.
+
+    Args:
+        options: of the format.
+        validate: help of `--validate`, behind "Then measure".
+    """
+    told = typer.Option("--validate", help=f"Then measure {validate} Exits with 3 if it is not.")
+    parameters = dict(inspect.signature(_how, eval_str=True).parameters)
+    parameters["validate"] = parameters["validate"].replace(annotation=Annotated[bool, told])
+    return lambda body: declare(options, body, _how, parameters.values())
 
 
 class Plan(Protocol):
@@ -108,7 +106,38 @@ def limits(budget: list[str] | None, *, validate: bool) -> dict[str, float] | No
     return found if validate else None
 
 
-def show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
+def convert(
+    asked: Options,
+    how: How,
+    *,
+    more: Callable[[Artifact], dict[str, Any]],
+    rows: Callable[[Artifact], list[tuple[str, str]]] | None = None,
+) -> None:
+    """Convert, or print the plan; validate if that was asked, and say what became of it; exit with 3 if it is not the model.
+
+    Args:
+        asked: the format's options.
+        how: it runs.
+        more: what `--json` answers of this format, beside `summary`.
+        rows: what a person reads of it between size and time; None: scheme and engine.
+    """
+    from ..convert import conversion
+    from ..convert.conversion.jobs import Circumstances, job
+
+    made = job(asked, Circumstances(OWN, how.smoke_test))
+    budgets = limits(how.budget, validate=how.validate)  # before the conversion: a wrong one must not cost an hour
+    if how.dry_run:
+        _show_plan(how.out, partial(conversion.plan, made))
+        return
+    with how.out.working() as progress:
+        artifact = conversion.run(made, progress)
+    found = None if budgets is None else parity.of_new(how.out, artifact.path, budgets)
+    _show(how.out, artifact, found, more(artifact), (rows or scheme_rows)(artifact))
+    if found and found.verdict != "passed":
+        raise typer.Exit(parity.exit_code(found))
+
+
+def _show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
     """Print the plan on stdout: it is what `--dry-run` was asked for; end as a run would that stops at a conflict."""
     from ..convert.conversion.conflicts import exit_code
 
@@ -122,36 +151,17 @@ def show_plan(out: Output, plan: Callable[[Progress], Plan]) -> None:
         raise typer.Exit(exit_code(made.conflicts))
 
 
-def carry_out(
-    out: Output,
-    run: Callable[[Progress], Artifact],
-    budgets: dict[str, float] | None,
-    *,
-    more: Callable[[Artifact], dict[str, Any]],
-    rows: Callable[[Artifact], list[tuple[str, str]]] | None = None,
+def _show(
+    out: Output, artifact: Artifact, found: Report | None, more: dict[str, Any], rows: list[tuple[str, str]]
 ) -> None:
-    """Convert, validate within `budgets` (None: do not), and say what became of it; exit with 3 if it is not the model.
-
-    Args:
-        out: where to.
-        run: the pipeline of a format.
-        budgets: limits of the validation.
-        more: what `--json` answers of this format, beside `summary`.
-        rows: what a person reads of it between size and time; None: scheme and engine.
-    """
-    with out.working() as progress:
-        artifact = run(progress)
-    found = None if budgets is None else parity.of_new(out, artifact.path, budgets)
     if out.json:
-        out.data(summary(artifact) | more(artifact) | (parity.brief(found, artifact.path) if found else {}))
-    else:
-        if not out.quiet:
-            out.pairs(_rows(artifact, (rows or scheme_rows)(artifact)), stream=sys.stderr)
-            if found:
-                parity.show(out, found, parity.report_of(artifact.path), sys.stderr)
-        out.result(str(artifact.path))
-    if found and found.verdict != "passed":
-        raise typer.Exit(parity.exit_code(found))
+        out.data(summary(artifact) | more | (parity.brief(found, artifact.path) if found else {}))
+        return
+    if not out.quiet:
+        out.pairs(_rows(artifact, rows), stream=sys.stderr)
+        if found:
+            parity.show(out, found, parity.report_of(artifact.path), sys.stderr)
+    out.result(str(artifact.path))
 
 
 def summary(artifact: Artifact) -> dict[str, Any]:

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..convert.conversion import GgufJob, Job, OnnxJob
-from ..convert.gguf.recipe import recipe as gguf_recipe
+from ..convert.conversion.jobs import AnyJob, Circumstances, job
+from ..convert.options import OF_FORMAT, OpenVINOOptions, Options
+from ..convert.options.option import declared, files_of, made, of
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
 from ..core.paths import own_file
-from ..quantize.data_aware import FIELDS, SUITE
-from ..quantize.scheme import Request
 from ..study.calibration import OWN
 from ..validate import budget
 from ..validate.parity import Ask
 from ..validate.suite import load
-from .model import Gguf, Onnx, OpenVINO, Recipe, Target
-from .options import byte_count, tensor_type
+from .model import Recipe, Target
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Unit:
     Attributes:
         name: RECIPE/TARGET.
         target: as the recipe has it.
+        asked: what the command of the format would be asked for it.
         job: what the pipeline is asked.
         output: folder of the artifact.
         suite: file of the texts to measure on; None: edgeconv's own.
@@ -55,7 +54,8 @@ class Unit:
 
     name: str
     target: Target
-    job: Job | GgufJob | OnnxJob
+    asked: Options
+    job: AnyJob
     output: Path
     suite: Path | None
     recipe: str = ""
@@ -78,10 +78,7 @@ class Unit:
     @property
     def files(self) -> dict[str, Path]:
         """Return the files that the artifact is made of beside the source, by the field of the target that names them."""
-        if isinstance(self.job, GgufJob):
-            return {"imatrix": self.job.imatrix} if self.job.imatrix else {}
-        text = self.job.request.calibration
-        return {"calibration": Path(text)} if text not in (None, SUITE) else {}
+        return files_of(self.asked)
 
     def _digest(self, path: Path) -> str:
         try:
@@ -153,13 +150,10 @@ def units(
     chosen = [name for name in recipe.targets if not only or name in only]
     _require_consent(recipe, chosen, path, consent)
     digest = sha256_file(path)
-    made = [replace(_unit(recipe, name, files or path.parent, out, model), recipe=digest) for name in chosen]
+    beside = files or path.parent
     found = [
-        replace(
-            u,
-            job=replace(u.job, local_files_only=local_files_only, keeps_digests=True, smoke_test=u.target.smoke_test),
-        )
-        for u in made
+        replace(_unit(recipe, name, beside, out, model, local_files_only=local_files_only), recipe=digest)
+        for name in chosen
     ]
     outputs = [unit.output.resolve() for unit in found]
     for unit, output in zip(found, outputs, strict=True):
@@ -168,17 +162,18 @@ def units(
     return found
 
 
-def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None) -> Unit:
+def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None, *, local_files_only: bool) -> Unit:
     target = recipe.targets[name]
     where = f"{recipe.name}/{name}"
     output = _inside(out, target.output or f"{recipe.name}-{name}", where)
     try:
         _check_parity(target)
-        job = _job(recipe, target, beside, output, model)
+        asked = _asked(recipe, target, beside, output, model, local_files_only=local_files_only)
+        found = job(asked, Circumstances(OWN, target.smoke_test, keeps_digests=True))
         suite = _file(beside, target.suite) if target.suite else None
     except UsageError as error:
         raise UsageError(f"{where}: {error.message}", error.hint) from error
-    return Unit(where, target, job, output, suite)
+    return Unit(where, target, asked, found, output, suite)
 
 
 def _require_consent(recipe: Recipe, chosen: list[str], path: Path, consent: Consent) -> None:
@@ -218,82 +213,24 @@ def _check_parity(target: Target) -> None:
         raise UsageError(
             "what is not measured cannot be published.", "Leave parity: false out, or say allow_unvalidated: true."
         )
-    if target.parity and isinstance(target, OpenVINO) and target.layout != "optimum":
+
+
+def _asked(
+    recipe: Recipe, target: Target, beside: Path, output: Path, model: str | None, *, local_files_only: bool
+) -> Options:
+    """Put target and source together, into what the command of the format would have been asked."""
+    kind = OF_FORMAT[target.format]
+    given = {name: getattr(target, name) for name in of(kind, "target")}
+    given |= {name: getattr(recipe.source, name) for name in of(kind, "source")}
+    if model:
+        given |= {"model": model, "revision": None}
+    for name, one in declared(kind).items():
+        if one.option.file and given[name] is not None and given[name] not in one.option.words:
+            given[name] = _file(beside, given[name])
+    asked = made(kind, given | {"output": output, "local_files_only": local_files_only})
+    if target.parity and isinstance(asked, OpenVINOOptions) and asked.layout != "optimum":
         raise UsageError("parity is measured on the optimum layout.", "Its weights are the same; or say parity: false.")
-
-
-def _job(recipe: Recipe, target: Target, beside: Path, output: Path, model: str | None) -> Job | GgufJob | OnnxJob:
-    source = recipe.source
-    revision = None if model else source.revision
-    if isinstance(target, Gguf):
-        return _gguf(target, model or source.model, revision, beside, output)
-    if isinstance(target, Onnx):
-        return OnnxJob(
-            model=model or source.model,
-            request=_request(target),
-            revision=revision,
-            output=output,
-            engine=target.engine,
-            accuracy_level=target.accuracy_level,
-            vision_precision=target.vision_precision,
-        )
-    return Job(
-        model=model or source.model,
-        request=replace(_request(target), **_data_aware(target, beside)),
-        revision=revision,
-        output=output,
-        trust_remote_code=source.trust_remote_code,
-        engine=target.engine,
-        compressor=target.compressor,
-        rope=target.rope,
-        vision_precision=target.vision_precision,
-        layout=target.layout,
-        calibrator=OWN,
-    )
-
-
-def _request(target: OpenVINO | Onnx) -> Request:
-    return Request(
-        precision=target.precision,
-        group_size=target.group_size,
-        group_size_fallback=target.group_size_fallback,
-        ratio=target.ratio,
-        sym=target.sym,
-        backup_precision=target.backup_precision,
-        all_layers=target.all_layers,
-        tensor_precision=tuple(target.tensor_precision),
-    )
-
-
-def _data_aware(target: OpenVINO, beside: Path) -> dict[str, Any]:
-    given = {name: getattr(target, name) for name in (*FIELDS, "target", "kv_cache")}
-    if target.calibration not in (None, SUITE):
-        given["calibration"] = str(_file(beside, str(target.calibration)))
-    return given
-
-
-def _gguf(target: Gguf, model: str, revision: str | None, beside: Path, output: Path) -> GgufJob:
-    if target.precision and target.type:
-        raise UsageError("precision and type contradict each other.", "Pass one of them.")
-    chosen = gguf_recipe(
-        target.type or target.precision or "int4",
-        pure=target.pure,
-        leave_output=target.leave_output_tensor,
-        output_type=target.output_type,
-        token_embedding_type=target.token_embedding_type,
-        tensor_types=tuple(map(tensor_type, target.tensor_type)),
-    )
-    return GgufJob(
-        model=model,
-        recipe=chosen,
-        revision=revision,
-        output=output,
-        imatrix=_file(beside, target.imatrix) if target.imatrix else None,
-        vision_precision=target.vision_precision,
-        split_max_size=byte_count(target.split_max_size),
-        pre=target.pre,
-        calibrator=OWN,
-    )
+    return asked
 
 
 def _file(beside: Path, name: str) -> Path:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from ..convert.conversion.gguf_plan import GgufJob
-from ..convert.conversion.onnx_plan import OnnxJob
-from ..convert.conversion.openvino_plan import Job
-from ..convert.gguf.recipe import ALIASES, FILE_TYPES, recipe
+from ..convert.conversion.jobs import AnyJob, Circumstances, job
+from ..convert.gguf.recipe import ALIASES, FILE_TYPES
+from ..convert.options import OF_FORMAT, Options, declared
+from ..convert.options.option import made, of
 from ..core.errors import UsageError
-from ..quantize.scheme import PRECISIONS, Request
+from ..quantize.scheme import PRECISIONS
 from .calibration import OWN
 
 Format = Literal["openvino", "gguf", "onnx"]
-_REQUEST = {one.name for one in fields(Request)} - {"precision", "tensor_precision"}
 _RULES = ("tensor_type", "tensor_precision")
-_GGUF = {"pure", "output_type", "token_embedding_type", "tensor_type", "imatrix"}
-_ONNX = {"group_size", "group_size_fallback", "ratio", "sym", "backup_precision", "all_layers", "accuracy_level"}
 
 
 @dataclass(frozen=True)
@@ -56,48 +51,21 @@ class Point:
 
     def command(self, model: str, output: str) -> str:
         """Return the command line that makes it."""
-        words = ["edgeconv", self.format, "--model", model]
-        for name, value in self.options.items():
-            flag = "--" + name.replace("_", "-")
-            for one in value if isinstance(value, list) else [value]:
-                words += [flag] if one is True else [f"--no-{flag[2:]}"] if one is False else [flag, str(one)]
-        return shlex.join([*words, "--output", output])
+        known = declared(OF_FORMAT[self.format])
+        words = [word for name, value in self.options.items() for word in known[name].spelled(value)]
+        return shlex.join(["edgeconv", self.format, "--model", model, *words, "--output", output])
 
-    def job(self, model: str, output: Path, *, local_files_only: bool = False) -> Job | GgufJob | OnnxJob:
+    def job(self, model: str, output: Path, *, local_files_only: bool = False) -> AnyJob:
         """Return what the pipeline is asked.
 
         Raises:
             UsageError: an option that cannot work.
         """
-        common: dict[str, Any] = {"output": output, "local_files_only": local_files_only, "keeps_digests": True}
-        made: Job | GgufJob | OnnxJob = _JOBS[self.format](model, dict(self.options), common)
-        return made
+        source = {"model": model, "output": output, "local_files_only": local_files_only}
+        asked = made(OF_FORMAT[self.format], self.options | source)
+        return job(asked, Circumstances(OWN, keeps_digests=True))
 
 
-def _openvino(model: str, options: dict[str, Any], common: dict[str, Any]) -> Job:
-    return Job(model=model, request=_request(options), calibrator=OWN, **common)
-
-
-def _onnx(model: str, options: dict[str, Any], common: dict[str, Any]) -> OnnxJob:
-    own = {name: options.pop(name) for name in ("accuracy_level",) if name in options}
-    return OnnxJob(model=model, request=_request(options), **own, **common)
-
-
-def _gguf(model: str, options: dict[str, Any], common: dict[str, Any]) -> GgufJob:
-    imatrix = options.pop("imatrix", None)
-    rules = tuple(tuple(rule.rpartition("=")[::2]) for rule in options.pop("tensor_type", ()))
-    chosen = recipe(options.pop("type"), tensor_types=rules, **options)
-    return GgufJob(model=model, recipe=chosen, imatrix=Path(imatrix) if imatrix else None, calibrator=OWN, **common)
-
-
-def _request(options: dict[str, Any]) -> Request:
-    return Request(**{**options, "tensor_precision": tuple(options.get("tensor_precision", ()))})
-
-
-_JOBS: dict[str, Callable[[str, dict[str, Any], dict[str, Any]], Any]] = {
-    "openvino": _openvino, "gguf": _gguf, "onnx": _onnx,
-}  # fmt: skip
-"""How a format's options become a job."""
 _LABELS = {
     "group_size": "g{value}", "group_size_fallback": "", "ratio": "r{value}", "calibration": "", "awq": "AWQ",
     "scale_estimation": "SE", "gptq": "GPTQ", "lora_correction": "LoRA", "backup_precision": "backup {value}",
@@ -121,35 +89,41 @@ def parse(text: str) -> Point:
         if ALIASES.get(name, name) not in FILE_TYPES:
             known = ", ".join([*PRECISIONS, *FILE_TYPES])
             raise UsageError(f"{head!r} is neither a precision nor a type of GGUF.", f"One of: {known}.")
-        return Point("gguf", {"type": name, **_fields(rest, _GGUF, text)})
-    if format_ not in _PRECISE:
-        raise UsageError(f"{text}: unknown format {format_!r}.", f"One of: {', '.join(_JOBS)}.")
+        return Point("gguf", {"type": name, **fields(OF_FORMAT[format_], rest, text)})
+    if format_ not in OF_FORMAT:
+        raise UsageError(f"{text}: unknown format {format_!r}.", f"One of: {', '.join(OF_FORMAT)}.")
     if name not in PRECISIONS:
         raise UsageError(f"{text}: unknown precision {name!r}.", f"One of: {', '.join(PRECISIONS)}.")
-    point = Point(_PRECISE[format_][0], {"precision": name, **_fields(rest, _PRECISE[format_][1], text)})
+    point = Point(cast(Format, format_), {"precision": name, **fields(OF_FORMAT[format_], rest, text)})
     if "group_size" in point.options and "group_size_fallback" not in point.options:
         # points of many models: a row that a group does not divide is not an error
         point.options["group_size_fallback"] = "adjust"
     return point
 
 
-_PRECISE: dict[str, tuple[Format, set[str]]] = {"openvino": ("openvino", _REQUEST), "onnx": ("onnx", _ONNX)}
-"""Formats whose points are precisions, and the fields that they take."""
+def fields(options: type[Options], text: str, whole: str) -> dict[str, Any]:
+    """Read NAME or NAME=VALUE, with commas between them; what may be repeated becomes a list.
 
+    Args:
+        options: of the format.
+        text: of the fields.
+        whole: the point that they belong to, for messages.
 
-def _fields(text: str, known: set[str], whole: str) -> dict[str, Any]:
+    Raises:
+        UsageError: an unknown field, one that is there twice, or a value that it cannot have.
+    """
+    known = {name: one for name, one in of(options, "target").items() if one.option.point}
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if name not in known:
             raise UsageError(f"{whole}: unknown field {name!r}.", f"One of: {', '.join(sorted(known))}.")
-        found[name] = _value(value) if equals else True
+        one = known[name]
+        if name in found and not one.repeatable:
+            raise UsageError(f"{whole}: {name} is there twice.", "Leave one of them out.")
+        try:
+            read = one.read(value if equals else None)
+        except UsageError as error:
+            raise UsageError(f"{whole}: {error.message}", error.hint) from error
+        found[name] = [*found.get(name, ()), read] if one.repeatable else read
     return found
-
-
-def _value(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    if re.fullmatch(r"-?\d+", text):
-        return int(text)
-    return float(text) if re.fullmatch(r"\d*\.\d+", text) else text

@@ -34,6 +34,7 @@ TABLES = {
     "cli.chat_models": "CHATS",
     "publish.card_usage": "SNIPPETS",
     "recipes.load": "TARGETS",
+    "convert.options": "OF_FORMAT",
 }
 """What a layer above the conversion has of each format, by its name: one table a verb."""
 LISTED = {

@@ -22,7 +22,8 @@ ELSEWHERE = {
         "reference",
         "report",
         "no_report",
-    },  # the unit's own output, its source, and the folder beside it
+        "bisect",
+    },  # the unit's own output, its source, and the folder beside it; a diagnosis that measures nothing
     "publish": {"folder"},
 }
 FIELDS: dict[str, tuple[Any, ...]] = {

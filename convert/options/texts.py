@@ -1,10 +1,10 @@
-"""Texts of options that a command line and a recipe share."""
+"""Options of a GGUF whose texts mean something else than a name."""
 
 from __future__ import annotations
 
 import re
 
-from ..core.errors import UsageError
+from ...core.errors import UsageError
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 """What llama.cpp's own tools mean by these letters."""
