@@ -24,6 +24,7 @@ AT_HOME = (
 )  # fmt: skip
 """Files of one format each; benchmarks/ and tests/ convert to every one."""
 TABLES = {
+    "convert.options": "OF_FORMAT",
     "validate.formats": "ARTIFACTS",
     "validate.vision_formats": "VISION_CHECKS",
     "runtimes.smoke": "TRIED",
@@ -39,7 +40,6 @@ TABLES = {
 """What a layer above the conversion has of each format, by its name: one table a verb."""
 LISTED = {
     "core/manifest.py": "what edgeconv.json may say; core stands below the registry",
-    "convert/options/__init__.py": "the options of each, which the formats' own files import",
     "study/points.py": "the ways of compressing that a frontier and a search know",
     "study/search/run.py": "the spaces that a search knows",
     "study/search/model.py": "what search.json may say: its schema",

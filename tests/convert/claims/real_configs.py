@@ -73,7 +73,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "max_position_embeddings": 32768, "model_type": "mistral", "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
         "sliding_window": 4096, "tie_word_embeddings": False,
     }),
-    "Phi-4-mini-instruct": (("openvino", "gguf"), {
+    "Phi-4-mini-instruct": (("openvino", "onnx", "gguf"), {
         "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "attention_bias": False, "embd_pdrop": 0.0,
         "full_attn_mod": 1, "hidden_act": "silu", "interpolate_factor": 1, "lm_head_bias": False, "mlp_bias": False,
         "max_position_embeddings": 131072, "original_max_position_embeddings": 4096, "partial_rotary_factor": 1.0,
@@ -95,7 +95,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "max_position_embeddings": 32768, "partial_rotary_factor": 0.5, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
         "tie_word_embeddings": False,
     }),
-    "granite-3.3-2b-instruct": (("openvino", "onnx"), {
+    "granite-3.3-2b-instruct": (("openvino", "onnx", "gguf"), {
         "architectures": ["GraniteForCausalLM"], "model_type": "granite", "attention_bias": False,
         "attention_multiplier": 0.015625,
         "embedding_multiplier": 12.0, "hidden_act": "silu", "logits_scaling": 8.0, "max_position_embeddings": 131072,
@@ -119,12 +119,12 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "max_position_embeddings": 2048, "partial_rotary_factor": 0.4, "qk_layernorm": False, "resid_pdrop": 0.1,
         "rope_scaling": None, "rope_theta": 10000.0, "tie_word_embeddings": False,
     }),
-    "stablelm-2-1_6b": (("openvino", "onnx"), {
+    "stablelm-2-1_6b": (("openvino", "onnx", "gguf"), {
         "architectures": ["StableLmForCausalLM"], "model_type": "stablelm", "hidden_act": "silu", "hidden_dropout": 0.0,
         "layer_norm_eps": 1e-5, "max_position_embeddings": 4096, "partial_rotary_factor": 0.25, "qk_layernorm": False,
         "rope_theta": 10000, "tie_word_embeddings": False, "use_parallel_residual": False, "use_qkv_bias": True,
     }),
-    "c4ai-command-r7b": (("openvino", "onnx"), {
+    "c4ai-command-r7b": (("openvino", "onnx", "gguf"), {
         "architectures": ["Cohere2ForCausalLM"], "model_type": "cohere2", "attention_bias": False, "hidden_act": "silu",
         "head_dim": 16, "layer_norm_eps": 1e-5, "layer_switch": 4, "logit_scale": 0.25, "max_position_embeddings": 132096,
         "order_of_interleaved_layers": "local_attn_first", "position_embedding_type": "rope_gptj", "rope_scaling": None,
@@ -142,7 +142,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "max_position_embeddings": 65536, "mlp_bias": False, "post_norm": False, "qk_norm": True, "rms_norm_eps": 1e-5,
         "rope_scaling": LLAMA3, "rope_theta": 12000000, "tie_word_embeddings": False,
     }),
-    "Hunyuan-0.5B-Instruct": (("openvino",), {
+    "Hunyuan-0.5B-Instruct": (("openvino", "onnx", "gguf"), {
         "architectures": ["HunYuanDenseV1ForCausalLM"], "model_type": "hunyuan_v1_dense", "attention_bias": False,
         "cla_share_factor": 2,
         "head_dim": 16, "hidden_act": "silu", "max_position_embeddings": 262144, "mlp_bias": False, "norm_type": "rms",
