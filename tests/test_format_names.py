@@ -24,7 +24,6 @@ AT_HOME = (
 )  # fmt: skip
 """Files of one format each; benchmarks/ and tests/ convert to every one."""
 TABLES = {
-    "convert.options": "OF_FORMAT",
     "validate.formats": "ARTIFACTS",
     "validate.vision_formats": "VISION_CHECKS",
     "runtimes.smoke": "TRIED",
