@@ -79,7 +79,7 @@ def _split(model: Any, pre_tokenizer: dict[str, Any] | None) -> None:
 
 def _pattern(step: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """Return a step's expression and how it splits; None if it does not."""
-    attributes = {"behavior": "isolate", "invert": False, "max_splits": -1}
+    attributes = {"behaviour": "isolate", "invert": False, "max_splits": -1}
     if step["type"] == "Digits":
         return r"\p{N}" if step.get("individual_digits") else r"\p{N}+", attributes
     if step["type"] == "ByteLevel":
@@ -87,7 +87,7 @@ def _pattern(step: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     pattern = step["pattern"]
     behavior = step["behavior"].lower().rstrip("d")
     return pattern.get("Regex") or _quoted(pattern["String"]), attributes | {
-        "behavior": behavior, "invert": bool(step.get("invert")),
+        "behaviour": behavior, "invert": bool(step.get("invert")),
     }  # fmt: skip
 
 
