@@ -168,7 +168,7 @@ def no_weights(folder: Path) -> None:
         path.unlink()
 
 
-@fault("nothing but a bare pickle", "no whole file of torch.save", r"pytorch_model\.bin")
+@fault("nothing but a bare pickle", "not a whole file of torch.save", r"pytorch_model\.bin")
 def only_a_bare_pickle(folder: Path) -> None:
     no_weights(folder)
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")

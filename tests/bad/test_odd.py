@@ -134,14 +134,14 @@ def test_a_plain_locale(model: Path, tmp_path: Path) -> None:
 def test_a_path_that_is_not_utf8(command: str, model: Path, bad: Bench) -> None:
     folder = Path(os.fsdecode(os.fsencode(bad.root) + b"/mod\xff\xfe"))
     source = shutil.copytree(model, folder)
-    bad.refused(*CONVERSIONS[command], "--model", source, "-o", "out", says="no UTF-8 text", names="mod", source=source)
+    bad.refused(*CONVERSIONS[command], "--model", source, "-o", "out", says="not UTF-8 text", names="mod", source=source)
 
 
 @pytest.mark.parametrize("command", CONVERSIONS)
 @fault("odd: an output whose path is not UTF-8")
 def test_an_output_that_is_not_utf8(command: str, model: Path, bad: Bench) -> None:
     out = Path(os.fsdecode(os.fsencode(bad.root) + b"/out\xff\xfe"))
-    bad.refused(*CONVERSIONS[command], "--model", model, "-o", out, says="no UTF-8 text", names="out", source=model)
+    bad.refused(*CONVERSIONS[command], "--model", model, "-o", out, says="not UTF-8 text", names="out", source=model)
 
 
 @pytest.mark.parametrize("command", CONVERSIONS)

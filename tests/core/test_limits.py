@@ -74,7 +74,7 @@ def test_no_regular_file(what: str, tmp_path: Path) -> None:
     path = {"pipe": tmp_path / "p", "device": Path("/dev/zero"), "folder": tmp_path}[what]
     if what == "pipe":
         os.mkfifo(path)
-    with pytest.raises(CheckpointError, match="no regular file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         limits.read_bytes(path, 10)
 
 

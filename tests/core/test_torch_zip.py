@@ -79,7 +79,7 @@ def test_state_of_a_module_is_a_plain_dictionary() -> None:
         ({"a": 1}, "the entry 'a'"),
         ({"a": [torch.ones(2)]}, "EMPTY_LIST"),
         ({1: torch.ones(2)}, "names and values"),
-        (torch.ones(2), "no dictionary"),
+        (torch.ones(2), "not a dictionary"),
         ({"a": torch.ones(4, 3).T}, "not contiguous"),
         ({"a": torch.ones(3).expand(2, 3)}, "not contiguous"),
         ({"a": torch.ones(3).to_sparse()}, "_rebuild_sparse_tensor"),
@@ -124,7 +124,7 @@ def test_damage_is_refused() -> None:
         "no whole file": data[: len(data) // 2],
         "form before torch 1.6": saved({"a": torch.ones(2)}, _use_new_zipfile_serialization=False),
         "not one of torch.save": zipped(b"").replace(b"data.pkl", b"data.pkx"),
-        "no whole file of torch.save: File": b"<html>",
+        "not a whole file of torch.save: File": b"<html>",
     }
     for says, content in cases.items():
         with pytest.raises(CheckpointError, match=says):

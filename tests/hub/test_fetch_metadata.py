@@ -81,7 +81,7 @@ def test_metadata_of_a_pickle_that_is_none(
 ) -> None:
     kept = {name: data for name, data in files.items() if not name.endswith((".safetensors", ".index.json"))}
     hub.add_repo("org/pickled", kept)
-    with pytest.raises(CheckpointError, match=r"no whole file of torch\.save"):
+    with pytest.raises(CheckpointError, match=r"not a whole file of torch\.save"):
         fetch_metadata("org/pickled")
 
 

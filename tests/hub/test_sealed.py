@@ -74,7 +74,7 @@ def test_links_and_pipes_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="is a link, and only files are published"):
         SealedFile(tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ArtifactError, match="no regular file"):
+    with pytest.raises(ArtifactError, match="not a regular file"):
         SealedFile(tmp_path / "pipe")
     with pytest.raises(ArtifactError, match="cannot be read: No such file"):
         SealedFile(tmp_path / "absent")

@@ -209,5 +209,5 @@ def test_what_cannot_be_opened_at_all_is_an_error(tiny_model: Maker, copy: Calla
         report(folder)
     path.unlink()
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(CheckpointError, match=r"no whole file of torch\.save"):
+    with pytest.raises(CheckpointError, match=r"not a whole file of torch\.save"):
         report(folder)

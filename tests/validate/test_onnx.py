@@ -289,7 +289,7 @@ HOSTILE = {
     "absolute": (lambda m: place(m, TABLE, "location", "/etc/passwd"), "outside"),
     "beyond the end": (lambda m: place(m, TABLE, "offset", str(10**12)), "ends before"),
     "negative": (lambda m: place(m, TABLE, "offset", "-4096"), "ends before"),
-    "no number": (lambda m: place(m, TABLE, "length", "many"), "no number"),
+    "no number": (lambda m: place(m, TABLE, "length", "many"), "not a number"),
     "too short": (lambda m: place(m, TABLE, "length", "64"), "bytes where its shape needs"),
 }
 

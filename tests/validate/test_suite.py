@@ -155,7 +155,7 @@ def test_a_wrong_yaml_names_file_and_key(body: str, message: str, tmp_path: Path
         ("a.jsonl", b'{"question": "x"}\n', "line 1 has neither messages nor text"),
         ("a.jsonl", b'{"text": ""}\n', "line 1.*empty"),
         ("a.jsonl", b'{"messages": "x"}\n', r"line 1\.messages"),
-        ("a.pdf", b"x", "no suite that can be read"),
+        ("a.pdf", b"x", "not a suite that can be read"),
     ],
 )
 def test_other_wrong_files(name: str, content: bytes, message: str, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ HOSTILE = {
     "a tensor larger than the file": (head(infos=info("a", (1 << 20, 1 << 20))) + bytes(32), "is truncated"),
     "an offset past the end": (head(infos=info("a", (4,), offset=1 << 40)) + bytes(32), "is truncated"),
     "an offset of 2^64 - 32": (head(infos=info("a", (4,), offset=(1 << 64) - 32)) + bytes(32), "is truncated"),
-    "an offset that is not aligned": (head(infos=info("a", (4,), offset=4)) + bytes(64), "no multiple of 32"),
+    "an offset that is not aligned": (head(infos=info("a", (4,), offset=4)) + bytes(64), "not a multiple of 32"),
     "rows that are not blocks": (head(infos=info("a", (2, 33), kind=8)) + bytes(256), "blocks of 32"),
     "an unknown type": (head(infos=info("a", (4,), kind=4096)) + bytes(32), "unknown type 4096"),
     "a type of the beginnings": (head(infos=info("a", (4,), kind=4)) + bytes(32), "stored as Q4_2 .*removed"),
@@ -195,9 +195,9 @@ HOSTILE = {
     "tensors that overlap": (
         head(infos=info("a", (32,)) + info("b", (4,), offset=32), table=2) + bytes(256), "a and b overlap"),
     "a name of 64 bytes": (head(infos=info("n" * 64, (4,))) + bytes(32), "more than 63 bytes"),
-    "alignment 3": (head(pair("general.alignment", 4, struct.pack("<I", 3))), "no power of two"),
-    "alignment 0": (head(pair("general.alignment", 4, bytes(4))), "no power of two"),
-    "alignment as a text": (head(pair("general.alignment", 8, text("32"))), "no power of two"),
+    "alignment 3": (head(pair("general.alignment", 4, struct.pack("<I", 3))), "not a power of two"),
+    "alignment 0": (head(pair("general.alignment", 4, bytes(4))), "not a power of two"),
+    "alignment as a text": (head(pair("general.alignment", 8, text("32"))), "not a power of two"),
     "alignment past the end": (
         head(pair("general.alignment", 4, struct.pack("<I", 1 << 31)), info("a", (4,))) + bytes(64), "is truncated"),
     "version 1": (head(version=1), "version 1"),
