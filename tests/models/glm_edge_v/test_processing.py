@@ -87,7 +87,7 @@ def test_prompt_and_pictures_that_do_not_fit(processor, prompt, pictures):
 
 
 def test_a_picture_alone_is_no_prompt(processor):
-    with pytest.raises(UsageError, match="no prompt"):
+    with pytest.raises(UsageError, match="not a prompt"):
         processor(images=PICTURE)
 
 
