@@ -121,7 +121,7 @@ def test_a_tree_of_references_takes_no_time() -> None:
 def test_damage_is_refused() -> None:
     data = saved({"a": torch.randn(1000)})
     cases = {
-        "no whole file": data[: len(data) // 2],
+        "not a whole file": data[: len(data) // 2],
         "form before torch 1.6": saved({"a": torch.ones(2)}, _use_new_zipfile_serialization=False),
         "not one of torch.save": zipped(b"").replace(b"data.pkl", b"data.pkx"),
         "not a whole file of torch.save: File": b"<html>",

@@ -141,7 +141,7 @@ def test_special_tokens_that_the_checkpoint_lists(tmp_path: Path) -> None:
     [
         (b"", Version.CHATGLM2, "not a sentencepiece model"),
         (b"YQ== 0\n", Version.GLM4, "not a whole list"),
-        (tiny_chatglm.ranks()[:-3], Version.GLM4, "no (whole )?list"),
+        (tiny_chatglm.ranks()[:-3], Version.GLM4, "not a (whole )?list"),
         (b"YQ== 0\n*** 1\n", Version.GLM4, "not a list of byte-pair ranks"),
     ],
 )
