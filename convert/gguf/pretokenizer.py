@@ -129,7 +129,7 @@ def _keeps_all(step: dict[str, Any]) -> bool:
 def require_plain(normalizer: dict[str, Any] | None) -> None:
     """Raise Unlike for a normalizer that changes ordinary text."""
     if normalizer is not None and not isinstance(normalizer, dict):
-        raise Unlike("its normalizer is not a normaliser")
+        raise Unlike("its normalizer is not an object")
     if normalizer is not None and not is_nfc(normalizer) and normalizer.get("normalizers") != []:
         raise Unlike(f"its normalizer {normalizer.get('type')} has no counterpart in llama.cpp")
 

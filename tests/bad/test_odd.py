@@ -134,7 +134,9 @@ def test_a_plain_locale(model: Path, tmp_path: Path) -> None:
 def test_a_path_that_is_not_utf8(command: str, model: Path, bad: Bench) -> None:
     folder = Path(os.fsdecode(os.fsencode(bad.root) + b"/mod\xff\xfe"))
     source = shutil.copytree(model, folder)
-    bad.refused(*CONVERSIONS[command], "--model", source, "-o", "out", says="not UTF-8 text", names="mod", source=source)
+    bad.refused(
+        *CONVERSIONS[command], "--model", source, "-o", "out", says="not UTF-8 text", names="mod", source=source
+    )
 
 
 @pytest.mark.parametrize("command", CONVERSIONS)

@@ -15,6 +15,7 @@ OURS = {
     "builtin": "what trains the built-in models reads its own files",
     "benchmarks": "no part of the program",
     "cli/reference.py": "documentation that is compared with the program",
+    "cli/verbs.py": "likewise",
     "core/schema_file.py": "likewise",
     "core/cache_folder.py": "markers that edgeconv writes",
     "core/sealed.py": "likewise",

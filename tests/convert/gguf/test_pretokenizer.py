@@ -77,7 +77,7 @@ def test_the_built_in_models_tokenizer_is_told_by_its_expression():
         ((WORDS | {"add_prefix_space": True},), {}, "space in front"),
         ((split(pretokenizer.QWEN2, "MergedWithNext"), BYTES), {}, "a step Split"),
         (({"type": "Digits", "individual_digits": False}, WORDS), {}, "a step Digits"),
-        ((WORDS,), {"normalizer": {"type": "Lowercase"}}, "normaliser Lowercase"),
+        ((WORDS,), {"normalizer": {"type": "Lowercase"}}, "normalizer Lowercase"),
     ],
 )
 def test_unknown_ones_are_refused_and_the_option_is_named(steps, options, said):
