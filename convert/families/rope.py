@@ -89,12 +89,14 @@ class Rope:
         Raises:
             CheckpointError: the parameters of the scaling contradict each other.
         """
-        with np.errstate(all="ignore"):
-            frequencies = self._inverse_frequencies()
+        said = f"the rotary embedding's {self.scaling or self.theta} gives frequencies that are not numbers"
+        try:
+            with np.errstate(all="ignore"):
+                frequencies = self._inverse_frequencies()
+        except (ArithmeticError, ValueError) as error:  # of Python itself, where numpy gives an infinity
+            raise contradicting(said) from error
         if not np.isfinite(frequencies).all():
-            raise contradicting(
-                f"the rotary embedding's {self.scaling or self.theta} gives frequencies that are not numbers"
-            )
+            raise contradicting(said)
         return frequencies
 
     def _inverse_frequencies(self) -> npt.NDArray[np.float32]:
