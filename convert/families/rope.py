@@ -80,6 +80,14 @@ class Rope:
         """Return all frequencies that a graph of it holds."""
         return (self.inverse_frequencies(), *((self.long_frequencies(),) if self.switch else ()))
 
+    def traced_tables(self) -> tuple[npt.NDArray[np.float32], ...]:
+        """Return what a traced graph of long rope computes with, float32 [dim / 2] each: both factors, and powers."""
+        if not self.switch:
+            return ()
+        exponents = (np.arange(0, self.dim, 2, dtype=np.float32) / np.float32(self.dim)).astype(np.float64)
+        factors = (np.asarray(self.scaling[name], np.float32) for name in ("short_factor", "long_factor"))
+        return (*factors, np.power(self.theta, exponents).astype(np.float32))
+
     def inverse_frequencies(self) -> npt.NDArray[np.float32]:
         """Return float32 [dim / 2], as `transformers.modeling_rope_utils` computes them.
 

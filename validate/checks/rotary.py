@@ -35,7 +35,9 @@ def check(decoder: Decoder, checkpoint: Checkpoint, weights: WeightsByName, foun
     artifact's own weights takes it too (`WeightsByName.frequencies`), and its cost is the compression's, not the graph's.
     """
     ropes = decoder.distinct_ropes() or (decoder.rope,)
-    expected = [np.asarray(one, np.float64).reshape(-1) for rope in ropes for one in rope.tables()]
+    expected = [
+        np.asarray(one, np.float64).reshape(-1) for rope in ropes for one in (*rope.tables(), *rope.traced_tables())
+    ]
     sizes = {one.size for one in expected}
     positions = int(checkpoint.config.get("max_position_embeddings") or _POSITIONS)
     tables = [s for s in weights.unmatched_artefact if not s.unreadable and s.size in sizes]
