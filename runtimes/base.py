@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Literal, Protocol
@@ -23,6 +23,33 @@ def steps(count: int, chunk: Chunk) -> Iterator[tuple[int, int]]:
         stop = min(count, start + next(sizes))
         yield start, stop
         start = stop
+
+
+def greedy(
+    infer: Callable[[Sequence[int], int, npt.NDArray[Any] | None], npt.NDArray[Any]],
+    ids: Sequence[int],
+    count: int,
+    stop: Sequence[int],
+    embeddings: npt.NDArray[Any] | None = None,
+) -> list[int]:
+    """Continue greedily: at most `count` tokens, ending after the first of `stop`; the cache behind `infer` is empty.
+
+    Args:
+        infer: tokens, the positions before them, and embeddings in their place → logits float32 [n, vocab].
+        ids: of the prompt.
+        count: of tokens to make.
+        stop: ids that end it.
+        embeddings: float32 [n, hidden] in the place of the prompt's own.
+    """
+    made: list[int] = []
+    logits, position = infer(ids, 0, embeddings), len(ids)
+    while len(made) < count:
+        made.append(int(logits[-1].argmax()))
+        if made[-1] in stop:
+            break
+        logits = infer(made[-1:], position, None)
+        position += 1
+    return made
 
 
 @dataclass(frozen=True)

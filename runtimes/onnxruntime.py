@@ -12,7 +12,7 @@ import numpy as np
 from ..convert.onnx.names import FEATURES, PIXELS, VISION_EMBEDDINGS
 from ..core.errors import ArtifactError
 from . import onnx_models
-from .base import Batch, Chunk, Padding, Step, steps
+from .base import Batch, Chunk, Padding, Step, greedy, steps
 from .onnx_session import NAME, Array, Cache, Decoder, open_session, require, run
 from .padding import run_batch
 
@@ -74,15 +74,7 @@ class OnnxRuntime:
     ) -> list[int]:
         """Continue greedily; `embeddings` as in `logits`."""
         self._cache = self._decoder.empty()
-        made: list[int] = []
-        logits, position = self._infer(ids, 0, embeddings), len(ids)
-        while len(made) < count:
-            made.append(int(logits[-1].argmax()))
-            if made[-1] in stop:
-                break
-            logits = self._infer(made[-1:], position)
-            position += 1
-        return made
+        return greedy(self._infer, ids, count, stop, embeddings)
 
     def embed(self, ids: Sequence[int]) -> Array:
         """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""

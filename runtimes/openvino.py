@@ -14,7 +14,7 @@ from ..core.errors import ArtifactError
 from ..core.mapped_pages import mappings, releasing
 from ..core.openvino_core import openvino_core
 from . import irs
-from .base import Batch, Chunk, Padding, Step, steps
+from .base import Batch, Chunk, Padding, Step, greedy, steps
 from .padding import run_batch
 
 Array = npt.NDArray[Any]
@@ -85,15 +85,7 @@ class OpenVINORuntime:
     ) -> list[int]:
         """Continue greedily; `embeddings` as in `logits`."""
         self._request.reset_state()
-        made: list[int] = []
-        logits, position = self._infer(ids, 0, embeddings), len(ids)
-        while len(made) < count:
-            made.append(int(logits[-1].argmax()))
-            if made[-1] in stop:
-                break
-            logits = self._infer(made[-1:], position)
-            position += 1
-        return made
+        return greedy(self._infer, ids, count, stop, embeddings)
 
     def embed(self, ids: Sequence[int]) -> Array:
         """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""

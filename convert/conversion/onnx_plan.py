@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ...core.units import size
 from ...quantize.scheme import Request, Scheme
-from . import vision_facts as seeing
 from .conflicts import Conflict
 from .cost import Cost
 from .format import BaseJob
+from .scheme_plan import SchemePlan
 from .smoke import Smoke
 
 
@@ -48,7 +47,7 @@ class OnnxJob(BaseJob["OnnxPlan"]):
 
 
 @dataclass(frozen=True)
-class OnnxPlan:
+class OnnxPlan(SchemePlan):
     """What a run will do, known before a weight is read.
 
     `output_bytes` predicts all files of the artifact from shapes. `scheme` is the language model's, `vision_scheme` that of the
@@ -75,31 +74,3 @@ class OnnxPlan:
     cost: Cost | None = None
     smoke_test: Smoke | None = None
     conflicts: list[Conflict] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready form."""
-        return {
-            **self.__dict__,
-            "scheme": self.scheme.as_dict(),
-            "vision_scheme": self.vision_scheme.as_dict() if self.vision_scheme else None,
-            "output": str(self.output),
-            "cost": self.cost.as_dict() if self.cost else None,
-            "smoke_test": self.smoke_test.as_dict() if self.smoke_test else None,
-            "conflicts": [conflict.as_dict() for conflict in self.conflicts],
-        }
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Label and value of each line that a person reads."""
-        rows = [
-            ("source", self.source + (f" @ {self.commit[:12]}" if self.commit else "")),
-            ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
-            ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
-            *seeing.rows(self.vision_scheme, self.image_tokens),
-            ("engine", f"{self.engine}: {self.engine_reason}"),
-            ("output", f"{self.output}, about {size(self.output_bytes)}"),
-            *(self.cost.rows() if self.cost else []),
-            *([("smoke test", self.smoke_test.describe())] if self.smoke_test else []),
-        ]
-        rows += [("assumed", sentence) for sentence in self.assumed]
-        rows += [("note", sentence) for sentence in self.notes]
-        return rows + [conflict.row() for conflict in self.conflicts]

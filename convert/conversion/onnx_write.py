@@ -13,7 +13,7 @@ from .. import card, tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..onnx import assets, export, trace
 from ..openvino.engine import Exported
-from . import vision_facts as seeing
+from . import vision_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .source import OpenedSource
 
@@ -45,7 +45,7 @@ def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progr
         engine=planned.engine,
         compressor=exported.compressor,
         scheme=planned.scheme.as_dict(),
-        vision=seeing.facts(vision, exported.vision_scheme),
+        vision=vision_facts.facts(vision, exported.vision_scheme),
         row_order="source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes + kept,

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ...core.manifest import CalibrationFacts
-from ...core.units import size
 from ...quantize.scheme import Request, Scheme
 from .calibrator import Calibrator
 from .conflicts import Conflict
 from .cost import Cost
 from .format import BaseJob
+from .scheme_plan import SchemePlan
 from .smoke import Smoke
 
 
@@ -44,7 +44,7 @@ class Job(BaseJob["Plan"]):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(SchemePlan):
     """What a run will do, known before a weight is read.
 
     `output_bytes` predicts all files of the artifact from shapes; `input_bytes` counts the shards. `scheme` is the language
@@ -75,44 +75,11 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
-        return {
-            **self.__dict__,
-            "scheme": self.scheme.as_dict(),
-            "vision_scheme": self.vision_scheme.as_dict() if self.vision_scheme else None,
-            "calibration": self.calibration.model_dump() if self.calibration else None,
-            "output": str(self.output),
-            "cost": self.cost.as_dict() if self.cost else None,
-            "smoke_test": self.smoke_test.as_dict() if self.smoke_test else None,
-            "conflicts": [conflict.as_dict() for conflict in self.conflicts],
-        }
+        return {**super().as_dict(), "calibration": self.calibration.model_dump() if self.calibration else None}
 
-    def rows(self) -> list[tuple[str, str]]:
-        """Label and value of each line that a person reads."""
-        rows = [
-            ("source", self.source + (f" @ {self.commit[:12]}" if self.commit else "")),
-            ("model", f"{self.model_type}, {self.parameters / 1e6:,.1f} M parameters, {size(self.input_bytes)}"),
-            ("scheme", f"{self.scheme.describe()} (chosen by {self.scheme.chosen_by})"),
-            *self._vision_rows(),
-            *self._calibration_rows(),
-            ("engine", f"{self.engine}: {self.engine_reason}"),
-            ("output", f"{self.output}, about {size(self.output_bytes)}"),
-            *(self.cost.rows() if self.cost else []),
-            *([("smoke test", self.smoke_test.describe())] if self.smoke_test else []),
-        ]
-        rows += [("assumed", sentence) for sentence in self.assumed]
-        rows += [("note", sentence) for sentence in self.notes]
-        return rows + [conflict.row() for conflict in self.conflicts]
-
-    def _calibration_rows(self) -> list[tuple[str, str]]:
+    def _further_rows(self) -> list[tuple[str, str]]:
         text = self.calibration
         if text is None:
             return []
         said = f"{text.name}: {text.samples} samples, {text.tokens:,} tokens"
         return [("calibration", said + (f", {text.pictures} pictures" if text.pictures else ""))]
-
-    def _vision_rows(self) -> list[tuple[str, str]]:
-        scheme = self.vision_scheme
-        if scheme is None:
-            return []
-        tokens = f"; {self.image_tokens} tokens a picture" if self.image_tokens else ""
-        return [("vision", f"{scheme.describe()} (chosen by {scheme.chosen_by}){tokens}")]
