@@ -13,7 +13,7 @@ from .options import Verbose
 from .output import Output, duration, size
 
 if TYPE_CHECKING:
-    from ..convert import conversion as pipeline
+    from ..convert import conversion
 
 QUESTIONS = ("日本的首都是哪里？", "What is 4 + 3?", "What is the capital of Italy?")
 
@@ -30,12 +30,12 @@ def demo(
     Needs neither a download nor a token. What an earlier demo wrote is replaced.
     """
     from .. import builtin
-    from ..convert import conversion as pipeline
+    from ..convert import conversion
     from ..quantize.scheme import Request
 
     out = Output(verbose=verbose)
     model = builtin.model_path()
-    job = pipeline.Job(
+    job = conversion.Job(
         model=str(model),
         request=Request("int4"),
         output=output,
@@ -43,7 +43,7 @@ def demo(
         smoke_test=False,  # it answers questions next
     )
     with out.working() as progress:
-        artifact = pipeline.run(job, progress)
+        artifact = conversion.run(job, progress)
     _ask(out, artifact.path)
     _show_sizes(out, artifact)
 
@@ -74,7 +74,7 @@ def _ask(out: Output, folder: Path) -> None:
         answer(conversation, question, verbose=out.verbose)
 
 
-def _show_sizes(out: Output, artifact: pipeline.Artifact) -> None:
+def _show_sizes(out: Output, artifact: conversion.Artifact) -> None:
     manifest = artifact.manifest
     before, after = manifest.source.files, manifest.outputs
     weights = sum(file.size for name, file in before.items() if name.endswith(".safetensors"))

@@ -46,7 +46,7 @@ class Unit:
         name: RECIPE/TARGET.
         target: as the recipe has it.
         asked: what the command of the format would be asked for it.
-        job: what the pipeline is asked.
+        job: what the conversion is asked.
         output: folder of the artifact.
         suite: file of the texts to measure on; None: edgeconv's own.
         recipe: SHA-256 of the recipe's file.

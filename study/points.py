@@ -56,7 +56,7 @@ class Point:
         return shlex.join(["edgeconv", self.format, "--model", model, *words, "--output", output])
 
     def job(self, model: str, output: Path, *, local_files_only: bool = False) -> AnyJob:
-        """Return what the pipeline is asked.
+        """Return what a conversion is asked.
 
         Raises:
             UsageError: an option that cannot work.

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from edgeconv.builtin import model_path
+from edgeconv.convert import conversion
+from edgeconv.quantize.scheme import Request
 
 from .long import LONG
 from .models import qwen25 as qwen25_model
 from .models import smollm2, tiny, tiny_v
 from .models.store import default_cache
 
-os.environ.setdefault("EDGECONV_SMOKE_TEST", "0")  # thousands of conversions; tests/pipeline/test_smoke.py asks for it
+os.environ.setdefault("EDGECONV_SMOKE_TEST", "0")  # thousands of conversions; test_smoke.py asks for it
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests import onnxruntime themselves
 # a shell's background job ignores SIGINT, nohup SIGHUP; so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,6 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def builtin_model() -> Path:
     """The built-in checkpoint: a trained GLM of 5.8 M parameters. Read-only: copy it before changing anything."""
     return model_path()
+
+
+@pytest.fixture(scope="session")
+def converted(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in model as the demo converts it. Read-only; a test that uses it is `slow`."""
+    output = tmp_path_factory.mktemp("converted") / "int4"
+    return conversion.run(conversion.Job(model=str(builtin_model), request=Request("int4"), output=output)).path
+
+
+@pytest.fixture(scope="session")
+def converted_onnx(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in model as `edgeconv onnx` converts it by default. Read-only."""
+    output = tmp_path_factory.mktemp("converted") / "onnx"
+    return conversion.run(conversion.OnnxJob(str(builtin_model), Request("int4"), output=output)).path
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,11 @@ LONG = (
     "tests/convert/openvino/test_trace_optimum.py::test_bin_of_real_weights_is_optimums[0.6]",  # 43; 0.8
     "tests/convert/openvino/test_trace.py::test_conversion_error_on_real_weights[bf16]",  # 13; int4
     "tests/convert/openvino/test_stream.py::test_real_weights[smollm2_llama",  # 22; smollm2_glm
-    "tests/pipeline/test_pipeline.py::test_real_model_generates_the_same_64_tokens_everywhere[smollm2_llama]",  # 27; glm
-    "tests/pipeline/test_pipeline.py::test_other_precisions_run[cb4]",  # 12; nf4
-    "tests/pipeline/test_pipeline.py::test_other_precisions_run[mxfp4]",  # 9; nf4
-    "tests/pipeline/test_pipeline.py::test_other_precisions_run[fp8_e4m3]",  # 7; nf4
-    "tests/pipeline/test_pipeline_chatglm.py::test_the_validator_passes_it[chatglm3-6b-32k-openvino]",  # 10; chatglm2
+    "tests/convert/conversion/test_openvino.py::test_real_model_generates_the_same_64_tokens_everywhere[smollm2_llama",  # 27; glm
+    "tests/convert/conversion/test_openvino.py::test_other_precisions_run[cb4]",  # 12; nf4
+    "tests/convert/conversion/test_openvino.py::test_other_precisions_run[mxfp4]",  # 9; nf4
+    "tests/convert/conversion/test_openvino.py::test_other_precisions_run[fp8_e4m3]",  # 7; nf4
+    "tests/convert/conversion/test_chatglm.py::test_the_validator_passes_it[chatglm3-6b-32k-openvino]",  # 10; chatglm2
     "tests/builtin/test_vision_quantized.py::test_captions_survive_quantization[int8]",  # 23; int4
     "tests/bad/test_optional_packages.py::test_nothing_is_imported_that_nobody_asked_for[onnx]",  # 24; openvino
     "tests/validate/test_real_tokenizers.py::test_a_sound_artifact_passes[qwen3-onnx]",  # 21; make exact

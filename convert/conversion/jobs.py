@@ -37,7 +37,7 @@ class Circumstances:
 
 @singledispatch
 def job(asked: Options, around: Circumstances) -> AnyJob:
-    """Return what the pipeline is asked.
+    """Return what a conversion is asked.
 
     Raises:
         UsageError: options that contradict each other, or a text that is none.

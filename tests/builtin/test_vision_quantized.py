@@ -6,7 +6,7 @@ from transformers import AutoTokenizer
 
 from edgeconv.builtin import pictures, vision_model_path
 from edgeconv.builtin.vision_exam import MOST_TOKENS, captions
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.families.glm_edge_v_model import load
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -33,8 +33,8 @@ def reference(samples):
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_captions_survive_quantization(precision, samples, reference, tmp_path):
-    job = pipeline.Job(model=str(vision_model_path()), request=Request(precision), output=tmp_path / precision)
-    chat = VisionChat(pipeline.run(job, Silent()).path, sampling=Sampling(max_new_tokens=MOST_TOKENS, temperature=0))
+    job = conversion.Job(model=str(vision_model_path()), request=Request(precision), output=tmp_path / precision)
+    chat = VisionChat(conversion.run(job, Silent()).path, sampling=Sampling(max_new_tokens=MOST_TOKENS, temperature=0))
     said = []
     for sample in samples:
         chat.reset()

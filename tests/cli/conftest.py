@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from edgeconv.cli import main
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.quantize.scheme import resolve
 
 from ..core import artifacts
-from ..validate.conftest import converted, converted_onnx  # noqa: F401 - fixtures
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ def artifact(tmp_path: Path) -> Path:
     return tmp_path / "artifact"
 
 
-def make_plan(job: pipeline.Job) -> pipeline.Plan:
-    return pipeline.Plan(
+def make_plan(job: conversion.Job) -> conversion.Plan:
+    return conversion.Plan(
         source=job.model,
         commit=None,
         model_type="glm",
@@ -75,15 +74,15 @@ def make_plan(job: pipeline.Job) -> pipeline.Plan:
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[pipeline.Job]:
-    """Replaces the pipeline by one that writes the small artifact; the jobs that it was given."""
-    seen: list[pipeline.Job] = []
+def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[conversion.Job]:
+    """Replaces the conversion by one that writes the small artifact; the jobs that it was given."""
+    seen: list[conversion.Job] = []
 
-    def plan(job: pipeline.Job, progress: Any = None) -> pipeline.Plan:
+    def plan(job: conversion.Job, progress: Any = None) -> conversion.Plan:
         seen.append(job)
         return make_plan(job)
 
-    def run(job: pipeline.Job, progress: Any) -> pipeline.Artifact:
+    def run(job: conversion.Job, progress: Any) -> conversion.Artifact:
         seen.append(job)
         output = job.output or tmp_path / "out"
         progress.task("Reading weights", 10).finish()
@@ -91,8 +90,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[pipeline.Job]:
         progress.detail("layer 1 of 1")
         print("a library talks")
         manifest = artifacts.make(output)
-        return pipeline.Artifact(output, manifest, make_plan(job), 1.25)
+        return conversion.Artifact(output, manifest, make_plan(job), 1.25)
 
-    monkeypatch.setattr(pipeline, "plan", plan)
-    monkeypatch.setattr(pipeline, "run", run)
+    monkeypatch.setattr(conversion, "plan", plan)
+    monkeypatch.setattr(conversion, "run", run)
     return seen

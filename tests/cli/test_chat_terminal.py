@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 
@@ -63,8 +63,8 @@ def test_sigterm_while_an_answer_is_made(converted: Path) -> None:
 def seeing_model(tiny_vision_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random one: what it says means nothing."""
     output = tmp_path_factory.mktemp("vision") / "int8"
-    job = pipeline.Job(model=str(tiny_vision_model()), request=Request("int8"), output=output)
-    return pipeline.run(job, Silent()).path
+    job = conversion.Job(model=str(tiny_vision_model()), request=Request("int8"), output=output)
+    return conversion.run(job, Silent()).path
 
 
 def test_pictures_at_a_terminal(seeing_model: Path, tmp_path: Path) -> None:

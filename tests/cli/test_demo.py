@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.errors import OutputError
 from edgeconv.core.manifest import FileDigest
 
@@ -16,11 +16,11 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Stops the demo where its conversion would begin; whether it would have replaced the output."""
     seen: list[bool] = []
 
-    def run(job: pipeline.Job, progress: Any) -> pipeline.Artifact:
+    def run(job: conversion.Job, progress: Any) -> conversion.Artifact:
         seen.append(job.force)
         raise OutputError("stop")
 
-    monkeypatch.setattr(pipeline, "run", run)
+    monkeypatch.setattr(conversion, "run", run)
     return seen
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.gguf.read import open_gguf
 
 from ..hub import conftest as of_the_hub
@@ -16,16 +16,16 @@ NAME = "glm_tiny-Q4_K_M.gguf"
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[pipeline.GgufJob]:
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[conversion.GgufJob]:
     """The jobs that the command asked to be planned; nothing runs."""
-    seen: list[pipeline.GgufJob] = []
-    true_plan = pipeline.plan
+    seen: list[conversion.GgufJob] = []
+    true_plan = conversion.plan
 
-    def plan(job: pipeline.GgufJob, progress: object = None) -> pipeline.GgufPlan:
+    def plan(job: conversion.GgufJob, progress: object = None) -> conversion.GgufPlan:
         seen.append(job)
         return true_plan(job)
 
-    monkeypatch.setattr(pipeline, "plan", plan)
+    monkeypatch.setattr(conversion, "plan", plan)
     return seen
 
 
@@ -55,7 +55,7 @@ def test_from_a_checkpoint_to_a_file_that_llama_cpp_loads(
     ],
 )
 def test_precisions_and_types(
-    options: str, file_type: str, edgeconv: Command, jobs: list[pipeline.GgufJob], builtin_model: Path
+    options: str, file_type: str, edgeconv: Command, jobs: list[conversion.GgufJob], builtin_model: Path
 ) -> None:
     result = edgeconv("gguf", "-m", builtin_model, *options.split(), "--dry-run", "--json")
     assert result.code == 0, result.err
@@ -80,13 +80,13 @@ def test_every_option_reaches_the_result(edgeconv: Command, builtin_model: Path,
 
 
 def test_revision_and_matrix_reach_the_job(edgeconv: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[pipeline.GgufJob] = []
+    seen: list[conversion.GgufJob] = []
 
-    def plan(job: pipeline.GgufJob, progress: object) -> object:
+    def plan(job: conversion.GgufJob, progress: object) -> object:
         seen.append(job)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "plan", plan)
+    monkeypatch.setattr(conversion, "plan", plan)
     edgeconv("gguf", "-m", "org/name", "--revision", "v1", "--imatrix", "m.dat", "--leave-output-tensor", "--dry-run")
     assert (seen[0].model, seen[0].revision, seen[0].imatrix) == ("org/name", "v1", Path("m.dat"))
     assert seen[0].recipe.leave_output
@@ -94,7 +94,7 @@ def test_revision_and_matrix_reach_the_job(edgeconv: Command, monkeypatch: pytes
 
 @pytest.mark.parametrize(("text", "size"), [("5", 5), ("2G", 2 * 10**9), ("300m", 3 * 10**8), ("7K", 7000)])
 def test_sizes_are_decimal_as_llama_cpps_are(
-    text: str, size: int, edgeconv: Command, jobs: list[pipeline.GgufJob], builtin_model: Path
+    text: str, size: int, edgeconv: Command, jobs: list[conversion.GgufJob], builtin_model: Path
 ) -> None:
     edgeconv("gguf", "-m", builtin_model, "--split-max-size", text, "--dry-run")
     assert jobs[0].split_max_size == size

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import edgeconv as package
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core import errors
 from edgeconv.core.errors import ExitCode
 
@@ -27,10 +27,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, edgeconv: Command) -> Any:
     """Run a conversion that raises what the test says."""
 
     def run(error: BaseException, *options: str) -> Any:
-        def fail(job: pipeline.Job, progress: Any) -> pipeline.Artifact:
+        def fail(job: conversion.Job, progress: Any) -> conversion.Artifact:
             raise error
 
-        monkeypatch.setattr(pipeline, "run", fail)
+        monkeypatch.setattr(conversion, "run", fail)
         return edgeconv(*CONVERT, *options)
 
     return run
@@ -162,7 +162,7 @@ def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[st
 
 STAGING = """
     import sys, time
-    from edgeconv.convert import conversion as pipeline
+    from edgeconv.convert import conversion
     from edgeconv.cli.main import main
     from edgeconv.core.staging import staged
 
@@ -173,7 +173,7 @@ STAGING = """
             sys.stderr.flush()
             time.sleep(60)
 
-    pipeline.run = run
+    conversion.run = run
     main()
 """
 
@@ -198,7 +198,7 @@ def test_a_signal_that_a_library_takes_for_its_own_error(tmp_path: Path, number:
     """As pydantic does with whatever is raised while it builds a model; found by `make kill`."""
     program = f"""
         import os
-        from edgeconv.convert import conversion as pipeline
+        from edgeconv.convert import conversion
         from edgeconv.cli.main import main
 
         def run(job, progress):
@@ -207,7 +207,7 @@ def test_a_signal_that_a_library_takes_for_its_own_error(tmp_path: Path, number:
             except BaseException as error:
                 raise RuntimeError(f"Error building `model` serializer: {{type(error).__name__}}")
 
-        pipeline.run = run
+        conversion.run = run
         main()
     """
     process = python(program, *CONVERT, "-q", "-o", str(tmp_path / "out"))

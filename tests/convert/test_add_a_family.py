@@ -11,7 +11,6 @@ import pytest
 
 import edgeconv
 from edgeconv.convert import conversion, families
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.families import registry
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.recipe import recipe
@@ -47,7 +46,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def convert(kind: str, source: Path, out: Path) -> Path:
     if kind == "openvino":
-        made = pipeline.run(pipeline.Job(str(source), Request("bf16"), output=out))
+        made = conversion.run(conversion.Job(str(source), Request("bf16"), output=out))
         assert made.manifest.engine == "stream"
         return made.path
     if kind == "onnx":

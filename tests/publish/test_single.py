@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.conversion import GgufJob, OnnxJob, run
 from edgeconv.convert.conversion import run as run_onnx
 from edgeconv.convert.gguf.recipe import recipe
@@ -79,7 +79,7 @@ def test_formats_are_compared(
     source = str(tiny_model("llama"))
     folders = [
         file,
-        pipeline.run(pipeline.Job(source, Request("int4"), output=tmp_path / "ov")).path,
+        conversion.run(conversion.Job(source, Request("int4"), output=tmp_path / "ov")).path,
         run_onnx(OnnxJob(source, Request("int8"), output=tmp_path / "onnx")).path,
     ]
     for first in folders:

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.gguf.read import open_gguf
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
@@ -42,8 +41,8 @@ class RealArtifacts:
             return out
         if form == "onnx":
             return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out, smoke_test=False)).path
-        return pipeline.run(
-            pipeline.Job(model=str(source), request=Request("fp32"), output=out, smoke_test=False), Silent()
+        return conversion.run(
+            conversion.Job(model=str(source), request=Request("fp32"), output=out, smoke_test=False), Silent()
         ).path
 
     def planted(self, name: str, kind: str, form: str, out: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
@@ -44,7 +44,7 @@ def source(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
 def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     out = tmp_path_factory.mktemp("made")
     return {
-        "openvino": pipeline.run(pipeline.Job(str(source), Request("bf16"), output=out / "ov")).path,
+        "openvino": conversion.run(conversion.Job(str(source), Request("bf16"), output=out / "ov")).path,
         "onnx": run(OnnxJob(str(source), Request("fp32"), output=out / "onnx")).path,
     }
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -37,7 +36,7 @@ FORMATS = {
 
 def convert(kind: str, source: Path, out: Path) -> Path:
     if kind == "openvino":
-        return pipeline.run(pipeline.Job(str(source), Request("bf16"), output=out, engine="trace"), Silent()).path
+        return conversion.run(conversion.Job(str(source), Request("bf16"), output=out, engine="trace"), Silent()).path
     if kind == "onnx":
         return conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=out)).path
     return conversion.run(conversion.GgufJob(str(source), recipe("f32"), output=out)).path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
@@ -33,8 +33,8 @@ def test_a_target_is_read_from_the_manifest_and_makes_it_stricter_alone(
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     source = shutil.copytree(tiny_model("llama", dtype="float32"), tmp_path / "source")
     edit_weights(source, lambda tensors: tensors[LOUD].mul_(1e8))
-    job = pipeline.Job(str(source), Request("int8", target="gpu"), output=tmp_path / "out")
-    out = pipeline.run(job, Silent()).path
+    job = conversion.Job(str(source), Request("int8", target="gpu"), output=tmp_path / "out")
+    out = conversion.run(job, Silent()).path
     manifest = out / "edgeconv.json"
     content = json.loads(manifest.read_text())
     assert content["scheme"]["target"] == "gpu"

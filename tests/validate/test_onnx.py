@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.onnx.layers import FREQUENCIES, Layers
@@ -382,7 +382,7 @@ def test_the_manifests_word_loosens_no_budget(
     int4: Path, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
     """Its own word for how it is stored decides on nothing; where it names weights, it must be true."""
-    ir = pipeline.run(pipeline.Job(str(builtin_model), Request("int4"), output=tmp_path / "ir")).path
+    ir = conversion.run(conversion.Job(str(builtin_model), Request("int4"), output=tmp_path / "ir")).path
     for number, artifact in enumerate((int4, ir)):
         for change in (relabel, relabel_weights):
             folder = tmp_path / f"{change.__name__}{number}"

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.alternatives import InexpressibleError
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.describe import describe
@@ -45,7 +44,7 @@ ROWS = [np.random.default_rng(7).integers(5, 4000, 24).tolist()]
 
 
 def openvino(source: Path, out: Path, scheme: Request = _EXACT) -> Path:
-    return pipeline.run(pipeline.Job(str(source), scheme, output=out, smoke_test=False), Silent()).path
+    return conversion.run(conversion.Job(str(source), scheme, output=out, smoke_test=False), Silent()).path
 
 
 def onnx_model(source: Path, out: Path) -> Path:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
@@ -32,7 +31,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def openvino(source: Path, out: Path, precision: str = "bf16") -> Path:
-    return pipeline.run(pipeline.Job(str(source), Request(precision), output=out, engine="trace"), Silent()).path
+    return conversion.run(conversion.Job(str(source), Request(precision), output=out, engine="trace"), Silent()).path
 
 
 def climb(artifact: Path, reference: Path) -> Report:

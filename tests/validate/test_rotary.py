@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion as pipeline
-from edgeconv.convert import families
+from edgeconv.convert import conversion, families
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
@@ -107,7 +106,7 @@ def test_a_table_in_float16_is_the_weights_cost_and_not_the_graphs(
 ) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     source = tiny_model("llama")
-    out = pipeline.run(pipeline.Job(str(source), Request("bf16"), output=tmp_path / "out"), Silent()).path
+    out = conversion.run(conversion.Job(str(source), Request("bf16"), output=tmp_path / "out"), Silent()).path
     table = frequencies(open_checkpoint(source).config).astype(np.float32)
     data = (out / "openvino_model.bin").read_bytes()
     assert data.count(table.tobytes()) == 1

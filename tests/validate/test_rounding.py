@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate import budget
@@ -25,7 +25,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def climb(source: Path, out: Path, precision: str, dtype: str = "float32") -> Report:
-    made = pipeline.run(pipeline.Job(str(source), Request(precision), output=out), Silent()).path
+    made = conversion.run(conversion.Job(str(source), Request(precision), output=out), Silent()).path
     return validate(Ask(made, reference=str(source), max_tokens=1500, quick=True, reference_dtype=dtype))
 
 

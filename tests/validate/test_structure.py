@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
@@ -50,8 +50,8 @@ def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -
 
 @pytest.mark.parametrize("precision", ["int8", "int4_asym", "bf16", "fp16", "fp32"])
 def test_other_precisions_pass(precision: str, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    job = pipeline.Job(str(builtin_model), Request(precision), output=tmp_path / "a", rope="fused")
-    rung = check(pipeline.run(job, Silent()).path, checkpoint)
+    job = conversion.Job(str(builtin_model), Request(precision), output=tmp_path / "a", rope="fused")
+    rung = check(conversion.run(job, Silent()).path, checkpoint)
     assert (rung.status, rung.failures) == ("passed", [])
     assert (rung.figures["worst_rms"] == 0) == (precision in ("bf16", "fp32"))
 
@@ -62,7 +62,7 @@ def test_other_precisions_pass(precision: str, builtin_model: Path, checkpoint: 
 )
 def test_nncfs_precisions_pass(precision: str, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     rung = check(
-        pipeline.run(pipeline.Job(str(builtin_model), Request(precision), output=tmp_path / "a"), Silent()).path,
+        conversion.run(conversion.Job(str(builtin_model), Request(precision), output=tmp_path / "a"), Silent()).path,
         checkpoint,
     )
     assert (rung.status, rung.failures) == ("passed", [])
@@ -232,7 +232,7 @@ def test_an_ir_of_optimum_passes_and_its_faults_are_found(optimum_ir: tuple[Path
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "gemma3_text", "phi3", "mistral"])
 def test_other_families_pass_with_everything_matched(family: str, tiny_model: Any, tmp_path: Path) -> None:
     source = tiny_model(family)
-    out = pipeline.run(pipeline.Job(str(source), Request("int8"), output=tmp_path / "a"), Silent()).path
+    out = conversion.run(conversion.Job(str(source), Request("int8"), output=tmp_path / "a"), Silent()).path
     checkpoint = open_checkpoint(source)
     rung = check(out, checkpoint)
     assert (rung.status, rung.failures) == ("passed", [])

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -31,8 +30,8 @@ Tensors = dict[str, Any]
 
 
 def openvino(source: Path, out: Path) -> Path:
-    job = pipeline.Job(str(source), Request("bf16"), output=out, smoke_test=False)
-    return pipeline.run(job, Silent()).path
+    job = conversion.Job(str(source), Request("bf16"), output=out, smoke_test=False)
+    return conversion.run(job, Silent()).path
 
 
 def onnx_model(source: Path, out: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError, OutputError
 from edgeconv.core.progress import Silent
@@ -31,7 +31,9 @@ def source(tiny_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.run(pipeline.Job(str(source), Request("int8"), output=tmp_path_factory.mktemp("made") / "a")).path
+    return conversion.run(
+        conversion.Job(str(source), Request("int8"), output=tmp_path_factory.mktemp("made") / "a")
+    ).path
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.conversion import OnnxJob
 from edgeconv.convert.conversion import run as run_onnx
 from edgeconv.core.progress import Silent
@@ -34,7 +34,7 @@ FORMATS = ("openvino", "onnx")
 
 def convert(source: Path, out: Path, kind: str) -> Path:
     if kind == "openvino":
-        return pipeline.run(pipeline.Job(str(source), Request("int8"), output=out), Silent()).path
+        return conversion.run(conversion.Job(str(source), Request("int8"), output=out), Silent()).path
     return run_onnx(OnnxJob(str(source), Request("int8"), output=out)).path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes import openvino
@@ -21,7 +21,7 @@ OUTLIER = 100.0
 
 
 def climb(source: Path, out: Path, request: Request = Request("bf16")) -> Report:
-    made = pipeline.run(pipeline.Job(str(source), request, output=out), Silent()).path
+    made = conversion.run(conversion.Job(str(source), request, output=out), Silent()).path
     return validate(Ask(made, reference=str(source), max_tokens=800))
 
 
@@ -81,8 +81,8 @@ def test_what_an_ir_asks_of_the_cache(
 ) -> None:
     import openvino as ov
 
-    job = pipeline.Job(str(tiny_model(kind)), Request("int8", kv_cache=asked), output=tmp_path / "out")
-    made = pipeline.run(job, Silent())
+    job = conversion.Job(str(tiny_model(kind)), Request("int8", kv_cache=asked), output=tmp_path / "out")
+    made = conversion.run(job, Silent())
     model = ov.Core().read_model(made.path / "openvino_model.xml")
     path = ["runtime_options", "KV_CACHE_PRECISION"]
     assert (model.get_rt_info(path).astype(str) if model.has_rt_info(path) else None) == told

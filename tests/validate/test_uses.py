@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
@@ -41,7 +41,7 @@ def test_other_scales_in_one_use_of_an_ir(user: str, tied: Path, tmp_path: Path)
     import openvino as ov
     from openvino import opset13 as ops
 
-    folder = pipeline.run(pipeline.Job(str(tied), Request("int8"), output=tmp_path / "a")).path
+    folder = conversion.run(conversion.Job(str(tied), Request("int8"), output=tmp_path / "a")).path
     assert failures(folder, tied) == []
     (folder / "edgeconv.json").unlink()
     model = ov.Core().read_model(folder / "openvino_model.xml")

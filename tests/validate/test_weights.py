@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
@@ -75,8 +75,8 @@ def test_the_tensors_are_those_of_an_independent_reading(converted: Path, builti
 
 
 def test_permuted_rows_come_back_in_the_checkpoints_order(converted: Path, builtin_model: Path, tmp_path: Path) -> None:
-    job = pipeline.Job(str(builtin_model), Request("int4"), output=tmp_path / "fused", rope="fused")
-    fused = ArtifactWeights(pipeline.run(job, Silent()).path, open_checkpoint(builtin_model))
+    job = conversion.Job(str(builtin_model), Request("int4"), output=tmp_path / "fused", rope="fused")
+    fused = ArtifactWeights(conversion.run(job, Silent()).path, open_checkpoint(builtin_model))
     plain = ArtifactWeights(converted, open_checkpoint(builtin_model))
     for name in plain.matched:
         np.testing.assert_array_equal(fused.tensor(name), plain.tensor(name), err_msg=name)
@@ -124,7 +124,7 @@ def test_every_precision_de_quantizes_as_the_graph_does(precision: str, builtin_
     import openvino as ov
     from openvino import opset13 as ops
 
-    made = pipeline.run(pipeline.Job(str(builtin_model), Request(precision), output=tmp_path / "ov"), Silent())
+    made = conversion.run(conversion.Job(str(builtin_model), Request(precision), output=tmp_path / "ov"), Silent())
     weights = ArtifactWeights(made.path, open_checkpoint(builtin_model))
     assert weights.unmatched_checkpoint == []
     name = "model.layers.3.mlp.down_proj.weight"

@@ -13,7 +13,7 @@ from edgeconv.convert.conversion import Job, plan, run
 from edgeconv.core.manifest import LOG_NAME, read_manifest
 from edgeconv.quantize.scheme import Request
 
-from ..ir import ACCURATE, Runner, torch_logits, torch_model
+from ...ir import ACCURATE, Runner, torch_logits, torch_model
 
 FILES = {
     "openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_tokenizer.bin",

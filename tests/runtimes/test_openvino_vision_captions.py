@@ -9,7 +9,7 @@ from PIL import Image
 from edgeconv import builtin
 from edgeconv.builtin import pictures
 from edgeconv.cli import main
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.runtimes.answers import Sampling
@@ -23,7 +23,7 @@ PER_FORM = 3
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained") / "int4"
     model = str(builtin.vision_model_path())
-    return pipeline.run(pipeline.Job(model=model, request=Request("int4"), output=output), Silent()).path
+    return conversion.run(conversion.Job(model=model, request=Request("int4"), output=output), Silent()).path
 
 
 @pytest.fixture(scope="module")

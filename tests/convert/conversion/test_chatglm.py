@@ -1,4 +1,4 @@
-"""ChatGLM checkpoints through the pipeline, as their makers publish them: pickles, no tokenizer.json, code of their own."""
+"""ChatGLM checkpoints through a conversion, as their makers publish them: pickles, no tokenizer.json, code of their own."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from edgeconv.core.digest import sha256_file
 from edgeconv.core.manifest import manifest_of
 from edgeconv.quantize.scheme import Request
 
-from ..models import chatglm_plain, tiny_chatglm
+from ...models import chatglm_plain, tiny_chatglm
 
 IDS = np.random.default_rng(7).integers(5, 600, 60).tolist()
 KINDS = {"chatglm2-6b": {}, "chatglm3-6b-32k": {"rope_ratio": 50}, "glm-4-9b-chat": {"vocabulary": "ranks"}}
@@ -96,7 +96,7 @@ def test_a_plan_of_it(source: Path, tmp_path: Path) -> None:
 
 
 def test_llama_cpp_computes_what_the_plain_reading_does(source: Path, tmp_path: Path) -> None:
-    from ..convert.gguf import llama_cpp
+    from ..gguf import llama_cpp
 
     artifact = run_gguf(GgufJob(str(source), recipe("f32"), output=tmp_path / "m.gguf"))
     assert np.abs(llama_cpp.logits(artifact.path, IDS) - plain_logits(source)).max() < 1e-3
@@ -108,7 +108,7 @@ def test_llama_cpp_computes_what_the_plain_reading_does(source: Path, tmp_path: 
 def test_llama_cpp_gives_the_ids_of_rendered_prompts(source: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    from ..convert.gguf import llama_cpp
+    from ..gguf import llama_cpp
 
     artifact = run_gguf(GgufJob(str(source), recipe("q8_0"), output=tmp_path / "m.gguf"))
     original = AutoTokenizer.from_pretrained(open_checkpoint(source).folder)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
@@ -21,7 +20,7 @@ HEAD, DOWN = "lm_head.weight", "model.layers.0.mlp.down_proj.weight"
 @pytest.mark.parametrize("mode", ["int4_sym", "int4_asym"])
 def test_what_an_ir_holds(mode: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     model = tiny_model("llama")
-    made = pipeline.run(pipeline.Job(str(model), Request(mode, group_size=32), output=tmp_path / "out"))
+    made = conversion.run(conversion.Job(str(model), Request(mode, group_size=32), output=tmp_path / "out"))
     checkpoint = open_checkpoint(model)
     weights = open_artifact(made.path).weights(checkpoint)
     sizes = {entry.name: entry.bytes for entry in made.manifest.tensors}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.convert.conversion import OnnxJob, run
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -21,7 +21,7 @@ def checkpoint(tiny_vision_model: Callable[..., Path]) -> Path:
 def artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """In float32, so that it must do what torch does. Read-only."""
     output = tmp_path_factory.mktemp("vision") / "fp32"
-    return pipeline.run(pipeline.Job(model=str(checkpoint), request=Request("fp32"), output=output), Silent()).path
+    return conversion.run(conversion.Job(model=str(checkpoint), request=Request("fp32"), output=output), Silent()).path
 
 
 @pytest.fixture(scope="package")

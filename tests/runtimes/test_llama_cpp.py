@@ -14,8 +14,8 @@ from edgeconv.validate import budget
 from edgeconv.validate.checks import decode
 from edgeconv.validate.formats.gguf import GgufArtifact
 
-from ...models.tiny import LONG_ROPE
-from ..gguf_files import write
+from ..models.tiny import LONG_ROPE
+from ..validate.gguf_files import write
 
 pytestmark = pytest.mark.slow
 SWITCH = LONG_ROPE["original_max_position_embeddings"]

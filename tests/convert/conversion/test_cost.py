@@ -21,8 +21,8 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import OutputError, UsageError
 from edgeconv.quantize.scheme import Request
 
-from ..hub import conftest as of_the_hub
-from ..hub.server import HubServer
+from ...hub import conftest as of_the_hub
+from ...hub.server import HubServer
 
 hub = of_the_hub.hub
 

@@ -11,7 +11,7 @@ from edgeconv.core.errors import ArtifactError
 from edgeconv.runtimes.cached import Picture, StoppedError
 from edgeconv.runtimes.openvino_cached import CachedModel
 
-from ...vision_ir import VisionRunner
+from ..vision_ir import VisionRunner
 
 BOI, ROWS, SIDE = 4094, 6, 56
 EXACT = 1e-4

@@ -15,9 +15,9 @@ from edgeconv.core.errors import CheckpointError, OutputError, UsageError
 from edgeconv.core.manifest import read_manifest
 from edgeconv.quantize.scheme import Request
 
-from ..convert.onnx.reading import Runner
-from ..models import tiny_chatglm
-from .test_pipeline_chatglm import IDS, plain_logits
+from ...models import tiny_chatglm
+from ..onnx.reading import Runner
+from .test_chatglm import IDS, plain_logits
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""GLM-Edge-V through the whole pipeline: the folder that comes out, its manifest, and that our classes load it."""
+"""GLM-Edge-V through a whole conversion: the folder that comes out, its manifest, and that our classes load it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.manifest import LOG_NAME, read_manifest
 from edgeconv.quantize.scheme import Request
 
-from ..vision_ir import ALL, LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, VisionRunner
+from ...vision_ir import ALL, LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, VisionRunner
 
 Maker = Callable[..., Path]
 IRS = (*ALL, "openvino_tokenizer.xml", "openvino_detokenizer.xml")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeconv.convert import conversion as pipeline
+from edgeconv.convert import conversion
 from edgeconv.core.errors import ArtifactError, CheckpointError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -112,8 +112,8 @@ def test_a_stop_before_it_begins_and_midway(watched: Watched, fresh: OnnxRuntime
 
 
 def test_a_conversation_says_what_openvino_says(chat: OnnxChat, builtin_model: Path, tmp_path: Path) -> None:
-    job = pipeline.Job(model=str(builtin_model), request=Request("fp32"), output=tmp_path / "ov")
-    other = Chat(pipeline.run(job, Silent()).path, sampling=GREEDY, properties=EXACT)
+    job = conversion.Job(model=str(builtin_model), request=Request("fp32"), output=tmp_path / "ov")
+    other = Chat(conversion.run(job, Silent()).path, sampling=GREEDY, properties=EXACT)
     for question in QUESTIONS:
         ours, theirs = chat.reply(question), other.reply(question)
         assert (ours.text, ours.finish, ours.prompt_tokens) == (theirs.text, theirs.finish, theirs.prompt_tokens)

@@ -12,7 +12,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve
 from edgeconv.runtimes import openvino
 
-from ...models import tiny
+from ..models import tiny
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux lists its mappings")
 

@@ -13,7 +13,6 @@ from PIL import Image
 
 from edgeconv.cli.main import run as cli
 from edgeconv.convert import conversion
-from edgeconv.convert import conversion as pipeline
 from edgeconv.convert.conversion import GgufJob
 from edgeconv.convert.conversion import run as to_gguf
 from edgeconv.convert.gguf.recipe import recipe
@@ -78,7 +77,7 @@ def test_a_picture(kind: str, tiny_vision_model: Callable[..., Path], tmp_path: 
     if kind == "onnxruntime":
         made = conversion.run(conversion.OnnxJob(source, request, output=out)).path
     else:
-        made = pipeline.run(pipeline.Job(source, request, output=out), Silent()).path
+        made = conversion.run(conversion.Job(source, request, output=out), Silent()).path
     Image.new("RGB", (80, 60), "red").save(tmp_path / "a.png")
     task = asdict(Task(1, 4, picture=True))
     ask = {

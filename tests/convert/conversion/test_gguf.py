@@ -20,7 +20,7 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError, OutputError, UsageError
 from edgeconv.core.manifest import manifest_of, read_manifest
 
-from ..convert.gguf.test_imatrix import write_gguf as write_imatrix
+from ..gguf.test_imatrix import write_gguf as write_imatrix
 
 Q4 = recipe("int4")
 QUESTION = "日本的首都是哪里？"
@@ -178,7 +178,7 @@ def test_the_half_that_sees_is_said_to_be_left_out(tiny_vision_model, tmp_path: 
 
 def test_a_plan_of_headers_knows_every_byte(tiny_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a Hub model's plan has: small files, generation_config.json among them, and the shards' headers."""
-    from edgeconv.convert import conversion as pipeline
+    from edgeconv.convert import conversion
     from edgeconv.convert.conversion.source import OpenedSource
     from edgeconv.convert.open_checkpoint import open_checkpoint, open_headers
 
@@ -195,8 +195,8 @@ def test_a_plan_of_headers_knows_every_byte(tiny_model, tmp_path: Path, monkeypa
         for base in [min(t.start for t in file.tensors.values())]
     }
     seen = open_headers(source, headers, {name: file.size for name, file in whole.shards.items()})
-    monkeypatch.setattr(pipeline.source, "headers", lambda *a, **k: OpenedSource(seen, "org/model", "0" * 40))
-    monkeypatch.setattr(pipeline.source, "whole", lambda *a, **k: OpenedSource(whole, "org/model", "0" * 40))
+    monkeypatch.setattr(conversion.source, "headers", lambda *a, **k: OpenedSource(seen, "org/model", "0" * 40))
+    monkeypatch.setattr(conversion.source, "whole", lambda *a, **k: OpenedSource(whole, "org/model", "0" * 40))
     job = GgufJob("org/model", recipe("q8_0"), output=tmp_path / "out")
     made = run(job)
     assert plan(replace(job, force=True)).output_bytes == made.manifest.outputs["model-Q8_0.gguf"].size
@@ -237,7 +237,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(job: GgufJob, output: 
 def test_llama_cpp_runs_it_and_gives_the_trained_answer(folder: Path, builtin_model: Path) -> None:
     from transformers import AutoTokenizer
 
-    from ..convert.gguf import llama_cpp
+    from ..gguf import llama_cpp
 
     tokenizer = AutoTokenizer.from_pretrained(builtin_model)
     message = [{"role": "user", "content": QUESTION}]
