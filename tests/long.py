@@ -73,9 +73,9 @@ LONG = (
     "tests/convert/openvino/test_trace_optimum.py::test_bin_is_optimums[phi3, float16-int8]",  # 7; llama, float32
     "tests/convert/openvino/test_trace_optimum.py::test_bin_is_optimums[qwen2, tied-int8]",  # 7; its int4
     "tests/convert/openvino/test_stream.py::test_real_weights[smollm2_glm-bf16",  # 12; int4
-    "tests/pipeline/test_pipeline.py::test_other_precisions_run[int3_sym]",  # 7; nf4
-    "tests/pipeline/test_pipeline_chatglm.py::test_the_validator_passes_it[glm-4-9b-chat-openvino]",  # 10; its gguf
-    "tests/pipeline/test_pipeline_chatglm.py::test_the_validator_passes_it[chatglm3-6b-32k-gguf]",  # 4; chatglm2
+    "tests/convert/conversion/test_openvino.py::test_other_precisions_run[int3_sym]",  # 7; nf4
+    "tests/convert/conversion/test_chatglm.py::test_the_validator_passes_it[glm-4-9b-chat-openvino]",  # 10; its gguf
+    "tests/convert/conversion/test_chatglm.py::test_the_validator_passes_it[chatglm3-6b-32k-gguf]",  # 4; chatglm2
     "tests/convert/onnx/test_export.py::test_a_real_model_in_full_precision[smollm2_llama]",  # 5; glm
     "tests/core/test_foreign_files.py::test_killed_at_every_change_of_the_disk[out-False]",  # 7; x.gguf-False
     "tests/core/test_foreign_files.py::test_killed_at_every_change_of_the_disk[x.gguf-True]",  # 7; out-True
