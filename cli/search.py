@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import ExitCode, OutputError, UsageError
+from ..core.format_names import FORMAT_NAMES
 from .conversion import LocalFilesOnly, Revision
 from .measured import Model, Suite, Tokens
 from .options import Json, Quiet, Verbose, choice
@@ -42,7 +43,7 @@ def search(
         Any,
         typer.Option(
             "--format",
-            click_type=choice(("gguf", "openvino", "onnx")),
+            click_type=choice(FORMAT_NAMES),
             help="GGUF: a type for each matrix. OpenVINO, ONNX: a scheme of the whole model, or mode and group of each weight.",
         ),
     ] = "gguf",

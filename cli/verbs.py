@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import get_args
 
 import typer.main
 
@@ -19,8 +18,8 @@ from ..publish.card_usage import SNIPPETS
 from ..recipes.load import TARGETS
 from ..runtimes.smoke import TRIED
 from ..study.bench.formats import BENCHES
-from ..study.points import Format
-from ..study.search.run import FORMATS as SEARCHED
+from ..study.points import HEADS
+from ..study.search.spaces import SPACES
 from ..validate.formats import ARTIFACTS
 from .app import app
 from .chat_models import CHATS
@@ -32,8 +31,8 @@ BY_FORMAT: dict[str, Collection[str]] = {
     "validate": ARTIFACTS,
     "chat": CHATS,
     "bench": BENCHES,
-    "frontier": get_args(Format),
-    "search": SEARCHED,
+    "frontier": HEADS,
+    "search": SPACES,
     "run": TARGETS,
     "recipes": TARGETS,
     "publish": SNIPPETS,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import limits
 from .errors import ArtifactError
+from .format_names import FormatName
 
 MANIFEST_NAME = "edgeconv.json"
 LOG_NAME = "edgeconv.log.json"
@@ -93,7 +94,7 @@ class Manifest(_Model):
     """The whole of `edgeconv.json`."""
 
     manifest: Literal[1] = 1
-    target: Literal["openvino", "gguf", "onnx"]
+    target: FormatName
     source: Source
     engine: str
     compressor: str

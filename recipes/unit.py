@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..convert.conversion.jobs import AnyJob, Circumstances, job
-from ..convert.options import OF_FORMAT, OpenVINOOptions, Options
+from ..convert.options import OF_FORMAT, Options
 from ..convert.options.option import declared, files_of, made, of
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
@@ -167,9 +167,9 @@ def _unit(recipe: Recipe, name: str, beside: Path, out: Path, model: str | None,
     where = f"{recipe.name}/{name}"
     output = _inside(out, target.output or f"{recipe.name}-{name}", where)
     try:
-        _check_parity(target)
         asked = _asked(recipe, target, beside, output, model, local_files_only=local_files_only)
         found = job(asked, Circumstances(OWN, target.smoke_test, keeps_digests=True))
+        _check_parity(target, found)
         suite = _file(beside, target.suite) if target.suite else None
     except UsageError as error:
         raise UsageError(f"{where}: {error.message}", error.hint) from error
@@ -204,8 +204,10 @@ def _inside(out: Path, named: str, where: str) -> Path:
     return out / named
 
 
-def _check_parity(target: Target) -> None:
+def _check_parity(target: Target, made: AnyJob) -> None:
     budget.check(target.budget)
+    if target.parity and made.unmeasured:
+        raise UsageError(made.unmeasured, "Its weights are the same; or say parity: false.")
     given = [name for name in (*MEASURED, "junit") if name in target.model_fields_set]
     if not target.parity and given:
         raise UsageError(f"{', '.join(given)} without parity measures nothing.", "Leave parity: false out.")
@@ -227,10 +229,7 @@ def _asked(
     for name, one in declared(kind).items():
         if one.option.file and given[name] is not None and given[name] not in one.option.words:
             given[name] = _file(beside, given[name])
-    asked = made(kind, given | {"output": output, "local_files_only": local_files_only})
-    if target.parity and isinstance(asked, OpenVINOOptions) and asked.layout != "optimum":
-        raise UsageError("parity is measured on the optimum layout.", "Its weights are the same; or say parity: false.")
-    return asked
+    return made(kind, given | {"output": output, "local_files_only": local_files_only})
 
 
 def _file(beside: Path, name: str) -> Path:

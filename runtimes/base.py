@@ -133,3 +133,13 @@ class SeeingRuntime(Protocol):
 
     def close(self) -> None:
         """Give the memory back."""
+
+
+class Tower(Protocol):
+    """The vision part of an artifact, which makes rows of embeddings of a picture."""
+
+    def __call__(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what a picture float32 [3, S, S], normalized, becomes: float32 [k, hidden]."""
+
+    def close(self) -> None:
+        """Give the memory back."""

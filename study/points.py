@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from ..convert.conversion.jobs import AnyJob, Circumstances, job
 from ..convert.gguf.recipe import ALIASES, FILE_TYPES
 from ..convert.options import OF_FORMAT, Options, declared
 from ..convert.options.option import made, of
 from ..core.errors import UsageError
+from ..core.format_names import FormatName
 from ..quantize.scheme import PRECISIONS
 from .calibration import OWN
 
-Format = Literal["openvino", "gguf", "onnx"]
 _RULES = ("tensor_type", "tensor_precision")
 
 
@@ -28,7 +29,7 @@ class Point:
         options: fields of a recipe's target, by their names and with their values.
     """
 
-    format: Format
+    format: FormatName
     options: dict[str, Any] = field(hash=False)
 
     @property
@@ -73,6 +74,32 @@ _LABELS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Head:
+    """How a point of one format begins, in a user's words.
+
+    Attributes:
+        field: of the format's options that the word states.
+        known: the words that there are, as a hint lists them.
+        also: further spellings of these.
+        bare: words that mean this format where none is said.
+        versions: of packages that make another artifact or another measurement of it, beside those of every format.
+    """
+
+    field: str
+    known: Collection[str]
+    also: Collection[str] = ()
+    bare: Collection[str] = ()
+    versions: tuple[str, ...] = ()
+
+
+HEADS: Mapping[FormatName, Head] = {
+    "openvino": Head("precision", PRECISIONS, bare=[name for name in PRECISIONS if name not in FILE_TYPES]),
+    "gguf": Head("type", FILE_TYPES, also=ALIASES, bare=[*FILE_TYPES, *ALIASES]),
+    "onnx": Head("precision", PRECISIONS, versions=("onnx", "onnxruntime")),
+}
+
+
 def parse(text: str) -> Point:
     """Read PRECISION or TYPE, with further fields of a recipe's target behind a colon: "int4_sym:group_size=64,ratio=0.8".
 
@@ -81,24 +108,33 @@ def parse(text: str) -> Point:
     Raises:
         UsageError: an unknown format, precision or field, or a value that is none.
     """
-    head, _, rest = text.strip().partition(":")
-    format_, slash, name = (piece.strip().lower() for piece in head.rpartition("/"))
-    if not slash:
-        format_ = "openvino" if name in PRECISIONS and name not in FILE_TYPES else "gguf"
-    if format_ == "gguf":
-        if ALIASES.get(name, name) not in FILE_TYPES:
-            known = ", ".join([*PRECISIONS, *FILE_TYPES])
-            raise UsageError(f"{head!r} is neither a precision nor a type of GGUF.", f"One of: {known}.")
-        return Point("gguf", {"type": name, **fields(OF_FORMAT[format_], rest, text)})
-    if format_ not in OF_FORMAT:
-        raise UsageError(f"{text}: unknown format {format_!r}.", f"One of: {', '.join(OF_FORMAT)}.")
-    if name not in PRECISIONS:
-        raise UsageError(f"{text}: unknown precision {name!r}.", f"One of: {', '.join(PRECISIONS)}.")
-    point = Point(cast(Format, format_), {"precision": name, **fields(OF_FORMAT[format_], rest, text)})
-    if "group_size" in point.options and "group_size_fallback" not in point.options:
+    start, _, rest = text.strip().partition(":")
+    said, slash, name = (piece.strip().lower() for piece in start.rpartition("/"))
+    format_ = _format(said, text) if slash else _meant(name)
+    head = HEADS[format_]
+    if name not in (*head.known, *head.also):
+        raise UsageError(f"{text}: unknown {head.field} {name!r}.", f"One of: {', '.join(head.known)}.")
+    options = {head.field: name, **fields(OF_FORMAT[format_], rest, text)}
+    if "group_size" in options and "group_size_fallback" not in options:
         # points of many models: a row that a group does not divide is not an error
-        point.options["group_size_fallback"] = "adjust"
-    return point
+        options["group_size_fallback"] = "adjust"
+    return Point(format_, options)
+
+
+def _format(said: str, text: str) -> FormatName:
+    found = next((one for one in HEADS if one == said), None)
+    if found is None:
+        raise UsageError(f"{text}: unknown format {said!r}.", f"One of: {', '.join(HEADS)}.")
+    return found
+
+
+def _meant(name: str) -> FormatName:
+    """Return the format that a word means by itself."""
+    found = next((one for one, head in HEADS.items() if name in head.bare), None)
+    if found is None:
+        known = dict.fromkeys(word for head in HEADS.values() for word in head.known)
+        raise UsageError(f"{name!r} is neither a precision nor a type of GGUF.", f"One of: {', '.join(known)}.")
+    return found
 
 
 def fields(options: type[Options], text: str, whole: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..core.digest import sha256_file
 from ..core.errors import ArtifactError
 from ..core.progress import Progress, Silent
 from ..core.scratch import scratch
-from .points import Point
+from .points import HEADS, Point
 
 if TYPE_CHECKING:
     from ..validate.report.model import Estimate
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _PREFIX = "edgeconv-trial-"
 VERSIONS = ("openvino", "nncf", "gguf")
 """What makes another artifact, or another measurement."""
-RUNTIMES = {"onnx": ("onnx", "onnxruntime")}
-"""Of the formats for which it is more than that."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Bench:
             "point": point.target(),
             **_contents(point),
         }
-        kept = Kept("trial", facts, self.progress, (*VERSIONS, *RUNTIMES.get(point.format, ())))
+        kept = Kept("trial", facts, self.progress, (*VERSIONS, *HEADS[point.format].versions))
         found = kept.get("trial")
         if found is None:
             found = self._made(point)

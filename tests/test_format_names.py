@@ -6,14 +6,13 @@ import ast
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 import edgeconv
 from edgeconv.cli import verbs
 from edgeconv.convert.conversion import FORMATS
-from edgeconv.core.manifest import Manifest
+from edgeconv.core.format_names import FORMAT_NAMES
 
 ROOT = Path(edgeconv.__file__).resolve().parent
 AT_HOME = (
@@ -29,6 +28,8 @@ TABLES = {
     "runtimes.smoke": "TRIED",
     "runtimes.required": "REQUIRE",
     "study.bench.formats": "BENCHES",
+    "study.points": "HEADS",
+    "study.search.spaces": "SPACES",
     "study.frontier.picture": "STYLES",
     "cli.inspect": "SHOWN",
     "cli.chat_models": "CHATS",
@@ -37,31 +38,13 @@ TABLES = {
     "convert.options": "OF_FORMAT",
 }
 """What a layer above the conversion has of each format, by its name: one table a verb."""
-LISTED = {
-    "core/manifest.py": "what edgeconv.json may say; core stands below the registry",
-    "study/points.py": "the ways of compressing that a frontier and a search know",
-    "study/search/run.py": "the spaces that a search knows",
-    "study/search/model.py": "what search.json may say: its schema",
-    "study/frontier/model.py": "what frontier.json may say: its schema",
-    "cli/search.py": "the words of an option, which `--help` must not import the registry for",
-}
-"""Other files that list all formats → why."""
-COMPARED = {
-    "study/points.py": "a point in a user's words names a format by a precision that only one has",
-    "study/search/run.py": "only OpenVINO's space has methods that need a text; only GGUF's is refined twice",
-}
-"""Files that may compare a format's name → why."""
+LIST = "core/format_names.py"
+"""The one other file with the names of all formats."""
 TYPES = {
     "Job", "GgufJob", "OnnxJob", "Plan", "GgufPlan", "OnnxPlan", "Gguf", "Onnx", "OpenVINO",
     "GgufOptions", "OnnxOptions", "OpenVINOOptions", "GgufArtifact", "OnnxArtifact", "OpenVINOArtifact",
 }  # fmt: skip
 """Classes of one format each."""
-TYPED = {
-    "recipes/unit.py": "only one layout of OpenVINO can be measured",
-    "validate/vision_checks.py": "says to mypy what `validate.vision_formats` has chosen",
-    "validate/vision_checks_gguf.py": "the same",
-}
-"""Files that may ask for the class of a format's value → why."""
 
 
 def files() -> Iterator[tuple[str, ast.Module]]:
@@ -102,7 +85,7 @@ def typed(tree: ast.Module) -> list[int]:
 
 
 def listed(tree: ast.Module) -> list[int]:
-    """Lines of a table, a sequence, a set or a Literal with the names of all formats."""
+    """Lines of a sequence, a set or a Literal with the names of all formats, or of a table by the names of some."""
     found = []
     for node in ast.walk(tree):
         parts: list[ast.expr | None] = []
@@ -110,31 +93,26 @@ def listed(tree: ast.Module) -> list[int]:
             parts = [*node.keys]
         elif isinstance(node, ast.Tuple | ast.List | ast.Set):
             parts = [*node.elts]
-        if {part.value for part in parts if isinstance(part, ast.Constant)} >= set(FORMATS):
+        words = {part.value for part in parts if isinstance(part, ast.Constant)}
+        if words >= set(FORMATS) or (isinstance(node, ast.Dict) and words and words <= set(FORMATS)):
             found.append(node.lineno)
     return found
 
 
 def test_no_file_compares_a_formats_name() -> None:
-    assert {name: lines for name, tree in FILES.items() if name not in COMPARED and (lines := compared(tree))} == {}
+    assert {name: lines for name, tree in FILES.items() if (lines := compared(tree))} == {}
 
 
 def test_no_file_asks_for_a_formats_class() -> None:
-    assert {name: lines for name, tree in FILES.items() if name not in TYPED and (lines := typed(tree))} == {}
+    assert {name: lines for name, tree in FILES.items() if (lines := typed(tree))} == {}
 
 
 def test_formats_are_listed_in_the_tables_alone() -> None:
     tables = {f"{module.replace('.', '/')}.py" for module in TABLES}
     tables |= {f"{module.replace('.', '/')}/__init__.py" for module in TABLES}
-    found = {name: listed(tree) for name, tree in FILES.items() if name not in LISTED}
-    assert {name: lines for name, lines in found.items() if lines and name not in tables} == {}
+    found = {name: listed(tree) for name, tree in FILES.items()}
+    assert {name for name, lines in found.items() if lines and name not in tables} == {LIST}
     assert {name: lines for name, lines in found.items() if len(lines) > 1} == {}  # one a file
-
-
-def test_every_exception_is_still_needed() -> None:
-    assert [name for name in COMPARED if not compared(FILES[name])] == []
-    assert [name for name in TYPED if not typed(FILES[name])] == []
-    assert [name for name in LISTED if not listed(FILES[name])] == []
 
 
 @pytest.mark.parametrize("module", TABLES)
@@ -142,8 +120,8 @@ def test_each_table_has_every_format(module: str) -> None:
     assert list(getattr(importlib.import_module(f"edgeconv.{module}"), TABLES[module])) == list(FORMATS)
 
 
-def test_a_manifest_may_say_every_format() -> None:
-    assert list(get_args(Manifest.model_fields["target"].annotation)) == list(FORMATS)
+def test_the_one_list_is_that_of_the_registry() -> None:
+    assert list(FORMAT_NAMES) == list(FORMATS)
 
 
 def test_what_is_searched_is_found() -> None:
@@ -156,9 +134,11 @@ def test_what_is_searched_is_found() -> None:
         'f = find_spec("gguf") is None',
         "match x:",
         '    case "gguf": pass',
+        'g = {"onnx": ("a", "b")}.get(name)',
+        'h = {"openvino": 1, "onnxruntime": 2}',
     )
     tree = ast.parse("\n".join(lines))
-    assert (compared(tree), typed(tree), listed(tree)) == ([1, 2, 8], [3], [4, 5])
+    assert (compared(tree), typed(tree), listed(tree)) == ([1, 2, 8], [3], [4, 5, 9])
     assert len(FILES) > 300
 
 

@@ -274,7 +274,7 @@ class _Run:
             return
         pair, pictures, progress = self.pair, self.suite.pictures, self.progress
         with self._timed("pictures"):
-            sight = VISION_CHECKS[pair.artifact.format](pair, pictures, passes, self.ask.device, progress)
+            sight = VISION_CHECKS[pair.artifact.format](pair.artifact, pictures, passes, self.ask.device, progress)
             seen = sight.look(noise=self._noise_of_bfloat16())
         self.rungs += seen.rungs
         self.generations += seen.captions

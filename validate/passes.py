@@ -37,7 +37,7 @@ class TorchPasses:
     """Runs them layer by layer, one layer in memory at a time."""
 
     def __init__(self, pair: ValidationTarget, weights: Weights, tokenizer: Any, progress: Progress) -> None:
-        self._pair, self._weights, self._progress = pair, weights, progress
+        self.pair, self._weights, self._progress = pair, weights, progress
         self.tokenizer = tokenizer
         self._source = checkpoint_tensors(pair.checkpoint)
         shares = self_check.require(pair.checkpoint.folder, progress)
@@ -46,15 +46,15 @@ class TorchPasses:
 
     def reference(self, documents: Sequence[Sequence[int]], dtype: str, label: str = "reference") -> PassResult:
         """Run the checkpoint's weights; the result is kept, and taken from the cache if it is there."""
-        model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
-        name = cache.key(self._pair.weights_digest, documents, dtype, model.attention)
+        model = LayeredReference(self.pair.checkpoint.folder, self._source, dtype)
+        name = cache.key(self.pair.weights_digest, documents, dtype, model.attention)
         kept = cache.get(name, self._progress)
         if kept is None:
             states = model.hidden_states(
                 documents, self._progress, f"Running the {label}", watch=self._released, row=self._row
             )
             kept = states, model.peaks
-            about = f"{self._pair.reference_name}, {dtype}, {len(documents)} documents"
+            about = f"{self.pair.reference_name}, {dtype}, {len(documents)} documents"
             cache.put(name, *kept, about, self._progress)
         return PassResult(replace(model.head(), release=self._release_of(model.head_name)), *kept)
 
@@ -65,7 +65,7 @@ class TorchPasses:
         firsts: Sequence[int] | None = None,
     ) -> PassResult:
         """Run the weights that the artifact holds, de-quantized, in float32; the others as in `LayeredReference`."""
-        model = LayeredReference(self._pair.checkpoint.folder, self._own, "float32")
+        model = LayeredReference(self.pair.checkpoint.folder, self._own, "float32")
         model.frequencies = getattr(self._weights, "frequencies", None)  # a GGUF holds none
         watch = self._looking_up if getattr(self._weights, "gelu_table", False) else self._released
         states = model.hidden_states(documents, self._progress, OWN, embeddings, watch, firsts=firsts, row=self._row)
@@ -73,20 +73,20 @@ class TorchPasses:
 
     def merged(self, documents: Sequence[Sequence[int]], embeddings: Sequence[Any], dtype: str) -> PassResult:
         """Run the checkpoint's weights on embeddings in which pictures stand; never kept."""
-        model = LayeredReference(self._pair.checkpoint.folder, self._source, dtype)
+        model = LayeredReference(self.pair.checkpoint.folder, self._source, dtype)
         label = "Running the reference over the pictures"
         return PassResult(model.head(), model.hidden_states(documents, self._progress, label, embeddings))
 
     def embed(self, documents: Sequence[Sequence[int]], *, own: bool) -> list[Any]:
         """Look tokens up in the checkpoint's table, or in the artifact's own: float32 [n, hidden] each."""
         tensors = self._own if own else self._source
-        return LayeredReference(self._pair.checkpoint.folder, tensors, "float32").embed(documents)
+        return LayeredReference(self.pair.checkpoint.folder, tensors, "float32").embed(documents)
 
     def features(self, pictures: Sequence[Any], *, own: bool) -> list[Any]:
         """Run tower and adapter in float32, on the checkpoint's weights or the artifact's own."""
         tensors, label = (self._own, OWN) if own else (self._source, "Running the reference's tower")
         return vision_reference.features(
-            self._pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
+            self.pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
         )
 
     def variants(
@@ -94,7 +94,7 @@ class TorchPasses:
     ) -> list[list[Any]]:
         """Run tower and adapter in several arithmetics: for each a list as `features` gives it."""
         tensors, label = (self._own, OWN) if own else (self._source, f"Running the reference's tower in {dtype}")
-        folder = self._pair.checkpoint.folder
+        folder = self.pair.checkpoint.folder
         return vision_reference.variants(
             folder, tensors, pictures, wanted, dtype=dtype, progress=self._progress, label=label
         )
@@ -105,7 +105,7 @@ class TorchPasses:
 
     def _release_of(self, name: str) -> Callable[[], None]:
         """Return what drops the pages of one of the checkpoint's tensors."""
-        checkpoint = self._pair.checkpoint
+        checkpoint = self.pair.checkpoint
         shard, info = checkpoint.shard_of(name), checkpoint.info(name)
         return lambda: shard.release(info.start, info.end)
 
@@ -113,7 +113,7 @@ class TorchPasses:
     def _released(self, _module: Any, _prefix: str) -> Iterator[None]:
         """Keep one layer's pages in memory, not those of all that have passed."""
         yield
-        self._pair.release()
+        self.pair.release()
 
     @contextlib.contextmanager
     def _looking_up(self, module: Any, prefix: str) -> Iterator[None]:

@@ -21,13 +21,11 @@ from ..runtimes.base import SeeingRuntime
 from ..runtimes.openvino_vision import splice
 from .checks import generation, pixels, vision
 from .checks.answer import Answer
-from .formats.onnx import OnnxArtifact
-from .formats.openvino import OpenVINOArtifact
+from .formats.base import SeeingArtifact
 from .passes import TorchPasses
 from .report.model import BudgetLine, Check, Deviation, GenerationPair
 from .scores import Scores
 from .suite import Picture
-from .target import ValidationTarget
 
 Array = npt.NDArray[Any]
 NEW_TOKENS = 48
@@ -63,11 +61,16 @@ class VisionChecks:
     """The vision checks of one validation."""
 
     def __init__(
-        self, pair: ValidationTarget, pictures: Sequence[Picture], passes: TorchPasses, device: str, progress: Progress
+        self,
+        artifact: SeeingArtifact,
+        pictures: Sequence[Picture],
+        passes: TorchPasses,
+        device: str,
+        progress: Progress,
     ) -> None:
-        assert isinstance(pair.artifact, OpenVINOArtifact | OnnxArtifact)
-        self.artifact = pair.artifact
-        self.pair, self.pictures, self.passes = pair, pictures, passes
+        """`artifact` is that of the passes' pair."""
+        self.artifact = artifact
+        self.pair, self.pictures, self.passes = passes.pair, pictures, passes
         self.device, self.progress = device, progress
         self.names = [picture.name for picture in pictures]
 

@@ -30,7 +30,6 @@ from .passes import PassResult, TorchPasses
 from .report.model import Check
 from .scores import Scores
 from .suite import Picture
-from .target import ValidationTarget
 from .vision_checks import NEW_TOKENS, VisionScores
 from .weights.gguf_projector import vision_of
 
@@ -58,15 +57,14 @@ class GgufVisionChecks:
     """The vision checks of one validation."""
 
     def __init__(
-        self, pair: ValidationTarget, pictures: Sequence[Picture], passes: TorchPasses, device: str, progress: Progress
+        self, artifact: GgufArtifact, pictures: Sequence[Picture], passes: TorchPasses, device: str, progress: Progress
     ) -> None:
-        """`device` is the CPU: llama.cpp runs nowhere else here."""
-        assert isinstance(pair.artifact, GgufArtifact)
-        self.pair, self.pictures, self.passes, self.progress = pair, pictures, passes, progress
-        self.artifact = pair.artifact
+        """`artifact` is that of the passes' pair; `device` the CPU: llama.cpp runs nowhere else here."""
+        self.pair, self.pictures, self.passes, self.progress = passes.pair, pictures, passes, progress
+        self.artifact = artifact
         self.names = [picture.name for picture in pictures]
-        self.hidden = int(pair.checkpoint.config["hidden_size"])
-        folder = pair.checkpoint.folder
+        self.hidden = int(self.pair.checkpoint.config["hidden_size"])
+        folder = self.pair.checkpoint.folder
         self.rule = Preprocess.from_folder(folder)
         opened = [open_picture(picture.path) for picture in pictures]
         self.squares = [self.rule.canvas(picture) for picture in opened]

@@ -34,6 +34,11 @@ class BaseJob(Generic[PlanT_co]):
 
     format: ClassVar[str]
 
+    @property
+    def unmeasured(self) -> str:
+        """Why the parity of a result cannot be measured; empty if it can."""
+        return ""
+
     if TYPE_CHECKING:  # a dataclass would take a property of its base for a field's default
 
         @property

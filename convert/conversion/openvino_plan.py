@@ -42,6 +42,11 @@ class Job(BaseJob["Plan"]):
     smoke_test: bool | None = None
     calibrator: Calibrator | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def unmeasured(self) -> str:
+        """The layout for openvino_genai presents the model as another."""
+        return "" if self.layout == "optimum" else "parity is measured on the optimum layout."
+
 
 @dataclass(frozen=True)
 class Plan(SchemePlan):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...core.format_names import FormatName
 from ...validate.report.model import Estimate
 
 
@@ -17,7 +18,7 @@ class FrontierPoint(_Model):
     """One way of compressing; `mean_kl` is in nats per token, the artifact in its own runtime beside the reference in float32."""
 
     label: str
-    format: Literal["openvino", "gguf", "onnx"]
+    format: FormatName
     options: dict[str, Any] = Field(description="Fields of a recipe's target.")
     command: str
     bytes: int = Field(description="Of all files that the conversion wrote, tokenizers included.")

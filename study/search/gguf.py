@@ -31,7 +31,9 @@ _BASES = {
 
 
 class GgufSpace:
-    """Implements `search_space.Space`."""
+    """Implements `space.Space`."""
+
+    dense = True
 
     def __init__(self, bench: Bench, subject: Subject) -> None:
         """Estimate what every type costs every matrix.

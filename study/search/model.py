@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...core.format_names import FormatName
 from ...validate.report.model import Estimate
 
 
@@ -33,7 +34,7 @@ class Search(_Model):
 
     search: Literal[1] = 1
     model: str
-    format: Literal["openvino", "gguf", "onnx"]
+    format: FormatName
     max_kl: float | None
     max_bytes: int | None
     suite: str

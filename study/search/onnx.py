@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from ...convert.onnx.tensor_layout import store
+from ...core.format_names import FormatName
 from ...quantize.assign import Assignment
-from ..points import Format
 from ..sensitivity.codec import Codec
 from .openvino import OpenVINOSpace
 
 
 class OnnxSpace(OpenVINOSpace):
-    """Implements `search_space.Space`."""
+    """Implements `space.Space`."""
 
-    format: Format = "onnx"
+    format: FormatName = "onnx"
 
     def bytes_of(self, codec: Codec, rows: int, columns: int) -> int:
         """Return the bytes that a weight takes in ONNX."""

@@ -14,10 +14,11 @@ from ...convert import families
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino import stream
 from ...core.errors import CheckpointError
+from ...core.format_names import FormatName
 from ...quantize import integer
 from ...quantize.assign import Assignment, Weight, assign
 from ...quantize.scheme import Request, Scheme, resolve
-from ..points import Format, Point
+from ..points import Point
 from ..sensitivity.codec import Codec
 from ..sensitivity.estimate import Estimates, estimate
 from ..sensitivity.subject import Subject
@@ -47,9 +48,10 @@ class _Way:
 
 
 class OpenVINOSpace:
-    """Implements `search_space.Space`."""
+    """Implements `space.Space`."""
 
-    format: Format = "openvino"
+    format: FormatName = "openvino"
+    dense = False
 
     def __init__(self, bench: Bench, subject: Subject, calibration: str | None = None) -> None:
         """Estimate what every scheme costs.
@@ -124,7 +126,7 @@ def _by_size(guess: Guess) -> tuple[int, float]:
     return guess.bytes, guess.raw
 
 
-def _ways(format_: Format, calibration: str | None) -> Iterator[_Way]:
+def _ways(format_: FormatName, calibration: str | None) -> Iterator[_Way]:
     for mode in ("int8_asym", "int8_sym"):
         yield _way(format_, {"precision": mode})
     for mode in ("int4_asym", "int4_sym"):
@@ -138,7 +140,7 @@ def _ways(format_: Format, calibration: str | None) -> Iterator[_Way]:
                     yield _way(format_, {**common, "calibration": calibration, **methods}, kind)
 
 
-def _way(format_: Format, options: dict[str, Any], kind: str = "plain") -> _Way:
+def _way(format_: FormatName, options: dict[str, Any], kind: str = "plain") -> _Way:
     point = Point(format_, options)
     return _Way(point, resolve(Request(**_without_methods(options))), kind)
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from ...convert.conversion.artifact import versions
 from ...core.errors import UsageError
+from ...core.format_names import FormatName
 from ...core.progress import Progress, Silent
 from ...core.units import size
-from ...quantize.data_aware import SUITE
-from ..points import Format
 from ..trial import Bench, Trial
 from .model import Search, SearchTrial
 from .space import NEAR, Guess, Learned, Space
+from .spaces import SPACES
 
 TRIALS = 6
 """Artifacts that are made at most."""
@@ -49,7 +49,7 @@ class SearchJob:
     model: str
     max_kl: float | None = None
     max_bytes: int | None = None
-    format: Format = "gguf"
+    format: FormatName = "gguf"
     calibration: str | None = None
     suite: Path | None = None
     tokens: int | None = None
@@ -86,7 +86,7 @@ def run(job: SearchJob, progress: Progress | None = None) -> Search:
         tokens=min(ESTIMATED, job.tokens or ESTIMATED),
         window=estimate.WINDOW,
     )
-    return _Search(job, bench, _space(job, bench, subject), progress).run()
+    return _Search(job, bench, SPACES[job.format].open(bench, subject, job.calibration), progress).run()
 
 
 def _check(job: SearchJob) -> None:
@@ -94,39 +94,11 @@ def _check(job: SearchJob) -> None:
         raise UsageError("A search needs --max-kl or --max-size, one of them.", "For example --max-kl 0.05.")
     if job.max_kl is not None and not job.max_kl > 0:
         raise UsageError(f"--max-kl must be positive, not {job.max_kl:g}.", "For example --max-kl 0.05.")
-    if job.format not in FORMATS:
-        raise UsageError(f"Unknown format {job.format!r}.", f"One of: {', '.join(FORMATS)}.")
-    if job.calibration and job.format != "openvino":
-        raise UsageError("--calibration is for --format openvino.", "Leave it out.")
-
-
-def _space(job: SearchJob, bench: Bench, subject: Any) -> Space:
-    return _SPACES[job.format](job, bench, subject)
-
-
-def _openvino(job: SearchJob, bench: Bench, subject: Any) -> Space:
-    from .openvino import OpenVINOSpace
-
-    text = job.calibration
-    return OpenVINOSpace(bench, subject, text if text in (None, SUITE) else str(Path(text).resolve()))
-
-
-def _onnx(job: SearchJob, bench: Bench, subject: Any) -> Space:
-    from .onnx import OnnxSpace
-
-    return OnnxSpace(bench, subject)
-
-
-def _gguf(job: SearchJob, bench: Bench, subject: Any) -> Space:
-    from .gguf import GgufSpace
-
-    return GgufSpace(bench, subject)
-
-
-_SPACES: dict[Format, Callable[[SearchJob, Bench, Any], Space]] = {
-    "gguf": _gguf, "openvino": _openvino, "onnx": _onnx,
-}  # fmt: skip
-FORMATS = tuple(_SPACES)
+    if job.format not in SPACES:
+        raise UsageError(f"Unknown format {job.format!r}.", f"One of: {', '.join(SPACES)}.")
+    if job.calibration and not SPACES[job.format].calibrates:
+        able = " and ".join(name for name, searched in SPACES.items() if searched.calibrates)
+        raise UsageError(f"--calibration is for --format {able}.", "Leave it out.")
 
 
 class _Search:
@@ -150,7 +122,7 @@ class _Search:
         """Return the smallest way that is expected to keep the budget and is smaller than what keeps it already."""
         max_kl = self._job.max_kl or 0.0
         best = min((trial.bytes for trial in self._kept()), default=None)
-        if best is not None and self._job.format == "gguf" and max(t.judged_kl for t in self._kept()) > NEAR * max_kl:
+        if best is not None and self._space.dense and max(t.judged_kl for t in self._kept()) > NEAR * max_kl:
             return None
         guesses = self._space.smallest_within(max_kl, self._learned)
         return next((g for g in guesses if not self._tried(g) and (best is None or g.bytes < best)), None)

@@ -71,7 +71,13 @@ class Learned:
 
 
 class Space(Protocol):
-    """All ways of one format."""
+    """All ways of one format.
+
+    Attributes:
+        dense: its ways lie so close together that one within NEAR of a budget leaves next to nothing to be found.
+    """
+
+    dense: bool
 
     def smallest_within(self, max_kl: float, learned: Learned) -> list[Guess]:
         """Return the ways that are expected to keep the budget, the smallest first."""

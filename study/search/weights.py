@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...core.format_names import FormatName
 from ...quantize.assign import Weight, assign
 from ...quantize.scheme import Request, resolve
-from ..points import Format, Point
+from ..points import Point
 from ..sensitivity.codec import Codec
 from ..sensitivity.estimate import Estimates
 from ..trial import Bench
@@ -35,10 +36,10 @@ class ByWeight:
     """All choices for the weights of one model."""
 
     def __init__(
-        self, bench: Bench, weights: Sequence[Weight], found: Estimates, format_: Format, bytes_of: BytesOf
+        self, bench: Bench, weights: Sequence[Weight], found: Estimates, format_: FormatName, bytes_of: BytesOf
     ) -> None:
         """Take estimates for `codecs` of every weight, and what each takes in the format."""
-        self._format: Format = format_
+        self._format: FormatName = format_
         self._weights = {weight.name: weight for weight in weights}
         self._knapsack = Knapsack(
             {w.name: [_option(w, codec, found, bytes_of) for codec in codecs(w)] for w in weights}

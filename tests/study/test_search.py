@@ -24,12 +24,15 @@ from edgeconv.study.search import weights as search_weights
 from edgeconv.study.search.gguf import options
 from edgeconv.study.search.run import SearchJob
 from edgeconv.study.search.space import Guess, Learned
+from edgeconv.study.search.spaces import Searched
 from edgeconv.study.trial import Bench, Trial
 from edgeconv.validate.report.model import Estimate
 
 
 class Ladder:
     """A space of made-up ways of 10, 20 … 100 MB, whose sums fall from 0.5 to 0.05 and are wrong by a factor."""
+
+    dense = True
 
     def __init__(self) -> None:
         self.ways = [
@@ -60,7 +63,7 @@ def wrong_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, float
         return Trial(point, way.bytes, 4.5, Estimate(value=way.raw * factor["is"]), Estimate(value=0.9))
 
     monkeypatch.setattr(Bench, "run", measure)
-    monkeypatch.setattr(search, "_space", lambda *_: space)
+    monkeypatch.setitem(search.SPACES, "gguf", Searched(lambda *_: space))
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     return factor
 

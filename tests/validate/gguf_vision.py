@@ -59,7 +59,9 @@ def see(folder: Path, reference: Path, *, pictures: int = 2) -> tuple[Check, Vis
     structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
     tokenizer = open_tokenizer(pair.checkpoint.folder, parts=True)
     passes = TorchPasses(pair, weights, tokenizer, Silent())
-    return structure, GgufVisionChecks(pair, load().pictures[-pictures:], passes, "CPU", Silent()).look(noise=0.1)
+    return structure, GgufVisionChecks(pair.artifact, load().pictures[-pictures:], passes, "CPU", Silent()).look(
+        noise=0.1
+    )
 
 
 def rows(folder: Path, reference: Path) -> tuple[Check, dict[str, BudgetLine]]:
@@ -67,7 +69,9 @@ def rows(folder: Path, reference: Path) -> tuple[Check, dict[str, BudgetLine]]:
     pair = open_pair(folder, str(reference), Silent())
     weights = pair.artifact.weights(pair.checkpoint)
     structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
-    sight = GgufVisionChecks(pair, load().pictures[-1:], TorchPasses(pair, weights, None, Silent()), "CPU", Silent())
+    sight = GgufVisionChecks(
+        pair.artifact, load().pictures[-1:], TorchPasses(pair, weights, None, Silent()), "CPU", Silent()
+    )
     arithmetic = Arithmetic(norm_eps=1e-6, gelu="tanh", table=True)
     pixels = sight.rule([open_picture(sight.pictures[0].path)])
     (wanted,), (own,) = (sight.passes.variants(pixels, [arithmetic], own=which)[0] for which in (False, True))

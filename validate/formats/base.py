@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...convert.checkpoint import Checkpoint
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from ...runtimes.base import Runtime
+from ...runtimes.base import Runtime, SeeingRuntime, Tower
 from ...runtimes.inner import InnerRuntime
 from ...runtimes.turns import Messages, Turn
 from ..checks.weights import Findings
@@ -123,3 +123,17 @@ class Artifact(Protocol):
         Raises:
             ArtifactError: the pipeline does not load it, or fails.
         """
+
+
+class SeeingArtifact(Protocol):
+    """A converted vision-language model whose vision part is a graph of its own."""
+
+    @property
+    def tower_bits(self) -> int:
+        """Bits of most weights of the vision part."""
+
+    def tower(self, device: str) -> Tower:
+        """Load the vision part."""
+
+    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> SeeingRuntime:
+        """Load the language model, as `Artifact.runtime`."""
