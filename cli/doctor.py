@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ExitCode, UsageError
-from .options import Json
+from ..core.format_names import FORMAT_NAMES
+from .options import Json, choice
 from .output import Output, paint, size
 
 if TYPE_CHECKING:
+    from ..convert.conversion.outlook import Outlook
     from ..study.doctor import Environment
     from ..validate.checkpoint_checks import Report, Row
 
@@ -30,6 +33,14 @@ def doctor(
         ),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
+    format_: Annotated[
+        Any,
+        typer.Option(
+            "--format",
+            click_type=choice(FORMAT_NAMES),
+            help="Say of this format alone whether the model can be converted.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show versions, devices, disk and memory, and say what is wrong with them.
@@ -38,12 +49,14 @@ def doctor(
 
     With --model, read a checkpoint's configs, tokenizer files and the headers of its weights, a few megabytes, and say
     whether everything holds that edgeconv takes for granted: tensors, ids, chat template, pictures. A row is ok, assumed
-    (no file settles it), or wrong; exits with 1 if one is wrong.
+    (no file settles it), or wrong. Then plan its conversion to every format, by the format's defaults: with which engine, in
+    how much memory, of what size, or why not. Exits with 1 if a row is wrong, or none of these formats takes it here.
     """
     if model is not None:
-        _examine_model(Output(json=json), model, revision)
-    elif revision is not None:
-        raise UsageError("--revision has no meaning without --model.", "Leave it out.")
+        _examine_model(Output(json=json), model, revision, [format_] if format_ else list(FORMAT_NAMES))
+    elif revision is not None or format_ is not None:
+        name = "--revision" if revision is not None else "--format"
+        raise UsageError(f"{name} has no meaning without --model.", "Leave it out.")
     else:
         _examine_machine(Output(json=json))
 
@@ -95,18 +108,48 @@ def _show_problems(out: Output, environment: Environment) -> None:
         out.result(f"   hint: {problem.hint}")
 
 
-def _examine_model(out: Output, model: str, revision: str | None) -> None:
+def _examine_model(out: Output, model: str, revision: str | None, formats: Sequence[str]) -> None:
+    from ..convert.conversion.outlook import outlook
+    from ..hub.fetch import fetch_metadata
     from ..hub.source import parse
     from ..validate.checkpoint_checks import examine
 
     with out.working() as progress:
-        report = examine(parse(model, revision), progress)
+        metadata = fetch_metadata(parse(model, revision), progress=progress)
+        report = examine(metadata)
+        found = [outlook(name, model, metadata) for name in formats]
+    sound = report.sound and any(one.converts for one in found)
     if out.json:
-        out.data({**asdict(report), "ok": report.sound})
+        out.data({**asdict(report), "formats": [one.as_dict() for one in found], "ok": sound})
     else:
         _show_model(out, report)
-    if not report.sound:
+        _show_formats(out, found)
+    if not sound:
         raise typer.Exit(ExitCode.FAULT)
+
+
+def _show_formats(out: Output, found: Sequence[Outlook]) -> None:
+    """Say what a conversion without options would come to."""
+    out.result("")
+    out.table(
+        ["Format", "Converts", "Engine", "Size", "Memory", "Disk"], [_forecast(one) for one in found], right=(3, 4, 5)
+    )
+    for one in found:
+        for conflict in one.conflicts:
+            out.result("")
+            out.result(f"{paint(one.format + ':', _COLORS['wrong'], sys.stdout)} {conflict.message}")
+            if conflict.hint:
+                out.result(f"   hint: {conflict.hint}")
+
+
+def _forecast(one: Outlook) -> list[str]:
+    planned = one.plan
+    cost = planned.cost if planned else None
+    if planned is None or cost is None:
+        return [one.format, "no", "", "", "", ""]
+    needed = sum(sum(disk.needs.values()) for disk in cost.disks)
+    answer = "yes" if one.converts else "no"
+    return [one.format, answer, planned.engine, size(planned.output_bytes), size(cost.memory_bytes), size(needed)]
 
 
 def _show_model(out: Output, report: Report) -> None:

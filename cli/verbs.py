@@ -36,11 +36,12 @@ BY_FORMAT: dict[str, Collection[str]] = {
     "run": TARGETS,
     "recipes": TARGETS,
     "publish": SNIPPETS,
+    "doctor": FORMATS,
     "verify": FORMATS,
     "diff": FORMATS,
 }
-"""Of each command that takes, or makes, an artifact: the formats that it knows. Verify and diff go by the manifest alone."""
-WITHOUT = ("sensitivity", "demo", "doctor", "cache")
+"""Of each command that takes, makes or plans an artifact: the formats that it knows. Verify and diff go by the manifest alone."""
+WITHOUT = ("sensitivity", "demo", "cache")
 """Commands that have to do with no artifact: a checkpoint, the built-in model, this machine."""
 
 

@@ -24,6 +24,11 @@ class Planned(Protocol):
     """What a plan of any format can say."""
 
     @property
+    def engine(self) -> str:
+        """What writes it: "stream" or "trace"."""
+        ...
+
+    @property
     def output(self) -> Path:
         """Where the artifact will lie."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.manifest import log_path
 from ...core.progress import Progress, Silent
@@ -14,15 +14,27 @@ from .format import BaseJob, Format, PlanT
 from .formats import FORMATS
 from .source import OpenedSource
 
+if TYPE_CHECKING:
+    from ...hub.fetch import Metadata
 
-def plan(job: BaseJob[PlanT], progress: Progress | None = None) -> PlanT:
+
+def plan(job: BaseJob[PlanT], progress: Progress | None = None, metadata: Metadata | None = None) -> PlanT:
     """Read configs, tokenizer files and headers only; say what a run would do and cost, and what it would stop at.
+
+    Args:
+        job: what is asked.
+        progress: reports what is fetched.
+        metadata: of the job's source, if it is here already.
 
     Raises:
         EdgeconvError: any of the family; nothing was written. Options that contradict each other are all in one error.
     """
     form = FORMATS[job.format]
-    made: PlanT = form.prepare(job, _headers(form, job, progress or Silent()), Collector(stops=False)).plan
+    if metadata is None:
+        opened = _headers(form, job, progress or Silent())
+    else:
+        opened = source.of_metadata(metadata, trust_remote_code=form.consents(job) or not form.runs_code)
+    made: PlanT = form.prepare(job, opened, Collector(stops=False)).plan
     return made
 
 

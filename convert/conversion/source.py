@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.progress import Progress
 from ...hub.pending import Pending
 from ..checkpoint import Checkpoint
 from ..open_checkpoint import open_checkpoint, open_headers
+
+if TYPE_CHECKING:
+    from ...hub.fetch import Metadata
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,21 @@ def headers(
         allow_remote_code=trust_remote_code,
         local_files_only=local_files_only,
     )
+    return of_metadata(metadata, trust_remote_code=trust_remote_code or not runs_code)
+
+
+def of_metadata(metadata: Metadata, *, trust_remote_code: bool) -> OpenedSource:
+    """Open what `hub.fetch.fetch_metadata` brought; `trust_remote_code` also where none could be run.
+
+    Raises:
+        CheckpointError: configs or headers are damaged, do not belong together, or the weights hold more than tensors.
+    """
     fetched = metadata.fetched
     if fetched.repo_id is None:
-        checkpoint = open_checkpoint(fetched.path, trust_remote_code=trust_remote_code or not runs_code)
+        checkpoint = open_checkpoint(fetched.path, trust_remote_code=trust_remote_code)
     else:
         sizes = {file.path: file.size for file in metadata.listing.files}
-        checkpoint = open_headers(
-            fetched.path, metadata.headers, sizes, trust_remote_code=trust_remote_code or not runs_code
-        )
+        checkpoint = open_headers(fetched.path, metadata.headers, sizes, trust_remote_code=trust_remote_code)
     return OpenedSource(checkpoint, fetched.repo_id, fetched.commit, pending=metadata.pending)
 
 

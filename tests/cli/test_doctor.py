@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.convert.conversion import FORMATS
+
 from ..hub import conftest as of_the_hub
 from ..hub.server import HubServer
 from .conftest import Command
@@ -166,7 +168,8 @@ def test_what_a_person_sees_of_a_sound_model(edgeconv: Command, tiny_vision_mode
         "assumed: config: the adapter's GELU is exact: no config states it\n   because: the adapter's tensors"
         in result.out
     )
-    assert result.out.endswith("27 ok, 5 assumed, 0 wrong.\n")
+    assert "\n27 ok, 5 assumed, 0 wrong.\n" in result.out
+    assert [line.split()[:3] for line in result.out.splitlines()[-3:]] == [[name, "yes", "stream"] for name in FORMATS]
 
 
 def test_what_a_person_sees_of_a_wrong_model(
@@ -177,7 +180,7 @@ def test_what_a_person_sees_of_a_wrong_model(
     result = edgeconv("doctor", "--model", folder)
     assert result.code == 1
     assert "wrong: template: chat template: none\n   hint: A base model" in result.out
-    assert result.out.endswith("1 wrong.\n")
+    assert "1 wrong.\n" in result.out
     assert result.err == ""
 
 
@@ -185,6 +188,57 @@ def test_a_revision_needs_a_model(edgeconv: Command, tiny_model: Callable[..., P
     result = edgeconv("doctor", "--revision", "main", "--json")
     assert (result.code, result.error["kind"]) == (2, "UsageError")
     assert edgeconv("doctor", "--revision", "main", "--model", tiny_model("glm")).code == 2
+    assert "--format has no meaning" in edgeconv("doctor", "--format", "gguf", "--json").error["message"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_says_what_its_plan_says(edgeconv: Command, tiny_model: Callable[..., Path], name: str) -> None:
+    folder = str(tiny_model("llama"))
+    (said,) = edgeconv("doctor", "--model", folder, "--format", name, "--json").data["formats"]
+    planned = edgeconv(name, "--model", folder, "--dry-run", "--json").data
+    assert (said["format"], said["converts"], said["engine"]) == (name, True, planned["engine"])
+    for key in ("output_bytes", "memory_bytes", "fetch"):
+        assert said["cost"][key] == planned["cost"][key]
+    assert said["cost"]["output_bytes"] == planned["output_bytes"] > 100_000
+
+
+def test_a_format_that_cannot_gives_the_refusal_of_its_command(
+    edgeconv: Command, tiny_model: Callable[..., Path]
+) -> None:
+    folder = tiny_model("starcoder2")  # no row of its tables for GGUF
+    result = edgeconv("doctor", "--model", folder, "--json")
+    found = {one["format"]: one for one in result.data["formats"]}
+    assert {name: one["converts"] for name, one in found.items()} == {"openvino": True, "gguf": False, "onnx": True}
+    refused = edgeconv("gguf", "--model", folder, "--dry-run", "--json").error
+    (conflict,) = found["gguf"]["conflicts"]
+    assert (conflict["message"], conflict["hint"]) == (refused["message"], refused["hint"])
+    assert result.code == 0  # two formats take it
+    text = edgeconv("doctor", "--model", folder, "--format", "gguf")
+    assert text.code == 1
+    assert text.out.splitlines()[-2] == f"gguf: {refused['message']}"
+    assert re.search(r"^gguf +no\s*$", text.out, re.MULTILINE)
+
+
+def test_a_full_disk_stands_against_every_format(
+    edgeconv: Command, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 1))  # type: ignore[attr-defined]
+    result = edgeconv("doctor", "--model", tiny_model("llama"), "--json")
+    assert result.code == 1
+    for one in result.data["formats"]:
+        assert "has 0.0 MB free" in one["conflicts"][0]["message"]
+        assert one["engine"] == "stream"
+
+
+def test_what_lies_under_a_results_name_is_no_obstacle(
+    edgeconv: Command, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_model("llama")
+    monkeypatch.chdir(tmp_path)
+    assert edgeconv("gguf", "--model", folder).code == 0
+    assert edgeconv("gguf", "--model", folder, "--dry-run").code != 0
+    (said,) = edgeconv("doctor", "--model", folder, "--format", "gguf", "--json").data["formats"]
+    assert said["converts"]
 
 
 @pytest.mark.parametrize(("model", "code"), [("org/absent", 4), ("./absent", 1), ("not an id", 2)])

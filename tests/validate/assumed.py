@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeconv.core.progress import Silent
+from edgeconv.hub.fetch import fetch_metadata
 from edgeconv.hub.source import parse
 from edgeconv.validate.checkpoint_checks import Report, Row, examine
 
@@ -16,7 +17,7 @@ Change = Callable[[Path], object]
 
 
 def report(folder: Path) -> Report:
-    return examine(parse(str(folder)), Silent())
+    return examine(fetch_metadata(parse(str(folder)), progress=Silent()))
 
 
 def named(found: Report) -> dict[str, Row]:

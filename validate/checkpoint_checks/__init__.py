@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.progress import Progress
-from ...hub.source import Source
+from ...hub.fetch import Metadata
 from .row import Row
 
 __all__ = ["Report", "Row", "examine"]
@@ -34,18 +33,15 @@ class Report:
         return all(row.status != "wrong" for row in self.rows)
 
 
-def examine(source: Source, progress: Progress) -> Report:
+def examine(metadata: Metadata) -> Report:
     """Read configs, tokenizer files and headers, and hold them against what the code takes for granted.
 
     Raises:
-        AccessError, HubUnreachableError: as `hub.fetch.fetch_metadata`.
         CheckpointError: configs or headers are damaged, do not belong together, or the weights are not safetensors.
     """
-    from ...hub.fetch import fetch_metadata
     from . import engine, pictures, template, tensors, tokens
     from .subject import open_subject
 
-    metadata = fetch_metadata(source, progress=progress)
     subject = open_subject(metadata)
     checkpoint, fetched = subject.checkpoint, metadata.fetched
     rows = [
@@ -58,7 +54,7 @@ def examine(source: Source, progress: Progress) -> Report:
         *engine.scheme(subject),
     ]
     return Report(
-        source=fetched.repo_id or str(source.folder),
+        source=fetched.repo_id or str(fetched.path),
         commit=fetched.commit,
         model_type=subject.vision.family if subject.vision else checkpoint.model_type,
         parameters=checkpoint.parameters,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
+from ...convert.conversion.source import of_metadata
 from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import Vision
 from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
-from ...convert.open_checkpoint import open_checkpoint, open_headers
 from ...convert.openvino.choose import Choice, choose
 from ...convert.openvino.vision_files import read_template
 from ...core.errors import CheckpointError, EdgeconvError
@@ -74,7 +74,8 @@ def open_subject(metadata: Metadata) -> Subject:
     Raises:
         CheckpointError: configs or headers are damaged, do not belong together, or the weights hold more than tensors.
     """
-    checkpoint = _open(metadata)
+    # consent to custom code is given because none is run here; whether a conversion needs some is one of the rows
+    checkpoint = of_metadata(metadata, trust_remote_code=True).checkpoint
     folder = checkpoint.folder
     generation = folder / "generation_config.json"
     return Subject(
@@ -84,15 +85,6 @@ def open_subject(metadata: Metadata) -> Subject:
         tokenizer=_tokenizer(folder),
         template=_template(folder),
     )
-
-
-def _open(metadata: Metadata) -> Checkpoint:
-    """Consent to custom code is given because none is run here; whether a conversion needs some is one of the rows."""
-    fetched = metadata.fetched
-    if fetched.repo_id is None:
-        return open_checkpoint(fetched.path, trust_remote_code=True)
-    sizes = {file.path: file.size for file in metadata.listing.files}
-    return open_headers(fetched.path, metadata.headers, sizes, trust_remote_code=True)
 
 
 def _choose(checkpoint: Checkpoint) -> Choice | Refused:

@@ -16,6 +16,7 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError, EdgeconvError
 from edgeconv.core.progress import Silent
+from edgeconv.hub.fetch import fetch_metadata
 from edgeconv.hub.source import parse
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.checkpoint_checks import examine
@@ -64,7 +65,11 @@ def said(folder: Path, plan: str) -> tuple[str, str]:
 
 
 def doctors_words(folder: Path) -> str:
-    return " ".join(row.found for row in examine(parse(str(folder), None), Silent()).rows if row.status == "wrong")
+    return " ".join(
+        row.found
+        for row in examine(fetch_metadata(parse(str(folder), None), progress=Silent())).rows
+        if row.status == "wrong"
+    )
 
 
 def with_tensor(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -14,6 +14,7 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
+from edgeconv.hub.fetch import fetch_metadata
 from edgeconv.hub.source import parse
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.checkpoint_checks import examine
@@ -46,7 +47,7 @@ def test_every_plan_says_so(source: Path, plan: str) -> None:
 
 @pytest.mark.parametrize("source", HEADS, indirect=True)
 def test_doctor_knows_them(source: Path) -> None:
-    rows = examine(parse(str(source), None), Silent()).rows
+    rows = examine(fetch_metadata(parse(str(source), None), progress=Silent())).rows
     assert [row for row in rows if row.status == "wrong"] == []
 
 
