@@ -5,6 +5,7 @@ Prefilled, in chunks and step by step, in texts longer than the windows and than
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,23 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
     assert float(np.abs(found - expected).max()) < 1e-3
 
 
+def fused(compiled: Any) -> tuple[int, int]:
+    """How many norms and attentions the runtime's graph has as one operation each."""
+    kinds = [str(node.get_rt_info()["layerType"].astype(str)) for node in compiled.get_runtime_model().get_ops()]
+    return kinds.count("RMS") + kinds.count("MVN"), kinds.count("ScaledDotProductAttention")
+
+
+def fusible(folder: Path) -> tuple[int, int]:
+    """How many there are: the runtime's attention has no cap for scores."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "np") as file:
+        names = list(file.keys())
+    capped = json.loads((folder / "config.json").read_text()).get("attn_logit_softcapping")
+    attentions = sum(name.endswith("self_attn.o_proj.weight") for name in names)
+    return sum("norm" in name and name.endswith(".weight") for name in names), 0 if capped else attentions
+
+
 def test_openvino(case: Any, tmp_path: Path) -> None:
     import openvino as ov
 
@@ -57,7 +75,9 @@ def test_openvino(case: Any, tmp_path: Path) -> None:
     made = conversion.run(conversion.Job(str(folder), Request("fp32"), output=tmp_path / "out"))
     assert made.manifest.engine == "stream"
     config = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-    request = ov.Core().compile_model(made.path / "openvino_model.xml", "CPU", config).create_infer_request()
+    compiled = ov.Core().compile_model(made.path / "openvino_model.xml", "CPU", config)
+    assert fused(compiled) == fusible(folder)
+    request = compiled.create_infer_request()
     for pieces, wanted in zip(PIECES, expected, strict=True):
         request.reset_state()
         found, start = [], 0
