@@ -80,7 +80,7 @@ class Cached(ABC):
         owners = iter([picture for picture, its in zip(pictures, rows, strict=True) for _ in its])
         wanted = [next(owners) if token == self._placeholder else token for token in ids]
         start = min(_common(self._cached, wanted), len(wanted) - 1)  # the last one is read again, for its logits
-        self._keep(start)
+        start = self._keep(start)
         given = self._embed(prompt[start:])
         if is_row[start:].any():
             given[0, is_row[start:]] = np.concatenate(rows)[is_row[:start].sum() :]
@@ -118,11 +118,13 @@ class Cached(ABC):
         self._cached = [*before, *new]
         return logits
 
-    def _keep(self, count: int) -> None:
-        """Shorten the cache to its first positions."""
-        if count == 0 or count < len(self._cached):
+    def _keep(self, count: int) -> int:
+        """Shorten the cache to its first positions, to none if it cannot be shortened; return how many are left."""
+        if (count == 0 or count < len(self._cached)) and not self._shorten(count):
+            count = 0
             self._shorten(count)
         self._cached = self._cached[:count]
+        return count
 
     @abstractmethod
     def _embed(self, ids: Array) -> Array:
@@ -133,8 +135,11 @@ class Cached(ABC):
         """Read on behind `past` positions; return the logits of the last one, float32 [vocab]. Raises StoppedError."""
 
     @abstractmethod
-    def _shorten(self, count: int) -> None:
-        """Keep the first positions of the cache, of which there may be fewer; 0 empties it, whatever is in it."""
+    def _shorten(self, count: int) -> bool:
+        """Keep the first positions of the cache, of which there may be fewer; 0 empties it, whatever is in it.
+
+        False: it cannot be shortened, and stays as it is.
+        """
 
     @abstractmethod
     def _look(self, pixels: Array, stop: Event) -> Array:

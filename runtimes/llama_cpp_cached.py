@@ -17,10 +17,6 @@ from .llama_cpp import BATCH, LlamaCppRuntime
 from .llama_cpp_tower import Tower
 
 
-class _UnshortenedError(Exception):
-    """llama.cpp cannot take positions from the end of this model's cache."""
-
-
 class _Growing(LlamaCppRuntime):
     """A context that is made anew, and larger, where a conversation outgrows it."""
 
@@ -86,11 +82,7 @@ class CachedLlama(Cached):
         if not self._cached or not self._runtime.holds(needed):
             self.clear()
             self._runtime.open(needed)
-        try:
-            return super().prefill(ids, pictures, stop)
-        except _UnshortenedError:
-            self.clear()
-            return super().prefill(ids, pictures, stop)
+        return super().prefill(ids, pictures, stop)
 
     def forget_pictures(self) -> None:
         """Let go of the pictures of a conversation that is over."""
@@ -123,11 +115,11 @@ class CachedLlama(Cached):
             _heed(stop)
             self._runtime.read(ids[offset : offset + BATCH], past + offset)
 
-    def _shorten(self, count: int) -> None:
+    def _shorten(self, count: int) -> bool:
         if count == 0:
             self._runtime.clear()
-        elif not self._runtime.shorten(count):
-            raise _UnshortenedError
+            return True
+        return self._runtime.shorten(count)
 
     def _look(self, pixels: Array, stop: Event) -> Array:
         """Hand a picture to the tower, uint8 [S, S, 3]; return its number once for each of its rows, int64 [k]."""

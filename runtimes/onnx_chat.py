@@ -60,8 +60,11 @@ class CachedOnnx(Cached):
         last: Array = logits[-1]
         return last
 
-    def _shorten(self, count: int) -> None:
-        self._cache = self._decoder.shortened(self._cache, count) if count else self._decoder.empty()
+    def _shorten(self, count: int) -> bool:
+        shorter = self._decoder.shortened(self._cache, count) if count else self._decoder.empty()
+        if shorter is not None:
+            self._cache = shorter
+        return shorter is not None
 
     def _look(self, pixels: Array, stop: Event) -> Array:
         if self._tower is None:

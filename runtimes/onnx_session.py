@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..convert.onnx.names import EMBEDS, IDS, LOGITS, TEXT_EMBEDDINGS
+from ..convert.onnx.names import CACHE, EMBEDS, IDS, LOGITS, TEXT_EMBEDDINGS, continued
 from ..core.errors import ArtifactError, UsageError
 from ..core.telemetry import silence_telemetry
 from .cached import StoppedError
@@ -28,7 +28,7 @@ from .onnx_last import last_position_only
 
 Array = npt.NDArray[Any]
 Cache = dict[str, Any]
-"""By the names of the inputs: `onnxruntime.OrtValue`, [1, heads, positions, width]."""
+"""By the names of the inputs: `onnxruntime.OrtValue`; of keys and values [1, heads, positions, width]."""
 Change = Callable[[Any], None]
 """Makes of a model (`onnx.ModelProto`, weights outside or inside), in place, what is to be loaded."""
 NAME = "onnxruntime"
@@ -40,7 +40,6 @@ _GRAPH = 256 << 20
 """Bytes; a larger file has its weights inside."""
 _POLL = 0.05
 """Seconds between two looks at whether to stop."""
-_PAST = re.compile(r"past_key_values\.(\d+)\.(key|value)")
 _INPUTS = (IDS, EMBEDS, "attention_mask", "position_ids")
 
 
@@ -91,13 +90,13 @@ class Decoder:
         self._empty: dict[str, Array] = {}
         self._given: set[str] = set()
         for value in self._session.get_inputs():
-            if _PAST.fullmatch(value.name):
+            if CACHE.fullmatch(value.name):
                 self._empty[value.name] = _empty(path, value)
             elif value.name in _INPUTS:
                 self._given.add(value.name)
             else:
                 raise ArtifactError(f"{path} has the input {value.name}, which no decoder of optimum's form has.")
-        self._present = {name: name.replace("past_key_values", "present") for name in self._empty}
+        self._present = {name: continued(name) for name in self._empty}
         self._outputs = [LOGITS, *self._present.values()]
         for name in self._outputs:
             if name not in outputs:
@@ -126,8 +125,10 @@ class Decoder:
         """Return the cache before the first token."""
         return {name: _value(np.repeat(array, batch, 0)) for name, array in self._empty.items()}
 
-    def shortened(self, cache: Cache, count: int) -> Cache:
-        """Return the first positions of a cache."""
+    def shortened(self, cache: Cache, count: int) -> Cache | None:
+        """Return the first positions of a cache; None if a layer keeps a state, which knows no positions."""
+        if any(array.size for array in self._empty.values()):
+            return None
         return {name: _value(value.numpy()[:, :, :count]) for name, value in cache.items()}
 
     def read(
@@ -184,7 +185,7 @@ class Decoder:
             except Exception as error:  # a class of its own for each kind of failure
                 if stop is not None and stop.is_set():
                     raise StoppedError from error
-                past = next((values[name].shape()[2] for name in self._empty), 0)
+                past = next((values[name].shape()[2] for name, array in self._empty.items() if not array.size), 0)
                 raise ArtifactError(f"onnxruntime fails at position {past}: {reason(error)}.") from error
         return made
 
@@ -289,9 +290,11 @@ def _changed(path: Path, *, accurate: bool, last_only: bool, change: Change | No
 
 
 def _empty(path: Path, value: Any) -> Array:
-    """Return the cache of one layer before the first token: [1, heads, 0, head_dim]."""
+    """Return what a layer keeps before the first token: [1, heads, 0, head_dim], or a state's zeros."""
     types = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
     shape = value.shape
+    if value.type in types and len(shape) > 2 and all(isinstance(size, int) and size > 0 for size in shape[1:]):
+        return np.zeros((1, *shape[1:]), types[value.type])
     if value.type not in types or len(shape) != 4 or not (isinstance(shape[1], int) and isinstance(shape[3], int)):
         raise ArtifactError(
             f"{path} wants {value.name} as {value.type} {shape}; float [batch, heads, past, size] is known."

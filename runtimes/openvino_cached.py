@@ -5,6 +5,7 @@ ids -> text embeddings -> the rows of pictures in their placeholders' places -> 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
@@ -19,6 +20,8 @@ from .cached import Array, Cached, StoppedError
 LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS = (
     f"openvino_{part}_model.xml" for part in ("language", "text_embeddings", "vision_embeddings")
 )
+_FIXED = re.compile(r"\.past\.(conv|ssm)\.")
+"""In names of states that are no keys or values."""
 _POLL = 50
 """Milliseconds between two looks at whether to stop."""
 
@@ -70,18 +73,21 @@ class CachedModel(Cached):
         logits: Array = self._language.get_tensor("logits").data[0, -1].astype(np.float32)
         return logits
 
-    def _shorten(self, count: int) -> None:
-        """A state is [batch, heads, positions, width]."""
+    def _shorten(self, count: int) -> bool:
+        """A state is [batch, heads, positions, width]; others know no positions."""
         import openvino as ov
 
         if count == 0:
             self._language.reset_state()
-            return
+            return True
+        if any(_FIXED.search(state.name) for state in self._language.query_state()):
+            return False
         for state in self._language.query_state():
             whole = state.state
             kept = ov.Tensor(whole.element_type, ov.Shape([*whole.shape[:2], count, whole.shape[3]]))
             kept.data[:] = whole.data[:, :, :count]
             state.state = kept
+        return True
 
     def _load(self, name: str) -> Any:
         core = openvino_core()

@@ -21,7 +21,7 @@ from ..core.errors import ConversionError
 from ..core.progress import Progress
 from . import peaks, rows
 from .head import Head
-from .reference_shell import require_layers, shell
+from .reference_shell import norm_of, require_layers, shell
 
 Array = npt.NDArray[Any]
 Tensors = Callable[[str], Any]
@@ -159,8 +159,9 @@ class LayeredReference:
     @contextlib.contextmanager
     def norm(self, tensors: Tensors | None = None) -> Iterator[Any]:
         """Load the last norm for a while, with the checkpoint's weights or with others."""
-        with self._loaded(self._body.norm, "model.norm.", tensors):
-            yield self._body.norm
+        name = norm_of(self._body)
+        with self._loaded(getattr(self._body, name), f"model.{name}.", tensors):
+            yield getattr(self._body, name)
 
     def leave(self, states: Sequence[Any], tensors: Tensors | None = None) -> list[Array]:
         """Pass what the last layer made, torch [1, n, hidden] of each document, through the last norm: float32 [n, hidden]."""
@@ -217,7 +218,9 @@ class LayeredReference:
         with self._loaded(body.embed_tokens, "model.embed_tokens.", tensors):
             for name, module in rotary.items():
                 setattr(body, name, self._turning(module))
-            norm, body.norm = body.norm, torch.nn.Identity()
+            last = norm_of(body)
+            norm = getattr(body, last)
+            setattr(body, last, torch.nn.Identity())
             try:
                 for d, row in enumerate(laid):
                     made: list[dict[str, Any]] = []
@@ -234,7 +237,7 @@ class LayeredReference:
                     calls.append(made)
             finally:
                 body.layers = torch.nn.ModuleList(layers)
-                body.norm = norm
+                setattr(body, last, norm)
         return states, calls
 
     def _turning(self, module: Any) -> Any:
@@ -308,7 +311,7 @@ def _quiet() -> Iterator[None]:
 
 def _like(recorder: Any, layer: Any) -> Any:
     """Give the recorder what a model reads from its layers before it calls them."""
-    for name in ("attention_type", "layer_type", "is_sliding"):
+    for name in ("attention_type", "layer_type", "is_sliding", "is_attention_layer"):
         if hasattr(layer, name):
             setattr(recorder, name, getattr(layer, name))
     return recorder

@@ -39,6 +39,15 @@ def attention_of(model: Any) -> str:
     return PLAIN if parameters & set(_NEEDS_PLAIN) else FAST
 
 
+NORMS = ("norm", "embedding_norm")
+"""What transformers calls the last norm."""
+
+
+def norm_of(body: Any) -> str:
+    """Return the name of a decoder's last norm."""
+    return next((name for name in NORMS if hasattr(body, name)), NORMS[0])
+
+
 def require_layers(model: Any) -> Any:
     """Return the decoder inside a model.
 
@@ -46,7 +55,7 @@ def require_layers(model: Any) -> Any:
         ConversionError: its parts are not where a layered reference looks for them.
     """
     body = getattr(model, "model", None)
-    parts = ("embed_tokens", "layers", "norm")
+    parts = ("embed_tokens", "layers", norm_of(body))
     if not all(hasattr(body, part) for part in parts) or not hasattr(model, "lm_head"):
         raise ConversionError(
             f"The reference of model_type {model.config.model_type} cannot be run layer by layer.",

@@ -1,4 +1,4 @@
-"""The decoder: embeddings, layers of attention and MLP, head. One program for every format, over `Ops`.
+"""The decoder: embeddings, layers of attention (or another mixer) and MLP, head. One program for every format, over `Ops`.
 
 `Decoder` says which parts a family's block has.
 """
@@ -18,8 +18,9 @@ class _Layer(Generic[T]):
 
     index: int
     rotation: Rotation[T] | None
-    mask: T
+    mask: T | None
     growth: T | None
+    kept: T | None
 
     @property
     def prefix(self) -> str:
@@ -44,18 +45,18 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
         from_embeds: what `start` is.
     """
     hidden = start if from_embeds else embed(ops, d, start)
-    every = range(d.num_layers)
     rotations = {rope: ops.rotation(positions, rope) for rope in d.distinct_ropes()}
     masks = {
         window: ops.mask(start, attention_mask, d.heads.groups, window)
-        for window in dict.fromkeys(map(d.window_of, every))
+        for window in dict.fromkeys(map(d.window_of, d.attending))
     }
     growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
-    for index in every:
+    kept = ops.kept(start, attention_mask) if d.states else None
+    for index in range(d.num_layers):
         rope = d.rope_of(index)
-        layer = _Layer(index, rotations[rope] if rope else None, masks[d.window_of(index)], growth)
+        layer = _Layer(index, rotations.get(rope) if rope else None, masks.get(d.window_of(index)), growth, kept)
         hidden = _layer(ops, d, hidden, layer)
-    hidden = _norm(ops, d, hidden, "model.norm")
+    hidden = _norm(ops, d, hidden, d.names.last_norm)
     return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap)
 
 
@@ -66,11 +67,11 @@ def _scaled(ops: Ops[T], states: T, factor: float) -> T:
 def _layer(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix, norms = layer.prefix, d.norms
     normed = _placed(ops, d, hidden, prefix, norms.before_attention)
-    given = _placed(ops, d, _attention(ops, d, normed, layer), prefix, norms.after_attention)
+    given = _placed(ops, d, _mixed(ops, d, normed, layer), prefix, norms.after_attention)
     hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "residual")
     if not d.parallel:
         normed = _placed(ops, d, hidden, prefix, norms.before_mlp)
-    given = _placed(ops, d, _mlp(ops, d, normed, prefix + "mlp."), prefix, norms.after_mlp)
+    given = _placed(ops, d, _mlp(ops, d, normed, prefix), prefix, norms.after_mlp)
     return ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "output")
 
 
@@ -85,8 +86,18 @@ def _norm(ops: Ops[T], d: Decoder, states: T, name: str) -> T:
     return ops.rms_norm(states, name, d.rms_norm_eps, d.norm_offset)
 
 
+def _mixed(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
+    """Let positions see each other."""
+    mixer = d.mixer_of(layer.index)
+    if mixer is None:
+        return _attention(ops, d, hidden, layer)
+    assert layer.kept is not None
+    return mixer.mix(ops, hidden, layer.kept, layer.prefix, layer.index)
+
+
 def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix = layer.prefix + "self_attn."
+    assert layer.mask is not None
     query, key, value = map(ops.heads_first, _projections(ops, d, hidden, prefix))
     if layer.rotation:
         query, key = (ops.rotate(states, layer.rotation, d.head_dim) for states in (query, key))
@@ -99,7 +110,7 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     context = ops.attention(
         query, key, value, layer.mask, heads=d.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap
     )
-    return ops.linear(context, prefix + "o_proj", d.output_bias)
+    return ops.linear(context, layer.prefix + d.names.output, d.output_bias)
 
 
 def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> list[T]:
@@ -125,7 +136,7 @@ def _qk_norm(ops: Ops[T], d: Decoder, parts: list[T], prefix: str) -> list[T]:
 
 def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:
     if d.fused_gate_up:
-        gate, up = ops.halves(ops.linear(hidden, prefix + "gate_up_proj", d.mlp_bias))
+        gate, up = ops.halves(ops.linear(hidden, prefix + "mlp.gate_up_proj", d.mlp_bias))
     else:
-        gate, up = (ops.linear(hidden, f"{prefix}{part}_proj", d.mlp_bias) for part in ("gate", "up"))
-    return ops.linear(ops.multiply(ops.activate(gate, d.activation), up), prefix + "down_proj", d.mlp_bias)
+        gate, up = (ops.linear(hidden, prefix + part, d.mlp_bias) for part in (d.names.gate, d.names.up))
+    return ops.linear(ops.multiply(ops.activate(gate, d.activation), up), prefix + d.names.down, d.mlp_bias)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..gguf_values import epsilon_key
-from .ops import Heads
+from .mixers import Mixer
+from .ops import Heads, State
 from .reading import contradicting
 from .rope import Rope
 
@@ -32,6 +33,17 @@ class Norms:
     after_attention: str | None = None
     before_mlp: str | None = "post_attention_layernorm"
     after_mlp: str | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """The modules of a checkpoint by their role, where families call them differently; a layer's are behind its prefix."""
+
+    output: str = "self_attn.o_proj"
+    gate: str = "mlp.gate_proj"
+    up: str = "mlp.up_proj"
+    down: str = "mlp.down_proj"
+    last_norm: str = "model.norm"
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,9 @@ class Decoder:
     """The norms of q and k come behind the rotation."""
     qk_norm_names: tuple[str, str] = ("q_norm", "k_norm")
     norms: Norms = Norms()
+    names: Names = Names()
+    mixers: tuple[Mixer | None, ...] = ()
+    """What mixes positions in each layer; None: attention does. Empty: attention in all layers."""
     layer_norm: bool = False
     """Its norms subtract the mean (LayerNorm); without it, they are RMS norms."""
     norm_bias: bool = False
@@ -91,7 +106,7 @@ class Decoder:
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for numbers that contradict each other."""
-        for what, each in (("windows", self.windows), ("rotary embeddings", self.ropes)):
+        for what, each in (("windows", self.windows), ("rotary embeddings", self.ropes), ("mixers", self.mixers)):
             if each and len(each) != self.num_layers:
                 raise contradicting(f"{what} of {len(each)} layers are stated, and there are {self.num_layers} layers")
         if self.num_heads % self.num_kv_heads:
@@ -109,6 +124,30 @@ class Decoder:
         """The heads of its attention."""
         return Heads(self.num_heads, self.num_kv_heads, self.head_dim)
 
+    def mixer_of(self, layer: int) -> Mixer | None:
+        """Return what mixes positions in a layer; None: attention."""
+        return self.mixers[layer] if self.mixers else None
+
+    @property
+    def attending(self) -> tuple[int, ...]:
+        """The layers that attend, and so keep keys and values."""
+        return tuple(layer for layer in range(self.num_layers) if self.mixer_of(layer) is None)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What the other layers keep."""
+        return tuple(state for layer, mixer in enumerate(self.mixers) if mixer for state in mixer.states(layer))
+
+    @property
+    def delicate(self) -> frozenset[str]:
+        """Weights that are not stored in less than eight bits unless they are named: errors of a recurrence add up."""
+        return frozenset(
+            f"model.layers.{layer}.{name}"
+            for layer, mixer in enumerate(self.mixers)
+            if mixer
+            for name in mixer.delicate()
+        )
+
     def rope_of(self, layer: int) -> Rope | None:
         """Return a layer's rotary embedding; None if it has none."""
         return self.ropes[layer] if self.ropes else self.rope
@@ -119,7 +158,7 @@ class Decoder:
 
     def distinct_ropes(self) -> tuple[Rope, ...]:
         """Return the rotary embeddings that occur, in the order of the layers."""
-        return tuple(dict.fromkeys(rope for rope in map(self.rope_of, range(self.num_layers)) if rope))
+        return tuple(dict.fromkeys(rope for rope in map(self.rope_of, self.attending) if rope))
 
     @property
     def q_size(self) -> int:
@@ -135,15 +174,21 @@ class Decoder:
         """Return name and shape of every tensor that the block uses, in the order in which the graph reads them."""
         shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         for layer in range(self.num_layers):
-            shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in self._layer().items()})
-        shapes |= self._norm("model.norm")
+            shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in self._layer(layer).items()})
+        shapes |= self._norm(self.names.last_norm)
         if not self.tied:
             shapes[HEAD] = (self.vocab_size, self.hidden_size)
         return shapes
 
-    def _layer(self) -> dict[str, tuple[int, ...]]:
-        hidden, q, kv, inner, norms = self.hidden_size, self.q_size, self.kv_size, self.intermediate_size, self.norms
+    def _layer(self, layer: int) -> dict[str, tuple[int, ...]]:
+        mixer, norms = self.mixer_of(layer), self.norms
         shapes: dict[str, tuple[int, ...]] = self._norm(norms.before_attention)
+        shapes |= mixer.tensors(self.hidden_size) if mixer else self._attention()
+        shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
+        return shapes | self._mlp() | self._norm(norms.after_mlp)
+
+    def _attention(self) -> dict[str, tuple[int, ...]]:
+        hidden, q, kv, shapes = self.hidden_size, self.q_size, self.kv_size, dict[str, tuple[int, ...]]()
         parts = {"qkv": q + 2 * kv} if self.fused_qkv else {"q": q, "k": kv, "v": kv}
         for part, rows in parts.items():
             shapes[f"self_attn.{part}_proj.weight"] = (rows, hidden)
@@ -153,18 +198,27 @@ class Decoder:
             widths = (q, kv) if self.qk_norm_whole else (self.head_dim, self.head_dim)
             named = zip(self.qk_norm_names, widths, strict=True)
             shapes |= {f"self_attn.{name}.weight": (width,) for name, width in named}
-        shapes["self_attn.o_proj.weight"] = (hidden, q)
+        shapes[f"{self.names.output}.weight"] = (hidden, q)
         if self.output_bias:
-            shapes["self_attn.o_proj.bias"] = (hidden,)
-        shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
-        for part, rows in ({"gate_up": 2 * inner} if self.fused_gate_up else {"gate": inner, "up": inner}).items():
-            shapes[f"mlp.{part}_proj.weight"] = (rows, hidden)
+            shapes[f"{self.names.output}.bias"] = (hidden,)
+        return shapes
+
+    def _mlp(self) -> dict[str, tuple[int, ...]]:
+        hidden, inner, names, shapes = (
+            self.hidden_size,
+            self.intermediate_size,
+            self.names,
+            dict[str, tuple[int, ...]](),
+        )
+        parts = {"mlp.gate_up_proj": 2 * inner} if self.fused_gate_up else {names.gate: inner, names.up: inner}
+        for part, rows in parts.items():
+            shapes[f"{part}.weight"] = (rows, hidden)
             if self.mlp_bias:
-                shapes[f"mlp.{part}_proj.bias"] = (rows,)
-        shapes["mlp.down_proj.weight"] = (hidden, inner)
+                shapes[f"{part}.bias"] = (rows,)
+        shapes[f"{names.down}.weight"] = (hidden, inner)
         if self.mlp_bias:
-            shapes["mlp.down_proj.bias"] = (hidden,)
-        return shapes | self._norm(norms.after_mlp)
+            shapes[f"{names.down}.bias"] = (hidden,)
+        return shapes
 
     def _norm(self, module: str | None) -> dict[str, tuple[int, ...]]:
         parts = ("weight", "bias") if self.norm_bias else ("weight",)

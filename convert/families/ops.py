@@ -44,6 +44,21 @@ class Rotation(Generic[T]):
     rope: Rope
 
 
+@dataclass(frozen=True)
+class State:
+    """What a layer keeps from one call to the next beside keys and values: float32 [batch, *shape], 0 before the first.
+
+    Attributes:
+        kind: "conv", the last positions that a convolution has read; "recurrent", what a recurrence carries on.
+        layer: the number of the layer that keeps it.
+        shape: behind the batch.
+    """
+
+    kind: str
+    layer: int
+    shape: tuple[int, ...]
+
+
 class Ops(Protocol[T]):
     """The layers. Stored tensors go by their names in the checkpoint; states are float32."""
 
@@ -111,6 +126,9 @@ class Ops(Protocol[T]):
             window: how many positions one sees, itself included; None: itself and all before it.
         """
 
+    def kept(self, start: T, attention_mask: T) -> T:
+        """Return 1, and 0 where `attention_mask` has a 0, for the new positions: [batch, n, 1]; arguments as of `mask`."""
+
     def remember(self, key: T, value: T, layer: int, heads: Heads) -> tuple[T, T]:
         """Append [batch, heads, n, width] to the layer's cache, and return all of it: any layer may attend to that."""
 
@@ -134,6 +152,16 @@ class Ops(Protocol[T]):
 
     def attention_to_all(self, query: T, key: T, value: T, *, heads: Heads, name: str) -> T:
         """Attend without mask and cache, three times [batch, n, heads, width] to [batch, n, heads * width]."""
+
+    def causal_convolution(self, states: T, name: str, state: State, bias: bool) -> T:
+        """Convolve each channel of [batch, n, channels] by itself, with what `state` kept in front, and keep the last of it.
+
+        Args:
+            states: as above.
+            name: of the kernel, [channels, 1, taps], whose last tap is the position's own.
+            state: [batch, channels, taps]: the inputs of the last positions, of which the first is not read again.
+            bias: whether a `name`.bias is added.
+        """
 
     def convolution(self, states: T, name: str, step: int) -> T:
         """Convolve [n, in, rows, columns] without overlap by `name` [out, in, step, step], with a bias."""

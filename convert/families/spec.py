@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..gguf_values import Value
-from .decoder import Decoder, Norms
+from .decoder import Decoder, Names, Norms
 from .reading import Reader, UnsupportedArchitecture
 from .rope import Rope, read_rope
 from .windows import read_windows
@@ -161,6 +161,8 @@ class Family:
         qk_norm: q and k are normalized.
         qk_norm_whole: over all heads together, not over each.
         norms: the normalizations of a layer.
+        names: its modules by their role.
+        activation: the one that its MLP always has; None: config.json states it.
         may_slide: config.json may state sliding windows.
         full_every: every so many layers one sees all positions, where config.json does not say which do; None: none does.
         layer_norm: its norms subtract the mean (LayerNorm).
@@ -192,6 +194,8 @@ class Family:
     qk_norm: bool = False
     qk_norm_whole: bool = False
     norms: Norms = field(default_factory=Norms)
+    names: Names = field(default_factory=Names)
+    activation: str | None = None
     may_slide: bool = True
     full_every: int | None = None
     layer_norm: bool = False
@@ -265,7 +269,7 @@ class Family:
             head_dim=head_dim,
             rms_norm_eps=read.number("rms_norm_eps"),
             rope=self.rope(read, head_dim) if self.rope else self._rope(read, head_dim, scaled=scaled),
-            activation=read.activation(),
+            activation=self.activation or read.activation(),
             qkv_bias=bias if self.qkv_bias is None else self.qkv_bias,
             output_bias=bias if self.output_bias is None else self.output_bias,
             mlp_bias=self._stated(read, "mlp_bias"),
@@ -274,6 +278,7 @@ class Family:
             qk_norm_late=self.qk_norm_late,
             qk_norm_names=self.qk_norm_names,
             norms=self.norms,
+            names=self.names,
             layer_norm=self.layer_norm,
             norm_bias=self.norm_bias,
             norm_offset=self.norm_offset,

@@ -125,15 +125,18 @@ def genai_config(
                 "num_attention_heads": decoder.num_heads,
                 "num_hidden_layers": decoder.num_layers,
                 "num_key_value_heads": decoder.num_kv_heads,
+                **_layers(decoder),
                 "inputs": {
                     **{name: name for name in ("input_ids", "attention_mask", "position_ids")},
                     "past_key_names": "past_key_values.%d.key",
                     "past_value_names": "past_key_values.%d.value",
+                    **{f"past_{kind}_names": f"past_{kind}.%d" for kind in _kinds(decoder)},
                 },
                 "outputs": {
                     "logits": "logits",
                     "present_key_names": "present.%d.key",
                     "present_value_names": "present.%d.value",
+                    **{f"present_{kind}_names": f"present_{kind}.%d" for kind in _kinds(decoder)},
                 },
             },
         },
@@ -144,3 +147,15 @@ def genai_config(
             **search,
         },
     }
+
+
+def _kinds(decoder: HasSizes) -> list[str]:
+    return list(dict.fromkeys(state.kind for state in decoder.states))
+
+
+def _layers(decoder: HasSizes) -> dict[str, Any]:
+    """Say which layers keep keys and values, where some keep the inputs of a convolution alone."""
+    if _kinds(decoder) != ["conv"]:
+        return {}
+    kinds = ["full_attention" if layer in decoder.attending else "conv" for layer in range(decoder.num_layers)]
+    return {"layer_types": kinds, "conv_cache_size": decoder.states[0].shape[-1]}

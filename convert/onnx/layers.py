@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..families.ops import Heads, Rotation
+from ..families.ops import Heads, Rotation, State
 from ..families.rope import Rope
+from . import names
 from .names import FEATURES, LOGITS
 from .ops import Graph, Value
 
@@ -186,6 +187,27 @@ class Layers:
 
     def remember(self, key: Value, value: Value, layer: int, heads: Heads) -> tuple[Value, Value]:
         return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
+
+    def kept(self, start: Value, attention_mask: Value) -> Value:
+        g = self.graph
+        first = g.op("Neg", g.op("Shape", start, start=1, end=2))
+        last = g.op("Slice", attention_mask, first, g.i64([2**63 - 1]), g.i64([1]))
+        return g.float32(g.op("Unsqueeze", last, g.i64([2])))
+
+    def causal_convolution(self, states: Value, name: str, state: State, bias: bool) -> Value:
+        g, (channels, taps) = self.graph, state.shape
+        whole = g.op("Concat", self._past(state), g.op("Transpose", states, perm=[0, 2, 1]), axis=2)
+        end, last = g.i64([2**63 - 1]), g.i64([2])
+        self._keep(g.op("Slice", whole, g.i64([-taps]), end, last, name=names.present(state)), state)
+        read = g.op("Slice", whole, g.i64([1]), end, last)
+        return g.op("Transpose", g.depthwise(read, name, channels, bias), perm=[0, 2, 1])
+
+    def _past(self, state: State) -> Value:
+        """Add the input of what a layer kept."""
+        return self.graph.input(names.past(state), self.graph.types.FLOAT, ["batch", *state.shape])
+
+    def _keep(self, value: Value, state: State) -> None:
+        self.caches.append((value, ["batch", *state.shape]))
 
     def _remember(self, states: Value, layer: int, kind: str, heads: Heads) -> Value:
         g, name = self.graph, f"present.{layer}.{kind}"

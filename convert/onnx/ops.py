@@ -149,6 +149,12 @@ class Graph:
         weight = self._once("kernel", name + ".weight", self._dequantized)
         return self.op("Conv", states, weight, self.vector(name + ".bias"), strides=[step, step], name=name)
 
+    def depthwise(self, states: Value, name: str, channels: int, bias: bool) -> Value:
+        """Convolve each channel of [batch, channels, n] by itself, without padding, by [channels, 1, taps]."""
+        weight = self._once("kernel", name + ".weight", self._dequantized)
+        biases = [self.vector(name + ".bias")] if bias else []
+        return self.op("Conv", states, weight, *biases, group=channels, name=name)
+
     def activate(self, states: Value, kind: str) -> Value:
         """Apply one of `families.decoder.ACTIVATIONS`."""
         if kind == "silu":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from ..families.ops import State
 
 Caches = list[tuple[tuple[int, int], tuple[int, int]]]
 """Of each layer, [heads, head_dim] of the key and of the value that it keeps."""
@@ -30,7 +33,15 @@ class HasSizes(Protocol):
 
     @property
     def num_layers(self) -> int:
+        """Number of layers."""
+
+    @property
+    def attending(self) -> Sequence[int]:
         """Layers that keep keys and values."""
+
+    @property
+    def states(self) -> Sequence[State]:
+        """What the other layers keep."""
 
     @property
     def num_heads(self) -> int:
@@ -55,6 +66,16 @@ class Sizes:
     num_heads: int
     num_kv_heads: int
     head_dim: int
+
+    @property
+    def attending(self) -> range:
+        """All layers."""
+        return range(self.num_layers)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """None."""
+        return ()
 
 
 def of_config(config: dict[str, Any]) -> Sizes | None:

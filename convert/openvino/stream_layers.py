@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..families.ops import Heads, Rotation
+from ..families.ops import Heads, Rotation, State
 from ..families.rope import Rope
 from .stream_ops import Node, Operations, Weights
 
@@ -25,6 +25,15 @@ def rotary_name(index: int) -> str:
 
 _MASKED = np.float32(-65504.0)
 """What a masked position gets: float16's lowest, as in optimum's graphs."""
+
+
+_KINDS = {"conv": "conv", "recurrent": "ssm"}
+
+
+def _variable(state: State) -> str:
+    """Name a state's variable as optimum-intel does; the runtime's paged attention knows convolutions by ".past.conv."."""
+    kind, layer = _KINDS[state.kind], state.layer
+    return f"cache_params.past.{kind}.{layer}cache_params.present.{kind}.{layer}"
 
 
 class Layers(Operations):
@@ -217,6 +226,40 @@ class Layers(Operations):
 
     def remember(self, key: Node, value: Node, layer: int, heads: Heads) -> tuple[Node, Node]:
         return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
+
+    def kept(self, start: Node, attention_mask: Node) -> Node:
+        """Multiplied by 1 and added to 0, which is the form that the runtime's paged attention takes out again."""
+        ops = self.ops
+        new = ops.gather(ops.shape_of(start), self.i64([1]), self.i64(0))
+        first = ops.subtract(self.i64([0]), new)
+        last = ops.slice(attention_mask, first, self.i64([2**63 - 1]), self.i64([1]), self.i64([1]))
+        kept = ops.convert(ops.unsqueeze(last, self.i64(2)), np.float32)
+        return ops.add(self.scale(kept, 1.0), ops.constant(0.0, np.float32))
+
+    def causal_convolution(self, states: Node, name: str, state: State, bias: bool) -> Node:
+        ops, (channels, taps) = self.ops, state.shape
+        turned = ops.transpose(states, ops.constant([0, 2, 1], np.int32))
+        whole = ops.concat([self._past(state), turned], -1)
+        end, step, last = self.i64([2**63 - 1]), self.i64([1]), self.i64([2])
+        self._keep(ops.slice(whole, self.i64([-taps]), end, step, last), state)
+        kernel = ops.reshape(self.weights(f"{name}.weight"), self.i64([channels, 1, 1, taps]), special_zero=False)
+        made = ops.group_convolution(whole, kernel, [1], [0], [0], [1], name=name)
+        made = ops.transpose(ops.slice(made, self.i64([1]), end, step, last), ops.constant([0, 2, 1], np.int32))
+        return ops.add(made, self.weights(f"{name}.bias")) if bias else made
+
+    def _past(self, state: State) -> Node:
+        """Read what a layer kept, of the row that each row goes on from."""
+        import openvino as ov
+
+        ops, name = self.ops, _variable(state)
+        sizes = self.i64(list(state.shape))
+        empty = ops.broadcast(ops.constant(0.0, np.float32), ops.concat([self.batch, sizes], 0))
+        shape = ov.PartialShape([-1, *state.shape])
+        past = ops.read_value(empty, name, np.float32, shape, name=f"{state.kind}.{state.layer}.read")
+        return ops.gather(past, self.beam, self.i64(0))
+
+    def _keep(self, value: Node, state: State) -> None:
+        self.sinks.append(self.ops.assign(value, _variable(state), name=f"{state.kind}.{state.layer}.assign"))
 
     def _remember(self, states: Node, layer: int, kind: str, heads: Heads) -> Node:
         import openvino as ov

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion
+from edgeconv.convert import conversion, families
 from edgeconv.quantize.scheme import Request
 
 from ..models import tiny
@@ -33,8 +33,12 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tiny.make(model_type, tmp_path_factory.mktemp(name) / "model", dtype="float32", **tiny.STREAMED[name])
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     ids = np.random.default_rng(3).integers(3, model.config.vocab_size, (2, LENGTH))
-    expected = []
+    states = families.decoder(json.loads((folder / "config.json").read_text())).states
+    expected: list[np.ndarray] = []
     for pieces in PIECES:
+        if states and any(size > 1 for size in pieces[1:]):
+            expected.append(expected[0])  # transformers forgets the states of a layer that reads a chunk behind a prompt
+            continue
         cache, found, start = None, [], 0
         for size in pieces:
             with torch.no_grad():
@@ -43,6 +47,10 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             found.append(out.logits.numpy())
         expected.append(np.concatenate(found, 1))
     return folder, ids, expected
+
+
+def continued(name: str) -> str:
+    return name.replace("past_key_values", "present").replace("past_", "present_")
 
 
 def close(found: np.ndarray, expected: np.ndarray) -> None:
@@ -99,9 +107,9 @@ def test_onnx(case: Any, tmp_path: Path) -> None:
     assert made.manifest.engine == "stream"
     session = onnxruntime.InferenceSession(made.path / "model.onnx", providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_outputs()]
-    caches = [one for one in session.get_inputs() if one.name.startswith("past_key_values")]
+    caches = [one for one in session.get_inputs() if one.name.startswith("past_")]
     for pieces, wanted in zip(PIECES, expected, strict=True):
-        cache = {one.name: np.zeros((2, one.shape[1], 0, one.shape[3]), np.float32) for one in caches}
+        cache = {one.name: np.zeros([2, *(0 if d == "past" else d for d in one.shape[1:])], np.float32) for one in caches}
         found, start = [], 0
         for size in pieces:
             end = start + size
@@ -113,7 +121,7 @@ def test_onnx(case: Any, tmp_path: Path) -> None:
             }
             outputs = dict(zip(names, session.run(None, {**given, **cache}), strict=True))
             found.append(outputs["logits"])
-            cache = {name: outputs[name.replace("past_key_values", "present")] for name in cache}
+            cache = {name: outputs[continued(name)] for name in cache}
             start = end
         close(np.concatenate(found, 1), wanted)
 

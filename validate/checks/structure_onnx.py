@@ -10,6 +10,8 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.families.decoder import Decoder
 from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.onnx import sizes
+from ...convert.onnx.names import past
+from ...convert.onnx.sizes import HasSizes
 from ...convert.parallel import in_order
 from ...core.errors import ArtifactError, CheckpointError
 from ...core.manifest import Manifest
@@ -67,15 +69,22 @@ def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> Non
     columns = weights.graph.dimension("logits", -1)
     if columns is not None and columns != expected.vocab_size:
         found.failures.append(f"The logits have {columns} columns; by the config {expected.vocab_size}.")
-    caches = sum(name.startswith("past_key_values.") for name in weights.graph.inputs)
-    if caches != 2 * expected.num_layers:
-        found.failures.append(
-            f"The graph takes {caches} keys and values; {expected.num_layers} layers have {2 * expected.num_layers}."
-        )
+    _caches(expected, weights, found)
     if decoder:
         rotary.check(decoder, checkpoint, weights, found)
     else:
         found.warnings.append(f"Rotary frequencies, or what encodes positions, were not checked: {reason}.")
+
+
+def _caches(expected: HasSizes, weights: OnnxWeights, found: Findings) -> None:
+    layers = expected.attending
+    caches = sum(name.startswith("past_key_values.") for name in weights.graph.inputs)
+    if caches != 2 * len(layers):
+        found.failures.append(f"The graph takes {caches} keys and values; {len(layers)} layers have {2 * len(layers)}.")
+    for state in expected.states:
+        shape = weights.graph.shapes.get(past(state))
+        if shape is None or list(shape[1:]) != list(state.shape):
+            found.failures.append(f"The graph's {past(state)} is {shape}; by the config [batch, {state.shape}].")
 
 
 def _described(checkpoint: Checkpoint) -> tuple[Decoder | None, str]:
