@@ -9,7 +9,19 @@ from collections.abc import Iterator
 
 from .spec import Family
 
-_MECHANISM = ("block", "decoder", "mixers", "ops", "reading", "registry", "rope", "spec", "traced", "vision_block", "windows")
+_MECHANISM = (
+    "block",
+    "decoder",
+    "mixers",
+    "ops",
+    "reading",
+    "registry",
+    "rope",
+    "spec",
+    "traced",
+    "vision_block",
+    "windows",
+)
 """The files here that are not a family; a folder is a model of a family for transformers."""
 
 

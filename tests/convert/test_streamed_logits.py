@@ -16,6 +16,7 @@ from edgeconv.convert import conversion, families
 from edgeconv.quantize.scheme import Request
 
 from ..models import tiny
+from .onnx.reading import continued
 
 LENGTH = 120
 PIECES = ([LENGTH], [40, 1, 1, 30, 1, 47], [70, *[1] * 50])
@@ -37,7 +38,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     expected: list[np.ndarray] = []
     for pieces in PIECES:
         if states and any(size > 1 for size in pieces[1:]):
-            expected.append(expected[0])  # transformers forgets the states of a layer that reads a chunk behind a prompt
+            expected.append(
+                expected[0]
+            )  # transformers forgets the states of a layer that reads a chunk behind a prompt
             continue
         cache, found, start = None, [], 0
         for size in pieces:
@@ -47,10 +50,6 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             found.append(out.logits.numpy())
         expected.append(np.concatenate(found, 1))
     return folder, ids, expected
-
-
-def continued(name: str) -> str:
-    return name.replace("past_key_values", "present").replace("past_", "present_")
 
 
 def close(found: np.ndarray, expected: np.ndarray) -> None:
@@ -109,7 +108,9 @@ def test_onnx(case: Any, tmp_path: Path) -> None:
     names = [one.name for one in session.get_outputs()]
     caches = [one for one in session.get_inputs() if one.name.startswith("past_")]
     for pieces, wanted in zip(PIECES, expected, strict=True):
-        cache = {one.name: np.zeros([2, *(0 if d == "past" else d for d in one.shape[1:])], np.float32) for one in caches}
+        cache = {
+            one.name: np.zeros([2, *(0 if d == "past" else d for d in one.shape[1:])], np.float32) for one in caches
+        }
         found, start = [], 0
         for size in pieces:
             end = start + size

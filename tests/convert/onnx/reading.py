@@ -75,13 +75,23 @@ def nibbles(packed: np.ndarray) -> np.ndarray:
     return np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:-1], -1)
 
 
+def empty(shape: list[Any], batch: int) -> np.ndarray:
+    """What a layer keeps before the first token: keys and values of no position, or a state's zeros."""
+    return np.zeros([batch, *(size if isinstance(size, int) else 0 for size in shape[1:])], np.float32)
+
+
+def continued(name: str) -> str:
+    """The output that goes on from such an input."""
+    return name.replace("past_key_values", "present").replace("past_", "present_")
+
+
 class Runner:
     """A model in onnxruntime, fed by hand; `exact`: weights folded, products in float32."""
 
     def __init__(self, folder: Path, *, exact: bool = True, file: str = MODEL) -> None:
         self.session = session(folder / file, exact=exact)
         self.names = [value.name for value in self.session.get_outputs()]
-        self._past = {v.name: v.shape for v in self.session.get_inputs() if v.name.startswith("past_key_values.")}
+        self._past = {v.name: v.shape for v in self.session.get_inputs() if v.name.startswith("past_")}
         self._cache: dict[str, np.ndarray] = {}
 
     def run(self, ids: np.ndarray, mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -92,9 +102,9 @@ class Runner:
         start = "input_ids" if ids.ndim == 2 else "inputs_embeds"
         feed = {start: ids, "attention_mask": mask, "position_ids": positions}
         if ids.shape[1] == mask.shape[1]:
-            self._cache = {n: np.zeros((len(ids), s[1], 0, s[3]), np.float32) for n, s in self._past.items()}
+            self._cache = {name: empty(shape, len(ids)) for name, shape in self._past.items()}
         made = dict(zip(self.names, self.session.run(None, feed | self._cache), strict=True))
-        self._cache = {name: made[name.replace("past_key_values", "present")] for name in self._cache}
+        self._cache = {name: made[continued(name)] for name in self._cache}
         return made["logits"]
 
     def logits(self, ids: list[int], start: int = 0) -> np.ndarray:
