@@ -38,9 +38,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     expected: list[np.ndarray] = []
     for pieces in PIECES:
         if states and any(size > 1 for size in pieces[1:]):
-            expected.append(
-                expected[0]
-            )  # transformers forgets the states of a layer that reads a chunk behind a prompt
+            # transformers forgets the states of a layer that reads a chunk behind a prompt
+            expected.append(expected[0])
             continue
         cache, found, start = None, [], 0
         for size in pieces:
@@ -71,7 +70,7 @@ def fusible(folder: Path) -> tuple[int, int]:
     with safe_open(folder / "model.safetensors", "np") as file:
         names = list(file.keys())
     capped = json.loads((folder / "config.json").read_text()).get("attn_logit_softcapping")
-    attentions = sum(name.endswith("self_attn.o_proj.weight") for name in names)
+    attentions = sum(name.endswith(("self_attn.o_proj.weight", "self_attn.out_proj.weight")) for name in names)
     return sum("norm" in name and name.endswith(".weight") for name in names), 0 if capped else attentions
 
 
