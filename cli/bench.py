@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from .options import Device, Json, Quiet, Verbose
+from ..core.option import into
+from ..study.options import BenchOptions
+from .declared import takes
 from .output import Output
-from .validate import Reference
 
 if TYPE_CHECKING:
     from ..study.bench import Result, Side
@@ -17,29 +15,8 @@ if TYPE_CHECKING:
 HEADER = ("task", "stored as", "framework", "1st token ms", "tokens/s", "peak GB", "load s")
 
 
-def bench(
-    artifact: Annotated[Path, typer.Argument(metavar="OUT", help="A converted model: the folder, or a .gguf.")],
-    *,
-    reference: Reference = None,
-    no_reference: Annotated[bool, typer.Option("--no-reference", help="Measure the converted model only.")] = False,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="READ/MADE", help="Tokens to read and to make; 1024/128 and 512/128 if not given. Repeatable."
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="For a vision-language model: a picture to ask about as well.")
-    ] = None,
-    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs of each task; their median counts.")] = 3,
-    device: Device = "CPU",
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads on a CPU; one per core if not given.")
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@takes(BenchOptions)
+def bench(asked: BenchOptions, out: Output) -> None:
     """Measure first-token latency, token rate, peak memory and loading time on this machine.
 
     The artifact runs in openvino_genai, onnxruntime or llama.cpp with its defaults, then its checkpoint in torch with bfloat16
@@ -48,17 +25,8 @@ def bench(
     """
     from ..study.bench import TASKS, Ask, Task, bench
 
-    out = Output(json=json, quiet=quiet, verbose=verbose)
-    ask = Ask(
-        artifact=artifact,
-        reference=reference,
-        with_reference=not no_reference,
-        tasks=tuple(map(Task.parse, task)) if task else TASKS,
-        image=image,
-        runs=runs,
-        device=device,
-        threads=threads,
-    )
+    tasks = tuple(map(Task.parse, asked.task)) or TASKS
+    ask = Ask(**into(asked, Ask), with_reference=not asked.no_reference, tasks=tasks)
     with out.working() as progress:
         found = bench(ask, progress)
     if out.json:

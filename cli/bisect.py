@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..core.errors import ExitCode, UsageError
+from ..core.option import declared
 from .output import Output
 
 if TYPE_CHECKING:
     from ..validate.bisect.model import Bisection, Operation
+    from ..validate.options import ValidateOptions
     from ..validate.parity import Ask
 
+_OTHERS = ("budget", "quick", "strict", "report", "junit")
+"""Options of a validation that mean nothing to a bisection."""
 _HEADER = ("layer", "operation", "error", "added", "by weights", "computed", "may be", "")
 
 
-def answer(out: Output, ask: Ask, others: Mapping[str, object]) -> None:
+def answer(out: Output, ask: Ask, asked: ValidateOptions) -> None:
     """Bisect, and say what was found.
 
     Args:
         out: where to.
         ask: what.
-        others: options of a validation that a bisection does not take, and what was given of each.
+        asked: the options, of which a bisection does not take all.
 
     Raises:
         UsageError: one of them was given.
@@ -31,7 +34,8 @@ def answer(out: Output, ask: Ask, others: Mapping[str, object]) -> None:
     """
     from ..validate.bisect.run import bisect
 
-    given = [name for name, value in others.items() if value]
+    known = declared(type(asked))
+    given = [known[name].flag for name in _OTHERS if getattr(asked, name)]
     if given:
         raise UsageError(f"--bisect takes no {given[0]}.", "Validate without --bisect for budgets and reports.")
     with out.working() as progress:

@@ -19,13 +19,13 @@ class Found:
 
     Attributes:
         open: loads it; takes `device`, `system` and `sampling`.
-        sees: it takes pictures.
-        blind: why it takes none, where there is more to say than that it is a model of texts.
+        takes_images: it takes pictures.
+        why_not: why it takes none, where there is more to say than that it is a model of texts.
     """
 
     open: Callable[..., Chat | SampledChat]
-    sees: bool = False
-    blind: str = ""
+    takes_images: bool = False
+    why_not: str = ""
 
 
 def find(path: Path) -> Found:
@@ -44,14 +44,14 @@ def _openvino(path: Path) -> Found:
     from ..runtimes import openvino_genai, openvino_vision_chat
 
     if openvino_vision_chat.sees(path):
-        return Found(partial(openvino_vision_chat.VisionChat, path), sees=True)
+        return Found(partial(openvino_vision_chat.VisionChat, path), takes_images=True)
     return Found(partial(openvino_genai.Chat, path))
 
 
 def _onnx(path: Path) -> Found:
     from ..runtimes import onnx_chat, onnx_models
 
-    return Found(partial(onnx_chat.OnnxChat, path), sees=onnx_models.sees(path))
+    return Found(partial(onnx_chat.OnnxChat, path), takes_images=onnx_models.sees(path))
 
 
 def _gguf(path: Path) -> Found:
@@ -62,7 +62,7 @@ def _gguf(path: Path) -> Found:
     projector, unseen = gguf_projector.find(path, manifest_of(path)) if path.is_file() else (None, "")
     reason = unseen.removesuffix(f", {gguf_projector.LEFT_OUT}")
     made = partial(llama_cpp_chat.LlamaCppChat, path, projector=projector.path if projector else None)
-    return Found(made, sees=projector is not None, blind=reason)
+    return Found(made, takes_images=projector is not None, why_not=reason)
 
 
 def _unrecognized(path: Path) -> Found:

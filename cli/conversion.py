@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from ..convert.options import OpenVINOOptions, Options, declared
 from ..core.errors import UsageError
+from ..core.option import Options, declared
 from ..study.calibration import OWN
+from ..validate.options import ValidateOptions
 from . import validate as parity
 from .declared import command as declare
-from .declared import flags
+from .declared import flags, parameters_of
 from .options import Json, Quiet, Verbose
 from .output import Output, duration, size
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..core.progress import Progress
     from ..validate.report.model import Report
 
-Revision = Annotated[str | None, flags(declared(OpenVINOOptions)["revision"])]
-LocalFilesOnly = Annotated[bool, flags(declared(OpenVINOOptions)["local_files_only"])]
+BUDGET = declared(ValidateOptions)["budget"]
+Budget = Annotated[list[str] | None, flags(BUDGET)]
 SmokeTest = Annotated[
     bool | None,
     typer.Option(
@@ -47,7 +47,7 @@ class How:
 
     out: Output
     validate: bool
-    budget: list[str] | None
+    budget: Mapping[str, float]
     smoke_test: bool | None
     dry_run: bool
 
@@ -55,14 +55,14 @@ class How:
 def _how(
     *,
     validate: bool = False,
-    budget: parity.Budgets = None,
+    budget: Budget = None,
     smoke_test: SmokeTest = None,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> How:
-    return How(Output(json=json, quiet=quiet, verbose=verbose), validate, budget, smoke_test, dry_run)
+    return How(Output(json=json, quiet=quiet, verbose=verbose), validate, BUDGET.taken(budget), smoke_test, dry_run)
 
 
 def command(
@@ -75,9 +75,9 @@ def command(
         validate: help of `--validate`, behind "Then measure".
     """
     told = typer.Option("--validate", help=f"Then measure {validate} Exits with 3 if it is not.")
-    parameters = dict(inspect.signature(_how, eval_str=True).parameters)
+    parameters = parameters_of(_how)
     parameters["validate"] = parameters["validate"].replace(annotation=Annotated[bool, told])
-    return lambda body: declare(options, body, _how, parameters.values())
+    return lambda body: declare(options, body, _how, parameters)
 
 
 class Plan(Protocol):
@@ -94,16 +94,15 @@ class Plan(Protocol):
         """Label and value of each line that a person reads."""
 
 
-def limits(budget: list[str] | None, *, validate: bool) -> dict[str, float] | None:
-    """Read --budget, before the conversion: a wrong one must not cost an hour. None: nothing is to be validated.
+def require_budget(how: How) -> None:
+    """Look at --budget, before the conversion: a wrong one must not cost an hour.
 
     Raises:
-        UsageError: a limit is none, or given without --validate.
+        UsageError: a limit is on no figure, or given without --validate.
     """
-    found = parity.limits(budget)
-    if found and not validate:
+    parity.require_metrics(how.budget)
+    if how.budget and not how.validate:
         raise UsageError("--budget is a limit of the validation.", "Add --validate.")
-    return found if validate else None
 
 
 def convert(
@@ -125,13 +124,13 @@ def convert(
     from ..convert.conversion.jobs import Circumstances, job
 
     made = job(asked, Circumstances(OWN, how.smoke_test))
-    budgets = limits(how.budget, validate=how.validate)  # before the conversion: a wrong one must not cost an hour
+    require_budget(how)
     if how.dry_run:
         _show_plan(how.out, partial(conversion.plan, made))
         return
     with how.out.working() as progress:
         artifact = conversion.run(made, progress)
-    found = None if budgets is None else parity.of_new(how.out, artifact.path, budgets)
+    found = parity.of_new(how.out, artifact.path, how.budget) if how.validate else None
     _show(how.out, artifact, found, more(artifact), (rows or scheme_rows)(artifact))
     if found and found.verdict != "passed":
         raise typer.Exit(parity.exit_code(found))

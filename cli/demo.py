@@ -63,7 +63,7 @@ def _is_earlier_demo(output: Path, model: Path) -> bool:
 
 def _ask(out: Output, folder: Path) -> None:
     from ..runtimes.openvino_genai import Chat, Sampling
-    from .chat import answer
+    from .chat_session import answer
 
     with out.working():
         conversation = Chat(folder, sampling=Sampling(max_new_tokens=64, temperature=0))

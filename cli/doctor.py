@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..core.errors import ExitCode, UsageError
 from ..core.format_names import FORMAT_NAMES
-from .options import Json, choice
+from ..core.option import declared
+from ..study.options import DoctorOptions
+from .declared import command, parameters_of
+from .options import Json
 from .output import Output, paint, size
 
 if TYPE_CHECKING:
@@ -22,27 +25,11 @@ if TYPE_CHECKING:
 _COLORS = {"ok": "32", "assumed": "1;33", "wrong": "1;31"}
 
 
-def doctor(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="ID|DIR",
-            help="Examine this checkpoint instead of this machine: a Hub id, also as ID@REVISION, or a folder.",
-        ),
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the Hub's repository.")] = None,
-    format_: Annotated[
-        Any,
-        typer.Option(
-            "--format",
-            click_type=choice(FORMAT_NAMES),
-            help="Say of this format alone whether the model can be converted.",
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
+def _output(*, json: Json = False) -> Output:
+    return Output(json=json)
+
+
+def _doctor(asked: DoctorOptions, out: Output) -> None:
     """Show versions, devices, disk and memory, and say what is wrong with them.
 
     Exits with 1 if something is missing or of a version that edgeconv cannot work with.
@@ -52,13 +39,18 @@ def doctor(
     (no file settles it), or wrong. Then plan its conversion to every format, by the format's defaults: with which engine, in
     how much memory, of what size, or why not. Exits with 1 if a row is wrong, or none of these formats takes it here.
     """
-    if model is not None:
-        _examine_model(Output(json=json), model, revision, [format_] if format_ else list(FORMAT_NAMES))
-    elif revision is not None or format_ is not None:
-        name = "--revision" if revision is not None else "--format"
-        raise UsageError(f"{name} has no meaning without --model.", "Leave it out.")
-    else:
-        _examine_machine(Output(json=json))
+    if asked.model is not None:
+        formats = [asked.format] if asked.format else list(FORMAT_NAMES)
+        _examine_model(out, asked.model, asked.revision, formats)
+        return
+    known = declared(DoctorOptions)
+    given = [known[name].flag for name in ("revision", "format") if getattr(asked, name) is not None]
+    if given:
+        raise UsageError(f"{given[0]} has no meaning without --model.", "Leave it out.")
+    _examine_machine(out)
+
+
+doctor = command(DoctorOptions, _doctor, _output, parameters_of(_output))
 
 
 def _examine_machine(out: Output) -> None:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
-
-import typer
+from typing import Any, Protocol
 
 from ..core.own_text import require_own
 from .output import Output
-
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A Hub id, also as ID@REVISION, or a checkpoint's folder.")]
-Suite = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Your own texts: suite.yaml, .txt, .md or .jsonl of chats.")
-]
-Tokens = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=256, help="Tokens of the suite to measure on; all if not given.", show_default=False),
-]
 
 
 class Report(Protocol):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import ArtifactError
+from ..publish.options import PublishOptions
+from .declared import takes
 from .options import Json, Quiet, Verbose
 from .output import Output, size
 
@@ -18,41 +19,8 @@ if TYPE_CHECKING:
     from ..publish.verify import Verified
 
 
-def publish(
-    folder: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="A converted model: a folder, or a GGUF beside its manifest."),
-    ],
-    *,
-    repo: Annotated[str, typer.Option("--repo", metavar="ORG/NAME", help="Where it goes; made if it is not there.")],
-    private: Annotated[
-        bool, typer.Option("--private", help="Make a new repository a private one; refuse one that is public.")
-    ] = False,
-    branch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Push to this branch, made if need be.", show_default=False)
-    ] = None,
-    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead of pushing.")] = False,
-    message: Annotated[str | None, typer.Option(help="The commit's message.", show_default=False)] = None,
-    allow_unvalidated: Annotated[
-        bool,
-        typer.Option("--allow-unvalidated", help="Publish what is not shown to be the same model; its card says so."),
-    ] = False,
-    replace: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--replace",
-            metavar="NAME",
-            help="Overwrite this file of the repository although this model did not put it there, or take the place of this "
-            "target there (openvino-int4). Repeatable.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be added, replaced and deleted, and send nothing.")
-    ] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@takes(PublishOptions)
+def publish(asked: PublishOptions, out: Output) -> None:
     """Publish a converted model on the Hub, if a parity report on exactly these files passed.
 
     One commit with the files, the manifest, the report and a model card; what is there already is not sent again, and if
@@ -60,32 +28,21 @@ def publish(
     """
     from ..publish import publish as publishing
 
-    out = Output(json=json, quiet=quiet, verbose=verbose)
-    asked = publishing.Publication(
-        folder=folder,
-        repo_id=repo,
-        private=private,
-        branch=branch,
-        create_pr=create_pr,
-        allow_unvalidated=allow_unvalidated,
-        message=message,
-        replace=tuple(replace or ()),
-    )
-    if allow_unvalidated:
+    if asked.allow_unvalidated:
         out.say("warning: --allow-unvalidated: nobody has shown that this is still the same model")
+    wanted = publishing.Publication.of(asked)
     result: dict[str, str | None] = {"commit": None, "url": None}
     with out.working() as progress:
-        if dry_run:
-            planned = publishing.plan(asked, progress)
-            change = planned.change
+        if asked.dry_run:
+            change = publishing.plan(wanted, progress).change
         else:
-            done = publishing.publish(asked, progress)
+            done = publishing.publish(wanted, progress)
             change, result = done.change, {"commit": done.commit, "url": done.url}
     if out.json:
-        out.data({"repo": repo, **result, "dry_run": dry_run, "change": change.as_dict()})
+        out.data({"repo": asked.repo, **result, "dry_run": asked.dry_run, "change": change.as_dict()})
         return
-    rows = _rows(change, private=private, dry_run=dry_run)
-    if dry_run:
+    rows = _rows(change, private=asked.private, dry_run=asked.dry_run)
+    if asked.dry_run:
         out.pairs(rows)
     else:
         out.say()

@@ -9,11 +9,15 @@ import typer
 
 from ..core import limits
 from ..core.errors import OutputError
-from .options import Json, Quiet, RecipeFiles
+from ..core.option import declared
+from ..recipes.options import RunOptions
+from .declared import flags
+from .options import Json, Quiet
 from .output import Output
 
 recipes = typer.Typer(no_args_is_help=True, help="List, show, check and begin recipes.", rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A recipe that comes with edgeconv, or a file.")]
+Files = Annotated[Path | None, flags(declared(RunOptions)["files"])]
 
 
 @recipes.command("ls")
@@ -45,7 +49,7 @@ def show(name: Name, *, json: Json = False, quiet: Quiet = False) -> None:
 
 
 @recipes.command("validate")
-def validate(name: Name, *, files: RecipeFiles = None, json: Json = False, quiet: Quiet = False) -> None:
+def validate(name: Name, *, files: Files = None, json: Json = False, quiet: Quiet = False) -> None:
     """Check a recipe without asking the Hub anything. Exits with 2, and says file and line, if something is wrong."""
     from ..recipes.load import find, load
     from ..recipes.publication import require_apart

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..core.errors import ExitCode
-from .options import Json, Quiet, RecipeFiles, Verbose
+from ..recipes.options import RunOptions
+from .declared import takes
 from .output import Output
 
 if TYPE_CHECKING:
@@ -16,89 +16,55 @@ if TYPE_CHECKING:
     from ..recipes.unit import Unit
 
 
-def run(
-    recipe: Annotated[
-        list[str], typer.Argument(metavar="RECIPE…", help="Files, or names that `edgeconv recipes ls` shows.")
-    ],
-    *,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="TARGET", help="Only this target. Repeatable.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", metavar="ID|DIR", help="In the place of the recipe's source.", show_default=False
-        ),
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of all results.")] = Path(),
-    publish: Annotated[
-        bool, typer.Option("--publish", help="Publish each target whose parity passed, where the recipe says.")
-    ] = False,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help="Let a recipe that asks for it run Python code of its checkpoint."),
-    ] = False,
-    allow_unvalidated: Annotated[
-        bool,
-        typer.Option(
-            "--allow-unvalidated", help="With --publish: let a recipe that asks for it publish what is not measured."
-        ),
-    ] = False,
-    files: RecipeFiles = None,
-    local_files_only: Annotated[
-        bool, typer.Option("--local-files-only", help="Use what was downloaded before; ask the Hub nothing.")
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Print what would be done, fetched and written, the memory it takes, and every conflict; no weight is read. "
-            "Exits as the first conflict would.",
-        ),
-    ] = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@takes(RunOptions)
+def run(asked: RunOptions, out: Output) -> None:
     """Convert, measure and publish what recipes say, target after target.
 
     What an earlier run finished is not done again. A target that fails does not stop the others; the exit code is then 3 if all
     that failed is parity, else that of the first error. Nothing starts unless there is room for all results.
     """
+    found = _units(asked)
+    if asked.dry_run:
+        _preview(out, found, publishing=asked.publish)
+    else:
+        _carry_out(out, found, publishing=asked.publish)
+
+
+def _units(asked: RunOptions) -> list[Unit]:
     from ..recipes.load import find, load
-    from ..recipes.preview import require_room
     from ..recipes.publication import require_apart
-    from ..recipes.run import carry_out, exit_code
     from ..recipes.unit import Consent, units
 
-    out = Output(json=json, quiet=quiet, verbose=verbose)
-    paths = [find(name) for name in recipe]
-    consent = Consent(trust_remote_code, allow_unvalidated if publish else None)
+    consent = Consent(asked.trust_remote_code, asked.allow_unvalidated if asked.publish else None)
     found = [
         unit
-        for path in paths
+        for path in map(find, asked.recipe)
         for unit in units(
             load(path),
             path,
-            output,
-            only=only,
-            model=model,
-            local_files_only=local_files_only,
-            files=files,
+            asked.output,
+            only=asked.only,
+            model=asked.model,
+            local_files_only=asked.local_files_only,
+            files=asked.files,
             consent=consent,
         )
     ]
     require_apart(found)
-    if dry_run:
-        _preview(out, found, publishing=publish)
-        return
+    return found
+
+
+def _carry_out(out: Output, found: list[Unit], *, publishing: bool) -> None:
+    from ..recipes.preview import require_room
+    from ..recipes.run import carry_out, exit_code
+
     with out.working() as progress:
         require_room(found, progress)
     outcomes = []
     for unit in found:
         out.say(f"── {unit.name}")
         with out.working() as progress:
-            outcomes.append(carry_out(unit, progress, publishing=publish))
+            outcomes.append(carry_out(unit, progress, publishing=publishing))
         error = outcomes[-1].error
         if error:
             out.say(f"error: {error.message}")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..core.errors import ExitCode, OutputError, UsageError
-from ..core.format_names import FORMAT_NAMES
-from .conversion import LocalFilesOnly, Revision
-from .measured import Model, Suite, Tokens
-from .options import Json, Quiet, Verbose, choice
+from ..core.option import into
+from ..study.options import SearchOptions
+from .declared import takes
 from .output import Output, size
 from .recipe_files import bring
 
@@ -23,58 +22,8 @@ HEADER = ("", "trial", "MB", "mean KL", "at most", "expected", "sum of parts", "
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
-def search(
-    model: Model,
-    *,
-    max_kl: Annotated[
-        float | None,
-        typer.Option(
-            "--max-kl",
-            metavar="NATS",
-            help="The smallest artifact whose mean KL is no larger, as a validation judges it: by the worse end of the interval.",
-            show_default=False,
-        ),
-    ] = None,
-    max_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="The best artifact of this size: 900MB, 1.2GB.", show_default=False),
-    ] = None,
-    format_: Annotated[
-        Any,
-        typer.Option(
-            "--format",
-            click_type=choice(FORMAT_NAMES),
-            help="GGUF: a type for each matrix. OpenVINO, ONNX: a scheme of the whole model, or mode and group of each weight.",
-        ),
-    ] = "gguf",
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|suite",
-            help="With --format openvino: try AWQ, scale estimation and GPTQ on this text too.",
-            show_default=False,
-        ),
-    ] = None,
-    suite: Suite = None,
-    tokens: Tokens = None,
-    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Artifacts that are made and measured at most.")] = 6,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where the recipe goes; MODEL-FORMAT.search.yaml if not given.",
-            show_default=False,
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")] = False,
-    revision: Revision = None,
-    local_files_only: LocalFilesOnly = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@takes(SearchOptions)
+def search(asked: SearchOptions, out: Output) -> None:
     """Find the smallest artifact within a KL, or the best one within a size, and save it as a recipe for `edgeconv run`.
 
     What each matrix costs in each precision is estimated once; predictions choose, and every artifact that they lead to is made
@@ -83,26 +32,15 @@ def search(
     """
     from ..study.search.run import SearchJob, run
 
-    out = Output(json=json, quiet=quiet, verbose=verbose)
-    job = SearchJob(
-        model=model,
-        max_kl=max_kl,
-        max_bytes=None if max_size is None else byte_count(max_size),
-        format=format_,
-        calibration=calibration,
-        suite=suite,
-        tokens=tokens,
-        trials=trials,
-        revision=revision,
-        local_files_only=local_files_only,
-    )
-    if output and output.exists() and not force:
-        raise OutputError(f"{output} exists.", "Repeat with --force to replace it, or choose another --output.")
+    size_asked = {} if asked.max_size is None else {"max_bytes": byte_count(asked.max_size)}
+    job = SearchJob(**into(asked, SearchJob) | size_asked)
+    if asked.output and asked.output.exists() and not asked.force:
+        raise OutputError(f"{asked.output} exists.", "Repeat with --force to replace it, or choose another --output.")
     with out.working() as progress:
         found = run(job, progress)
     place = None
     if found.recipe:
-        place, recipe = _save(found, output, force=force)
+        place, recipe = _save(found, asked.output, force=asked.force)
         found = found.model_copy(update={"recipe": recipe})
     if out.json:
         out.data(found.model_dump(mode="json") | {"saved": str(place) if place else None})

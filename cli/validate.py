@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
 from ..core.errors import ExitCode, OutputError, UsageError
-from .options import Json, Quiet, Verbose
+from ..core.option import into
+from ..validate.options import ValidateOptions
+from .declared import takes
 from .output import Output
 
 if TYPE_CHECKING:
@@ -18,68 +21,9 @@ if TYPE_CHECKING:
 PARITY = "parity"
 """Folder inside an artifact for the report of `--validate`; beside a single file it is called after it."""
 
-Reference = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ID|DIR", help="The checkpoint; by default the one that the manifest names.", show_default=False
-    ),
-]
-Budgets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--budget", metavar="METRIC=LIMIT", help="Replace a budget, e.g. mean_kl=0.05 or top1=0.92. Repeatable."
-    ),
-]
 
-
-def validate(
-    artifact: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A converted model of any tool's making: a folder, or a .gguf.")
-    ],
-    *,
-    reference: Reference = None,
-    budget: Budgets = None,
-    suite: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own texts: suite.yaml, .txt, .md or .jsonl of chats.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Measure on about N tokens of the suite; an error if it has fewer.",
-            show_default=False,
-        ),
-    ] = None,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="Reference and artifact once, teacher-forced; conversion over 128 tokens."),
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail by the engine's own listed defects too, which no artifact can mend.")
-    ] = False,
-    bisect: Annotated[
-        bool,
-        typer.Option("--bisect", help="Name the first layer and operation that departs, and measure nothing else."),
-    ] = False,
-    reference_dtype: Annotated[str, typer.Option(help="In which type the reference computes.")] = "float32",
-    device: Annotated[str, typer.Option(help="OpenVINO device of the artifact; a GGUF runs on the CPU.")] = "CPU",
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write parity.json, parity.md and parity.html there; by default to OUT/parity, or NAME.parity beside a file.",
-            show_default=False,
-        ),
-    ] = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a JUnit XML file.", show_default=False)
-    ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@takes(ValidateOptions)
+def validate(asked: ValidateOptions, out: Output) -> None:
     """Measure, token by token, whether a converted model is still its checkpoint.
 
     Exits with 3 if it is not within its budget, and names the first check that failed; with 6 if the texts are too
@@ -87,30 +31,17 @@ def validate(
     """
     from ..validate.parity import Ask
 
-    out = Output(json=json, quiet=quiet, verbose=verbose)
-    if reference_dtype not in ("float32", "bfloat16"):
-        raise UsageError(f"The reference cannot compute in {reference_dtype}.", "Use float32 or bfloat16.")
-    ask = Ask(
-        artifact=artifact,
-        reference=reference,
-        suite=suite,
-        budgets=limits(budget),
-        max_tokens=max_tokens,
-        reference_dtype=reference_dtype,
-        device=device,
-        quick=quick,
-        strict=strict,
-    )
-    if bisect:
+    require_metrics(asked.budget)
+    ask = Ask(**into(asked, Ask), budgets=asked.budget)
+    if asked.bisect:
         from .bisect import answer
 
-        others = {"--budget": budget, "--quick": quick, "--strict": strict, "--report": report, "--junit": junit}
-        answer(out, ask, others)
+        answer(out, ask, asked)
         return
-    if report and no_report:
+    if asked.report and asked.no_report:
         raise UsageError("--report and --no-report were both given.", "Leave one of them out.")
-    place = None if no_report else report or report_of(artifact)
-    found = measure(out, ask, place, junit, must=report is not None)
+    place = None if asked.no_report else asked.report or report_of(asked.artifact)
+    found = measure(out, ask, place, asked.junit, must=asked.report is not None)
     if out.json:
         out.data(found.model_dump(mode="json"))
     else:
@@ -152,7 +83,7 @@ def report_of(artifact: Path) -> Path:
     return artifact / PARITY if artifact.is_dir() else artifact.with_name(f"{artifact.stem}.{PARITY}")
 
 
-def of_new(out: Output, artifact: Path, budgets: dict[str, float]) -> Report:
+def of_new(out: Output, artifact: Path, budgets: Mapping[str, float]) -> Report:
     """Measure an artifact that was just made, as `--validate` asks."""
     from ..validate.parity import Ask
 
@@ -165,19 +96,11 @@ def brief(found: Report, artifact: Path) -> dict[str, Any]:
     return {"parity": {**found.model_dump(mode="json", include=parts), "report": str(report_of(artifact))}}
 
 
-def limits(given: list[str] | None) -> dict[str, float]:
-    """Read `--budget METRIC=LIMIT`. Raises UsageError."""
+def require_metrics(budget: Mapping[str, float]) -> None:
+    """Refuse a budget on no figure, before anything is measured. Raises UsageError."""
     from ..validate.budget import check
 
-    found = {}
-    for text in given or []:
-        metric, _, limit = text.partition("=")
-        try:
-            found[metric.strip()] = float(limit)
-        except ValueError as error:
-            raise UsageError(f"--budget {text} is not METRIC=LIMIT.", "For example --budget mean_kl=0.05.") from error
-    check(found)
-    return found
+    check(budget)
 
 
 def show(out: Output, found: Report, report: Path | None, stream: TextIO | None = None) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UsageError
+from ..core.option import into
 from ..hub.source import is_repo_id, is_revision
+from .options import PublishOptions
 
 PLACEHOLDER = "your-name"
 """The namespace in the recipes that come with edgeconv, and in the one that `edgeconv recipes init` writes."""
@@ -28,6 +30,11 @@ class Publication:
     allow_unvalidated: bool = False
     message: str | None = None
     replace: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, asked: PublishOptions) -> Publication:
+        """Make one of the options of `edgeconv publish`."""
+        return cls(repo_id=asked.repo, **into(asked, cls))
 
     def check(self) -> None:
         """Look at the names alone. Raises UsageError."""

@@ -8,8 +8,10 @@ from pathlib import Path
 from ..convert.conversion import FORMATS
 from ..convert.conversion.artifact import Planned
 from ..core.errors import UsageError
+from ..core.option import made
 from ..core.progress import Progress
 from ..publish import preconditions
+from ..publish.options import PublishOptions
 from ..publish.publish import Publication
 from ..runtimes.required import REQUIRE
 from . import expected
@@ -19,16 +21,7 @@ from .unit import Unit
 
 def publication(folder: Path, to: Publish) -> Publication:
     """Return what publishing a unit's artifact asks for."""
-    return Publication(
-        folder,
-        to.repo,
-        private=to.private,
-        branch=to.branch,
-        create_pr=to.create_pr,
-        allow_unvalidated=to.allow_unvalidated,
-        message=to.message,
-        replace=tuple(to.replace),
-    )
+    return Publication.of(made(PublishOptions, {"folder": folder, **to.model_dump()}))
 
 
 def require_runtime(target: Target) -> None:

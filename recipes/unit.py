@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..convert.conversion.jobs import AnyJob, Circumstances, job
 from ..convert.options import OF_FORMAT, Options
-from ..convert.options.option import declared, files_of, made, of
 from ..core.digest import sha256_file
 from ..core.errors import UsageError
+from ..core.option import declared, files_of, into, made, of
 from ..core.paths import own_file
 from ..study.calibration import OWN
 from ..validate import budget
+from ..validate.options import ValidateOptions
 from ..validate.parity import Ask
 from ..validate.suite import load
 from .model import Recipe, Target
@@ -97,21 +99,12 @@ class Unit:
 
     def ask(self) -> Ask:
         """Return what the validator is asked."""
-        target = self.target
-        return Ask(
-            self.output,
-            suite=self.suite,
-            recipe=self.recipe,
-            budgets=target.budget,
-            max_tokens=target.max_tokens,
-            reference_dtype=target.reference_dtype,
-            device=target.device,
-            quick=target.quick,
-            strict=target.strict,
-        )
+        stated = {name: getattr(self.target, name) for name in MEASURED}
+        asked = made(ValidateOptions, stated | {"artifact": self.output, "suite": self.suite})
+        return Ask(**into(asked, Ask), budgets=asked.budget, recipe=self.recipe)
 
 
-MEASURED = ("budget", "suite", "max_tokens", "quick", "strict", "reference_dtype", "device")
+MEASURED = tuple(of(ValidateOptions, "own"))
 """Fields of a target that say how it is measured, and against what."""
 _BEHIND = {"output", "smoke_test", "parity", "junit", "publish", *MEASURED}
 """Fields of a target that do not change the artifact."""
@@ -122,7 +115,7 @@ def units(
     path: Path,
     out: Path,
     *,
-    only: list[str] | None = None,
+    only: Sequence[str] = (),
     model: str | None = None,
     local_files_only: bool = False,
     files: Path | None = None,
@@ -134,7 +127,7 @@ def units(
         recipe: as loaded.
         path: its file, beside which its own files lie (suite, calibration text, importance matrix).
         out: folder for all results.
-        only: names of the targets to take; None: all.
+        only: names of the targets to take; empty: all.
         model: a folder or an id in the place of the recipe's source.
         local_files_only: ask the Hub nothing.
         files: folder of the recipe's own files; None: the one that it lies in.
@@ -144,7 +137,7 @@ def units(
         UsageError: an unknown target, contradictory options, a budget on no figure, a file that is absent or lies outside of the
             folder, a power that nobody gave it.
     """
-    for name in only or []:
+    for name in only:
         if name not in recipe.targets:
             raise UsageError(f"{path} has no target {name}.", f"It has {', '.join(recipe.targets)}.")
     chosen = [name for name in recipe.targets if not only or name in only]
@@ -222,7 +215,7 @@ def _asked(
 ) -> Options:
     """Put target and source together, into what the command of the format would have been asked."""
     kind = OF_FORMAT[target.format]
-    given = {name: getattr(target, name) for name in of(kind, "target")}
+    given = {name: getattr(target, name) for name in of(kind, "own")}
     given |= {name: getattr(recipe.source, name) for name in of(kind, "source")}
     if model:
         given |= {"model": model, "revision": None}

@@ -11,9 +11,9 @@ from typing import Any
 from ..convert.conversion.jobs import AnyJob, Circumstances, job
 from ..convert.gguf.recipe import ALIASES, FILE_TYPES
 from ..convert.options import OF_FORMAT, Options, declared
-from ..convert.options.option import made, of
 from ..core.errors import UsageError
 from ..core.format_names import FormatName
+from ..core.option import made, of
 from ..quantize.scheme import PRECISIONS
 from .calibration import OWN
 
@@ -148,7 +148,7 @@ def fields(options: type[Options], text: str, whole: str) -> dict[str, Any]:
     Raises:
         UsageError: an unknown field, one that is there twice, or a value that it cannot have.
     """
-    known = {name: one for name, one in of(options, "target").items() if one.option.point}
+    known = {name: one for name, one in of(options, "own").items() if one.option.point}
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = (piece.strip() for piece in part.partition("="))

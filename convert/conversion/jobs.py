@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
 
 from ...core.errors import UsageError
+from ...core.option import into
 from ...quantize.scheme import Request
 from ..gguf.recipe import recipe
 from ..options import GgufOptions, OnnxOptions, OpenVINOOptions, Options
-from ..options.option import values
 from ..options.texts import byte_count, tensor_type
 from .calibrator import Calibrator
 from .gguf_plan import GgufJob
@@ -47,17 +46,17 @@ def job(asked: Options, around: Circumstances) -> AnyJob:
 
 @job.register
 def _(asked: OpenVINOOptions, around: Circumstances) -> Job:
-    request = Request(**_into(asked, Request))
-    return Job(request=request, **around.__dict__, **_into(asked, Job))
+    request = Request(**into(asked, Request))
+    return Job(request=request, **around.__dict__, **into(asked, Job))
 
 
 @job.register
 def _(asked: OnnxOptions, around: Circumstances) -> OnnxJob:
     return OnnxJob(
-        request=Request(**_into(asked, Request)),
+        request=Request(**into(asked, Request)),
         smoke_test=around.smoke_test,
         keeps_digests=around.keeps_digests,
-        **_into(asked, OnnxJob),
+        **into(asked, OnnxJob),
     )
 
 
@@ -73,9 +72,5 @@ def _(asked: GgufOptions, around: Circumstances) -> GgufJob:
         token_embedding_type=asked.token_embedding_type,
         tensor_types=tuple(map(tensor_type, asked.tensor_type)),
     )
-    given = _into(asked, GgufJob) | {"split_max_size": byte_count(asked.split_max_size)}
+    given = into(asked, GgufJob) | {"split_max_size": byte_count(asked.split_max_size)}
     return GgufJob(recipe=chosen, **around.__dict__, **given)
-
-
-def _into(asked: Options, kind: Any) -> dict[str, Any]:
-    return values(asked, [one.name for one in fields(kind)])

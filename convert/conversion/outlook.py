@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import EdgeconvError
+from ...core.option import made
 from ..options import OF_FORMAT
-from ..options.option import made
 from .artifact import Planned
 from .conflicts import Conflict
 from .convert import plan

@@ -4,10 +4,10 @@ An option is one line of a class here, and is used where its name stands in `qua
 Nothing heavy is imported: `edgeconv --help` reads all of it.
 """
 
+from ...core.option import Declared, Option, Options, declared
 from .gguf import GgufOptions
 from .onnx import OnnxOptions
 from .openvino import OpenVINOOptions
-from .option import Declared, Option, Options, declared
 
 OF_FORMAT: dict[str, type[Options]] = {"openvino": OpenVINOOptions, "gguf": GgufOptions, "onnx": OnnxOptions}
 

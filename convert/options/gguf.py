@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from ...core.option import Option, Options
 from . import shared
-from .option import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from ...core.option import Option, Options
 from . import shared
-from .option import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)

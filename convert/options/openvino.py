@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from ...core.option import Option, Options
 from ...quantize import data_aware, device
 from ...quantize.modes import BACKUPS, PRECISIONS
 from ...quantize.request import KV_CACHES
 from . import shared
-from .option import Option, Options
 
 
 @dataclass(frozen=True, kw_only=True)

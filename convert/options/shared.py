@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+from ...core.option import Option
 from ...quantize.modes import FALLBACKS, VISION_PRECISIONS
-from .option import Option
 
 Model = Annotated[
     str,
@@ -13,9 +13,17 @@ Model = Annotated[
         short="-m",
         metavar="ID|DIR|GGUF",
         section="source",
+        recipe_help="A Hub id, or a folder.",
     ),
 ]
-Revision = Annotated[str | None, Option("Branch, tag or commit of the Hub's repository.", section="source")]
+Revision = Annotated[
+    str | None,
+    Option(
+        "Branch, tag or commit of the Hub's repository.",
+        section="source",
+        recipe_help="Branch, tag or commit; a commit makes every run the same.",
+    ),
+]
 TrustRemoteCode = Annotated[bool, Option("Run Python code that comes with the checkpoint.", section="source")]
 Folder = Annotated[Path | None, Option("Where the result goes.", short="-o", metavar="DIR", section="run")]
 Force = Annotated[bool, Option("Replace a converted model that is there already.", section="run")]

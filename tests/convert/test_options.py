@@ -16,11 +16,11 @@ from edgeconv.convert.conversion.jobs import Circumstances, job
 from edgeconv.convert.conversion.onnx_plan import OnnxJob
 from edgeconv.convert.conversion.openvino_plan import Job
 from edgeconv.convert.options import OF_FORMAT, Declared, Option, Options, declared, shared
-from edgeconv.convert.options.option import files_of, of
 from edgeconv.core.errors import UsageError
+from edgeconv.core.option import files_of, of
 from edgeconv.quantize.scheme import Request
 from edgeconv.recipes.model import Source
-from edgeconv.recipes.target import has
+from edgeconv.recipes.section import has
 from edgeconv.study import points
 
 
@@ -128,7 +128,7 @@ def test_a_point_with_a_wrong_value_is_refused(text: str, says: str) -> None:
 )
 def test_a_recipe_is_held_to_the_declaration(wrong: dict[str, Any]) -> None:
     made = target(More).model_validate({"format": "toy"})
-    assert made.model_dump() == {"format": "toy"} | {name: _default(one) for name, one in of(More, "target").items()}
+    assert made.model_dump() == {"format": "toy"} | {name: _default(one) for name, one in of(More, "own").items()}
     with pytest.raises(ValidationError):
         target(More).model_validate({"format": "toy", **wrong})
 

@@ -1,18 +1,20 @@
 """How an option is declared, and what is read out of a declaration.
 
-Plain dataclasses, for pydantic takes 0.1 s to import: `recipes.target` makes its models of them, `cli.declared` the parameters
-of commands.
+A command's options are a class beside what it is about: `convert.options` has one for each format, `validate.options`,
+`publish.options`, `study.options`, `runtimes.options` and `recipes.options` those of the other commands. Plain dataclasses, for
+pydantic takes 0.1 s to import: `recipes.section` makes its models of them, `cli.declared` the parameters of commands.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from ...core.errors import UsageError
+from .errors import UsageError
 
+Section = Literal["own", "source", "run"]
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -22,12 +24,16 @@ class Option:
 
     Attributes:
         help: for the command line, and for a recipe's schema if `recipe_help` does not say it better.
+        argument: whether its value stands on the command line by itself, without a flag.
         flag: its spelling, with "/" before the one that says no; None: "--" and the name.
         short: a second spelling, of one letter.
         metavar: stands for the value in help.
         choices: the values that there are; empty: any.
-        least, most: bounds of a number in a recipe. On a command line the rules of the format refuse it, and say why.
-        section: where a recipe has it: in its target, in its source, or nowhere, for it says how the program runs.
+        least, most: bounds of a number in a recipe. On a command line a rule of the format refuses it, and says why.
+        bounded: whether the command line, too, holds the number to them.
+        example: of a value; what a wrong one is answered with.
+        section: where a recipe has it: in the section that stands for the command (a target, its `publish`), in its source, or
+            nowhere, for it says how the program runs.
         point: whether a frontier's or a search's point may state it.
         file: whether it names a file, which for a recipe lies in its folder.
         words: values of such an option that are no files.
@@ -35,13 +41,16 @@ class Option:
     """
 
     help: str
+    argument: bool = False
     flag: str | None = None
     short: str | None = None
     metavar: str | None = None
     choices: Sequence[str | int] = ()
     least: float | None = None
     most: float | None = None
-    section: Literal["target", "source", "run"] = "target"
+    bounded: bool = False
+    example: str | None = None
+    section: Section = "own"
     point: bool = True
     file: bool = False
     words: Sequence[str] = ()
@@ -50,7 +59,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Options:
-    """Base of each format's options, whose fields stand in the order of the command's help."""
+    """Base of each command's options, whose fields stand in the order of its help."""
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -65,6 +74,7 @@ class Declared:
         base: str, int, float, bool or Path.
         optional: whether None is a value, which means "you choose".
         repeatable: whether it is a tuple of `base`.
+        mapping: whether it maps names to `base`: NAME=VALUE on a command line, which is repeatable.
         default: MISSING if it must be given.
         option: the rest.
     """
@@ -73,6 +83,7 @@ class Declared:
     base: type
     optional: bool
     repeatable: bool
+    mapping: bool
     default: Any
     option: Option
 
@@ -114,9 +125,20 @@ class Declared:
 
     def taken(self, value: Any) -> Any:
         """Return a value, as a command line or a recipe has it, in the type of the field."""
+        if self.mapping:
+            return dict(value if isinstance(value, Mapping) else map(self._pair, value or ()))
         if self.repeatable:
             return tuple(value or ())
         return value if value is None or isinstance(value, self.base) else self.base(value)
+
+    def _pair(self, text: str) -> tuple[str, Any]:
+        name, _, value = text.partition("=")
+        found = _read(self.base, value)
+        if found is None:
+            raise UsageError(
+                f"{self.flag} {text} is not {self.option.metavar}.", f"For example {self.flag} {self.option.example}."
+            )
+        return name.strip(), found
 
 
 def _read(base: type, text: str) -> Any:
@@ -134,17 +156,20 @@ def declared(options: type[Options]) -> dict[str, Declared]:
     Raises:
         TypeError: a field has no `Option`.
     """
-    return {one.name: _declared(one.name, one.type, one.default) for one in fields(options)}
+    return {one.name: _declared(one) for one in fields(options)}
 
 
-def _declared(name: str, annotation: Any, default: Any) -> Declared:
-    if get_origin(annotation) is not Annotated:
-        raise TypeError(f"{name} is not declared as Annotated[…, Option(…)]")
-    kind, option = get_args(annotation)
+def _declared(field: Field[Any]) -> Declared:
+    if get_origin(field.type) is not Annotated:
+        raise TypeError(f"{field.name} is not declared as Annotated[…, Option(…)]")
+    kind, option = get_args(field.type)
     union = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     (base,) = (one for one in union if one is not type(None))
-    repeatable = get_origin(base) is tuple
-    return Declared(name, get_args(base)[0] if repeatable else base, len(union) > 1, repeatable, default, option)
+    repeatable, mapping = get_origin(base) is tuple, get_origin(base) is Mapping
+    if repeatable or mapping:
+        base = get_args(base)[int(mapping)]
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return Declared(field.name, base, len(union) > 1, repeatable, mapping, default, option)
 
 
 def made(options: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
@@ -153,14 +178,15 @@ def made(options: type[OptionsT], given: Mapping[str, Any]) -> OptionsT:
     return options(**{name: known[name].taken(value) for name, value in given.items()})
 
 
-def of(options: type[Options], section: str) -> dict[str, Declared]:
-    """Return the options that a recipe has in one section ("target", "source"; "run": nowhere)."""
+def of(options: type[Options], section: Section) -> dict[str, Declared]:
+    """Return the options that a recipe has in one section ("own", "source"; "run": nowhere)."""
     return {name: one for name, one in declared(options).items() if one.option.section == section}
 
 
-def values(given: Options, names: Sequence[str]) -> dict[str, Any]:
-    """Return what was asked, of those of `names` that the format has."""
-    return {name: getattr(given, name) for name in names if name in declared(type(given))}
+def into(given: Options, kind: Any) -> dict[str, Any]:
+    """Return what was asked, of those fields of `kind`, a dataclass, that are options."""
+    known = declared(type(given))
+    return {one.name: getattr(given, one.name) for one in fields(kind) if one.name in known}
 
 
 def files_of(given: Options) -> dict[str, Path]:

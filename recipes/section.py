@@ -1,4 +1,4 @@
-"""Makes a recipe's target of the options of a format: its fields are those that `convert.options` declares."""
+"""Makes a section of a recipe of the options of a command: its fields are those that are declared (`core.option`)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, create_model
 
-from ..convert.options import Declared, Options
-from ..convert.options.option import of
+from ..core.option import Declared, Options, Section, of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def has(options: type[Options]) -> Callable[[type[ModelT]], type[ModelT]]:
-    """Give the decorated model a field for each option of a format that belongs into a target."""
+def has(options: type[Options], section: Section = "own") -> Callable[[type[ModelT]], type[ModelT]]:
+    """Give the decorated model a field for each option of a command that belongs into a section of a recipe."""
 
     def complete(model: type[ModelT]) -> type[ModelT]:
-        added: dict[str, Any] = {name: _field(one) for name, one in of(options, "target").items()}
+        added: dict[str, Any] = {name: _field(one) for name, one in of(options, section).items()}
         made: type[ModelT] = create_model(
             model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **added
         )
@@ -33,7 +32,9 @@ def _field(one: Declared) -> tuple[Any, Any]:
     kind: Any = str if one.base is Path else one.base
     if option.choices:
         kind = _among(kind, list(option.choices))
-    if one.repeatable:
+    if one.mapping:
+        kind = dict[str, kind]
+    elif one.repeatable:
         kind = list[kind]
     elif one.optional:
         kind = kind | None
