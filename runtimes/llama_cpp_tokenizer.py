@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..convert.gguf.tokenizer_models import SENTENCEPIECE_BPE
 from .byte_alphabet import from_stand_ins
 from .llama_cpp_binding import load
 
@@ -32,7 +33,9 @@ class LlamaCppTokenizer:
     @classmethod
     def of_keys(cls, path: Path, keys: Mapping[str, Any]) -> LlamaCppTokenizer:
         """Load, with what a file's keys say of its first space. Raises ArtifactError."""
-        strips = keys.get("tokenizer.ggml.model") == "llama" and bool(keys.get("tokenizer.ggml.add_space_prefix", True))
+        strips = keys.get("tokenizer.ggml.model") == SENTENCEPIECE_BPE and bool(
+            keys.get("tokenizer.ggml.add_space_prefix", True)
+        )
         return cls(path, strips_first=strips)
 
     def encode(self, text: str, *, special: bool) -> list[int]:

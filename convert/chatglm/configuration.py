@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ..families.glm import FAMILY
 from .version import Version
 
 ROPE_BASE = 10000.0
@@ -72,8 +73,8 @@ def native(config: dict[str, Any], version: Version, ends: list[int], pad: int) 
     """
     sizes = {name: _size(config, key) for name, key in _SIZES.items()}
     return {
-        "architectures": ["GlmForCausalLM"],
-        "model_type": "glm",
+        "architectures": [FAMILY.architecture],
+        "model_type": FAMILY.model_type,
         **sizes,
         "attention_bias": bool(config.get("add_qkv_bias", False)),
         "attention_dropout": 0.0,

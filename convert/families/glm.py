@@ -59,5 +59,11 @@ FAMILY = Family(
     output_bias=False,
     may_slide=False,
     int4_default=int4_default,
-    gguf=Gguf("chatglm", square_heads=True, skipped_tensors=(f"{VISION}*",), to_config=to_config),
+    gguf=Gguf(
+        "chatglm",
+        square_heads=True,
+        skipped_tensors=(f"{VISION}*",),
+        to_config=to_config,
+        width_as_context=True,
+    ),
 )

@@ -94,6 +94,7 @@ class Gguf:
         rope_base: what llama.cpp takes where a file states no rope.freq_base.
         to_config: a file's tensors and keys → the family's own fields of config.json.
         budgets: a check's budget → limit and reason, where llama.cpp's graph of this architecture errs by itself.
+        width_as_context: llama.cpp's own converter may state the width as the length of the context.
     """
 
     arch: str
@@ -115,6 +116,7 @@ class Gguf:
     rope_base: float = 10_000.0
     to_config: Callable[[GgufTensors, GgufKeys], Mapping[str, Any]] = nothing
     budgets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    width_as_context: bool = False
 
 
 @dataclass(frozen=True)

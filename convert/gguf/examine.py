@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 
 from ...core.manifest import TensorEntry
+from ..families import registry
 from .mix import NARROWER
 from .pretokenizer_digests import NAMES
 from .read import GgufFile
 from .recipe import FILE_TYPES
 from .storage import find
+from .tokenizer_models import BYTE_LEVEL_BPE
 
-_BPE = "gpt2"
-"""tokenizer.ggml.model of a byte-level BPE, the kind whose splitting needs a name."""
 _ROPE_BASE = 10_000
 """What llama.cpp takes for a base of rotary embeddings that is not stated."""
-_SHORT = "chatglm"
-"""The architecture of which llama.cpp's converter states the width as the length of the context."""
 _SHOWN = 16
 """Values of an array that are shown."""
 
@@ -160,12 +158,18 @@ def _context(file: GgufFile) -> list[str]:
     context, width = file.own("context_length"), file.own("embedding_length")
     if type(context) is not int or context < 1:
         return ["The context length is not stated."]
-    if context == width and file.arch == _SHORT:
+    if context == width and _is_ambiguous(file.arch):
         return [
             f"The context length of {context:,} is the width of the model: llama.cpp's converter writes that where the config "
             "states no length by the name that it looks for."
         ]
     return []
+
+
+def _is_ambiguous(arch: str) -> bool:
+    """Tell whether llama.cpp's own converter may state the width as the length of the context."""
+    family = registry.by_arch(arch)
+    return family is not None and family.gguf is not None and family.gguf.width_as_context
 
 
 def _ends(file: GgufFile) -> list[int]:
@@ -185,8 +189,8 @@ def _ends_wrong(file: GgufFile) -> list[str]:
 
 
 def _pre_wrong(file: GgufFile) -> list[str]:
-    if _word(file, "tokenizer.ggml.model") != _BPE:
-        return []
+    if _word(file, "tokenizer.ggml.model") != BYTE_LEVEL_BPE:
+        return []  # other kinds' splitting needs no name
     name = _word(file, "tokenizer.ggml.pre")
     if name in (None, "default"):
         return ["The pre-tokenizer is not stated: llama.cpp splits text in a default way, and answers get worse."]

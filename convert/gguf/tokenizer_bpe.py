@@ -15,6 +15,7 @@ from ...core.errors import CheckpointError
 from ...core.tokenizer_files import Added, Files
 from . import pretokenizer
 from .special_tokens import Encode, frame, special_ids
+from .tokenizer_models import BYTE_LEVEL_BPE
 from .vocabulary import TokenType, Vocabulary, padded
 
 _LOOKS_SPECIAL = re.compile(r"<\|.*\|>|<｜.*｜>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\]", re.DOTALL)
@@ -56,7 +57,7 @@ def read(
     probe = [*around.before, *encode(pretokenizer.PROBE, False), *around.after]
     name = pretokenizer.choose(files.tokenizer, probe, has_bos="bos" in special, forced=pre)
     return Vocabulary(
-        model="gpt2",
+        model=BYTE_LEVEL_BPE,
         pre=name,
         tokens=tokens,
         types=types,

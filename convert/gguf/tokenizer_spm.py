@@ -19,6 +19,7 @@ from ...core.sentencepiece_file import SentencePiece
 from ...core.tokenizer_files import ROLES, Files
 from .special_tokens import frame, special_ids
 from .tokenizer_bpe import encoder, kind_of
+from .tokenizer_models import SENTENCEPIECE_BPE
 from .vocabulary import TokenType, Vocabulary, padded
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -53,7 +54,7 @@ def read(files: Files, size: int, config: Mapping[str, Any], generation_config: 
     special, notes = special_ids(files, config, generation_config, texts)
     flags, more = _frame(files, special)
     return Vocabulary(
-        model="llama",
+        model=SENTENCEPIECE_BPE,
         pre="default",
         tokens=texts,
         types=kinds,

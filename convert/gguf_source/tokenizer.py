@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import CheckpointError
 from ..gguf import pretokenizer as known
+from ..gguf.tokenizer_models import BYTE_LEVEL_BPE, SENTENCEPIECE_BPE
 from ..gguf.vocabulary import TokenType
 from .vocabulary import Source
 
@@ -104,7 +105,7 @@ def make(source: Source) -> Tokenizer:
         CheckpointError: a pre-tokenizer that is not known, or merges that do not belong to the tokens.
     """
     try:
-        tokenizer = _byte_level(source) if source.model == "gpt2" else _sentencepiece(source)
+        tokenizer = _byte_level(source) if source.model == BYTE_LEVEL_BPE else _sentencepiece(source)
     except CheckpointError:
         raise
     except Exception as error:  # the library raises nothing more specific
@@ -211,7 +212,7 @@ def _add_markers(tokenizer: Tokenizer, source: Source) -> None:
 def _put_around(tokenizer: Tokenizer, source: Source) -> None:
     from tokenizers import processors
 
-    default = source.model == "llama" or _pre(source).bos
+    default = source.model == SENTENCEPIECE_BPE or _pre(source).bos
     bos = source.special.get("bos") if source.flags.get("add_bos_token", default) else None
     eos = source.special.get("eos") if source.flags.get("add_eos_token", False) else None
     around = [(source.tokens[number], number) for number in (bos, eos) if number is not None]

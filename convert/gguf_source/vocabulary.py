@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.errors import CheckpointError
 from ..gguf.read import GgufFile
+from ..gguf.tokenizer_models import BYTE_LEVEL_BPE, SENTENCEPIECE_BPE
 from ..gguf.vocabulary import ID_KEYS, TokenType
 
 _TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<EOT>", "_<EOT>", "[EOT]")
@@ -63,7 +64,7 @@ class Source:
 def read(file: GgufFile) -> Source:
     """Read and check. Raises CheckpointError for a vocabulary that is absent, damaged or of a kind that is not known."""
     model = file.keys.get("tokenizer.ggml.model")
-    if model not in ("gpt2", "llama"):
+    if model not in (BYTE_LEVEL_BPE, SENTENCEPIECE_BPE):
         raise CheckpointError(
             f"{file.path.name} has a vocabulary of the kind {model!r}; those of gpt2 (byte-level BPE) and llama (sentencepiece) "
             "can be read.",
@@ -71,8 +72,8 @@ def read(file: GgufFile) -> Source:
         )
     tokens = _texts(file, "tokens")
     types = _numbers(file, "token_type", len(tokens)) or [int(TokenType.NORMAL)] * len(tokens)
-    scores = _numbers(file, "scores", len(tokens)) if model == "llama" else []
-    if model == "llama" and not scores:
+    scores = _numbers(file, "scores", len(tokens)) if model == SENTENCEPIECE_BPE else []
+    if model == SENTENCEPIECE_BPE and not scores:
         raise _damaged(file, "scores")
     special = {role: file.keys.get(f"tokenizer.ggml.{key}") for role, key in ID_KEYS.items()}
     flags = {
@@ -85,7 +86,7 @@ def read(file: GgufFile) -> Source:
         tokens=tokens,
         types=types,
         scores=scores,
-        merges=_texts(file, "merges") if model == "gpt2" else [],
+        merges=_texts(file, "merges") if model == BYTE_LEVEL_BPE else [],
         special={role: n for role, n in special.items() if type(n) is int and 0 <= n < len(tokens)},
         flags={key: value for key, value in flags.items() if isinstance(value, bool)},
         strips=("phi-3" in name or "phi3" in name) and set(_PHI3) <= set(tokens),

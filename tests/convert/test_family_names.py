@@ -15,17 +15,12 @@ AT_HOME = ("convert/families/", "models.py", "tests/", "benchmarks/", ".")
 ALLOWED = {
     "convert/gguf/pretokenizer_digests.py": "llama.cpp's names of pre-tokenizers, which many families share",
     "convert/gguf/pretokenizer.py": "the same",
-    "convert/gguf/tokenizer_bpe.py": "gpt2 is llama.cpp's word for byte-level BPE",
-    "convert/gguf/tokenizer_spm.py": "llama is llama.cpp's word for sentencepiece's BPE",
-    "convert/gguf/examine.py": "the same two words",
-    "convert/gguf_source/tokenizer.py": "the same, and names of pre-tokenizers",
-    "convert/gguf_source/vocabulary.py": "the same; llama.cpp knows Phi-3's tokenizer by the words in general.name",
-    "convert/chatglm/__init__.py": "the reader of ChatGLM's own layout, which becomes a GLM",
-    "convert/chatglm/configuration.py": "the same: what it becomes",
+    "convert/gguf/tokenizer_models.py": "llama.cpp's words for byte-level BPE and for sentencepiece's",
+    "convert/gguf_source/tokenizer.py": "names of pre-tokenizers",
+    "convert/gguf_source/vocabulary.py": "llama.cpp knows Phi-3's tokenizer by the words in general.name",
+    "convert/chatglm/__init__.py": "the reader of ChatGLM's own layout",
     "convert/onnx/assets.py": "onnxruntime-genai's word for any decoder",
-    "runtimes/llama_cpp_tokenizer.py": "llama is llama.cpp's word for sentencepiece's BPE",
     "validate/bisect/measure.py": "mamba is transformers' name of the module in hybrids of several families",
-    "validate/checks/tokens_gguf.py": "gpt2 is llama.cpp's word for byte-level BPE",
 }
 """File → why it may hold a string that is also a family's name."""
 NAMES = {

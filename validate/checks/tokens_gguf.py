@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf.read import GgufFile
+from ...convert.gguf.tokenizer_models import BYTE_LEVEL_BPE
 from ...convert.gguf.vocabulary import TokenType
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
@@ -77,8 +78,10 @@ def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
     kind = file.keys.get(_MODEL)
     wanted = bpe_tables.of_reference(reference)
     if wanted is not None and wanted.byte_level:
-        if kind != "gpt2":
-            return [f"{_MODEL} is {kind!r}; the checkpoint's tokenizer is a byte-level BPE, which is 'gpt2'."]
+        if kind != BYTE_LEVEL_BPE:
+            return [
+                f"{_MODEL} is {kind!r}; the checkpoint's tokenizer is a byte-level BPE, which is {BYTE_LEVEL_BPE!r}."
+            ]
         got = bpe_tables.of_gguf(file.keys)
         return bpe_tables.compare(wanted, got.merges, got.vocabulary, "The GGUF")
     tokens, types = (file.keys.get(f"tokenizer.ggml.{name}", []) for name in ("tokens", "token_type"))
