@@ -34,16 +34,16 @@ def find(path: Path) -> Found:
     Raises:
         ArtifactError: a folder holds several GGUF models, or a manifest beside one cannot be read.
     """
-    from ..convert.conversion import recognize
+    from ..convert.conversion import locate
 
-    form = recognize(path)
-    return CHATS[form.name](form.model(path)) if form else _unrecognized(path)
+    found = locate(path)
+    return CHATS[found.format.name](found.path) if found else _unrecognized(path)
 
 
 def _openvino(path: Path) -> Found:
-    from ..runtimes import openvino_genai, openvino_vision_chat
+    from ..runtimes import irs, openvino_genai, openvino_vision_chat
 
-    if openvino_vision_chat.sees(path):
+    if irs.sees(path):
         return Found(partial(openvino_vision_chat.VisionChat, path), takes_images=True)
     return Found(partial(openvino_genai.Chat, path))
 
@@ -56,11 +56,9 @@ def _onnx(path: Path) -> Found:
 
 def _gguf(path: Path) -> Found:
     from ..core.manifest import manifest_of
-    from ..runtimes import llama_cpp_chat
-    from ..validate.formats import gguf_projector
+    from ..runtimes import llama_cpp_chat, llama_cpp_projector
 
-    projector, unseen = gguf_projector.find(path, manifest_of(path)) if path.is_file() else (None, "")
-    reason = unseen.removesuffix(f", {gguf_projector.LEFT_OUT}")
+    projector, reason = llama_cpp_projector.find(path, manifest_of(path)) if path.is_file() else (None, "")
     made = partial(llama_cpp_chat.LlamaCppChat, path, projector=projector.path if projector else None)
     return Found(made, takes_images=projector is not None, why_not=reason)
 

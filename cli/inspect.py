@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -71,17 +72,23 @@ class Show(Protocol):
 
 
 def _openvino(out: Output, folder: Path, manifest: Manifest | None, *, tensors: bool) -> None:
+    from ..runtimes import irs
+    from ..validate.histogram import of_ir
+
     if manifest:
         _with_manifest(out, folder, manifest, tensors=tensors)
-    else:
-        _ir_without_manifest(out, folder, tensors=tensors)
+        return
+    graph = folder / irs.names(folder)[0]
+    _without_manifest(out, folder, "IR", partial(of_ir, graph), tensors=tensors, stateful=irs.stateful(graph))
 
 
 def _onnx(out: Output, folder: Path, manifest: Manifest | None, *, tensors: bool) -> None:
+    from ..validate.histogram import of_onnx
+
     if manifest:
         _with_manifest(out, folder, manifest, tensors=tensors)
     else:
-        _onnx_without_manifest(out, folder, tensors=tensors)
+        _without_manifest(out, folder, "model", partial(of_onnx, folder), tensors=tensors)
 
 
 def _with_manifest(out: Output, folder: Path, manifest: Manifest, *, tensors: bool) -> None:
@@ -109,42 +116,31 @@ def _document(manifest: Manifest, files: FileCheck, shares: list[Share], *, tens
     }
 
 
-def _ir_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
-    from ..runtimes import irs
-    from ..validate.histogram import of_ir
-
+def _without_manifest(
+    out: Output,
+    folder: Path,
+    what: str,
+    read: Callable[[], list[Share]],
+    *,
+    tensors: bool,
+    stateful: bool | None = None,
+) -> None:
+    """Show what the graphs themselves say; `stateful`: whether they keep a cache, where that is asked."""
     if tensors:
         raise ArtifactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
-    graph = folder / irs.names(folder)[0]
     with out.working():
-        shares = of_ir(graph)
-    keeps = irs.stateful(graph)
+        shares = read()
     total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if out.json:
-        out.data(
-            {"manifest": None, "bytes": total, "stateful": keeps, "element_types": [asdict(share) for share in shares]}
-        )
+        state = {} if stateful is None else {"stateful": stateful}
+        out.data({"manifest": None, "bytes": total, **state, "element_types": [asdict(share) for share in shares]})
         return
-    out.result("There is no edgeconv.json: edgeconv did not write this IR, so its source and its files are unchecked.")
+    out.result(
+        f"There is no edgeconv.json: edgeconv did not write this {what}, so its source and its files are unchecked."
+    )
     out.result(f"size: {size(total)}")
-    if not keeps:
+    if stateful is False:
         out.result("The graph has no state: chat, bench and validate need one exported for text-generation-with-past.")
-    show_shares(out, shares, "Constants")
-
-
-def _onnx_without_manifest(out: Output, folder: Path, *, tensors: bool) -> None:
-    from ..validate.histogram import of_onnx
-
-    if tensors:
-        raise ArtifactError(f"{folder} has no edgeconv.json, which lists the tensors.", "Leave out --tensors.")
-    with out.working():
-        shares = of_onnx(folder)
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if out.json:
-        out.data({"manifest": None, "bytes": total, "element_types": [asdict(share) for share in shares]})
-        return
-    out.result("There is no edgeconv.json: edgeconv did not write this model, so its source and files are unchecked.")
-    out.result(f"size: {size(total)}")
     show_shares(out, shares, "Constants")
 
 

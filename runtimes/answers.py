@@ -186,6 +186,12 @@ def check_device(device: str) -> None:
         raise UsageError(f"There is no device {device} here.", f"OpenVINO sees: {', '.join(sorted(known))}.")
 
 
+def require_cpu(device: str, what: str, runtime: str) -> None:
+    """Raise UsageError for another device than the CPU, on which alone the packaged `runtime` runs `what`."""
+    if device != "CPU":
+        raise UsageError(f"{what} cannot run on {device} here.", f"Leave --device out: {runtime} runs on the CPU here.")
+
+
 def require_bounded_template(tokenizer: Any, folder: Any, conversation: list[dict[str, Any]] | None = None) -> None:
     """Raise ArtifactError if the template of an `openvino_genai.Tokenizer` runs for ever: its own Jinja cannot be stopped here.
 
@@ -208,10 +214,11 @@ def _require_bounded_in_genai(folder: Any, conversation: list[dict[str, Any]]) -
             raise
 
 
-def cannot_load(folder: Any, device: str, error: BaseException) -> ArtifactError:
-    """Return the error of a folder that the runtime refuses."""
+def cannot_load(path: Path, device: str, error: BaseException) -> ArtifactError:
+    """Return the error of a folder, or of an IR in one, that the runtime refuses."""
+    folder = path.parent if path.suffix == ".xml" else path
     return ArtifactError(
-        f"{folder} cannot be loaded on {device}: {reason(error)}.",
+        f"{path} cannot be loaded on {device}: {reason(error)}.",
         f"`edgeconv inspect {folder}` says whether it is whole.",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from threading import Event
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
@@ -138,8 +139,12 @@ class SeeingRuntime(Protocol):
 class Tower(Protocol):
     """The vision part of an artifact, which makes rows of embeddings of a picture."""
 
-    def __call__(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return what a picture float32 [3, S, S], normalized, becomes: float32 [k, hidden]."""
+    def __call__(self, pixels: npt.NDArray[Any], stop: Event | None = None) -> npt.NDArray[Any]:
+        """Return what a picture float32 [3, S, S], normalized, becomes: float32 [k, hidden].
+
+        Raises:
+            StoppedError: `stop` was set.
+        """
 
     def close(self) -> None:
         """Give the memory back."""

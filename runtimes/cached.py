@@ -7,7 +7,7 @@ picture, so a position is remembered by its id, or by the picture.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from threading import Event
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import ArtifactError
+from .base import Tower
+from .decoder import Decoder, read_on
 
 Array = npt.NDArray[Any]
 NO_PLACEHOLDER = -1
@@ -144,6 +146,47 @@ class Cached(ABC):
     @abstractmethod
     def _look(self, pixels: Array, stop: Event) -> Array:
         """Run the tower on float32 [1, 3, S, S]: float32 [k, hidden]. Raises StoppedError."""
+
+
+class CachedDecoder(Cached):
+    """A decoder, and the tower beside it once a picture is there."""
+
+    def __init__(self, decoder: Decoder, open_tower: Callable[[], Tower], placeholder: int = NO_PLACEHOLDER) -> None:
+        """Take a loaded decoder.
+
+        Args:
+            decoder: that gives the logits of every position, or of the last one alone.
+            open_tower: loads the vision part.
+            placeholder: as of `Cached`.
+        """
+        super().__init__(placeholder)
+        self._decoder, self._open_tower = decoder, open_tower
+        self._tower: Tower | None = None
+        decoder.empty()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._decoder.close()
+        if self._tower:
+            self._tower.close()
+
+    def _embed(self, ids: Array) -> Array:
+        return self._decoder.embed(ids[None])
+
+    def _infer(self, given: Array, past: int, stop: Event | None) -> Array:
+        last: Array = read_on(self._decoder, given, past, stop)[-1].astype(np.float32)
+        return last
+
+    def _shorten(self, count: int) -> bool:
+        if count:
+            return self._decoder.shorten(count)
+        self._decoder.empty()
+        return True
+
+    def _look(self, pixels: Array, stop: Event) -> Array:
+        if self._tower is None:
+            self._tower = self._open_tower()
+        return self._tower(pixels[0], stop)
 
 
 def _common(left: Sequence[int | Picture], right: Sequence[int | Picture]) -> int:

@@ -12,7 +12,8 @@ from ..convert.onnx.names import EMBEDS, IDS, LOGITS
 from ..core.errors import ArtifactError
 from . import onnx_models
 from .inner import Inner, Kind, Node, find
-from .onnx_session import NAME, Decoder
+from .onnx_decoder import OnnxDecoder
+from .onnx_session import NAME
 
 _KINDS: dict[str, Kind] = {
     "Add": "sum",
@@ -33,11 +34,11 @@ class InnerOnnx:
         self._layers = layers
         self._names: list[str] = []
         path = folder / onnx_models.names(folder)[0]
-        self._decoder = Decoder(path, accurate=True, change=self._show)
+        self._decoder = OnnxDecoder(path, accurate=True, change=self._show)
 
     def layer_outputs(self, ids: Sequence[int]) -> Inner:
         """Run one text."""
-        tokens = np.array(list(ids), np.int64)
+        tokens = np.array([list(ids)], np.int64)
         first, *others = self._names
         given = self._decoder.embed(tokens)
         asked = [*others, LOGITS] if first == EMBEDS else [*self._names, LOGITS]

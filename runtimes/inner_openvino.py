@@ -23,17 +23,17 @@ class InnerOpenVINO(OpenVINORuntime):
         """Compile reference precision. Raises ArtifactError if the residual sums of so many layers are not found."""
         self._layers = layers
         self._shown: list[int] = []
-        super().__init__(folder, device)
+        super().__init__(folder, device, change=self._show)
 
     def layer_outputs(self, ids: Sequence[int]) -> Inner:
         """Run one text."""
         logits = np.concatenate([made.astype(np.float32) for made in self.logits(ids)])
-        tensors = [self._request.get_output_tensor(at) for at in self._shown]
-        single = all(tensor.data.dtype == np.float32 for tensor in tensors)
-        embeddings, *sums, normed = (tensor.data.astype(np.float32).reshape(len(ids), -1) for tensor in tensors)
+        found = self._decoder.outputs(self._shown)
+        single = all(made.dtype == np.float32 for made in found)
+        embeddings, *sums, normed = (made.astype(np.float32).reshape(len(ids), -1) for made in found)
         return Inner(embeddings, tuple(sums), normed, logits, single)
 
-    def _prepare(self, model: Any, xml: Path) -> None:
+    def _show(self, model: Any, xml: Path) -> None:
         """Give the model further outputs behind its own."""
         count = len(model.outputs)
         model.add_outputs(shown(model, xml, self._layers))

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..core.errors import ArtifactError
 from .base import Batch, Chunk, Padding, Step, steps
-from .llama_cpp_binding import NAME, binding, load, reason, threads
+from .llama_cpp_binding import NAME, binding, load, reason
+from .llama_cpp_binding import threads as one_per_core
 
 Array = npt.NDArray[Any]
 BATCH = 512
@@ -26,12 +27,13 @@ class LlamaCppRuntime:
     beams = False
     paddings: tuple[Padding, ...] = ("none",)
 
-    def __init__(self, path: Path, *, accurate: bool = True) -> None:
+    def __init__(self, path: Path, *, accurate: bool = True, threads: int | None = None) -> None:
         """Load.
 
         Args:
             path: the file; of a split one the first part.
             accurate: a cache in float32 and plain attention; else llama.cpp's defaults, a float16 cache and flash attention.
+            threads: of the computation; None: one per core.
 
         Raises:
             ArtifactError: llama.cpp does not load it.
@@ -39,7 +41,8 @@ class LlamaCppRuntime:
         self.name = f"{NAME} CPU" + (", reference precision" if accurate else ", defaults")
         self.accurate = accurate
         self._model: Any = load(path)
-        self._vocabulary = int(self._model.n_vocab)
+        self.vocabulary = int(self._model.n_vocab)
+        self._threads = threads or one_per_core()
         self._context: Any = None
         self._room, self._rows = 0, 1
         self._switch = _switch(self._model)
@@ -51,7 +54,7 @@ class LlamaCppRuntime:
         self._start(len(ids), end=first + len(ids))
         for start, stop in steps(len(ids), chunk):
             part = ids[start:stop]
-            made = np.empty((len(part), self._vocabulary), np.float32)
+            made = np.empty((len(part), self.vocabulary), np.float32)
             for offset in range(0, len(part), BATCH):
                 some = part[offset : offset + BATCH]
                 self._decode(some, first + start + offset, every=True)
@@ -138,7 +141,7 @@ class LlamaCppRuntime:
         self._room = size
         parameters.n_ctx = rows * self._room
         parameters.n_batch = parameters.n_ubatch = BATCH
-        parameters.n_threads = parameters.n_threads_batch = threads()
+        parameters.n_threads = parameters.n_threads_batch = self._threads
         if self.accurate:
             parameters.type_k = parameters.type_v = _F32
             parameters.flash_attn_type = 0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER, image_tokens
 from ..convert.gguf.metadata import SAMPLING
 from ..convert.gguf.read import GgufFile, open_gguf
-from ..core.errors import ArtifactError, UsageError
-from .answers import Sampling
+from ..core.errors import ArtifactError
+from .answers import Sampling, require_cpu
 from .cached import NO_PLACEHOLDER, Array
-from .llama_cpp_binding import require
+from .llama_cpp_binding import NAME, require
 from .llama_cpp_cached import CachedLlama
 from .llama_cpp_prompt import GgufPrompter
 from .sampled_chat import ChatVision, Known, SampledChat
@@ -54,10 +54,7 @@ class LlamaCppChat(SampledChat):
             CheckpointError: a rule of sampling in it cannot be.
             UsageError: another device than the CPU, llama.cpp is not installed, or the template drops system messages.
         """
-        if device != "CPU":
-            raise UsageError(
-                f"A GGUF cannot run on {device} here.", "Leave --device out: llama.cpp runs on the CPU here."
-            )
+        require_cpu(device, "A GGUF", NAME)
         require()
         file = open_gguf(path)
         _require_language_model(file)

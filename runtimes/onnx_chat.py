@@ -6,25 +6,25 @@ ids -> (table of embeddings -> the rows of pictures in their placeholders' place
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from ..convert.checkpoint import read_json
 from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ..convert.onnx.names import SEEING, TEXT
-from ..core.errors import ArtifactError, UsageError
+from ..core.errors import ArtifactError
 from . import onnx_models
-from .answers import Sampling
-from .cached import NO_PLACEHOLDER, Array, Cached
+from .answers import Sampling, require_cpu
+from .cached import NO_PLACEHOLDER, CachedDecoder
+from .onnx_decoder import OnnxDecoder
 from .onnx_graph import open_graph
-from .onnx_session import Decoder, require
+from .onnx_session import NAME, require
 from .onnxruntime import OnnxTower
 from .sampled_chat import ChatVision, Known, SampledChat
 
 _HINT = "Give the folder that `edgeconv onnx` wrote."
 
 
-class CachedOnnx(Cached):
+class CachedOnnx(CachedDecoder):
     """The models of an artifact in onnxruntime; the vision tower only once a picture is there."""
 
     def __init__(self, folder: Path, placeholder: int = NO_PLACEHOLDER, *, threads: int | None = None) -> None:
@@ -38,38 +38,11 @@ class CachedOnnx(Cached):
         Raises:
             ArtifactError: onnxruntime refuses it, or it is not a decoder of optimum's form.
         """
-        super().__init__(placeholder)
-        self._folder, self._threads = folder, threads
         paths = [folder / name for name in onnx_models.names(folder)]
         for path in paths:
             open_graph(path)  # it says in words what onnxruntime says in C++
-        self._decoder = Decoder(paths[0], accurate=False, last_only=True, threads=threads)
-        self._cache = self._decoder.empty()
-        self._tower: OnnxTower | None = None
-
-    def close(self) -> None:
-        """Drop the sessions."""
-        self._decoder.close()
-        self._cache = {}
-
-    def _embed(self, ids: Array) -> Array:
-        return self._decoder.embed(ids)
-
-    def _infer(self, given: Array, past: int, stop: Event | None) -> Array:
-        logits, self._cache = self._decoder.read(given, past, self._cache, stop)
-        last: Array = logits[-1]
-        return last
-
-    def _shorten(self, count: int) -> bool:
-        shorter = self._decoder.shortened(self._cache, count) if count else self._decoder.empty()
-        if shorter is not None:
-            self._cache = shorter
-        return shorter is not None
-
-    def _look(self, pixels: Array, stop: Event) -> Array:
-        if self._tower is None:
-            self._tower = OnnxTower(self._folder, accurate=False, threads=self._threads)
-        return self._tower(pixels[0], stop)
+        decoder = OnnxDecoder(paths[0], accurate=False, last_only=True, threads=threads)
+        super().__init__(decoder, lambda: OnnxTower(folder, accurate=False, threads=threads), placeholder)
 
 
 class OnnxChat(SampledChat):
@@ -92,10 +65,7 @@ class OnnxChat(SampledChat):
             UsageError: another device than the CPU, onnxruntime is not installed, or the model's template drops system messages.
         """
         config = _read_config(folder)
-        if device != "CPU":
-            raise UsageError(
-                f"An ONNX model cannot run on {device} here.", "Leave --device out: onnxruntime runs on the CPU here."
-            )
+        require_cpu(device, "An ONNX model", NAME)
         require()
         sight = ChatVision.from_folder(folder, config) if onnx_models.sees(folder) else None
         super().__init__(Known.from_folder(folder, config), system, sampling, sight)

@@ -1,29 +1,27 @@
-"""onnxruntime itself, without a pipeline around it: logits of every position, prefilled or cached."""
+"""onnxruntime itself, without a pipeline around it: the decoder of an artifact, and its vision part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
 from ..convert.onnx.names import FEATURES, PIXELS, VISION_EMBEDDINGS
 from ..core.errors import ArtifactError
 from . import onnx_models
-from .base import Batch, Chunk, Padding, Step, greedy, steps
-from .onnx_session import NAME, Array, Cache, Decoder, open_session, require, run
-from .padding import run_batch
+from .decoder import DecoderRuntime
+from .onnx_decoder import OnnxDecoder
+from .onnx_session import NAME, open_session, require, run
 
 __all__ = ["NAME", "OnnxRuntime", "OnnxTower", "require"]
 
+Array = npt.NDArray[Any]
 
-class OnnxRuntime:
-    """Implements `base.SeeingRuntime`, and `base.Runtime`."""
 
-    beams = False
-    """The cache is its caller's."""
+class OnnxRuntime(DecoderRuntime):
+    """An artifact of ONNX models, for the validator."""
 
     def __init__(self, folder: Path, *, accurate: bool = True) -> None:
         """Load.
@@ -35,66 +33,8 @@ class OnnxRuntime:
         Raises:
             ArtifactError: onnxruntime refuses it, or it is not a decoder of optimum's form.
         """
-        self.name = f"{NAME} CPU" + (", reference precision" if accurate else ", defaults")
-        self._decoder = Decoder(folder / onnx_models.names(folder)[0], accurate=accurate)
-        self._cache: Cache = {}
-
-    @property
-    def paddings(self) -> tuple[Padding, ...]:
-        """Both sides, for a graph that takes a mask."""
-        return ("left", "right") if self._decoder.masks else ()
-
-    def logits(
-        self, ids: Sequence[int], chunk: Chunk = None, first: int = 0, embeddings: Array | None = None
-    ) -> Iterator[Array]:
-        """Give the logits from an empty cache.
-
-        Args:
-            ids: the tokens.
-            chunk: positions of its steps.
-            first: position of the first token.
-            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a vision-language model.
-        """
-        self._cache = self._decoder.empty()
-        for start, stop in steps(len(ids), chunk):
-            part = slice(start, stop)
-            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part], first)
-
-    def batch(self, rows: Sequence[Sequence[int]], padding: Padding, then: Sequence[Step] = ()) -> Batch:
-        """Run several rows at once; `beams` of a step are left to who keeps the cache."""
-        self._cache = self._decoder.empty(len(rows))
-        return run_batch(self._forward, rows, padding, then)
-
-    def decode(self, ids: Sequence[int]) -> Iterator[Array]:
-        """Give the logits one token at a time."""
-        return self.logits(ids, 1)
-
-    def generate(
-        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: Array | None = None
-    ) -> list[int]:
-        """Continue greedily; `embeddings` as in `logits`."""
-        self._cache = self._decoder.empty()
-        return greedy(self._infer, ids, count, stop, embeddings)
-
-    def embed(self, ids: Sequence[int]) -> Array:
-        """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""
-        rows: Array = self._decoder.embed(np.array(list(ids), np.int64))[0]
-        return rows
-
-    def close(self) -> None:
-        """Drop the sessions."""
-        self._decoder.close()
-        self._cache = {}
-
-    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None, first: int = 0) -> Array:
-        given = self._decoder.embed(np.array(list(ids), np.int64)) if embeddings is None else embeddings[None]
-        logits, self._cache = self._decoder.read(given, past, self._cache, first=first)
-        return logits
-
-    def _forward(self, ids: Array, mask: Array, positions: Array, beams: Array) -> Array:
-        given = self._decoder.embed_batch(ids)
-        logits, self._cache = self._decoder.forward(given, mask, positions, self._cache)
-        return logits
+        name = f"{NAME} CPU" + (", reference precision" if accurate else ", defaults")
+        super().__init__(OnnxDecoder(folder / onnx_models.names(folder)[0], accurate=accurate), name)
 
 
 class OnnxTower:

@@ -1,143 +1,199 @@
-"""OpenVINO itself, without a pipeline around it: logits of every position, prefill or cached."""
+"""OpenVINO itself, without a pipeline around it: the decoder of an artifact, and its vision part."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import ArtifactError
+from ..convert.openvino.stream_ir import VISION_EMBEDDINGS
 from ..core.mapped_pages import mappings, releasing
 from ..core.openvino_core import openvino_core
 from . import irs
-from .base import Batch, Chunk, Padding, Step, greedy, steps
-from .padding import run_batch
+from .answers import cannot_load
+from .cached import StoppedError
+from .decoder import DecoderRuntime
 
 Array = npt.NDArray[Any]
+Change = Callable[[Any, Path], None]
+"""Changes a graph (`openvino.Model`, read from a file) in place before it is compiled."""
 ACCURATE = {"EXECUTION_MODE_HINT": "ACCURACY"}
 """Turns the device's approximations off: bf16 execution, u8 KV cache, dynamic quantization."""
 DEFAULTS: Mapping[str, Any] = {}
 """What is asked of the device for its defaults: nothing."""
+_FIXED = re.compile(r"\.past\.(conv|ssm)\.")
+"""In names of states that are no keys or values."""
+_POLL = 50
+"""Milliseconds between two looks at whether to stop."""
 
 
-class OpenVINORuntime:
-    """A stateful decoder IR compiled for one device; that of a vision-language model, with its table of embeddings."""
+class OpenVINODecoder:
+    """Implements `decoder.Decoder`: a stateful decoder IR compiled for one device, with its table of embeddings."""
 
     beams = True
 
-    def __init__(self, folder: Path, device: str = "CPU", *, accurate: bool = True) -> None:
-        """Compile. Raises ArtifactError if an IR does not open, or has no state."""
-        self.name = f"openvino {device}" + (", reference precision" if accurate else ", defaults")
+    def __init__(
+        self, folder: Path, device: str, properties: Mapping[str, Any], *, change: Change | None = None
+    ) -> None:
+        """Compile.
+
+        Args:
+            folder: of the artifact.
+            device: OpenVINO's name.
+            properties: OpenVINO's, for all parts.
+            change: of the language model's graph.
+
+        Raises:
+            ArtifactError: an IR does not load, or has no state.
+        """
         language, *others = irs.names(folder)
-        irs.require_state(folder)
-        values = [(folder / language).with_suffix(".bin")]
+        xml = folder / language
+        values = [xml.with_suffix(".bin")]
         before = mappings(values)
         # holds the mapping of the weights until they are copied into an order of the device's own: some when they are compiled,
         # most when they are first multiplied with
-        self._read: Any = _read(folder / language)
-        self._prepare(self._read, folder / language)
+        self._model: Any = _read(xml, device)
+        irs.require_state(folder)
+        if change:
+            change(self._model, xml)
         self._mapped = [one for one in mappings(values) if one not in before]
         with releasing(self._mapped):
-            compiled = _compile(self._read, folder / language, device, accurate=accurate)
+            compiled = _compile(self._model, xml, device, properties)
         self._request: Any = compiled.create_infer_request()
         self._inputs = {name for port in compiled.inputs for name in port.get_names()}
-        self._table: Any = compile_ir(folder / others[0], device, accurate=accurate) if others else None
-
-    def _prepare(self, model: Any, xml: Path) -> None:
-        """Change the graph of `xml` (`openvino.Model`) in place before it is compiled."""
+        self._table: Any = compile_ir(folder / others[0], device, properties) if others else None
 
     @property
-    def paddings(self) -> tuple[Padding, ...]:
-        """Both sides, for a graph that takes a mask."""
-        return ("left", "right") if "attention_mask" in self._inputs else ()
+    def masks(self) -> bool:
+        """True if the graph takes an attention mask."""
+        return "attention_mask" in self._inputs
 
-    def logits(
-        self, ids: Sequence[int], chunk: Chunk = None, first: int = 0, embeddings: Array | None = None
-    ) -> Iterator[Array]:
-        """Give the logits from an empty cache; OpenVINO's own memory, until it runs again.
-
-        Args:
-            ids: the tokens.
-            chunk: positions of its steps.
-            first: position of the first token.
-            embeddings: float32 [n, hidden] to take instead of the tokens' own, of a vision-language model.
-        """
+    def empty(self, rows: int = 1) -> None:
+        """Reset the state, which takes as many rows as come."""
         self._request.reset_state()
-        for start, stop in steps(len(ids), chunk):
-            part = slice(start, stop)
-            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part], first)
 
-    def batch(self, rows: Sequence[Sequence[int]], padding: Padding, then: Sequence[Step] = ()) -> Batch:
-        """Run several rows at once."""
-        self._request.reset_state()
-        return run_batch(self._forward, rows, padding, then)
+    def shorten(self, count: int) -> bool:
+        """Keep the first positions: a state is [batch, heads, positions, width]; others know no positions."""
+        import openvino as ov
 
-    def decode(self, ids: Sequence[int]) -> Iterator[Array]:
-        """Give the logits one token at a time."""
-        return self.logits(ids, 1)
+        if any(_FIXED.search(state.name) for state in self._request.query_state()):
+            return False
+        for state in self._request.query_state():
+            whole = state.state
+            kept = ov.Tensor(whole.element_type, ov.Shape([*whole.shape[:2], count, whole.shape[3]]))
+            kept.data[:] = whole.data[:, :, :count]
+            state.state = kept
+        return True
 
-    def generate(
-        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: Array | None = None
-    ) -> list[int]:
-        """Continue greedily; `embeddings` as in `logits`."""
-        self._request.reset_state()
-        return greedy(self._infer, ids, count, stop, embeddings)
+    def embed(self, ids: Array) -> Array:
+        """Look ids [batch, n] up, or return them."""
+        if self._table is None:
+            return ids
+        made: Array = self._table(ids)[0].copy()
+        return made
 
-    def embed(self, ids: Sequence[int]) -> Array:
-        """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""
-        result = self._table(np.array([list(ids)], np.int64))
-        rows: Array = result[0][0].copy()
-        return rows
+    def read(self, given: Array, mask: Array, positions: Array, beams: Array, stop: Event | None = None) -> Array:
+        """Read on; what is returned is OpenVINO's own memory."""
+        name = "input_ids" if self._table is None else "inputs_embeds"
+        feed = {name: given, "attention_mask": mask, "position_ids": positions, "beam_idx": beams}
+        with releasing(self._mapped) if self._mapped else contextlib.nullcontext():
+            infer(self._request, {name: value for name, value in feed.items() if name in self._inputs}, stop)
+        self._mapped, self._model = [], None
+        logits: Array = self._request.get_tensor("logits").data
+        return logits
+
+    def outputs(self, numbers: Sequence[int]) -> list[Array]:
+        """Return outputs of the last step by their numbers; OpenVINO's own memory."""
+        return [self._request.get_output_tensor(number).data for number in numbers]
 
     def close(self) -> None:
         """Drop the compiled models."""
-        self._request = self._table = self._read = None
-
-    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None, first: int = 0) -> Array:
-        mask = np.ones((1, past + len(ids)), np.int64)
-        positions = np.arange(first + past, first + past + len(ids), dtype=np.int64)[None]
-        given = None if embeddings is None else embeddings[None]
-        logits: Array = self._forward(np.array([list(ids)], np.int64), mask, positions, np.zeros(1, np.int32), given)[0]
-        return logits
-
-    def _forward(
-        self, ids: Array, mask: Array, positions: Array, beams: Array, embeddings: Array | None = None
-    ) -> Array:
-        feed: dict[str, Any] = {"attention_mask": mask, "position_ids": positions, "beam_idx": beams}
-        if self._table is None:
-            feed["input_ids"] = ids
-        else:
-            feed["inputs_embeds"] = self._table(ids)[0] if embeddings is None else embeddings
-        feed = {name: value for name, value in feed.items() if name in self._inputs}
-        with releasing(self._mapped) if self._mapped else contextlib.nullcontext():
-            logits: Array = self._request.infer(feed, share_outputs=True)["logits"]
-        self._mapped, self._read = [], None
-        return logits
+        self._request = self._table = self._model = None
 
 
-def compile_ir(xml: Path, device: str, *, accurate: bool) -> Any:
+class OpenVINORuntime(DecoderRuntime):
+    """An artifact of IRs, for the validator."""
+
+    def __init__(
+        self, folder: Path, device: str = "CPU", *, accurate: bool = True, change: Change | None = None
+    ) -> None:
+        """Compile. Raises ArtifactError if an IR does not open, or has no state."""
+        name = f"openvino {device}" + (", reference precision" if accurate else ", defaults")
+        self._decoder: OpenVINODecoder = OpenVINODecoder(folder, device, asked(accurate=accurate), change=change)
+        super().__init__(self._decoder, name)
+
+
+class OpenVINOTower:
+    """The vision part of an artifact: pixels to the rows that take the placeholders' places."""
+
+    def __init__(self, folder: Path, device: str = "CPU", properties: Mapping[str, Any] = ACCURATE) -> None:
+        """Compile. Raises ArtifactError if the IR does not open."""
+        compiled = compile_ir(folder / f"{VISION_EMBEDDINGS}.xml", device, properties)
+        self._request: Any = compiled.create_infer_request()
+
+    def __call__(self, pixels: Array, stop: Event | None = None) -> Array:
+        """Map float32 [3, S, S] to float32 [rows, hidden]. Raises StoppedError if `stop` was set."""
+        infer(self._request, {"pixel_values": pixels[None]}, stop)
+        rows: Array = self._request.get_output_tensor(0).data[0].copy()
+        return rows
+
+    def close(self) -> None:
+        """Drop the compiled model."""
+        self._request = None
+
+
+def asked(*, accurate: bool) -> Mapping[str, Any]:
+    """Return what is asked of a device: reference precision, or its defaults."""
+    return ACCURATE if accurate else DEFAULTS
+
+
+def compile_ir(xml: Path, device: str, properties: Mapping[str, Any]) -> Any:
     """Compile one IR. Raises ArtifactError."""
-    return _compile(_read(xml), xml, device, accurate=accurate)
+    return _compile(_read(xml, device), xml, device, properties)
 
 
-def _read(xml: Path) -> Any:
-    with _opening(xml):
+def infer(request: Any, feed: dict[str, Any], stop: Event | None) -> None:
+    """Infer; with `stop` so that it can be broken off, within a layer's time.
+
+    Raises:
+        StoppedError: it was.
+    """
+    if stop is None:
+        request.infer(feed)
+        return
+    if stop.is_set():
+        raise StoppedError
+    request.start_async(feed)
+    while not request.wait_for(_POLL):
+        if stop.is_set():
+            request.cancel()
+            break
+    try:
+        request.wait()
+    except RuntimeError as error:
+        if stop.is_set():
+            raise StoppedError from error
+        raise
+
+
+def _read(xml: Path, device: str) -> Any:
+    with _opening(xml, device):
         return openvino_core().read_model(xml)
 
 
-def _compile(model: Any, xml: Path, device: str, *, accurate: bool) -> Any:
-    with _opening(xml):
-        return openvino_core().compile_model(model, device, ACCURATE if accurate else dict(DEFAULTS))
+def _compile(model: Any, xml: Path, device: str, properties: Mapping[str, Any]) -> Any:
+    with _opening(xml, device):
+        return openvino_core().compile_model(model, device, dict(properties))
 
 
 @contextlib.contextmanager
-def _opening(xml: Path) -> Iterator[None]:
+def _opening(xml: Path, device: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        first = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
-        raise ArtifactError(f"{xml} does not open: {first}.", "Convert the checkpoint again.") from error
+        raise cannot_load(xml, device, error) from error

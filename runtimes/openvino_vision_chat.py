@@ -9,23 +9,17 @@ from typing import Any
 from ..convert.checkpoint import read_json
 from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ..core.errors import ArtifactError
+from . import irs
 from .answers import Sampling, check_device
-from .openvino_cached import LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS, CachedModel
+from .openvino_cached import CachedModel
 from .sampled_chat import ChatVision, Known, SampledChat
 
-_IRS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
 _NEEDED = (
-    *_IRS,
-    *(name.replace(".xml", ".bin") for name in _IRS),
+    *(f"{name}.{kind}" for kind in ("xml", "bin") for name in irs.SEEING),
     "config.json",
     "preprocessor_config.json",
     "tokenizer.json",
 )
-
-
-def sees(folder: Path) -> bool:
-    """Tell whether a folder holds a model that takes pictures."""
-    return (folder / VISION_EMBEDDINGS).is_file()
 
 
 class VisionChat(SampledChat):

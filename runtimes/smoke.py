@@ -70,10 +70,10 @@ def _openvino_seeing(folder: Path) -> list[str]:
                 raise
         else:
             return [_named("openvino_genai")]
-    from .openvino import OpenVINORuntime, compile_ir
+    from .openvino import DEFAULTS, OpenVINORuntime, compile_ir
 
     for file in sorted(folder.glob("openvino_*_model.xml")):
-        compile_ir(file, "CPU", accurate=False)
+        compile_ir(file, "CPU", DEFAULTS)
     if family is not None and family.vision_part is not None:
         OpenVINORuntime(folder, accurate=False).generate([0], 1, [])
     return [_named("openvino")]

@@ -19,7 +19,7 @@ from ..convert.checkpoint import Checkpoint
 from ..convert.mapped_file import ITEM_SIZE, MappedFile, TensorInfo
 from ..convert.native_config import read_config
 from ..core.lean_transformers import import_models
-from .reference import checkpoint_tensors
+from .module_weights import checkpoint_tensors
 from .reference_shell import shell
 
 

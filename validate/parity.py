@@ -9,27 +9,23 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..core.errors import ArtifactError
 from ..core.progress import Progress, Silent
 from ..runtimes.base import Runtime
-from ..runtimes.turns import Turn
 from . import budget, first_checks, peaks, verdict
-from .checks import batched, decode, deep, generation, logits, pipelines, tokenizer_pair
-from .checks.answer import Answer
+from .answering import Answering
+from .checks import batched, decode, deep, logits, tokenizer_pair
 from .checks.runtime_defects import as_failures
-from .checks.token_texts import stops_of
 from .first_checks import FirstRungs
 from .formats import Weights
-from .metrics import compare
 from .passes import PassResult, TorchPasses
 from .probes import LONG, Probes, switch_of
-from .report.model import BudgetLine, Check, Comparison, Deviation, DocumentScore, GenerationPair, Report
+from .record import Record
+from .report.model import Check, Report
 from .scores import Scores
 from .suite import EncodedDocument, Suite, encode, load, require
 from .target import ValidationTarget, open_pair
@@ -41,10 +37,6 @@ SHARE = 1024
 """Tokens over which the noise floor and the device's defaults are measured."""
 QUICK = 128
 """Tokens over which a quick validation measures the conversion: a graph that computes something else shows in a few."""
-NEW_TOKENS = 64
-"""Tokens of each greedy answer."""
-PIPELINE_PROMPTS = 2
-"""Prompts that the user's own pipeline answers too."""
 
 
 @dataclass(frozen=True)
@@ -87,19 +79,10 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
         climb = _Run(ask, pair, suite, budgets, progress)
         climb.run(beside)
     pair.require_unchanged()
-    found = verdict.Judged(
-        [as_failures(rung) for rung in climb.rungs] if ask.strict else climb.rungs,
-        climb.comparisons,
-        climb.colored,
-        climb.generations,
-        climb.notes,
-        climb.seconds,
-        climb.lines,
-        climb.deviations,
-        climb.peaks,
-    )
+    if ask.strict:
+        climb.found.rungs = [as_failures(rung) for rung in climb.found.rungs]
     return verdict.report(
-        pair, suite, climb.documents, climb.budgets, dtype=ask.reference_dtype, found=found, recipe=ask.recipe
+        pair, suite, climb.documents, climb.budgets, dtype=ask.reference_dtype, found=climb.found, recipe=ask.recipe
     )
 
 
@@ -116,16 +99,7 @@ class _Run:
         each = max(16, SHARE // max(1, len(self.ids)))
         self.share = [ids[:each] for ids in self.ids]
         self.rounds = ask.reference_dtype == "bfloat16" or pair.rounds
-        self.rungs: list[Check] = []
-        self.comparisons: list[Comparison] = []
-        self.colored: list[DocumentScore] = []
-        self.generations: list[GenerationPair] = []
-        self.notes: list[str] = []
-        self.lines: list[BudgetLine] = []
-        self.deviations: list[Deviation] = []
-        self.peaks: list[float] = []
-        self.answered: tuple[datetime, datetime] = (datetime.now(), datetime.now())
-        self.seconds: dict[str, float] = {}
+        self.found = Record([document.document for document in self.documents])
 
     def run(self, beside: FirstRungs) -> None:
         """Climb as far as the artifact allows; what could not run is a failed rung."""
@@ -133,13 +107,13 @@ class _Run:
             weights = self._first_rungs(beside)
             passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
-            rung = verdict.logits_rung(self.rungs, self.budgets, self.comparisons)
-            self.rungs.append(peaks.judge(rung, self.peaks, [self.ask.device, *self._made_for()]))
+            rung = verdict.logits_rung(self.found.rungs, self.budgets, self.found.comparisons)
+            self.found.rungs.append(peaks.judge(rung, self.found.peaks, [self.ask.device, *self._made_for()]))
         except ArtifactError as error:
-            done = {rung.name for rung in self.rungs}
+            done = {rung.name for rung in self.found.rungs}
             for name in verdict.order(sees=self.pair.sees):
                 if name not in done:
-                    self.rungs.append(
+                    self.found.rungs.append(
                         Check(name=name, status="failed", summary="could not run", failures=[error.message])
                     )
 
@@ -151,7 +125,7 @@ class _Run:
     def _first_rungs(self, beside: FirstRungs) -> Weights:
         artifact, checkpoint = self.pair.artifact, self.pair.checkpoint
         weights, problem = None, None
-        with self._timed("structure, template and tokens"):
+        with self.found.timed("structure, template and tokens"):
             first = None if beside.started else first_checks.here(artifact, checkpoint, self.progress)
             try:
                 weights = artifact.weights(checkpoint)
@@ -159,7 +133,7 @@ class _Run:
                 problem = error
             structure = artifact.structure(checkpoint, weights, self.progress)
             first = first or beside.take(self.progress) or first_checks.here(artifact, checkpoint, self.progress)
-            self.rungs += [*first, structure]
+            self.found.rungs += [*first, structure]
         if weights is None:
             raise problem or ArtifactError(f"The weights of {artifact.path} cannot be read.")
         tokenizer_pair.forget()
@@ -167,66 +141,62 @@ class _Run:
         return weights
 
     def _quick(self, passes: TorchPasses) -> None:
-        with self._timed("reference"):
+        with self.found.timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
-        self.peaks = reference.peaks
+        self.found.peaks = reference.peaks
         piece = [token for ids in self.ids for token in ids][:QUICK]
-        with self._timed("the artifact's own weights"):
+        with self.found.timed("the artifact's own weights"):
             own = passes.own([piece])
             expected = own.head.logits(own.states[0])
         del own  # its head is float32: half a GB with 150,000 tokens
         scores, at = Scores(), 0
-        with self._timed("artefact"), self._runtime(accurate=True) as runtime:
+        with self.found.timed("artefact"), self._runtime(accurate=True) as runtime:
             for made in runtime.logits(piece):
                 stop = at + len(made)
                 scores.add(expected[at:stop], made, np.array(piece[at + 1 : stop + 1], np.int64))
                 at = stop
             del expected, made  # 80 MB each with 150,000 tokens
             self._compare(runtime, reference, None)
-        self._add("conversion", "torch float32 on the artifact's weights", runtime.name, [scores])
+        self.found.compare("conversion", "torch float32 on the artifact's weights", runtime.name, [scores])
         if self.rounds and self.pair.artifact.bits >= 16:
-            with self._timed("noise floor"):
+            with self.found.timed("noise floor"):
                 self._noise(reference, passes)
         left_out = [n for n in verdict.order(sees=self.pair.sees) if n in verdict.SLOW]
-        self.rungs += [Check(name=name, status="skipped", summary="left out by --quick") for name in left_out]
+        self.found.rungs += [Check(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 
     def _full(self, passes: TorchPasses) -> None:
         ends = [self.pair.checkpoint.config.get("max_position_embeddings"), self.pair.artifact.context]
         end = min((end for end in ends if end), default=None)
         probes = Probes.of(self.ids, end, LONG, switch_of(self.pair.checkpoint.config))
-        self.notes += probes.notes
-        with self._timed("reference"):
+        self.found.notes += probes.notes
+        with self.found.timed("reference"):
             reference = passes.reference(self.ids, self.ask.reference_dtype)
-        self.peaks = reference.peaks
-        with self._timed("the artifact's own weights"):
+        self.found.peaks = reference.peaks
+        with self.found.timed("the artifact's own weights"):
             own = passes.own([*self.ids, *probes.texts], firsts=[0] * len(self.ids) + probes.firsts)
-        with self._timed("noise floor"):
+        with self.found.timed("noise floor"):
             self._noise(reference, passes)
-        turns, failed = self._turns()
+        answering = Answering(self.pair, self.suite, self.tokenizer, self.progress, self.found)
+        answering.ask_pipeline(self.ask.device)
         with self._runtime(accurate=True) as runtime:
-            with self._timed("artefact"):
+            with self.found.timed("artefact"):
                 self._compare(runtime, reference, own)
                 long = self._long_context(runtime, own, probes)
-            with self._timed("decode and generate"):
+            with self.found.timed("decode and generate"):
                 self._decode(runtime, own, probes, long)
-                answers = self._answers(runtime)
-                again = pipelines.of_turns(turns, self.pair.artifact.pipeline, runtime, self._expected())
-                if self.pair.artifact.pipeline_accurate:
-                    again = pipelines.as_they_compute(again, runtime)
+                answering.ask(runtime)
             kept = logits.Kept(runtime, self.share)
-        with contextlib.closing(kept), self._timed("defaults"), self._runtime(accurate=False) as runtime:
+        with contextlib.closing(kept), self.found.timed("defaults"), self._runtime(accurate=False) as runtime:
             prefilled, stepped = logits.apart_from(kept, runtime, self.share, self.progress)
-            if not self.pair.artifact.pipeline_accurate:
-                again = pipelines.as_they_compute(again, runtime)
-        for name, scores in (("runtime", prefilled), ("runtime_decode", stepped)):
-            self._add(name, "reference precision", f"defaults of {self.ask.device}", scores)
-        if failed:
-            raise failed
-        self._generation(answers, again, passes)
+            answering.ask_defaults(runtime)
+        defaults = f"defaults of {self.ask.device}"
+        self.found.compare("runtime", "reference precision", defaults, prefilled)
+        self.found.compare("runtime_decode", "reference precision", defaults, stepped)
+        answering.judge(passes)
         if self.pair.sees:
             self._see(passes)
         elif self.pair.parts:
-            self.notes.append("The checkpoint has a vision part; the language model alone was measured.")
+            self.found.notes.append("The checkpoint has a vision part; the language model alone was measured.")
 
     def _decode(self, runtime: Runtime, own: PassResult, probes: Probes, long: Scores) -> None:
         """Run the artifact as it is used: token by token, in a batch, deep in its cache, at the end of its positions."""
@@ -241,65 +211,25 @@ class _Run:
             *deep.steps(long, probes.chunk, limit["long_context"]),
             *deep.far(runtime, probes, own.head, own.states[-2:], limit["long_context"]),
         ]
-        self.rungs.append(decode.rung(parts, time.perf_counter() - started))
-
-    def _turns(self) -> tuple[list[Turn], ArtifactError | None]:
-        """Let the user's pipeline answer; if it cannot, that is told once everything else is measured."""
-        artifact = self.pair.artifact
-        prompts = [[message.turn for message in prompt] for prompt in self.suite.prompts[:PIPELINE_PROMPTS]]
-        begun = datetime.now()
-        try:
-            with self._timed(artifact.pipeline):
-                return artifact.answers(self.ask.device, prompts, NEW_TOKENS), None
-        except ArtifactError as error:
-            return [], error
-        finally:
-            self.answered = (begun, datetime.now())
-
-    def _expected(self) -> pipelines.Expected:
-        """What the checkpoint itself makes of the pipeline's conversations."""
-        checkpoint = self.pair.checkpoint
-        stops = stops_of(checkpoint.generation_config) or stops_of(checkpoint.config)
-
-        def prompts(messages: list[dict[str, str]]) -> list[list[int]]:
-            return [generation.prompt_ids(self.tokenizer, messages, moment) for moment in self.answered]
-
-        return pipelines.Expected(prompts, stops, NEW_TOKENS)
+        self.found.rungs.append(decode.rung(parts, time.perf_counter() - started))
 
     def _see(self, passes: TorchPasses) -> None:
         reason = self.pair.artifact.unseen
         if reason:
-            self.rungs += [Check(name=name, status="skipped", summary=reason) for name in verdict.SEEING]
-            self.notes.append(reason)
+            self.found.rungs += [Check(name=name, status="skipped", summary=reason) for name in verdict.SEEING]
+            self.found.notes.append(reason)
             return
         pair, pictures, progress = self.pair, self.suite.pictures, self.progress
-        with self._timed("pictures"):
+        with self.found.timed("pictures"):
             sight = VISION_CHECKS[pair.artifact.format](pair.artifact, pictures, passes, self.ask.device, progress)
-            seen = sight.look(noise=self._noise_of_bfloat16())
-        self.rungs += seen.rungs
-        self.generations += seen.captions
-        self.lines, self.deviations = seen.lines, seen.deviations
-        self._add("picture_conversion", "torch float32 on the artifact's weights", seen.name, seen.conversion)
-        self._add("picture_quantisation", "torch float32 on the checkpoint", seen.name, seen.quantization)
+            seen = sight.look(noise=self.found.noise_of_bfloat16())
+        self.found.rungs += seen.rungs
+        self.found.generations += seen.captions
+        self.found.lines, self.found.deviations = seen.lines, seen.deviations
+        self.found.compare("picture_conversion", "torch float32 on the artifact's weights", seen.name, seen.conversion)
+        self.found.compare("picture_quantisation", "torch float32 on the checkpoint", seen.name, seen.quantization)
         if seen.runtime:
-            self._add("picture_runtime", "reference precision", f"defaults of {self.ask.device}", seen.runtime)
-
-    def _noise_of_bfloat16(self) -> float:
-        """Two standard deviations of the difference of two logits, if each errs as bfloat16 does on average.
-
-        A normal error of standard deviation σ has the mean magnitude 0.8 σ; a difference of two errs by √2 σ.
-        """
-        floor = next(c for c in self.comparisons if c.name == "noise_floor")
-        return 2 * 2**0.5 / 0.8 * floor.figures["mean_abs_logit"].value
-
-    def _noise_of_defaults(self) -> float:
-        """How far below the best logit the device's defaults may choose at most: by as much as any logit of theirs was off.
-
-        That is five standard deviations of one logit, the largest of millions, and so three and a half of the difference of two.
-        The sharp bound of each token is `pipelines`'.
-        """
-        names = ("runtime", "runtime_decode")
-        return max(c.figures["max_abs_logit"].value for c in self.comparisons if c.name in names)
+            self.found.compare("picture_runtime", "reference precision", f"defaults of {self.ask.device}", seen.runtime)
 
     def _compare(self, runtime: Runtime, reference: PassResult, own: PassResult | None) -> None:
         names = [(document.name, document.kind) for document in self.documents]
@@ -309,17 +239,19 @@ class _Run:
             runtime, self.ids, sides, self.progress,
             label="Comparing logits", watch=colors.watch, settled=self.pair.release,
         )  # fmt: skip
-        self.colored = colors.scores()
+        self.found.colored = colors.scores()
         if own:
-            self._add("conversion", "torch float32 on the artifact's weights", runtime.name, scores[0])
-        self._add("quantisation", f"torch {self.ask.reference_dtype} on the checkpoint", runtime.name, scores[-1])
+            self.found.compare("conversion", "torch float32 on the artifact's weights", runtime.name, scores[0])
+        self.found.compare(
+            "quantisation", f"torch {self.ask.reference_dtype} on the checkpoint", runtime.name, scores[-1]
+        )
 
     def _long_context(self, runtime: Runtime, own: PassResult, probes: Probes) -> Scores:
         ((scores,),) = logits.against(
             runtime, [probes.long], [(own.head, own.states[len(self.ids) :])], self.progress,
             label="Long context", chunk=probes.chunk,
         )  # fmt: skip
-        self._add("long_context", "torch float32 on the artifact's weights", runtime.name, [scores])
+        self.found.compare("long_context", "torch float32 on the artifact's weights", runtime.name, [scores])
         return scores
 
     def _noise(self, reference: PassResult, passes: TorchPasses) -> None:
@@ -329,43 +261,9 @@ class _Run:
         rounded = passes.reference(self.share, other, f"reference in {other}")
         states = [made[: len(ids)] for made, ids in zip(reference.states, self.share, strict=True)]
         scores = logits.heads_apart((reference.head, states), (rounded.head, rounded.states), self.share)
-        self._add("noise_floor", f"torch {own}", f"torch {other}", scores)
+        self.found.compare("noise_floor", f"torch {own}", f"torch {other}", scores)
         if self.rounds:
-            self.budgets = budget.rounded(self.budgets, self.comparisons[-1])
-
-    def _answers(self, runtime: Runtime) -> list[Answer]:
-        stop = self.pair.stop_ids
-        task = self.progress.task("Generating", len(self.suite.prompts))
-        answers = []
-        for prompt in self.suite.prompts:
-            messages = [message.turn for message in prompt]
-            ids = generation.prompt_ids(self.tokenizer, messages)
-            answers.append(Answer(messages, ids, runtime.generate(ids, NEW_TOKENS, stop)))
-            task.advance(1)
-        task.finish()
-        return answers
-
-    def _generation(self, answers: list[Answer], again: list[Answer], passes: TorchPasses) -> None:
-        started = time.perf_counter()
-        everything = [*answers, *again]
-        with self._timed("reference over the answers"):
-            reference = passes.reference([a.ids for a in everything], "float32", "reference over the answers")
-        noise = self._noise_of_bfloat16()
-        self.generations = generation.pairs(everything, reference.head, reference.states, passes.text, noise)
-        seconds = time.perf_counter() - started
-        noise = max(noise, self._noise_of_defaults())
-        listed = any(rung.defects for rung in self.rungs if rung.name in ("template", "tokens"))
-        tie = budget.limit(self.pair.artifact.graph, "decode")
-        self.rungs.append(
-            generation.judge(
-                self.generations, answers, again, seconds, noise=noise, tie=tie, listed=listed, decode=passes.text
-            )
-        )
-
-    def _add(self, name: Any, reference: str, artifact: str, scores: list[Scores]) -> None:
-        texts = [document.document for document in self.documents]
-        groups = texts if len(scores) == len(texts) else None
-        self.comparisons.append(compare(name, reference, artifact, scores, groups))
+            self.budgets = budget.rounded(self.budgets, self.found.comparisons[-1])
 
     @contextlib.contextmanager
     def _runtime(self, *, accurate: bool) -> Iterator[Runtime]:
@@ -375,9 +273,3 @@ class _Run:
             yield runtime
         finally:
             runtime.close()
-
-    @contextlib.contextmanager
-    def _timed(self, label: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[label] = self.seconds.get(label, 0.0) + time.perf_counter() - started

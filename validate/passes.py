@@ -11,8 +11,9 @@ from ..core.progress import Progress
 from . import cache, gelu_table, self_check, vision_reference
 from .formats import Weights
 from .head import Head
+from .module_weights import checkpoint_tensors
 from .probes import switch_of
-from .reference import LayeredReference, checkpoint_tensors
+from .reference import LayeredReference
 from .rows import ROW
 from .target import ValidationTarget
 from .token_display import shown

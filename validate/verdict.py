@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from . import budget
+from .record import Record
 from .report.model import (
     BudgetLine,
     Check,
     CheckName,
     Comparison,
-    Deviation,
-    DocumentScore,
-    GenerationPair,
     Report,
     Subject,
 )
@@ -31,21 +28,6 @@ def order(*, sees: bool) -> tuple[CheckName, ...]:
     return (*_TEXT, *SEEING) if sees else _TEXT
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What a climb found."""
-
-    rungs: list[Check]
-    comparisons: list[Comparison]
-    colored: list[DocumentScore]
-    generations: list[GenerationPair]
-    notes: list[str]
-    seconds: dict[str, float]
-    lines: list[BudgetLine] = field(default_factory=list)
-    deviations: list[Deviation] = field(default_factory=list)
-    peaks: list[float] = field(default_factory=list)
-
-
 def report(
     pair: ValidationTarget,
     suite: Suite,
@@ -53,7 +35,7 @@ def report(
     budgets: list[budget.Budget],
     *,
     dtype: str,
-    found: Judged,
+    found: Record,
     recipe: str = "",
 ) -> Report:
     """Judge, and put the report together."""

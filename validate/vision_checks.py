@@ -18,7 +18,7 @@ from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
 from ..runtimes.base import SeeingRuntime
-from ..runtimes.openvino_vision import splice
+from ..runtimes.splice import splice
 from .checks import generation, pixels, vision
 from .checks.answer import Answer
 from .formats.base import SeeingArtifact

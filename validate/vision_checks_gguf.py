@@ -21,7 +21,7 @@ from ..convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
 from ..core.picture_task import upright_rgb
 from ..core.progress import Progress
 from ..runtimes.llama_cpp_vision import View, VisionOutput, marker
-from ..runtimes.openvino_vision import splice
+from ..runtimes.splice import splice
 from . import runtime_divergences
 from .checks import generation, pixels, template_gguf, vision_gguf
 from .checks.answer import Answer

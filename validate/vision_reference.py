@@ -14,7 +14,7 @@ from ..convert.families import glm_edge_v_model as glm_edge_v
 from ..convert.families.glm_edge_v_model.facts import ADAPTER_GELU, ADAPTER_NORM_EPS
 from ..core.progress import Progress, Task
 from .gelu_table import looked_up
-from .reference import Tensors, assign, loaded
+from .module_weights import Tensors, assign, loaded
 
 Array = npt.NDArray[Any]
 PREFIX = "model.vision."

@@ -12,7 +12,6 @@ from .artifact import Artifact, write_log
 from .conflicts import Collector
 from .format import BaseJob, Format, PlanT
 from .formats import FORMATS
-from .source import OpenedSource
 
 if TYPE_CHECKING:
     from ...hub.fetch import Metadata
@@ -31,7 +30,7 @@ def plan(job: BaseJob[PlanT], progress: Progress | None = None, metadata: Metada
     """
     form = FORMATS[job.format]
     if metadata is None:
-        opened = _headers(form, job, progress or Silent())
+        opened = source.headers(job.model, job.revision, progress or Silent(), **_access(form, job))
     else:
         opened = source.of_metadata(metadata, trust_remote_code=form.consents(job) or not form.runs_code)
     made: PlanT = form.prepare(job, opened, Collector(stops=False)).plan
@@ -47,8 +46,10 @@ def run(job: BaseJob[Any], progress: Progress | None = None) -> Artifact:
     form, progress, started = FORMATS[job.format], progress or Silent(), time.time()
     form.check_output(job)
     if source.is_remote(job.model):  # what cannot work, or does not fit, must not cost a download
-        form.prepare(job, _headers(form, job, progress), Collector(stops=True))
-    opened = _whole(form, job, progress)
+        form.prepare(
+            job, source.headers(job.model, job.revision, progress, **_access(form, job)), Collector(stops=True)
+        )
+    opened = source.whole(job.model, job.revision, progress, keeps_digests=job.keeps_digests, **_access(form, job))
     ready = form.prepare(job, opened, Collector(stops=True), progress)
     for label, value in ready.plan.rows():
         progress.note(f"{label}: {value}")
@@ -63,24 +64,10 @@ def run(job: BaseJob[Any], progress: Progress | None = None) -> Artifact:
     return Artifact(form.path(ready), manifest, ready.plan, seconds, tried)
 
 
-def _headers(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> OpenedSource:
-    return source.headers(
-        job.model,
-        job.revision,
-        progress,
-        trust_remote_code=form.consents(job),
-        runs_code=form.runs_code,
-        local_files_only=job.local_files_only,
-    )
-
-
-def _whole(form: Format[Any, Any], job: BaseJob[Any], progress: Progress) -> OpenedSource:
-    return source.whole(
-        job.model,
-        job.revision,
-        progress,
-        trust_remote_code=form.consents(job),
-        runs_code=form.runs_code,
-        local_files_only=job.local_files_only,
-        keeps_digests=job.keeps_digests,
-    )
+def _access(form: Format[Any, Any], job: BaseJob[Any]) -> dict[str, bool]:
+    """Return what the source may do, and be asked."""
+    return {
+        "trust_remote_code": form.consents(job),
+        "runs_code": form.runs_code,
+        "local_files_only": job.local_files_only,
+    }

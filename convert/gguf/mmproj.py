@@ -30,6 +30,8 @@ from .write import write
 
 PRECISIONS = {"fp16": "f16", "int8": "q8_0", "fp32": "f32"}
 """Names of `--vision-precision`, and the type that the matrices get."""
+KIND = "adapter"
+"""llama.cpp's name of GLM-Edge-V's projector (`PROJECTOR_TYPE_GLM_EDGE`)."""
 PREFIX = "mmproj-"
 DEVIATIONS = (
     "llama.cpp normalizes the adapter's rows with the tower's epsilon (the model: 1e-5) and takes the tanh form of its GELU, "
@@ -171,7 +173,7 @@ def _keys(checkpoint: Checkpoint, vision: Vision, kind: str, origin: Origin, par
         **described,
         "general.type": string("mmproj"),
         "clip.has_vision_encoder": boolean(True),
-        "clip.projector_type": string("adapter"),
+        "clip.projector_type": string(KIND),
         "clip.use_gelu": boolean(True),
         **{f"clip.vision.{name}": u32(value) for name, value in sizes.items()},
         "clip.vision.attention.layer_norm_epsilon": f32(vision.layer_norm_eps),

@@ -14,7 +14,7 @@ from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ...convert.native_config import read_config
 from ...convert.open_checkpoint import open_checkpoint
 from ...core.errors import UsageError
-from ...validate.reference import checkpoint_tensors
+from ...validate.module_weights import checkpoint_tensors
 from .model import Timing
 from .runner import Load, greedy, timed
 

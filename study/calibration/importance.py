@@ -17,7 +17,8 @@ import numpy.typing as npt
 from ...convert.checkpoint import Checkpoint
 from ...convert.conversion.calibrator import CHUNK
 from ...core.progress import Progress
-from ...validate.reference import LayeredReference, checkpoint_tensors
+from ...validate.module_weights import checkpoint_tensors
+from ...validate.reference import LayeredReference
 from ...validate.tokenizer import open_tokenizer
 from .texts import pieces, require_long, text_of
 

@@ -77,9 +77,9 @@ def embedder(
         placeholder: the token in whose places the rows of a picture go.
         progress: reports pictures.
     """
-    from ...runtimes.openvino_vision import splice
+    from ...runtimes.splice import splice
     from ...validate.checks import pixels
-    from ...validate.reference import checkpoint_tensors
+    from ...validate.module_weights import checkpoint_tensors
     from ...validate.vision_reference import features
 
     table = checkpoint.tensor(TABLE)

@@ -219,7 +219,7 @@ class _Changes:
     """What quantization changes of one layer's matrices: name → codec → float32 [rows, columns]."""
 
     def __init__(self, subject: Subject, codecs: Mapping[str, Sequence[Codec]], prefix: str) -> None:
-        from ...validate.reference import checkpoint_tensors
+        from ...validate.module_weights import checkpoint_tensors
 
         source = checkpoint_tensors(subject.checkpoint)
         self.of: dict[str, dict[str, Any]] = {}

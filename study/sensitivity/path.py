@@ -11,7 +11,8 @@ from typing import Any
 from ...convert.checkpoint import Checkpoint
 from ...core.progress import Progress
 from ...validate.checks.logits import heads_apart
-from ...validate.reference import LayeredReference, Tensors, checkpoint_tensors
+from ...validate.module_weights import Tensors, checkpoint_tensors
+from ...validate.reference import LayeredReference
 from ...validate.scores import Scores
 from .codec import Codec
 

@@ -14,9 +14,10 @@ from ...convert.openvino import stream_ir
 from ...core.kept import Kept
 from ...core.progress import Progress
 from ...quantize.scheme import INT8_MODES, Request, resolve
-from ...runtimes.openvino_vision import splice
+from ...runtimes.splice import splice
 from ...validate.checks import pixels
-from ...validate.reference import LayeredReference, checkpoint_tensors
+from ...validate.module_weights import checkpoint_tensors
+from ...validate.reference import LayeredReference
 from ...validate.scores import Scores
 from ...validate.tokenizer import open_tokenizer
 from ...validate.vision_reference import features

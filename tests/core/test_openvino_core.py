@@ -13,12 +13,12 @@ def test_ctrl_c_after_two_models_were_closed_is_an_exception(tmp_path: Path) -> 
         from pathlib import Path
         import numpy, openvino
         import openvino.opset13 as ops
-        from edgeconv.runtimes.openvino import compile_ir
+        from edgeconv.runtimes.openvino import ACCURATE, compile_ir
 
         x = ops.parameter([1], numpy.float32)
         path = Path({str(tmp_path)!r}, "model.xml")
         openvino.save_model(openvino.Model([ops.relu(x)], [x]), path)
-        first, second = (compile_ir(path, "CPU", accurate=True) for _ in range(2))
+        first, second = (compile_ir(path, "CPU", ACCURATE) for _ in range(2))
         del first
         del second
         try:

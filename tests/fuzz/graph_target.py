@@ -49,14 +49,14 @@ class Graph(Target):
         from edgeconv.validate import histogram
         from edgeconv.validate.checks import fields, windows
         from edgeconv.validate.checks.weights import Findings
-        from edgeconv.validate.weights import constant, equivalent
+        from edgeconv.validate.weights import equivalent, openvino_find
 
         xml = self.folder / "openvino_model.xml"
         xml.write_bytes(content)
         irs.stateful(xml)
         model = read_graph(xml)
         equivalent.find([model])
-        for weight in constant.find(model):
+        for weight in openvino_find.find(model):
             if not weight.unreadable and weight.size < 1 << 16:
                 weight.whole()
         found = Findings()

@@ -9,6 +9,7 @@ import pytest
 
 from edgeconv.core.errors import ArtifactError
 from edgeconv.runtimes.cached import Picture, StoppedError
+from edgeconv.runtimes.decoder import read_on
 from edgeconv.runtimes.openvino_cached import CachedModel
 
 from ..vision_ir import VisionRunner
@@ -97,9 +98,9 @@ def test_another_picture_in_the_same_place_is_not_taken_from_the_cache(model: Wa
 
 def test_the_tower_is_compiled_for_the_first_picture(model: Watched) -> None:
     model.prefill(words(1), [], GO)
-    assert model._vision is None
+    assert model._tower is None
     model.prefill([BOI] * ROWS, [Picture(pixels(1))], GO)
-    assert model._vision is not None
+    assert model._tower is not None
 
 
 def test_too_few_placeholders(model: Watched) -> None:
@@ -108,8 +109,8 @@ def test_too_few_placeholders(model: Watched) -> None:
 
 
 def test_only_the_last_position_gets_logits(model: Watched) -> None:
-    model.prefill(words(1), [], GO)
-    assert model._language.get_tensor("logits").shape == [1, 1, 4096]
+    decoder = model._decoder
+    assert read_on(decoder, decoder.embed(np.array([words(1)])), 0).shape == (1, 4096)
 
 
 def test_a_stop_before_it_begins(model: Watched, fresh: VisionRunner) -> None:

@@ -30,12 +30,12 @@ def test_pages_are_given_back_up_to_the_first_run(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(openvino, "releasing", noted)
     made = openvino.OpenVINORuntime(tmp_path)
     other = openvino.OpenVINORuntime(tmp_path)  # maps the file once more: each gives back its own mapping alone
-    assert made._read is not None
+    assert made._decoder._model is not None
     ids = list(range(20, 60))
     first = np.concatenate([one.copy() for one in made.logits(ids)])
     assert [len(found) for found in seen] == [1, 1, 1]
     assert seen[0] == seen[2] != seen[1]
-    assert made._read is None
+    assert made._decoder._model is None
     again = np.concatenate([one.copy() for one in made.logits(ids)])
     assert len(seen) == 3
     np.testing.assert_array_equal(first, again)

@@ -14,7 +14,8 @@ from edgeconv.convert.families.glm_edge_v_model import load, load_processor
 from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from edgeconv.core.errors import ArtifactError, CheckpointError, UsageError
 from edgeconv.runtimes.answers import Sampling
-from edgeconv.runtimes.openvino_vision_chat import VisionChat, sees
+from edgeconv.runtimes.irs import sees
+from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
 EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
 GREEDY = Sampling(max_new_tokens=16, temperature=0)
@@ -121,7 +122,7 @@ def test_a_token_of_the_end_ends_it(artifact: Path) -> None:
 def test_a_question_without_pictures_never_runs_the_tower(artifact: Path) -> None:
     chat = VisionChat(artifact, sampling=GREEDY)
     chat.reply("Hello")
-    assert chat.model._vision is None
+    assert chat.model._tower is None
 
 
 def test_a_seed_repeats_and_another_does_not(artifact: Path) -> None:

@@ -14,10 +14,10 @@ from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ArtifactError
 from edgeconv.core.progress import Silent
+from edgeconv.runtimes.llama_cpp_projector import find
 from edgeconv.validate import budget, parity
 from edgeconv.validate.checks import vision_gguf
 from edgeconv.validate.formats import open_artifact
-from edgeconv.validate.formats.gguf_projector import find
 from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report import markdown
 from edgeconv.validate.report.html.page import render

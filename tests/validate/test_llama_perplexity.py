@@ -25,7 +25,8 @@ from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.validate import metrics, suite
 from edgeconv.validate.checks import logits
-from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
+from edgeconv.validate.module_weights import checkpoint_tensors
+from edgeconv.validate.reference import LayeredReference
 from edgeconv.validate.scores import Scores
 
 from ..models import llama_perplexity

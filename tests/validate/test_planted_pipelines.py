@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgeconv.runtimes import openvino_genai_once
+from edgeconv.runtimes.decoder import read_on
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from edgeconv.runtimes.onnx_chat import CachedOnnx
@@ -158,10 +159,12 @@ def sampler_in_onnx(patch: Patch) -> None:
 def history_in_onnx(patch: Patch) -> None:
     keep = CachedOnnx._keep
 
-    def other(self: CachedOnnx, count: int) -> None:
-        keep(self, count)
-        if count:
-            self._cache = self._decoder.read(self._embed(np.full(count, 7)), 0, self._decoder.empty())[1]
+    def other(self: CachedOnnx, count: int) -> int:
+        left = keep(self, count)
+        if left:
+            self._decoder.empty()
+            read_on(self._decoder, self._embed(np.full(left, 7)), 0)
+        return left
 
     patch.setattr(CachedOnnx, "_keep", other)
 

@@ -14,8 +14,9 @@ from edgeconv.core.errors import ConversionError
 from edgeconv.core.progress import Silent
 from edgeconv.validate import reference_shell, self_check
 from edgeconv.validate.loaded_names import as_loaded
+from edgeconv.validate.module_weights import checkpoint_tensors
 from edgeconv.validate.peaks import HALF, judge
-from edgeconv.validate.reference import LayeredReference, checkpoint_tensors
+from edgeconv.validate.reference import LayeredReference
 from edgeconv.validate.report.model import Check
 
 from ..models import tiny

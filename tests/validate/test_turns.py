@@ -12,6 +12,7 @@ import pytest
 
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes import onnx_genai_once
+from edgeconv.runtimes.decoder import read_on
 from edgeconv.runtimes.llama_cpp import LlamaCppRuntime
 from edgeconv.runtimes.onnx_chat import CachedOnnx
 from edgeconv.runtimes.turns import FOLLOW_UP
@@ -63,10 +64,12 @@ def of_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a second turn finds in the cache is another text's."""
     keep = CachedOnnx._keep
 
-    def other(self: CachedOnnx, count: int) -> None:
-        keep(self, count)
-        if count:
-            self._cache = self._decoder.read(self._embed(np.full(count, 7)), 0, self._decoder.empty())[1]
+    def other(self: CachedOnnx, count: int) -> int:
+        left = keep(self, count)
+        if left:
+            self._decoder.empty()
+            read_on(self._decoder, self._embed(np.full(left, 7)), 0)
+        return left
 
     monkeypatch.setattr(CachedOnnx, "_keep", other)
 

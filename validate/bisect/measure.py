@@ -19,7 +19,8 @@ import numpy.typing as npt
 from ...core.errors import ArtifactError
 from ...core.progress import Task
 from ...runtimes.inner import Inner
-from ..reference import LayeredReference, Tensors
+from ..module_weights import Tensors
+from ..reference import LayeredReference
 from . import halves
 
 Array = npt.NDArray[Any]

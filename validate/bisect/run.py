@@ -12,8 +12,9 @@ from ...runtimes.inner import Inner
 from .. import gelu_table, self_check
 from ..checks.weights import Findings
 from ..formats import Artifact, Weights
+from ..module_weights import Tensors, checkpoint_tensors
 from ..parity import Ask
-from ..reference import LayeredReference, Tensors, checkpoint_tensors
+from ..reference import LayeredReference
 from ..suite import encode, load, require
 from ..target import ValidationTarget, open_pair
 from ..tokenizer import open_tokenizer

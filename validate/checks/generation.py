@@ -124,28 +124,35 @@ def judge(
         failures = ["nothing was generated"]
     faults, warnings = pipelines.judge(again, noise, tie, decode, listed=listed)
     failures += faults
-    made = {tuple(a.ids) for a in plain}
-    same = sum(a.turn == 1 and tuple(a.ids) in made for a in again)
     summary = (
         f"{exact} of {len(own)} greedy answers are the reference's own; "
         f"{before} of {tokens} tokens come before the first difference"
     )
-    regret = max((r for a in again for r in a.regrets), default=0.0)
-    if again:
-        first = sum(a.turn == 1 for a in again)
-        names = list(dict.fromkeys(a.runtime for a in again if a.turn == 1))
-        summary += f"; {', '.join(names)}: the same tokens in {same} of {first}"
-        summary += f", at most {regret:.2g} below the artifact's best logit (noise {noise:.2g})"
+    beside, figures = _beside(plain, again, noise) if again else ("", {})
     return Check(
         name="generation",
         status="failed" if failures else "passed",
-        summary=summary,
+        summary=summary + beside,
         failures=failures,
         warnings=warnings,
         figures={
             "exact_share": exact / len(own) if own else float("nan"),
             "tokens_before_divergence": before / tokens if tokens else float("nan"),
-            **({"pipeline_same_share": same / max(1, first), "pipeline_regret": regret} if again else {}),
+            **figures,
         },
         seconds=seconds,
     )
+
+
+def _beside(plain: Sequence[Answer], again: Sequence[Answer], noise: float) -> tuple[str, dict[str, float]]:
+    """Say how near a pipeline's answers are to those of the bare runtime: in words, and as figures."""
+    made = {tuple(a.ids) for a in plain}
+    first = [a for a in again if a.turn == 1]
+    same = sum(tuple(a.ids) in made for a in first)
+    regret = max((r for a in again for r in a.regrets), default=0.0)
+    names = ", ".join(dict.fromkeys(a.runtime for a in first))
+    words = (
+        f"; {names}: the same tokens in {same} of {len(first)}, at most {regret:.2g} below the artifact's best logit "
+        f"(noise {noise:.2g})"
+    )
+    return words, {"pipeline_same_share": same / max(1, len(first)), "pipeline_regret": regret}

@@ -156,6 +156,48 @@ class Markers:
         return {**description, "added_tokens": sorted([*kept, *more], key=lambda token: int(token["id"]))}
 
 
+_OF_EVERY_FILE = (
+    RuntimeDefect(
+        "no normal form",
+        LLAMA_CPP,
+        LLAMA_CPP_VERSIONS,
+        "letters whose marks are characters of their own (e and U+0301 for é), compatibility forms",
+        "it has no Unicode normalization for byte-level vocabularies, so they become other tokens",
+        applies=_normalizes,
+        as_run=_without_normal_forms,
+    ),
+    RuntimeDefect(
+        "tilde",
+        LLAMA_CPP,
+        LLAMA_CPP_VERSIONS,
+        "the character ~",
+        "its expressions do not count ~ among the symbols (\\p{S}), so it is split from what stands beside it",
+        applies=_splits_by_symbols,
+        as_run=_tilde_no_symbol,
+    ),
+    RuntimeDefect(
+        "space behind markers",
+        LLAMA_CPP,
+        LLAMA_CPP_VERSIONS,
+        "text that follows a special token within a prompt",
+        "it puts SentencePiece's space in front of each piece between special tokens; the tokenizer in front of the first "
+        "alone",
+        applies=_prepends_first,
+        as_run=_prepending_always,
+    ),
+    RuntimeDefect(
+        "visible space",
+        LLAMA_CPP,
+        LLAMA_CPP_VERSIONS,
+        "a literal U+2581 (▁) in a text",
+        "it takes the character for a space, and finds runs of it that are tokens by spaces alone",
+        applies=_has_runs_of_spaces,
+        without=_no_visible_space,
+    ),
+)
+"""What llama.cpp does otherwise with any file."""
+
+
 def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefect]:
     """Return llama.cpp's list for one file.
 
@@ -165,45 +207,7 @@ def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefe
         looks: those that GGUFs call markers because they look so.
     """
     engine, versions = LLAMA_CPP, LLAMA_CPP_VERSIONS
-    found = [
-        RuntimeDefect(
-            "no normal form",
-            engine,
-            versions,
-            "letters whose marks are characters of their own (e and U+0301 for é), compatibility forms",
-            "it has no Unicode normalization for byte-level vocabularies, so they become other tokens",
-            applies=_normalizes,
-            as_run=_without_normal_forms,
-        ),
-        RuntimeDefect(
-            "tilde",
-            engine,
-            versions,
-            "the character ~",
-            "its expressions do not count ~ among the symbols (\\p{S}), so it is split from what stands beside it",
-            applies=_splits_by_symbols,
-            as_run=_tilde_no_symbol,
-        ),
-        RuntimeDefect(
-            "space behind markers",
-            engine,
-            versions,
-            "text that follows a special token within a prompt",
-            "it puts SentencePiece's space in front of each piece between special tokens; the tokenizer in front of the first "
-            "alone",
-            applies=_prepends_first,
-            as_run=_prepending_always,
-        ),
-        RuntimeDefect(
-            "visible space",
-            engine,
-            versions,
-            "a literal U+2581 (▁) in a text",
-            "it takes the character for a space, and finds runs of it that are tokens by spaces alone",
-            applies=_has_runs_of_spaces,
-            without=_no_visible_space,
-        ),
-    ]
+    found = [*_OF_EVERY_FILE]
     if pre in _EXPRESSIONS:
         found.append(
             RuntimeDefect(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ...convert.conversion import recognize
+from ...convert.conversion import locate
 from ...core.errors import ArtifactError
-from ...core.manifest import Manifest, manifest_of
+from ...core.manifest import Manifest
 from ...core.paths import own_links
 from ...runtimes import irs
 from .base import Artifact, Weights
@@ -24,11 +24,10 @@ def open_artifact(path: Path) -> Artifact:
     """
     if path.is_dir():
         own_links(path, ArtifactError, what="the artifact")
-    form = recognize(path)
-    if form is None:
+    found = locate(path)
+    if found is None:
         raise irs.absent(path)
-    place = form.model(path)
-    return ARTIFACTS[form.name](place, manifest_of(place))
+    return ARTIFACTS[found.format.name](found.path, found.manifest)
 
 
 def _openvino(path: Path, manifest: Manifest | None) -> Artifact:

@@ -18,12 +18,14 @@ from ...convert.gguf.read import GgufFile, open_gguf
 from ...convert.gguf.recipe import FILE_TYPES
 from ...core.cache_folder import part
 from ...core.digest import sha256_file
-from ...core.errors import ArtifactError, UsageError
+from ...core.errors import ArtifactError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import llama_cpp_binding
+from ...runtimes.answers import require_cpu
 from ...runtimes.inner_llama_cpp import InnerLlamaCpp
 from ...runtimes.llama_cpp import LlamaCppRuntime
+from ...runtimes.llama_cpp_projector import ProjectorFile, find
 from ...runtimes.llama_cpp_tokenizer import LlamaCppTokenizer
 from ...runtimes.llama_cpp_trial import require_runs
 from ...runtimes.llama_cpp_vision import View, VisionRuntime
@@ -36,10 +38,10 @@ from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed
 from ..weights.gguf_projector import BothHalves, ProjectorWeights
 from .base import Messages
-from .gguf_projector import ProjectorFile, find
 from .manifest import digest_of, facts_of
 
 Array = npt.NDArray[Any]
+_LEFT_OUT = "so pixels, tower, merged prompts and captions were not measured."
 _NUMBERS = {kind.number: name for name, kind in FILE_TYPES.items()}
 
 
@@ -86,7 +88,7 @@ class GgufArtifact:
     @property
     def unseen(self) -> str | None:
         """Why its vision part is not measured."""
-        return self._unseen or None
+        return f"{self._unseen}, {_LEFT_OUT}" if self._unseen else None
 
     def without_vision(self) -> GgufArtifact:
         """Return its language model alone."""
@@ -150,8 +152,7 @@ class GgufArtifact:
 
     def require_device(self, device: str) -> None:
         """The packaged llama.cpp runs on the CPU."""
-        if device != "CPU":
-            raise UsageError(f"A GGUF cannot run on {device} here.", "Leave --device out: llama.cpp runs on the CPU.")
+        require_cpu(device, "A GGUF", llama_cpp_binding.NAME)
 
     def weights(self, checkpoint: Checkpoint) -> GgufWeights | BothHalves:
         """Match its tensors with the checkpoint's."""
@@ -256,7 +257,7 @@ class GgufArtifact:
     @property
     def _eye(self) -> ProjectorFile:
         if self.projector is None:
-            raise ArtifactError(self._unseen or "The vision part was left out.")
+            raise ArtifactError(self.unseen or "The vision part was left out.")
         return self.projector
 
     def _why_unreadable(self, checkpoint: Checkpoint) -> str:

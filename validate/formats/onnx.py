@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.onnx.names import MODEL, VISION_EMBEDDINGS
-from ...core.digest import sha256_file
-from ...core.errors import ArtifactError, UsageError
+from ...core.errors import ArtifactError
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from ...runtimes import onnx_genai_once, onnx_models, onnxruntime
+from ...runtimes.answers import require_cpu
 from ...runtimes.inner_onnx import InnerOnnx
 from ...runtimes.onnx_chat import CachedOnnx
 from ...runtimes.onnx_graph import open_graph
@@ -27,12 +26,12 @@ from ..report.model import Check
 from ..tokenizer import open_tokenizer
 from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
-from ..weights.stored import UNREADABLE, Mode, most
+from ..weights.stored import Mode, most
 from .base import Messages
-from .manifest import digest_of, facts_of
+from .graphs import GraphArtifact
 
 
-class OnnxArtifact:
+class OnnxArtifact(GraphArtifact):
     """Implements `base.Artifact`."""
 
     format = "onnx"
@@ -40,8 +39,7 @@ class OnnxArtifact:
     pipeline_accurate = False
     packages: tuple[str, ...] = ("onnxruntime", "onnx")
     graph = onnxruntime.NAME
-    context: int | None = None
-    unseen = None
+    vision = f"{VISION_EMBEDDINGS}.onnx"
 
     def __init__(self, folder: Path, manifest: Manifest | None) -> None:
         """Take a folder with a model.onnx, or with the three models of a vision-language model.
@@ -50,67 +48,18 @@ class OnnxArtifact:
             ArtifactError: there is none.
             UsageError: onnxruntime is not installed.
         """
-        self._graph = folder / onnx_models.names(folder)[0]
-        if not self._graph.is_file():
+        names = onnx_models.names(folder)
+        if not (folder / names[0]).is_file():
             raise ArtifactError(f"{folder} has no {MODEL}.", "Give the folder that `edgeconv onnx` wrote.")
         onnxruntime.require()
-        self.path = folder
-        self.manifest = manifest
+        super().__init__(folder, manifest, names)
 
-    @property
-    def mode(self) -> str:
-        """The way of the fewest bits in which a fifth of the weights is stored, by the graph itself."""
-        return self._stored.name
-
-    @property
-    def bits(self) -> int:
-        """Bits of a weight stored so."""
-        return self._stored.bits
-
-    @property
-    def tower_bits(self) -> int:
-        """Bits of most weights of the vision part."""
-        return most(find(open_graph(self.path / f"{VISION_EMBEDDINGS}.onnx"))).bits
-
-    @cached_property
-    def _stored(self) -> Mode:
-        try:
-            return most(find(open_graph(self._graph)))
-        except ArtifactError:  # the first check says why
-            return UNREADABLE
-
-    @property
-    def digest(self) -> str:
-        """By the manifest, else that of the graph."""
-        if self.manifest:
-            return digest_of(self.manifest)
-        return sha256_file(self._graph)
-
-    @property
-    def sees(self) -> bool:
-        """True if there is a model for pictures."""
-        return onnx_models.sees(self.path)
-
-    def without_vision(self) -> OnnxArtifact:
-        """Refuse: the three models of a vision-language model belong together."""
-        if self.sees:
-            raise UsageError(
-                "Of vision-language models, GLM-Edge-V alone can be measured; this one's checkpoint is another."
-            )
-        return self
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """How it is stored, and who made it."""
-        return {"stored as": self.mode} | facts_of(self.manifest)
+    def _mode_of(self, name: str) -> Mode:
+        return most(find(open_graph(self.path / name)))
 
     def require_device(self, device: str) -> None:
         """The packaged onnxruntime runs on the CPU."""
-        if device != "CPU":
-            raise UsageError(
-                f"An ONNX model cannot run on {device} here.",
-                "Leave --device out: onnxruntime runs on the CPU here.",
-            )
+        require_cpu(device, "An ONNX model", onnxruntime.NAME)
 
     def weights(self, checkpoint: Checkpoint) -> OnnxWeights:
         """Map the file of weights."""

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import ArtifactError
-from .constant import StoredWeight, parse
+from .constant import StoredWeight
+from .openvino_find import parse
 
 Array = npt.NDArray[Any]
 ROUNDED = 2.0**-7

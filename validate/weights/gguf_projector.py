@@ -19,8 +19,6 @@ from ...core.errors import CheckpointError
 from .gguf import GgufMatch, GgufWeights, Half
 
 Array = npt.NDArray[Any]
-KIND = "adapter"
-"""llama.cpp's name of GLM-Edge-V's projector (`PROJECTOR_TYPE_GLM_EDGE`)."""
 
 
 class ProjectorWeights(Half):
@@ -99,7 +97,7 @@ def expected_keys(checkpoint: Checkpoint, vision: Vision) -> dict[str, Any]:
     }
     return {
         "clip.has_vision_encoder": True,
-        "clip.projector_type": KIND,
+        "clip.projector_type": mmproj.KIND,
         "clip.use_gelu": True,  # else the tower's activation is another
         **{f"clip.vision.{name}": value for name, value in own.items()},
     }

@@ -27,7 +27,8 @@ from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...quantize.integer import to_float32
 from ...runtimes import irs
 from . import equivalent, match
-from .constant import StoredWeight, find
+from .constant import StoredWeight
+from .openvino_find import find
 
 Array = npt.NDArray[Any]
 _TABLE = "model.embed_tokens.weight"

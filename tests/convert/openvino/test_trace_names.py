@@ -15,7 +15,7 @@ from edgeconv.convert.openvino import trace, trace_names
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request, resolve
 from edgeconv.validate.loaded_names import as_loaded
-from edgeconv.validate.weights.constant import find
+from edgeconv.validate.weights.openvino_find import find
 
 FAMILIES = ("stablelm", "starcoder2", "granitemoe", "granitemoehybrid", "qwen3_moe", "phimoe", "gpt_oss", "gemma3_text")
 

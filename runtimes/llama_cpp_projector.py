@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ...convert.gguf.mmproj import PREFIX
-from ...convert.gguf.read import GgufFile, open_gguf, parts
-from ...core.errors import ArtifactError
-from ...core.manifest import Manifest
-from ..weights.gguf_projector import KIND
-
-LEFT_OUT = "so pixels, tower, merged prompts and captions were not measured."
+from ..convert.gguf.mmproj import KIND, PREFIX
+from ..convert.gguf.read import GgufFile, open_gguf, parts
+from ..core.errors import ArtifactError
+from ..core.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -59,16 +56,16 @@ def find(path: Path, manifest: Manifest | None) -> tuple[ProjectorFile | None, s
         if path.with_name(name).is_file():
             return ProjectorFile(path.with_name(name)), ""
     if named:
-        return None, f"{named[0]} is missing beside {path.name}, {LEFT_OUT}"
+        return None, f"{named[0]} is missing beside {path.name}"
     beside = [] if manifest else sorted(path.parent.glob("mmproj*.gguf"))
     if len(beside) > 1:
         names = ", ".join(file.name for file in beside[:3])
-        return None, f"Which of {len(beside)} files belongs to {path.name} is not known ({names}), {LEFT_OUT}"
+        return None, f"Which of {len(beside)} files belongs to {path.name} is not known ({names})"
     if not beside:
-        return None, f"There is no mmproj-*.gguf beside {path.name}, {LEFT_OUT}"
+        return None, f"There is no mmproj-*.gguf beside {path.name}"
     found = ProjectorFile(beside[0])
     if found.kind and found.kind != KIND:
-        return None, f"{beside[0].name} is a projector of type {found.kind!r}, not GLM-Edge-V's {KIND!r}, {LEFT_OUT}"
+        return None, f"{beside[0].name} is a projector of type {found.kind!r}, not GLM-Edge-V's {KIND!r}"
     return found, ""
 
 
