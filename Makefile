@@ -12,7 +12,7 @@ RESULTS := parity bisect sensitivity frontier search
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-all test-fast golden golden-update bench lint format types layers docs check-docs lock outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
+.PHONY: help dev demo test test-all test-fast golden golden-update bench lint format types layers docs check-docs lock pretokenizers outcomes campaigns kill fuzz large exact tokenizers qwen examples perplexity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ check-docs: $(STAMP) ## check that what `make docs` writes is current
 
 lock: $(STAMP) ## write the newest versions that pyproject.toml admits, with their hashes, into constraints.txt
 	$(BIN)/python .ci/lock.py constraints.txt
+
+pretokenizers: $(STAMP) ## write the table of llama.cpp's pre-tokenizers from a checkout: make pretokenizers LLAMA_CPP=DIR
+	$(BIN)/python .ci/pretokenizers.py $(LLAMA_CPP) convert/gguf/pretokenizers.json
 
 outcomes: $(STAMP) ## record anew what edgeconv answers to each fault (tests/bad/outcomes.json), then `make docs`
 	rm -f tests/bad/outcomes.json

@@ -1,4 +1,4 @@
-"""Where edgeconv keeps what it can make again: `$EDGECONV_CACHE`, else `~/.cache/edgeconv`.
+"""Where edgeconv keeps what it can make again: `$EDGECONV_CACHE`, else where the system keeps caches.
 
 The variable may name a folder in use, and the parts of a cache have common names. So each part has a marker of ours, and one that
 holds something else is left to its owner: then ours lies beside it under another name.
@@ -26,8 +26,10 @@ _BOOK = "digests.json"
 
 
 def cache_folder() -> Path:
-    """Return the folder, which may not exist yet."""
-    return Path(os.environ.get("EDGECONV_CACHE") or Path.home() / ".cache" / "edgeconv")
+    """Return the folder, which may not exist yet: on Linux `$XDG_CACHE_HOME/edgeconv`, or `~/.cache/edgeconv`."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("EDGECONV_CACHE") or user_cache_path("edgeconv", appauthor=False))
 
 
 def part(name: str) -> Path:

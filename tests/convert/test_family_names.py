@@ -13,7 +13,6 @@ ROOT = Path(edgeconv.__file__).resolve().parent
 AT_HOME = ("convert/families/", "models.py", "tests/", "benchmarks/", ".")
 """Folders whose business families are: benchmarks/ and tests/ write checkpoints of them."""
 ALLOWED = {
-    "convert/gguf/pretokenizer_digests.py": "llama.cpp's names of pre-tokenizers, which many families share",
     "convert/gguf/pretokenizer.py": "the same",
     "convert/gguf/tokenizer_models.py": "llama.cpp's words for byte-level BPE and for sentencepiece's",
     "convert/gguf_source/tokenizer.py": "names of pre-tokenizers",

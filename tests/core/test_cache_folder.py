@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeconv.core import kept
-from edgeconv.core.cache_folder import MARKER, PARTS, clear, open_part, part
+from edgeconv.core.cache_folder import MARKER, PARTS, cache_folder, clear, open_part, part
 from edgeconv.core.file_digest import file_digest
 from edgeconv.core.progress import Silent
 from edgeconv.core.scratch import scratch
@@ -32,6 +32,20 @@ def fill(tmp_path: Path) -> None:
     file_digest(tmp_path / "weights", Silent())
     cache.put(KEY, [np.ones((2, 3), np.float32)], [1.0], "states", Silent())
     kept.Kept("trial", {"a": 1}, Silent()).put("one", 1)
+
+
+def test_the_folder_is_where_the_system_keeps_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDGECONV_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == tmp_path / ".cache" / "edgeconv"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "edgeconv"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification says to ignore
+    assert cache_folder() == tmp_path / ".cache" / "edgeconv"
+    monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
 
 
 def test_everything_of_ours_goes(root: Path, tmp_path: Path) -> None:

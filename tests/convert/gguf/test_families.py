@@ -1,7 +1,9 @@
 """What each family's file says: keys read back from the file, and configs that llama.cpp cannot run."""
 
 import math
+import re
 
+import gguf
 import numpy as np
 import pytest
 
@@ -209,3 +211,30 @@ def test_yarn_as_llama_cpp_computes_it_is_taken():
     assert "llama.rope.scaling.attn_factor" not in described.keys
     other = describe(config(rope_parameters=YARN | {"attention_factor": 1.0}))
     assert math.isclose(other.keys["llama.rope.scaling.attn_factor"].content, 1 / (0.1 * np.log(4.0) + 1), rel_tol=1e-6)
+
+
+def of(thing):
+    """Return the keys that gguf-py knows."""
+    for name, value in vars(thing).items():
+        if isinstance(value, str) and not name.startswith("_"):
+            yield value
+        elif isinstance(value, type):
+            yield from of(value)
+
+
+ELSEWHERE = {"cohere2", "exaone4", "hunyuan_v1_dense", "smollm3"}
+"""llama.cpp does not take what is tiny of these families."""
+
+
+@pytest.mark.parametrize("model_type", sorted(set(ARCHS) - ELSEWHERE))
+def test_every_name_is_one_that_gguf_py_has(model_type, tiny_model, tmp_path):
+    """Our own tables say names of keys and tensors as texts: see docs/decisions/0025-small-replacements.md."""
+    write_gguf(tiny_model(model_type), tmp_path / "a.gguf", "f32")
+    known = {re.sub(r"\\{\w+\\}", r"\\w+", re.escape(key)) for key in of(gguf.Keys)}
+    read = gguf.GGUFReader(tmp_path / "a.gguf")
+    names = [name for name in read.fields if not name.startswith("GGUF.")]
+    assert [name for name in names if not any(re.fullmatch(key, name) for key in known)] == []
+    arch = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == ARCHS[model_type])
+    tensors = {gguf.TENSOR_NAMES[tensor].replace("{bid}", "0") for tensor in gguf.MODEL_TENSORS[arch]}
+    found = {re.sub(r"blk\.\d+\.", "blk.0.", one.name).rpartition(".")[0] for one in read.tensors}
+    assert found <= tensors

@@ -1,5 +1,9 @@
 import hashlib
 import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +34,61 @@ def test_table_of_digests():
     assert all(len(digest) == 64 for digest in BY_DIGEST)
     assert set(BY_DIGEST.values()) <= NAMES
     assert {name for names in pretokenizer.BY_SPLITTING.values() for name in vars(names).values() if name} <= NAMES
+
+
+SCRIPT = Path(__file__).parents[3] / ".ci" / "pretokenizers.py"
+TABLE = Path(pretokenizer.__file__).with_name("pretokenizers.json")
+CONVERTER = """
+class TextModel:
+    def get_vocab_base_pre(self, tokenizer) -> str:
+        chkhsh = sha256(str(tokenizer.encode("…")).encode()).hexdigest()
+        res = None
+        if chkhsh == "aa":
+            # ref: https://huggingface.co/one
+            res = "one"
+        if chkhsh == "bb":
+            res = "two"
+        if chkhsh == "aa":
+            res = "three"
+        if chkhsh == "cc":
+            res = "a word piece"
+        if res is None:
+            raise NotImplementedError
+        return res
+"""
+LIBRARY = """
+    if (tokenizer_pre == "two" ||
+        tokenizer_pre=="one") { pre_type = ONE; }
+    else if (tokenizer_pre == "three") { }
+    if (tokenizer_model == "gpt2") { }
+"""
+
+
+def test_the_table_is_made_of_the_sources_of_llama_cpp(tmp_path):
+    for name, text in {"conversion/base.py": CONVERTER, "src/llama-vocab.cpp": LIBRARY}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], check=True)
+    made = tmp_path / "made.json"
+    run = lambda *more: subprocess.run([sys.executable, SCRIPT, tmp_path, made, *more], check=False)  # noqa: E731
+    assert run().returncode == 0
+    said = json.loads(made.read_text())
+    assert said["digests"] == {"aa": "three", "bb": "two"}
+    assert said["names"] == ["one", "three", "two"]
+    assert len(said["commit"]) == 9
+    assert run("--check").returncode == 0
+    made.write_text(made.read_text().replace("two", "four"))
+    assert run("--check").returncode == 1
+
+
+def test_the_table_was_written_by_the_script():
+    said = json.loads(TABLE.read_text("utf-8"))
+    assert TABLE.read_text("utf-8") == runpy.run_path(str(SCRIPT), run_name="read")["text"](said)
+    assert list(said) == ["commit", "digests", "names"]
+    assert said["names"] == sorted(NAMES)
+    assert len(said["digests"]) > 80
 
 
 def test_a_known_digest_decides(monkeypatch):

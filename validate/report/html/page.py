@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -31,13 +28,13 @@ from ..words import (
     quantity,
     reason,
     rungs,
-    seconds,
     significant,
     status,
     times,
     used,
 )  # fmt: skip
 from . import charts, documents
+from .jinja import digest, environment, source
 
 MAX_BYTES = 1_950_000
 """The page's promise is 2 MB. What does not fit is left out, the least bad first, and the page says so."""
@@ -45,7 +42,6 @@ _SHARES = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.12, 0.06, 0.03, 0.01, 0.0)
 """Shares of the tokens that keep their alternatives, tried in turn."""
 _HEADING = 3000
 """Bytes of a document's heading, generously."""
-_TEMPLATES = Path(__file__).parent / "templates"
 _SUITE: tuple[ComparisonName, ...] = ("conversion", "quantisation", "runtime", "runtime_decode", "noise_floor")
 
 
@@ -90,30 +86,20 @@ def _size(text: str) -> int:
 
 @cache
 def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        seconds=seconds, percent=percent, significant=significant, visible=visible, shown=_shown, interval=_interval
-    )
-    return environment.get_template("page.html")
+    made = environment().overlay()
+    made.filters = {**made.filters, "shown": _shown, "interval": _interval}
+    return made.get_template("page.html")
 
 
 def _context(report: Report) -> dict[str, Any]:
-    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style, script = source("page.css"), source("page.js")
     found = [one for name in _SUITE if (one := comparison(report, name))]
     main, floor, long = (comparison(report, name) for name in ("quantisation", "noise_floor", "long_context"))
     limits = _kl_limits(report)
     return {
         "report": report,
-        "style": Markup(style), "style_hash": _digest(style),
-        "script": Markup(script), "script_hash": _digest(script),
+        "style": Markup(style), "style_hash": digest(style),
+        "script": Markup(script), "script_hash": digest(script),
         "reason": reason(report), "verdict": VERDICTS[report.verdict],
         "budgets": [_budget(report, line) for line in report.budgets],
         "ladder": [(name, RUNG_TITLES[name], rung) for name, rung in rungs(report)],
@@ -129,10 +115,6 @@ def _context(report: Report) -> dict[str, Any]:
         "pairs": [_pair(pair) for pair in report.generations], "generations": _summary(report.generations),
         "total": sum(value for value in report.seconds.values() if math.isfinite(value)),
     }  # fmt: skip
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _kl_limits(report: Report) -> dict[str, float]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from markupsafe import Markup
 
-_TEMPLATES = Path(__file__).parent / "templates"
+from .jinja import digest, environment, source
+
 WIDTH = 1000
 STYLE = Markup(
     "<style>"
@@ -70,43 +68,10 @@ def page(
     notes: Sequence[str] = (),
 ) -> str:
     """Return a self-contained HTML page: heading, picture, table, notes. Columns in `right` are flush right."""
-    style = (_TEMPLATES / "page.css").read_text("utf-8")
-    inner = str(STYLE).removeprefix("<style>").removesuffix("</style>")
-    policy = "default-src 'none'; style-src " + " ".join(f"'sha256-{_digest(text)}'" for text in (style, inner))
-    cells = [
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(
-                Markup('<td class="r">{}</td>' if i in right else "<td>{}</td>").format(cell)
-                for i, cell in enumerate(row)
-            )
-        )
-        for row in rows
-    ]
-    heads = Markup("").join(
-        Markup('<th class="r">{}</th>' if i in right else "<th>{}</th>").format(cell) for i, cell in enumerate(header)
-    )
-    listed = Markup("").join(Markup("<li>{}</li>").format(note) for note in notes)
-    return str(
-        Markup(
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="generator" content="edgeconv">'
-            '<meta http-equiv="Content-Security-Policy" content="{}"><title>{}</title><style>'
-        ).format(policy, title)
-        + Markup(style)
-        + Markup('</style></head><body><main><section class="card"><h2>{}</h2><p class="lead">{}</p>').format(
-            title, lead
-        )
-        + Markup('<div class="chart">')
-        + shown
-        + Markup(
-            '</div></section><section class="card"><div class="scroll"><table><thead><tr>{}</tr></thead><tbody>'
-        ).format(heads)
-        + Markup("\n").join(cells)
-        + Markup("</tbody></table></div>")
-        + (Markup('<ul class="notes">{}</ul>').format(listed) if notes else Markup(""))
-        + Markup("</section></main></body></html>\n")
-    )
-
-
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    style, inner = source("page.css"), str(STYLE).removeprefix("<style>").removesuffix("</style>")
+    policy = "default-src 'none'; style-src " + " ".join(f"'{digest(text)}'" for text in (style, inner))
+    made: str = environment().get_template("plain.html").render(
+        title=title, lead=lead, shown=shown, header=header, rows=rows, right=right, notes=notes,
+        style=Markup(style), policy=policy,
+    )  # fmt: skip
+    return made + "\n"
