@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from ..core.paths import model_name
 from ..core.unchanged import Unchanged
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
+from .stacks import Stack
 
 __all__ = ["GGUF", "Checkpoint", "read_json"]
 
@@ -38,6 +40,7 @@ class Checkpoint:
         source: where the checkpoint itself lies, if `folder` is only its small files in transformers' form: a folder, or a GGUF.
         notes: what had to be found out or decided to bring it into that form, as sentences.
         unchanged: the source's files as they were before anything of them was read.
+        stacks: tensors that are read as if they were stored, by name: experts' matrices in one.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class Checkpoint:
     source: Path | None = None
     notes: tuple[str, ...] = ()
     unchanged: Unchanged = field(default_factory=Unchanged)
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
 
     @property
     def place(self) -> Path:
@@ -90,11 +94,24 @@ class Checkpoint:
 
     @property
     def names(self) -> set[str]:
-        """Names of all tensors."""
+        """Names of all tensors, as they are stored."""
         return set(self._home)
+
+    def sources(self, names: Collection[str]) -> set[str]:
+        """Return the names of the stored tensors that these are, or are made of."""
+        return {source for name in names for source in (self.stacks[name].names if name in self.stacks else (name,))}
+
+    @cached_property
+    def _stacked(self) -> dict[str, TensorInfo]:
+        """What was found of stacks so far."""
+        return {}
 
     def info(self, name: str) -> TensorInfo:
         """Describe a tensor. Raises CheckpointError if the checkpoint has none of that name."""
+        if name in self.stacks:
+            if name not in self._stacked:
+                self._stacked[name] = self.stacks[name].info(self)
+            return self._stacked[name]
         if name not in self._home:
             raise CheckpointError(
                 f"The checkpoint has no tensor {name}.",
@@ -103,8 +120,8 @@ class Checkpoint:
         return self._home[name][1]
 
     def file_of(self, name: str) -> str:
-        """Return the name of the file that holds a tensor."""
-        return self._home[name][0]
+        """Return the name of the file that holds a tensor, of a stack its first part."""
+        return self._home[next(iter(self.stacks[name].names)) if name in self.stacks else name][0]
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
@@ -123,12 +140,32 @@ class Checkpoint:
         return shard
 
     def tensor(self, name: str) -> npt.NDArray[Any]:
-        """Return a tensor as a view of its mapped file (bfloat16 as uint16 bits); one that a GGUF has quantized as a copy."""
+        """Return a tensor as a view of its file (bfloat16 as uint16 bits); a stack, or what a GGUF has quantized, as a copy."""
+        if name in self.stacks:
+            return self.stacks[name].tensor(self)
         return self.shard_of(name).view(self.info(name))
 
     def rows(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
         """Return elements [start, stop) of a tensor's first dimension, of one that is quantized no more than these decoded."""
         return self.shard_of(name).rows(self.info(name), start, stop)
+
+    def matrix(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return rows [start, stop) of a tensor of any shape, seen as [n, columns]: all dimensions but the last are one."""
+        if name in self.stacks:
+            return self.stacks[name].rows(self, start, stop)
+        shape = self.info(name).shape
+        if len(shape) == 2:
+            return self.rows(name, start, stop)
+        return self.tensor(name).reshape(math.prod(shape[:-1]), shape[-1])[start:stop]
+
+    def release(self, name: str, start: int, stop: int, count: int) -> None:
+        """Give back the pages of rows [start, stop) of a tensor that has `count`."""
+        if name in self.stacks:
+            self.stacks[name].release(self, start, stop)
+            return
+        info = self.info(name)
+        row = (info.end - info.start) // max(count, 1)
+        self.shard_of(name).release(info.start + start * row, info.start + stop * row)
 
     @property
     def size(self) -> int:

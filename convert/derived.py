@@ -30,6 +30,8 @@ class Form:
         part: which of them this is.
         parts: how many there are.
         turned: its last two dimensions are swapped (stacks of matrices, which graphs read as [columns, rows]).
+        strided: the part is every so many-th of the last dimension, beginning with its number (gate and up that take turns).
+        woven: the halves of its second dimension take turns there.
     """
 
     function: str = ""
@@ -37,10 +39,16 @@ class Form:
     part: int = 0
     parts: int = 1
     turned: bool = False
+    strided: bool = False
+    woven: bool = False
 
     def cut(self, tensor: Array) -> Array:
-        """Return the part of a tensor that this is made of, as a view."""
-        if self.axis is None:
+        """Return the part of a tensor that this is made of, as a view (woven ones [n, rows / 2, 2, …])."""
+        if self.strided:
+            tensor = tensor[..., self.part :: self.parts]
+        if self.woven:
+            return tensor.reshape(len(tensor), 2, tensor.shape[1] // 2, *tensor.shape[2:]).swapaxes(1, 2)
+        if self.axis is None or self.strided:
             return tensor.swapaxes(-1, -2) if self.turned else tensor
         if self.axis == 0:
             step = tensor.shape[0] // self.parts
@@ -83,6 +91,8 @@ def forms(shape: tuple[int, ...], elements: int) -> Iterator[Form]:
             yield from (Form("1 + w"), Form("exp(w)"), Form("-exp(w)"))
         if len(shape) == 3:
             yield Form(turned=True)
+            if shape[1] % 2 == 0:
+                yield Form(woven=True)
         return
     if elements < 1 or size % elements or not 1 < size // elements <= _MOST or len(shape) < 2:
         return
@@ -90,6 +100,9 @@ def forms(shape: tuple[int, ...], elements: int) -> Iterator[Form]:
     for axis in range(min(2, len(shape))):
         if shape[axis] % parts == 0:
             yield from (Form("", axis, part, parts) for part in range(parts))
+    if parts == 2 and shape[-1] % 2 == 0:
+        turned = len(shape) == 3
+        yield from (Form("", len(shape) - 1, part, parts, turned, strided=True) for part in range(parts))
 
 
 def closest(held: Array, tensors: dict[str, Array], limit: float) -> tuple[str, Form] | None:

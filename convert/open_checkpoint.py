@@ -7,6 +7,7 @@ names that leave the folder, truncated files, pickles, custom code without conse
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..core.errors import CheckpointError
 from ..core.json_file import read_json
 from ..core.paths import is_text, own_links
 from ..core.unchanged import Unchanged
-from . import base_names
+from . import base_names, stacks
 from .checkpoint import GGUF, Checkpoint
 from .mapped_file import MappedFile
 from .safetensors_file import Header
@@ -79,9 +80,12 @@ def _notes(folder: Path, shards: Mapping[str, MappedFile | Header]) -> tuple[str
 
 def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     """Look at families, and at names, that transformers has in another form as if they had been saved by it."""
-    from . import chatglm
+    from . import chatglm, families
 
-    return base_names.view(chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint)
+    seen = base_names.view(chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint)
+    family = families.find(seen.model_type)
+    stored = family.experts if family else None
+    return replace(seen, stacks=stacks.find(seen.names, stored)) if stored else seen
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def check_coverage(
     Raises:
         CheckpointError: one is missing, has another shape, is no floating-point weight, or would be left out silently.
     """
-    if set(expected) - checkpoint.names == {purpose.HEAD}:
+    if checkpoint.sources(expected) - checkpoint.names == {purpose.HEAD}:
         raise purpose.no_head(checkpoint.config)
     for name, shape in expected.items():
         info = checkpoint.info(name)
@@ -47,7 +47,11 @@ def check_coverage(
                 f"{checkpoint.file_of(name)}: {name} has the type {info.dtype}; weights of {NAMED} can be converted.",
                 "Take an unquantized revision of the model.",
             )
-    over = (name for name in checkpoint.names - set(expected) if not unused.is_unused(name, checkpoint.config))
+    over = (
+        name
+        for name in checkpoint.names - checkpoint.sources(expected)
+        if not unused.is_unused(name, checkpoint.config)
+    )
     left = sorted(name for name in over if not any(fnmatch.fnmatch(name, pattern) for pattern in allowed))
     if tied and "lm_head.weight" in left:
         _require_tied(checkpoint)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 _FLOAT32 = 1
-"""Of MatMulNBits' accuracy_level."""
+"""Of the accuracy_level of MatMulNBits and QMoE."""
 _SUFFIX = "/exact"
 
 
@@ -24,7 +24,9 @@ def make_exact(model: Any) -> bool:
     changed = False
     for node in model.graph.node:
         made = _rewritten(node, model.graph, found) if node.op_type == "MatMulNBits" else None
-        changed = changed or node.op_type == "MatMulNBits"
+        changed = changed or node.op_type in ("MatMulNBits", "QMoE")
+        if node.op_type == "QMoE":
+            _in_float32(node)
         nodes += made or [node]
     if changed:
         nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
@@ -32,6 +34,13 @@ def make_exact(model: Any) -> bool:
         model.graph.node.extend(nodes)
         _require_blocks(model)
     return changed
+
+
+def _in_float32(node: Any) -> None:
+    """Ask QMoE for products in float32, which it makes of four bits, and of eight without blocks."""
+    for attribute in node.attribute:
+        if attribute.name == "accuracy_level":
+            attribute.i = _FLOAT32
 
 
 def bring_in_zero_points(model: Any, folder: Path) -> None:

@@ -135,7 +135,7 @@ def _check(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Co
             said = vision_files.check(checkpoint.folder, vision)
             if decoder.tied:
                 said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
-        weights = stream.weights(decoder, scheme, vision)
+        weights = stream.weights(decoder, scheme, vision, woven=True)
     names = [*(weight.name for weight in weights), *([TABLE] if vision else [])]
     collector.check(lambda: require_found(names, scheme.tensor_precision))
     groups = collector.check(lambda: check_groups(weights, scheme))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from .decoder import HEAD, TABLE, Decoder
+from .experts import ROLES
 from .ops import Ops, Rotation, T
 
 
@@ -71,7 +72,7 @@ def _layer(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "residual")
     if not d.parallel:
         normed = _placed(ops, d, hidden, prefix, norms.before_mlp)
-    given = _placed(ops, d, _mlp(ops, d, normed, prefix), prefix, norms.after_mlp)
+    given = _placed(ops, d, _fed_forward(ops, d, normed, layer), prefix, norms.after_mlp)
     return ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "output")
 
 
@@ -132,6 +133,23 @@ def _qk_norm(ops: Ops[T], d: Decoder, parts: list[T], prefix: str) -> list[T]:
     query, key, *value = parts
     q_norm, k_norm = (prefix + name for name in d.qk_norm_names)
     return [_norm(ops, d, query, q_norm), _norm(ops, d, key, k_norm), *value]
+
+
+def _fed_forward(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
+    """Pass the layer's MLP, or its experts and the one that all tokens share."""
+    experts, prefix = d.experts_of(layer.index), layer.prefix
+    if experts is None:
+        return _mlp(ops, d, hidden, prefix)
+    given = ops.experts(hidden, prefix, experts, d.activation)
+    shared = experts.shared
+    if shared is None:
+        return given
+    gate, up, down = (f"{prefix}{shared.module}.{role}_proj" for role in ROLES)
+    gated = ops.multiply(ops.activate(ops.linear(hidden, gate, False), d.activation), ops.linear(hidden, up, False))
+    beside = ops.linear(gated, down, False)
+    if shared.gate:
+        beside = ops.multiply(ops.sigmoid(ops.linear(hidden, prefix + shared.gate, False)), beside)
+    return ops.add(given, beside)
 
 
 def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:

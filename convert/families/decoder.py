@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..gguf_values import epsilon_key
+from .experts import Experts
 from .mixers import Mixer
 from .ops import Heads, State
 from .reading import contradicting
@@ -88,6 +89,8 @@ class Decoder:
     """How many positions one sees, itself included, layer by layer; None: all before it. Empty: all layers see all."""
     ropes: tuple[Rope | None, ...] = ()
     """The rotary embedding of each layer; None: it has none. Empty: all layers have `rope`."""
+    experts: tuple[Experts | None, ...] = ()
+    """What each layer has in the place of a dense MLP; None: nothing. Empty: all MLPs are dense."""
     attention_scale: float | None = None
     """What scores are multiplied by; None: head_dim ** -0.5."""
     query_growth: tuple[float, float] | None = None
@@ -106,7 +109,13 @@ class Decoder:
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for numbers that contradict each other."""
-        for what, each in (("windows", self.windows), ("rotary embeddings", self.ropes), ("mixers", self.mixers)):
+        each_layers = {
+            "windows": self.windows,
+            "rotary embeddings": self.ropes,
+            "mixers": self.mixers,
+            "experts": self.experts,
+        }
+        for what, each in each_layers.items():
             if each and len(each) != self.num_layers:
                 raise contradicting(f"{what} of {len(each)} layers are stated, and there are {self.num_layers} layers")
         if self.num_heads % self.num_kv_heads:
@@ -156,6 +165,19 @@ class Decoder:
         """Return how many positions one sees in a layer, itself included; None: all before it."""
         return self.windows[layer] if self.windows else None
 
+    def experts_of(self, layer: int) -> Experts | None:
+        """Return what a layer has in the place of a dense MLP; None: nothing."""
+        return self.experts[layer] if self.experts else None
+
+    def stacks(self, *, woven: bool = False) -> frozenset[str]:
+        """Return the names of the experts' matrices, which lie in stacks [experts, rows, columns]."""
+        return frozenset(
+            f"model.layers.{layer}.{name}"
+            for layer, experts in enumerate(self.experts)
+            if experts
+            for name in experts.stacks(self.hidden_size, woven=woven)
+        )
+
     def distinct_ropes(self) -> tuple[Rope, ...]:
         """Return the rotary embeddings that occur, in the order of the layers."""
         return tuple(dict.fromkeys(rope for rope in map(self.rope_of, self.attending) if rope))
@@ -170,22 +192,27 @@ class Decoder:
         """Rows of the key projection, and of the value projection."""
         return self.num_kv_heads * self.head_dim
 
-    def tensors(self) -> dict[str, tuple[int, ...]]:
-        """Return name and shape of every tensor that the block uses, in the order in which the graph reads them."""
+    def tensors(self, *, woven: bool = False) -> dict[str, tuple[int, ...]]:
+        """Return name and shape of every tensor that the block uses, in the order in which the graph reads them.
+
+        `woven`: gate and up of experts are one stack, row by row (`families.experts`).
+        """
         shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         for layer in range(self.num_layers):
-            shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in self._layer(layer).items()})
+            inside = self._layer(layer, woven)
+            shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in inside.items()})
         shapes |= self._norm(self.names.last_norm)
         if not self.tied:
             shapes[HEAD] = (self.vocab_size, self.hidden_size)
         return shapes
 
-    def _layer(self, layer: int) -> dict[str, tuple[int, ...]]:
-        mixer, norms = self.mixer_of(layer), self.norms
+    def _layer(self, layer: int, woven: bool) -> dict[str, tuple[int, ...]]:
+        mixer, experts, norms = self.mixer_of(layer), self.experts_of(layer), self.norms
         shapes: dict[str, tuple[int, ...]] = self._norm(norms.before_attention)
         shapes |= mixer.tensors(self.hidden_size) if mixer else self._attention()
         shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
-        return shapes | self._mlp() | self._norm(norms.after_mlp)
+        shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp()
+        return shapes | self._norm(norms.after_mlp)
 
     def _attention(self) -> dict[str, tuple[int, ...]]:
         hidden, q, kv, shapes = self.hidden_size, self.q_size, self.kv_size, dict[str, tuple[int, ...]]()

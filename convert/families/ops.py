@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from .experts import Experts
 from .rope import Rope
 
 T = TypeVar("T")
@@ -94,6 +95,15 @@ class Ops(Protocol[T]):
 
     def activate(self, states: T, kind: str) -> T:
         """Apply one of `reading.ACTIVATIONS`."""
+
+    def sigmoid(self, states: T) -> T:
+        """Apply the logistic function."""
+
+    def experts(self, hidden: T, prefix: str, experts: Experts, activation: str) -> T:
+        """Pass [batch, n, hidden] through the experts that the router chooses; `prefix` is the layer's.
+
+        Expert and token meet once for each that is chosen, where the runtime can do that: the form is what its fusions know.
+        """
 
     def halves(self, states: T) -> Sequence[T]:
         """Part the last dimension in two."""

@@ -12,6 +12,7 @@ from .spec import Family
 _MECHANISM = (
     "block",
     "decoder",
+    "experts",
     "mixers",
     "ops",
     "reading",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..gguf_values import Value
 from .decoder import Decoder, Names, Norms
+from .experts import Stored
 from .reading import Reader, UnsupportedArchitecture
 from .rope import Rope, read_rope
 from .windows import read_windows
@@ -178,6 +179,7 @@ class Family:
         rope: (reader, head_dim) → the rope that the description states, for families with several.
         rope_synonyms: the family's own words for kinds of rope scaling.
         int4_default: config → the vendor's own choice.
+        experts: how its checkpoints call the tensors of experts; None: it has none.
     """
 
     model_type: str
@@ -211,6 +213,7 @@ class Family:
     rope: Callable[[Reader, int], Rope] | None = None
     rope_synonyms: Mapping[str, str] = field(default_factory=dict)
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
+    experts: Stored | None = None
 
     @property
     def fields(self) -> frozenset[str]:

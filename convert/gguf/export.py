@@ -188,7 +188,7 @@ def check(checkpoint: Checkpoint, model: Model) -> None:
     Raises:
         CheckpointError: one is missing, has another shape or type, or would be left out silently.
     """
-    expected = {tensor.source: tensor.shape for tensor in model.tensors if tensor.source}
+    expected = model.decoder.tensors()
     kind = f"{model.decoder.family} decoder"
     check_coverage(checkpoint, expected, kind, tied=model.decoder.tied, allowed=model.skipped_tensors)
     for name in expected:
@@ -206,9 +206,9 @@ def _check_importance(model: Model, importance: Importance) -> None:
         vector = importance.get(tensor.name)
         if vector is None:
             continue
-        if vector.shape != (tensor.shape[-1],) and tensor.name != "token_embd.weight":
+        if vector.size != tensor.inputs and tensor.name != "token_embd.weight":
             raise UsageError(
-                f"The importance matrix has {vector.size} numbers for {tensor.name}, whose rows have {tensor.shape[-1]}.",
+                f"The importance matrix has {vector.size} numbers for {tensor.name}, which has {tensor.inputs} inputs.",
                 "It was made for another model.",
             )
         if not np.isfinite(vector).all():
@@ -216,9 +216,9 @@ def _check_importance(model: Model, importance: Importance) -> None:
 
 
 def _usable(model: Model, importance: Importance) -> dict[str, npt.NDArray[Any]]:
-    widths = {tensor.name: tensor.shape[-1] for tensor in model.tensors}
+    inputs = {tensor.name: tensor.inputs for tensor in model.tensors}
     return {
-        name: np.ascontiguousarray(vector, np.float32)
+        name: np.ascontiguousarray(vector, np.float32).reshape(-1)
         for name, vector in importance.items()
-        if vector.shape == (widths.get(name),)
+        if vector.size == inputs.get(name)
     }

@@ -86,6 +86,7 @@ def facts(model: Model) -> mix.Facts:
     return mix.Facts(
         layers=decoder.num_layers,
         heads_per_kv=decoder.num_heads // decoder.num_kv_heads,
+        experts=next((one.count for one in decoder.experts if one), 0),
         is_70b=family is not None and family.gguf is not None and family.gguf.is_70b(decoder),
     )
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from ...core.errors import UsageError
 from ...core.patterns import found
 from ...quantize.ggml.types import TYPES, Type
-from .recipe import Recipe
+from .recipe import FILE_TYPES, Recipe
 
 
 class Shaped(Protocol):
@@ -37,12 +37,14 @@ class Facts:
     Attributes:
         layers: blocks.
         heads_per_kv: query heads that share a key head.
+        experts: number of experts; 0: there are none.
         is_70b: llama.cpp takes it for a model of "type 70B" (80 layers of Llama with shared key heads, or of Qwen2).
     """
 
     layers: int
     heads_per_kv: int
     is_70b: bool = False
+    experts: int = 0
 
 
 @dataclass
@@ -136,16 +138,21 @@ def _category(name: str) -> str:
     return next((category for part, category in _CATEGORIES if part in name), "other")
 
 
+_ROUTER = "ffn_gate_inp.weight"
+_KEPT = ("_norm.weight", _ROUTER)
+"""Matrices of these names are not quantized."""
+
+
 def quantizable(tensor: Shaped) -> bool:
     """True for matrices that are not norms; a matrix of one row counts as a vector, as it does for ggml."""
     is_matrix = len(tensor.shape) > 1 and any(size > 1 for size in tensor.shape[:-1])
-    return is_matrix and tensor.name.endswith("weight") and "_norm.weight" not in tensor.name
+    return is_matrix and tensor.name.endswith("weight") and not any(part in tensor.name for part in _KEPT)
 
 
 def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
     recipe = state.recipe
-    if len(tensor.shape) < 2 or "_norm.weight" in tensor.name:
-        return "f32"
+    if len(tensor.shape) < 2 or any(part in tensor.name for part in _KEPT) or tensor.name.endswith("_exps.bias"):
+        return "f32"  # llama.cpp's converter writes these so
     if not quantizable(tensor) or (category == "output" and recipe.leave_output):
         return stored
     named = {"token_embd": recipe.token_embedding_type, "output": recipe.output_type}.get(category)
@@ -159,22 +166,30 @@ def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
     return _fallback(tensor, chosen, state)
 
 
+_FEW_EXPERTS = 8
+"""Experts of Mixtral 8x7B, beside which attention is so small that it gets more bits."""
+_FINER_OUTPUT = ("q2_k", "q3_k_s", "q3_k_m", "iq4_nl", "q4_k_s", "q4_k_m", "iq4_xs")
+
+
 def _mixed(tensor: Shaped, category: str, state: _State) -> str:
     """Apply the file type's own rules."""
     if category == "output" or (category == "token_embd" and state.tied):
         return _output(tensor, state)
     if category in _VALUE_LIKE:
-        chosen = _value(state)
+        chosen = "q8_0" if state.facts.experts == _FEW_EXPERTS else _value(state)
         state.value += 1
         return chosen
     if category == "down":
-        chosen = _down(state)
+        chosen = _down(state, order(tensor.name)[0] if state.facts.experts > 1 else state.downs)
         state.downs += 1
         return chosen
     file_type, base = state.recipe.file_type, state.recipe.base
+    finer: dict[str, str] = {}
     if category == "attn_output":
-        return {"q2_k": "q3_k", "q3_k_m": "q4_k", "q3_k_l": "q5_k"}.get(file_type, base)
-    return base
+        finer = {"q2_k": "q3_k", "q3_k_m": "q4_k", "q3_k_l": "q5_k"}
+    if state.facts.experts == _FEW_EXPERTS and category in ("k", "attn_output"):
+        finer = dict.fromkeys(FILE_TYPES, "q8_0") if category == "k" else dict.fromkeys(_FINER_OUTPUT, "q5_k")
+    return finer.get(file_type, base)
 
 
 def _output(tensor: Shaped, state: _State) -> str:
@@ -206,9 +221,9 @@ def _value(state: _State) -> str:
     return chosen
 
 
-def _down(state: _State) -> str:
-    """The MLP's second matrix: more bits in the first and last layers."""
-    base, at, layers = state.recipe.base, state.downs, state.facts.layers
+def _down(state: _State, at: int) -> str:
+    """The MLP's second matrix: more bits in the first and last layers; `at` is its layer's number."""
+    base, layers = state.recipe.base, state.facts.layers
     first = at < layers // 8
     more = "q6_k" if _more_bits(at, layers) else base
     small = "q5_k" if first and not state.has_importance else base

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ...core.errors import CheckpointError
 from ..alternatives import InexpressibleError
 from ..families.decoder import Decoder, Norms
+from ..families.experts import ROLES, Experts
 from ..gguf_values import Value, f32, u32
 
 _OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
@@ -52,6 +53,11 @@ class Tensor:
     head_dim: int = 0
     plus: float = 0.0
     values: npt.NDArray[Any] | None = field(default=None, compare=False)
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that an importance matrix has for it: of a row, or of a row of each expert's matrix."""
+        return self.shape[-1] * (self.shape[0] if len(self.shape) == 3 else 1)
 
 
 @dataclass(frozen=True)
@@ -104,14 +110,14 @@ def model(
         skipped_tensors: as in `Model`.
         notes: as in `Model`.
     """
-    tensors, block = [], {**_BLOCK, **_norms(decoder.norms), **(names or {})}
+    tensors, block = [], {**_BLOCK, **_norms(decoder.norms), **_experts(decoder), **(names or {})}
     for source, shape in decoder.tensors().items():
         name = gguf_name(source, block)
         turned = permute_qk and re.search(r"\.attn_[qk]\.", name)
         tensors.append(
             Tensor(
                 name=name,
-                shape=shape,
+                shape=_shape(name, shape),
                 source=source,
                 head_dim=decoder.head_dim if turned else 0,
                 plus=norm_offset if name.endswith("_norm.weight") else 0.0,
@@ -126,7 +132,9 @@ def model(
 
 def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:
     """Return the keys that every architecture has; all of them are stated, so that no reader has to guess."""
+    experts = next((one for one in decoder.experts if one), None)
     return {
+        **(_expert_keys(experts) if experts else {}),
         "vocab_size": u32(decoder.vocab_size),
         "context_length": u32(context),
         "embedding_length": u32(decoder.hidden_size),
@@ -140,6 +148,38 @@ def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:
         "rope.dimension_count": u32(decoder.rope.dim),
         "rope.freq_base": f32(decoder.rope.theta),
     }
+
+
+def _expert_keys(experts: Experts) -> dict[str, Value]:
+    shared = experts.shared
+    return {
+        "expert_count": u32(experts.count),
+        "expert_used_count": u32(experts.used),
+        "expert_feed_forward_length": u32(experts.width),
+        **({"expert_shared_feed_forward_length": u32(shared.width)} if shared else {}),
+    }
+
+
+def _experts(decoder: Decoder) -> dict[str, str]:
+    """Return llama.cpp's names of the modules of experts, by those in the checkpoint."""
+    names: dict[str, str] = {}
+    for experts in filter(None, decoder.experts):
+        names[experts.stored.router] = "ffn_gate_inp"
+        names |= {f"{experts.stored.module}.experts.{role}_proj": f"ffn_{role}_exps" for role in ROLES}
+        if experts.shared:
+            names |= {f"{experts.shared.module}.{role}_proj": f"ffn_{role}_shexp" for role in ROLES}
+            if experts.shared.gate:
+                names[experts.shared.gate] = "ffn_gate_inp_shexp"
+        if experts.correction:
+            names[experts.correction] = "exp_probs_b.bias"
+    return names
+
+
+def _shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape in the file: biases of experts without a dimension of 1, the gate of a shared one as a vector."""
+    if name.endswith("_exps.bias"):
+        return (shape[0], shape[2])
+    return shape[1:] if name.endswith("ffn_gate_inp_shexp.weight") else shape
 
 
 def _norms(norms: Norms) -> dict[str, str]:
@@ -156,6 +196,9 @@ def _norms(norms: Norms) -> dict[str, str]:
 def gguf_name(source: str, block: Mapping[str, str]) -> str:
     """Return llama.cpp's name of a tensor of transformers."""
     module, _, kind = source.rpartition(".")
+    whole = _IN_BLOCK.fullmatch(source)
+    if whole and whole[2] in block:  # a tensor that is no module's weight or bias
+        return f"blk.{whole[1]}.{block[whole[2]]}"
     inside = _IN_BLOCK.fullmatch(module)
     if inside:
         return f"blk.{inside[1]}.{block[inside[2]]}.{kind}"

@@ -87,8 +87,8 @@ def _jobs(checkpoint: Checkpoint, file: File, importance: Mapping[str, Array], t
             return placed, encode(placed, np.asarray(tensor.values)[None], start, None), last
         rows = _rows(checkpoint, placed, start, stop)
         with checkpoint.naming(tensor.source):
-            data = encode(placed, rows, start, importance.get(tensor.name))
-        _release(checkpoint, placed, start, stop)
+            data = encode(placed, rows, start, _importance(placed, start, importance.get(tensor.name)))
+        checkpoint.release(tensor.source, start, stop, placed.rows)
         task.advance(rows.nbytes)
         return placed, data, last
 
@@ -98,24 +98,31 @@ def _jobs(checkpoint: Checkpoint, file: File, importance: Mapping[str, Array], t
 
 
 def ranges(placed: Placed) -> list[tuple[int, int]]:
-    """Cut a tensor into ranges of rows of about BLOCK elements; heads whose rows are reordered are not cut."""
+    """Cut a tensor into ranges of rows of about BLOCK elements; heads whose rows are reordered are not cut, experts are."""
     step = max(1, BLOCK // max(placed.cols, 1))
     if placed.tensor.head_dim:
         step = max(1, step // placed.tensor.head_dim) * placed.tensor.head_dim
-    return [(start, min(start + step, placed.rows)) for start in range(0, placed.rows, step)]
+    each = placed.tensor.shape[1] if len(placed.tensor.shape) == 3 else placed.rows
+    return [
+        (start, min(start + step, first + each))
+        for first in range(0, placed.rows, max(each, 1))
+        for start in range(first, first + each, step)
+    ]
+
+
+def _importance(placed: Placed, start: int, importance: Array | None) -> Array | None:
+    """Return the vector of the rows from `start` on, which are one expert's."""
+    if importance is None or importance.size == placed.cols:
+        return importance
+    expert = start // placed.tensor.shape[1]
+    return importance[expert * placed.cols : (expert + 1) * placed.cols]
 
 
 def _rows(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> Array:
     """Return rows [start, stop) of the tensor as [rows, cols]."""
     source = str(placed.tensor.source)
-    if len(placed.tensor.shape) == 2:
+    if len(placed.tensor.shape) == 2 and len(checkpoint.info(source).shape) == 2:
         return checkpoint.rows(source, start, stop)
+    if len(checkpoint.info(source).shape) == 3:
+        return checkpoint.matrix(source, start, stop)
     return checkpoint.tensor(source).reshape(placed.rows, placed.cols)[start:stop]
-
-
-def _release(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> None:
-    """Give back the pages of rows [start, stop)."""
-    source = str(placed.tensor.source)
-    info = checkpoint.info(source)
-    row = (info.end - info.start) // max(placed.rows, 1)
-    checkpoint.shard_of(source).release(info.start + start * row, info.start + stop * row)

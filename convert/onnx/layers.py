@@ -1,7 +1,7 @@
 """The layers of `families.ops` as ONNX nodes.
 
-All operators but MatMulNBits are standard ONNX. Query heads that share a key are multiplied with it together, as further rows of
-one matrix: keys and values are never repeated.
+All operators but MatMulNBits, MoE and QMoE are standard ONNX. Query heads that share a key are multiplied with it together, as
+further rows of one matrix: keys and values are never repeated.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..families.experts import Experts
 from ..families.ops import Heads, Rotation, State
 from ..families.rope import Rope
+from . import experts as stacked
 from . import names
 from .names import FEATURES, LOGITS
 from .ops import Graph, Value
@@ -96,6 +98,12 @@ class Layers:
 
     def activate(self, states: Value, kind: str) -> Value:
         return self.graph.activate(states, kind)
+
+    def sigmoid(self, states: Value) -> Value:
+        return self.graph.op("Sigmoid", states)
+
+    def experts(self, hidden: Value, prefix: str, experts: Experts, activation: str) -> Value:
+        return stacked.experts(self.graph, hidden, prefix, experts, activation)
 
     def halves(self, states: Value) -> Sequence[Value]:
         return self.graph.ops("Split", [states], 2, axis=-1, num_outputs=2)

@@ -21,11 +21,11 @@ from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
 from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
-from ..openvino.tensor_layout import Constant, TensorLayout
+from ..openvino.tensor_layout import Constant, TensorLayout, is_stack
 from . import graphs
 from .names import SEEING, TEXT
 from .ops import Graph
-from .tensor_layout import store
+from .tensor_layout import group, store
 
 ALIGNMENT = 4096
 """Bytes; ONNX asks for whole pages, so that a runtime can map an initializer by itself."""
@@ -64,6 +64,7 @@ class Model:
 
     def stored(self, checkpoint: Checkpoint, table: dict[str, Assignment]) -> list[TensorLayout]:
         """Say how each tensor lies in the file of weights; `table` is `assign`'s."""
+        groups = experts_groups(self.shapes, table)
         return [
             store(
                 name,
@@ -71,6 +72,7 @@ class Model:
                 shape=shape,
                 assignment=table.get(name, Assignment(None)),
                 precision=self.scheme.mode,
+                beside=groups.get(name, ()),
             )
             for name, shape in self.shapes.items()
         ]
@@ -94,7 +96,7 @@ def cut(
     decoder: Decoder, scheme: Scheme, vision: Vision | None = None, vision_scheme: Scheme | None = None
 ) -> list[Model]:
     """Return the models of a checkpoint, the one that generates first."""
-    irs = stream_ir.cut(decoder, scheme, vision, vision_scheme)
+    irs = stream_ir.cut(decoder, scheme, vision, vision_scheme, woven=True)
     names: tuple[str, ...] = (TEXT,)
     builds: list[Callable[[Graph], None]] = [partial(graphs.build, decoder=decoder, from_embeds=bool(vision))]
     if vision:
@@ -103,6 +105,17 @@ def cut(
     return [
         Model(name, ir.shapes, ir.weights, build, ir.scheme) for name, ir, build in zip(names, irs, builds, strict=True)
     ]
+
+
+def experts_groups(shapes: Shapes, table: dict[str, Assignment]) -> dict[str, tuple[int, ...]]:
+    """Return how many weights share a scale in each stack of a layer, by the name of each: one operator takes all of them."""
+    layers: dict[str, list[str]] = {}
+    for name, shape in shapes.items():
+        if is_stack(shape) and (table.get(name) or Assignment(None)).mode:
+            layers.setdefault(name.rsplit(".", 2)[0], []).append(name)
+    return {
+        name: tuple(group(table[one], shapes[one][-1]) for one in names) for names in layers.values() for name in names
+    }
 
 
 def lay_out(tensors: list[TensorLayout]) -> Layout:

@@ -24,7 +24,8 @@ Value = str
 class Graph:
     """A graph under construction.
 
-    `tensors` says how each weight lies, `initializer` makes the (external) initializer of one of its parts, under a name.
+    `accuracy_level` is that of MatMulNBits and QMoE. `tensors` says how each weight lies, `initializer` makes the (external)
+    initializer of one of its parts, under a name.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Graph:
         self._onnx = onnx
         self._tensors = tensors
         self._initializer = initializer
-        self._accuracy_level = accuracy_level
+        self.accuracy_level = accuracy_level
         self._known: dict[str, Any] = {}
         self._made: dict[tuple[str, str], Value] = {}
         self._counts: dict[str, int] = {}
@@ -169,9 +170,17 @@ class Graph:
             parts = [self._part(part) for part in (stored.values, stored.scale, stored.zero_point) if part]
             return self.op(
                 "MatMulNBits", hidden, *parts, name=name, domain=MICROSOFT, K=cols, N=rows, bits=4,
-                block_size=2 * stored.values.shape[2], accuracy_level=self._accuracy_level,
+                block_size=2 * stored.values.shape[2], accuracy_level=self.accuracy_level,
             )  # fmt: skip
         return self.op("MatMul", hidden, self._once("columns", weight, self._columns), name=name)
+
+    def stored(self, name: str) -> TensorLayout:
+        """Say how a stored tensor lies."""
+        return self._tensors[name]
+
+    def row(self, name: str) -> Value:
+        """Return the biases of a stack [n, 1, columns] as float32 [n, columns]."""
+        return self._once("row", name, lambda stored: self.op("Squeeze", self._plain(stored), self.i64([1])))
 
     def width(self, weight: str) -> int:
         """Return the columns of a weight."""
@@ -241,6 +250,10 @@ class Graph:
         if (what, name) not in self._made:
             self._made[what, name] = make(self._tensors[name])
         return self._made[what, name]
+
+    def part(self, part: Constant) -> Value:
+        """Return one of the initializers that hold a tensor."""
+        return self._part(part)
 
     def _part(self, part: Constant | None, suffix: str = "") -> Value:
         assert part

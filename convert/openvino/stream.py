@@ -29,9 +29,14 @@ from .stream_ir import Ir
 from .tensor_layout import TensorLayout
 
 
-def weights(decoder: Decoder, scheme: Scheme, vision: Vision | None = None) -> list[Weight]:
-    """Return the language model's weights that a scheme compresses, each constant once, in the order of the graph."""
-    return stream_ir.cut(decoder, scheme, vision, scheme)[0].weights
+def weights(
+    decoder: Decoder, scheme: Scheme, vision: Vision | None = None, *, woven: bool | None = None
+) -> list[Weight]:
+    """Return the language model's weights that a scheme compresses, each constant once, in the order of the graph.
+
+    `woven` as in `stream_ir.cut`.
+    """
+    return stream_ir.cut(decoder, scheme, vision, scheme, woven=woven)[0].weights
 
 
 def check(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None = None) -> None:

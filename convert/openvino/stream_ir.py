@@ -7,7 +7,7 @@ the embeddings; the table of embeddings; and tower with adapter. A tied table is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
 from ..families.decoder import HEAD, TABLE, Decoder
 from ..families.glm_edge_v import Vision
-from . import stream_models
+from . import stream_experts, stream_models
 from .stream_layers import rotary_name
 from .stream_ops import Weights
 from .tensor_layout import TensorLayout, store
@@ -92,18 +92,26 @@ class Ir:
 
 
 def cut(
-    decoder: Decoder, scheme: Scheme, vision: Vision | None = None, vision_scheme: Scheme | None = None
+    decoder: Decoder,
+    scheme: Scheme,
+    vision: Vision | None = None,
+    vision_scheme: Scheme | None = None,
+    *,
+    woven: bool | None = None,
 ) -> list[Ir]:
-    """Return the IRs of a checkpoint, the one that generates first."""
+    """Return the IRs of a checkpoint, the one that generates first.
+
+    `woven`: gate and up of experts are one stack (`families.experts`); None: where OpenVINO's fusion wants it so.
+    """
     if vision is None or vision_scheme is None:
-        return [_text(decoder, scheme)]
+        return [_text(decoder, scheme, stream_experts.woven(decoder) if woven is None else woven)]
     return [_language(decoder, scheme), _text_embeddings(decoder, scheme), cut_vision(vision, vision_scheme)]
 
 
-def _text(decoder: Decoder, scheme: Scheme) -> Ir:
-    shapes = decoder.tensors()
-    build = partial(stream_models.build, decoder)
-    return Ir(TEXT, shapes, _weights(shapes, decoder.tied), build, scheme, _rotary(decoder), True)
+def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
+    shapes = decoder.tensors(woven=woven)
+    weights = _weights(shapes, decoder.tied, decoder.stacks(woven=woven))
+    return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, _rotary(decoder), True)
 
 
 def _language(decoder: Decoder, scheme: Scheme) -> Ir:
@@ -139,11 +147,13 @@ def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
     return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_models.build_vision, vision), scheme)
 
 
-def _weights(shapes: Shapes, tied: bool) -> list[Weight]:
-    """The matrices among a decoder's tensors, each constant once."""
+def _weights(shapes: Shapes, tied: bool, stacks: Container[str] = ()) -> list[Weight]:
+    """The matrices among a decoder's tensors, each constant once; a stack's are all rows of one."""
     found = []
     for name, shape in shapes.items():
-        if len(shape) == 2:
+        if name in stacks:
+            found.append(Weight(name, (math.prod(shape[:-1]), shape[-1]), "matmul"))
+        elif len(shape) == 2:
             role: Role = "embedding" if name == TABLE else "matmul"
             found.append(Weight(name, shape, role, name == HEAD or (tied and role == "embedding")))
     return found

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..families.experts import Experts
 from ..families.ops import Heads, Rotation, State
 from ..families.rope import Rope
+from . import stream_experts
 from .stream_ops import Node, Operations, Weights
 
 ROTARY = "rotary/angles"
@@ -126,6 +128,12 @@ class Layers(Operations):
         if kind == "silu":
             return self.ops.swish(states)
         return self.ops.gelu(states, "tanh" if kind == "gelu_pytorch_tanh" else "erf")
+
+    def sigmoid(self, states: Node) -> Node:
+        return self.ops.sigmoid(states)
+
+    def experts(self, hidden: Node, prefix: str, experts: Experts, activation: str) -> Node:
+        return stream_experts.experts(self, hidden, prefix, experts, activation)
 
     def halves(self, states: Node) -> Sequence[Node]:
         return list(self.ops.split(states, self.i64(-1), 2).outputs())

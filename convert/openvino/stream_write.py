@@ -100,7 +100,7 @@ def _encoded(
         release(checkpoint, stored, start, stop)
         zero_points.append(zero_point)
         scales.append(scale)
-        if stop == (stored.shape[0] if stored.shape else 1):
+        if stop == in_ir.count_rows(stored.shape):
             yield stored, zero_points, scales
             zero_points, scales = [], []
 
@@ -131,9 +131,8 @@ class _Writer:
 
 def release(checkpoint: Checkpoint, stored: TensorLayout, start: int, stop: int) -> None:
     """Give back the pages of rows [start, stop); with a row order, those of the whole tensor once its last row is read."""
-    info = checkpoint.info(stored.name)
-    row = (info.end - info.start) // max(info.shape[0], 1) if info.shape else info.end - info.start
+    count = in_ir.count_rows(stored.shape)
     if stored.row_order is None:
-        checkpoint.shard_of(stored.name).release(info.start + start * row, info.start + stop * row)
-    elif stop == info.shape[0]:
-        checkpoint.shard_of(stored.name).release(info.start, info.end)
+        checkpoint.release(stored.name, start, stop, count)
+    elif stop == count:
+        checkpoint.release(stored.name, 0, count, count)

@@ -99,8 +99,8 @@ def store(
     Args:
         name: its name in the checkpoint, and of its constant.
         dtype: safetensors' name of its type.
-        shape: [rows, cols] for a weight, [out, in, height, width] for a convolution's; one dimension for norms and biases, which
-            are never compressed.
+        shape: [rows, cols] for a weight, [experts, rows, cols] for a stack of them, [out, in, height, width] for a
+            convolution's; one dimension for norms and biases, which are never compressed.
         assignment: what `quantize.assign` gave it.
         precision: the scheme's mode; a float precision converts the uncompressed weights.
         row_order: a permutation of the rows.
@@ -115,12 +115,13 @@ def store(
             None,
             row_order,
         )
-    rows, cols = shape[0], math.prod(shape[1:])
+    lead = shape[:-1] if is_stack(shape) else shape[:1]
+    cols = math.prod(shape[len(lead) :])
     grouped = assignment.group_size != -1
     groups = cols // assignment.group_size if grouped else 1
     element = _ELEMENT[assignment.mode]
-    per_group = (rows, groups, 1) if grouped else (rows, *(1 for _ in shape[1:]))
-    values = Constant(name, element, (rows, groups, assignment.group_size) if grouped else shape)
+    per_group = (*lead, groups, 1) if grouped else (*lead, *(1 for _ in shape[len(lead) :]))
+    values = Constant(name, element, (*lead, groups, assignment.group_size) if grouped else shape)
     zero = None if assignment.mode.endswith("_sym") else Constant(f"{name}/zero_point", element, per_group)
     return TensorLayout(name, shape, assignment, values, zero, Constant(f"{name}/scale", "f16", per_group), row_order)
 
@@ -137,10 +138,20 @@ def _float_element(dtype: str, shape: tuple[int, ...], precision: str) -> str:
     return BY_STORED[dtype].element
 
 
+def is_stack(shape: tuple[int, ...]) -> bool:
+    """Tell whether a tensor is a stack of matrices, each row of which is quantized by itself."""
+    return len(shape) == 3
+
+
+def count_rows(shape: tuple[int, ...]) -> int:
+    """Return how many rows a tensor is read and quantized in: those of all matrices of a stack."""
+    return math.prod(shape[:2]) if is_stack(shape) else shape[0] if shape else 1
+
+
 def blocks(stored: TensorLayout) -> list[tuple[int, int]]:
     """Cut a tensor into ranges of rows of about BLOCK elements; a row with half a byte at its end is not cut off."""
-    rows = stored.shape[0] if stored.shape else 1
-    cols = math.prod(stored.shape[1:])
+    rows = count_rows(stored.shape)
+    cols = math.prod(stored.shape) // max(rows, 1)
     step = max(1, BLOCK // max(cols, 1))
     if cols % 2:
         step += step % 2
@@ -149,6 +160,8 @@ def blocks(stored: TensorLayout) -> list[tuple[int, int]]:
 
 def read_block(checkpoint: Checkpoint, stored: TensorLayout, start: int, stop: int) -> Array:
     """Return rows [start, stop) in the artifact's order."""
+    if is_stack(stored.shape):
+        return checkpoint.matrix(stored.name, start, stop)
     if stored.row_order is None:
         return checkpoint.rows(stored.name, start, stop)
     order = stored.row_order[start:stop]

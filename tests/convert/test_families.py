@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.families import decoder, find, streamed
+from edgeconv.convert.families.decoder import Decoder
 from edgeconv.convert.families.reading import UnsupportedArchitecture
 from edgeconv.core.errors import CheckpointError
 
@@ -90,6 +91,25 @@ def _copy(config: dict[str, Any]) -> dict[str, Any]:
     return {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
 
 
+def loaded(described: Decoder) -> dict[str, tuple[int, ...]]:
+    """Name and shape of the tensors as transformers has them: experts in the stacks of its own."""
+    found = described.tensors()
+    for layer, experts in enumerate(described.experts):
+        prefix = f"model.layers.{layer}."
+        for name in [
+            name for name in found if experts and name.startswith(f"{prefix}{experts.stored.module}.experts.")
+        ]:
+            owner, form = experts.stored.loaded(name.removeprefix(prefix))
+            shape = found.pop(name)
+            count, rows, columns = (shape[0], shape[2], 1) if name.endswith("bias") else shape
+            turns = 2 if form.axis is not None or form.strided else 1
+            whole = (count, columns, rows * turns) if form.turned else (count, rows * turns, columns)
+            found[prefix + owner] = whole[:2] if name.endswith("bias") else whole
+        if experts and experts.correction:
+            found.pop(prefix + experts.correction)  # which transformers has as a buffer
+    return found
+
+
 @pytest.mark.parametrize("kind", STREAMED)
 def test_tensor_names_and_shapes_are_those_of_transformers(kind: str) -> None:
     import torch
@@ -99,7 +119,7 @@ def test_tensor_names_and_shapes_are_those_of_transformers(kind: str) -> None:
     config |= OPEN.get(kind, {"sliding_window": None})
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(native(config))
-    assert decoder(config).tensors() == {name: tuple(p.shape) for name, p in model.named_parameters()}
+    assert loaded(decoder(config)) == {name: tuple(p.shape) for name, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("scaling", [None, {"rope_type": "linear", "factor": 8.0}], ids=str)

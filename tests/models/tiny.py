@@ -114,7 +114,12 @@ FURTHER: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 32,
         "shared_expert_intermediate_size": 64,
     },
-    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+    "qwen3_moe": {
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "norm_topk_prob": True,
+    },
     "smollm3": {"no_rope_layers": [1, 0]},
     "stablelm": {"rope_parameters": ROPE | {"partial_rotary_factor": 0.25}, "use_qkv_bias": True},
     "starcoder2": {},
@@ -166,6 +171,8 @@ STREAMED: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"rope_parameters": ROPE | {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}},
     "stablelm": {},
     "stablelm-parallel": {"use_parallel_residual": True},
+    "qwen3_moe": {},
+    "qwen3_moe-some": {"num_hidden_layers": 3, "decoder_sparse_step": 2, "norm_topk_prob": False},
 }  # fmt: skip
 """Checkpoints of every family whose graphs edgeconv builds itself, and of the parts that config.json turns on: what each has
 beside its row of `FAMILIES` or `FURTHER`."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
+from ...convert.derived import AS_IS, Form
 from ...convert.gguf.describe import describe
 from ...convert.gguf.encode import to_neighbors
 from ...convert.gguf.model import Model, Tensor
@@ -25,6 +26,7 @@ from ...quantize.ggml.types import TYPES
 from ...quantize.integer import to_float32
 from .fit import Fit, Sums
 from .gguf_allowed import error_bound
+from .match import stacked
 
 Array = npt.NDArray[Any]
 BLOCK = 1 << 20
@@ -33,11 +35,15 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class GgufMatch:
-    """A tensor of the file and what it should be made of. `source` is the tensor's name in the checkpoint."""
+    """A tensor of the file and what it should be made of.
+
+    `source` is the tensor's name in the checkpoint, `form` the part of it that is meant.
+    """
 
     info: TensorInfo
     tensor: Tensor
     source: str
+    form: Form = AS_IS
 
     def ranges(self) -> list[tuple[int, int]]:
         """Cut the rows into ranges of about BLOCK elements, of whole heads where their rows are reordered."""
@@ -59,7 +65,8 @@ class GgufMatch:
         if self.tensor.head_dim:
             heads = values.reshape(-1, self.tensor.head_dim // 2, 2, self._cols)
             values = heads.swapaxes(1, 2)
-        values = np.ascontiguousarray(values, np.float32).reshape(self.tensor.shape)
+        values = np.ascontiguousarray(values, np.float32)
+        values = values.reshape(self.tensor.shape) if self.form == AS_IS else values
         return values - np.float32(self.tensor.plus) if self.tensor.plus else values
 
     @property
@@ -90,8 +97,15 @@ class Half:
 
     def tensor(self, name: str) -> Array:
         """Return a tensor as the file holds it: float32, in the checkpoint's shape and row order. Raises KeyError."""
-        match = self.matched[name][0]
-        return match.checkpoint_form(self.file.dequantized(match.info.name))
+        match, *others = self.matched[name]
+        if match.form == AS_IS:
+            held = match.checkpoint_form(self.file.dequantized(match.info.name))
+            return held.reshape(self._checkpoint.info(name).shape)
+        whole = np.empty(self._checkpoint.info(name).shape, np.float32)
+        for part in (match, *others):
+            place = part.form.cut(whole)
+            place[...] = part.checkpoint_form(self.file.dequantized(part.info.name)).reshape(place.shape)
+        return whole
 
     def fit(self, name: str, match: GgufMatch, task: Task) -> Fit:
         """Compare one tensor of the file with its source.
@@ -100,7 +114,7 @@ class Half:
             ArtifactError: its type cannot be decoded.
         """
         info, stored = match.info, self._checkpoint.info(name)
-        whole = self._checkpoint.tensor(name).reshape(info.rows, info.cols)
+        whole = match.form.cut(self._checkpoint.tensor(name)).reshape(info.rows, info.cols)
         exact = info.type == element_of(stored.dtype) and not match.tensor.plus
         data, sums = self.file.data(info.name), Sums()
         for start, stop in match.ranges():
@@ -143,21 +157,27 @@ class GgufWeights(Half):
 
     def _match(self) -> None:
         for tensor in self.model.tensors:
-            if tensor.source and tensor.name in self.file.tensors and tensor.source in self._checkpoint.names:
+            if not tensor.source or tensor.name not in self.file.tensors:
+                continue
+            part = stacked(tensor.source, self._checkpoint)
+            if part:
+                self._add(part[0], tensor, part[1])
+            elif tensor.source in self._checkpoint.names:
                 self._add(tensor.source, tensor)
         if self.model.decoder.tied and "output.weight" in self.file.tensors:
             # llama.cpp then takes it and not the embedding, so it has to be the same
             embedding = next(t for t in self.model.tensors if t.name == "token_embd.weight")
             self._add("model.embed_tokens.weight", Tensor("output.weight", embedding.shape, embedding.source))
 
-    def _add(self, source: str, tensor: Tensor) -> None:
+    def _add(self, source: str, tensor: Tensor, form: Form = AS_IS) -> None:
         info = self.file.info(tensor.name)
         shape = self._checkpoint.info(source).shape
-        if info.shape == tensor.shape == shape:
-            self.matched[source] = (*self.matched.get(source, ()), GgufMatch(info, tensor, source))
+        cut = form.cut(np.broadcast_to(np.int8(0), shape)).shape
+        if info.shape == tensor.shape == tuple(n for n in cut if n != 1 or len(cut) == len(tensor.shape)):
+            self.matched[source] = (*self.matched.get(source, ()), GgufMatch(info, tensor, source, form))
         else:
             self.misshapen.append(
-                f"{tensor.name} is {list(info.shape)}, {source} {list(shape)}, by the config {list(tensor.shape)}."
+                f"{tensor.name} is {list(info.shape)}, {source} {list(cut)}, by the config {list(tensor.shape)}."
             )
 
 

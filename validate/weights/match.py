@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...convert import derived
+from ...convert import derived, families
 from ...convert.checkpoint import Checkpoint
 from ...convert.derived import AS_IS, Form, forms
 from ...quantize.integer import to_float32
@@ -20,6 +20,7 @@ _SAMPLE = 4096
 _ALIKE = 0.5
 """Relative RMS error below which a content is taken for a tensor's; four bits make 0.1, another tensor 1.4."""
 _PREFIX = re.compile(r"^(?:self|__module|model\.model)\.")
+_LAYER = re.compile(r"(model\.layers\.\d+\.)(.+)")
 _SUFFIX = re.compile(r"\._openvino_orig_(weight|bias)")
 
 
@@ -37,6 +38,8 @@ def by_name(stored: StoredWeight, checkpoint: Checkpoint) -> Held | None:
     for name in stored.names:
         plain = _SUFFIX.sub(r".\1", _PREFIX.sub("", name))
         stem = re.split(r"[/#]", plain, maxsplit=1)[0]
+        if (part := stacked(stem, checkpoint)) and _size(part, checkpoint) == stored.size:
+            return part
         for own in (stem, f"model.{stem}"):
             if own in checkpoint.names and checkpoint.info(own).size == stored.size:
                 return own, _form(stored, checkpoint, own)
@@ -51,6 +54,19 @@ def by_name(stored: StoredWeight, checkpoint: Checkpoint) -> Held | None:
             if found or fitting:
                 return found or (fitting[0], AS_IS)
     return None
+
+
+def stacked(name: str, checkpoint: Checkpoint) -> Held | None:
+    """Return which of the checkpoint's tensors, as transformers loads it, holds a stack of experts; None: the name is of none."""
+    layer, family = _LAYER.fullmatch(name), families.find(checkpoint.model_type)
+    if layer is None or family is None or family.experts is None:
+        return None
+    found = family.experts.loaded(layer[2])
+    return (layer[1] + found[0], found[1]) if found and layer[1] + found[0] in checkpoint.names else None
+
+
+def _size(held: Held, checkpoint: Checkpoint) -> int:
+    return held[1].cut(np.broadcast_to(np.int8(0), checkpoint.info(held[0]).shape)).size
 
 
 def by_content(stored: StoredWeight, names: Iterable[str], checkpoint: Checkpoint) -> str | None:

@@ -1,13 +1,15 @@
 """The weights of an ONNX model: the expressions that de-quantize them, whoever wrote them.
 
 Understood are float initializers, also behind a Cast, DequantizeLinear (a row, a column or blocks of either, perhaps behind a
-Transpose), MatMulNBits, and tables of integers whose rows are de-quantized after they were looked up.
+Transpose), MatMulNBits, QMoE, and tables of integers whose rows are de-quantized after they were looked up.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from .constant import StoredWeight
 Array = npt.NDArray[Any]
 _UNPACKING = ("Cast", "Unsqueeze", "Reshape", "Concat", "Slice", "BitwiseAnd", "BitShift")
 """What may lie between a row that was looked up and its zero point and scale."""
+_OF_EXPERTS = ((2, 3, 11), (5, 6, 12))
+"""Which inputs of QMoE are values, scales and zero points of its two stacks."""
 _FLOATS = ("f32", "f16", "f64", "bf16")
 
 
@@ -74,6 +78,9 @@ class _Finder:
 
     def _compressed(self, node: Any) -> None:
         """Read a node that de-quantizes a constant; what is of another form is listed as unreadable."""
+        if node.op_type == "QMoE":
+            for place, scale, zero in _OF_EXPERTS:
+                self._experts(node, place, scale, zero)
         kinds = {
             "MatMulNBits": (1, self._of_nbits),
             "DequantizeLinear": (0, self._of_dequantize),
@@ -85,8 +92,12 @@ class _Finder:
         values = self._constants.get(self._turned(node.input[place]) or node.input[place])
         if values is None or (node.op_type == "Gather" and values.element in _FLOATS):
             return
+        self._hold(node, values, partial(read, node, values))
+
+    def _hold(self, node: Any, values: Constant, read: Callable[[], StoredWeight | None]) -> None:
+        """Remember what a node makes of a constant."""
         try:
-            stored = read(node, values)
+            stored = read()
         except (IndexError, KeyError, ValueError, ZeroDivisionError) as error:
             stored = StoredWeight(values, values.shape, unreadable=f"{node.op_type} of another form ({error})")
         if stored is None:
@@ -118,6 +129,38 @@ class _Finder:
         else:
             zero = Constant("", "u8", (1, 1, 1), np.array([2 ** (bits - 1)], np.uint8))
         return _grouped(values, (rows, cols), bits, zero, scale)
+
+    def _experts(self, node: Any, place: int, scale: int, zero: int) -> None:
+        values = self._constants.get(node.input[place]) if place < len(node.input) else None
+        if values is not None:
+            self._hold(node, values, partial(self._of_experts, node, values, scale, zero))
+
+    def _of_experts(self, node: Any, values: Constant, scale: int, zero: int) -> StoredWeight:
+        """A stack of matrices as QMoE has it: [experts, rows, bytes], a scale for each row or block of it."""
+        a = {attribute.name: attribute.i for attribute in node.attribute}
+        bits = a.get("expert_weight_bits", 4)
+        experts, rows, width = values.shape
+        cols = width * 8 // bits
+        size = a.get("block_size", 0) or cols
+        count = cols // size
+        if bits not in (4, 8) or cols % size:
+            raise ValueError(f"{bits} bits, {cols} columns in blocks of {size}")
+        scales = self._part(node.input[scale]).shaped((experts * rows, count, 1))
+        if zero < len(node.input) and node.input[zero]:
+            # those of blocks begin on a byte in each row, those of rows in each expert
+            lead, each = (experts * rows, count) if a.get("block_size", 0) else (experts, rows)
+            zeros = _zero_points(self._part(node.input[zero]), lead, each, bits).shaped((experts * rows, count, 1))
+        else:
+            zeros = Constant("", "u8", (1, 1, 1), np.array([2 ** (bits - 1)], np.uint8))
+        flat = _grouped(values, (experts * rows, cols), bits, zeros, scales)
+        _, groups, group = flat.stored_shape
+        lead3 = (experts, rows, groups) if groups > 1 else (experts, rows)
+        parts = [
+            p if p.shape[0] == 1 else p.shaped((*lead3, 1)) for p in (flat.zero_point, *flat.scales) if p is not None
+        ]
+        parts[0] = parts[0].shaped((1,) * (len(lead3) + 1)) if parts[0].shape[0] == 1 else parts[0]
+        held = flat.values.shaped((*lead3, group))
+        return StoredWeight(held, (experts, rows, cols), parts[0], parts[1:])
 
     def _of_dequantize(self, node: Any, values: Constant) -> StoredWeight:
         a = {attribute.name: attribute.i for attribute in node.attribute}

@@ -79,6 +79,8 @@ class Match:
             rows = tensor[:, start:stop].T
         elif self.row_order is not None:
             rows = tensor[self.row_order[start:stop]]
+        elif len(tensor) == self.stored.rows:
+            rows = tensor[start:stop].reshape(stop - start, -1)  # not before: a part of a stack would be copied whole
         else:
             rows = tensor.reshape(self.stored.rows, -1)[start:stop]
         values = to_float32(rows)
@@ -142,7 +144,7 @@ class WeightsByName:
         """
         shape = self._checkpoint.info(name).shape
         first = self.matched[name][0]
-        if first.form.axis is None and not first.form.turned:
+        if first.form.axis is None and not (first.form.turned or first.form.woven):
             return first.tensor(shape)
         whole = np.empty(shape, np.float32)
         for part in self.matched[name] if first.form.axis is not None else (first,):

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from edgeconv.builtin import model_path
+from edgeconv.convert import families
 from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.gguf.describe import describe
 from edgeconv.convert.gguf.export import Exported, Prepared, export, prepare
@@ -54,7 +55,12 @@ def write_checkpoint(
         shutil.copyfile(model_path() / name, folder / name)
     (folder / "config.json").write_text(json.dumps(fields))
     noise = np.random.default_rng(0).standard_normal(1 << 18).astype(dtype)
-    shapes = {t.source: t.shape for t in describe(fields).tensors if t.source} | (extra or {})
+    shapes = describe(fields).decoder.tensors() | (extra or {})
+    stored = getattr(families.find(fields["model_type"]), "experts", None)
+    for stack in [name for name, shape in shapes.items() if stored and len(shape) == 3]:
+        count, *shape = shapes.pop(stack)
+        prefix, _, role = stack.removesuffix("_proj.weight").rpartition(f"{stored.module}.experts.")
+        shapes |= {prefix + stored.each[role].format(number): tuple(shape) for number in range(count)}
     save_file(
         {name: np.resize(noise[at * 97 :], shape) for at, (name, shape) in enumerate(shapes.items())},
         folder / "model.safetensors",

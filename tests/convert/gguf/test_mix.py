@@ -54,12 +54,15 @@ def test_sizes_of_published_files(fields, kind, tensor_bytes, file_bytes):
 
 
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64, "num_hidden_layers": 9}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 256, "norm_topk_prob": True}
 MODELS = {
     "deep": {"num_hidden_layers": 37},
     "glm, tied": {"model_type": "glm", **WIDE, "tie_word_embeddings": True},
     "llama, shared keys": {**WIDE, "num_key_value_heads": 1, "num_hidden_layers": 8},
     "phi3, one qkv": {"model_type": "phi3", **WIDE, "num_hidden_layers": 17},
     "gemma3": {**WIDE, **GEMMA, "query_pre_attn_scalar": 64},
+    "experts": {"model_type": "qwen3_moe", **WIDE, **EXPERTS},
+    "eight experts": {"model_type": "qwen3_moe", **WIDE, **EXPERTS, "num_experts": 8, "num_hidden_layers": 16},
     "narrow": {
         "hidden_size": 320,
         "num_attention_heads": 5,
