@@ -41,14 +41,25 @@ def weights(path: Path) -> dict[str, np.ndarray]:
             found.setdefault(stem, {})[part] = _as_float(node)
             if not part:
                 shapes[stem] = tuple(node.get_output_shape(0))
-    return {name: _dequantize(parts, shapes[name]) for name, parts in found.items()}
+    stacked = {name for name in shapes if ".experts." in name}
+    return _joined({name: _dequantize(parts, shapes[name], name in stacked) for name, parts in found.items()})
 
 
-def _dequantize(parts: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+def _joined(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Gate and up of experts in one, as transformers has them."""
+    for gate in [name for name in found if name.endswith(".experts.gate_proj.weight")]:
+        module = gate.removesuffix("gate_proj.weight")
+        up, down = (found.pop(f"{module}{role}_proj.weight") for role in ("up", "down"))
+        found |= {f"{module}gate_up_proj": np.concatenate([found.pop(gate), up], 1), f"{module}down_proj": down}
+    return found
+
+
+def _dequantize(parts: dict[str, np.ndarray], shape: tuple[int, ...], stacked: bool) -> np.ndarray:
     values = parts[""]
     if "scale" in parts:
         values = (values - parts.get("zero_point", np.float32(0))) * parts["scale"]
-    return values.reshape(shape[0], -1) if len(shape) == 3 else values
+    lead = shape[:2] if stacked else shape[:1]
+    return values.reshape(*lead, -1) if len(shape) == len(lead) + 2 else values
 
 
 def _as_float(node: Any) -> np.ndarray:

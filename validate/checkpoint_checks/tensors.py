@@ -38,8 +38,8 @@ def _traced(checkpoint: Checkpoint) -> list[Row]:
 
 def _streamed(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -> list[Row]:
     expected = decoder.tensors() | (vision.tensors() if vision else {})
-    present = {name: shape for name, shape in expected.items() if name in checkpoint.names}
-    left = sorted(checkpoint.names - set(expected))
+    present = {name: shape for name, shape in expected.items() if checkpoint.sources([name]) <= checkpoint.names}
+    left = sorted(checkpoint.names - checkpoint.sources(expected))
     allowed = _allowed(left, checkpoint, vision)
     stored_head = decoder.tied and HEAD in left
     others = [name for name in left if name not in allowed and not (stored_head and name == HEAD)]
