@@ -16,7 +16,7 @@ from ..core.errors import CheckpointError
 from ..core.json_file import read_json
 from ..core.paths import is_text, own_links
 from ..core.unchanged import Unchanged
-from . import base_names, stacks
+from . import base_names, language_part, stacks
 from .checkpoint import GGUF, Checkpoint
 from .mapped_file import MappedFile
 from .safetensors_file import Header
@@ -82,7 +82,9 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     """Look at families, and at names, that transformers has in another form as if they had been saved by it."""
     from . import chatglm, families
 
-    seen = base_names.view(chatglm.view(checkpoint) if checkpoint.model_type == chatglm.MODEL_TYPE else checkpoint)
+    if checkpoint.model_type == chatglm.MODEL_TYPE:
+        checkpoint = chatglm.view(checkpoint)
+    seen = base_names.view(language_part.view(checkpoint))
     family = families.find(seen.model_type)
     stored = family.experts if family else None
     return replace(seen, stacks=stacks.find(seen.names, stored)) if stored else seen

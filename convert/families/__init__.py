@@ -89,3 +89,11 @@ def is_native(config: dict[str, Any]) -> bool:
     """True if the architecture is known without code from the checkpoint."""
     family = find(config["model_type"])
     return family is not None and family.streamed
+
+
+def language_part(config: Config) -> Family | None:
+    """Return the family of a language model that may lie within a larger model, by either's config; None: of no other."""
+    text = config.get("text_config")
+    inner = text.get("model_type") if isinstance(text, dict) else config["model_type"]
+    family = find(inner) if isinstance(inner, str) else None
+    return family if family and config["model_type"] in family.within | ({inner} if family.within else set()) else None

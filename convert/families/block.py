@@ -99,7 +99,8 @@ def _mixed(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
 def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix = layer.prefix + "self_attn."
     assert layer.mask is not None
-    query, key, value = map(ops.heads_first, _projections(ops, d, hidden, prefix))
+    query, key, value, *gates = _projections(ops, d, hidden, prefix)
+    query, key, value = map(ops.heads_first, (query, key, value))
     if layer.rotation:
         query, key = (ops.rotate(states, layer.rotation, d.head_dim) for states in (query, key))
     if layer.growth is not None:
@@ -111,17 +112,23 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     context = ops.attention(
         query, key, value, layer.mask, heads=d.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap
     )
+    for gate in gates:
+        context = ops.multiply(context, ops.sigmoid(ops.flat(gate, d.q_size)))
     return ops.linear(context, layer.prefix + d.names.output, d.output_bias)
 
 
 def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> list[T]:
-    """Query, key and value as [batch, n, heads, head_dim]."""
+    """Query, key and value as [batch, n, heads, head_dim], and the gate if there is one."""
     if d.fused_qkv:
         parts = [*ops.split(ops.linear(hidden, prefix + "qkv_proj", d.qkv_bias), [d.q_size, d.kv_size, d.kv_size])]
     else:
         parts = [ops.linear(hidden, f"{prefix}{part}_proj", d.qkv_bias) for part in "qkv"]
     if d.qk_norm and d.qk_norm_whole:
         parts = _qk_norm(ops, d, parts, prefix)
+    if d.gated:
+        query, gate = ops.halves(ops.heads(parts[0], d.num_heads, 2 * d.head_dim))
+        shaped = [query, *(ops.heads(part, d.num_kv_heads, d.head_dim) for part in parts[1:]), gate]
+        return _qk_norm(ops, d, shaped, prefix) if d.qk_norm else shaped
     counts = (d.num_heads, d.num_kv_heads, d.num_kv_heads)
     shaped = [ops.heads(part, count, d.head_dim) for part, count in zip(parts, counts, strict=True)]
     early = d.qk_norm and not (d.qk_norm_whole or d.qk_norm_late)

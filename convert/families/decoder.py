@@ -68,6 +68,8 @@ class Decoder:
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
+    gated: bool = False
+    """Beside each head's query its projection makes a gate: the context is multiplied by the gate's sigmoid."""
     qk_norm: bool = False
     qk_norm_whole: bool = False
     """The norms of q and k are taken over all heads together, not over each."""
@@ -216,7 +218,7 @@ class Decoder:
 
     def _attention(self) -> dict[str, tuple[int, ...]]:
         hidden, q, kv, shapes = self.hidden_size, self.q_size, self.kv_size, dict[str, tuple[int, ...]]()
-        parts = {"qkv": q + 2 * kv} if self.fused_qkv else {"q": q, "k": kv, "v": kv}
+        parts = {"qkv": q + 2 * kv} if self.fused_qkv else {"q": 2 * q if self.gated else q, "k": kv, "v": kv}
         for part, rows in parts.items():
             shapes[f"self_attn.{part}_proj.weight"] = (rows, hidden)
             if self.qkv_bias:

@@ -81,3 +81,84 @@ class ShortConv:
         entering = ops.multiply(ops.multiply(before, values), kept)
         mixed = ops.causal_convolution(entering, prefix + "conv.conv", state, self.bias)
         return ops.linear(ops.multiply(behind, mixed), prefix + "conv.out_proj", self.bias)
+
+
+@dataclass(frozen=True)
+class GatedDelta:
+    """A causal convolution and the gated delta rule, whose output is normalized and gated (Qwen 3.5).
+
+    Source: `transformers/models/qwen3_5/modeling_qwen3_5.py`, `Qwen3_5GatedDeltaNet`.
+
+    Attributes:
+        keys: heads of queries, and of keys.
+        key_width: of one of them.
+        heads: of values; those that share a key lie side by side.
+        width: of one of them.
+        taps: positions that the convolution sees, the last one's own included.
+        eps: of the norm of the output.
+    """
+
+    keys: int
+    key_width: int
+    heads: int
+    width: int
+    taps: int
+    eps: float
+
+    @property
+    def key_size(self) -> int:
+        """Width of all queries together, and of all keys."""
+        return self.keys * self.key_width
+
+    @property
+    def size(self) -> int:
+        """Width of all values together."""
+        return self.heads * self.width
+
+    @property
+    def channels(self) -> int:
+        """Width of what is convolved."""
+        return 2 * self.key_size + self.size
+
+    def tensors(self, hidden: int) -> Shapes:
+        """As `Mixer` says."""
+        return {
+            "linear_attn.in_proj_qkv.weight": (self.channels, hidden),
+            "linear_attn.conv1d.weight": (self.channels, 1, self.taps),
+            "linear_attn.in_proj_b.weight": (self.heads, hidden),
+            "linear_attn.in_proj_a.weight": (self.heads, hidden),
+            "linear_attn.A_log": (self.heads,),
+            "linear_attn.dt_bias": (self.heads,),
+            "linear_attn.norm.weight": (self.width,),
+            "linear_attn.in_proj_z.weight": (self.size, hidden),
+            "linear_attn.out_proj.weight": (hidden, self.size),
+        }
+
+    def states(self, layer: int) -> tuple[State, ...]:
+        """As `Mixer` says."""
+        return (
+            State("conv", layer, (self.channels, self.taps)),
+            State("recurrent", layer, (self.heads, self.key_width, self.width)),
+        )
+
+    def delicate(self) -> tuple[str, ...]:
+        """Return all its matrices: what they add to the state stays there."""
+        return tuple(
+            f"linear_attn.{name}.weight" for name in ("in_proj_qkv", "in_proj_b", "in_proj_a", "in_proj_z", "out_proj")
+        )
+
+    def mix(self, ops: Ops[T], hidden: T, kept: T, prefix: str, layer: int) -> T:
+        """As `Mixer` says."""
+        prefix += "linear_attn."
+        conv, memory = self.states(layer)
+        entering = ops.multiply(ops.linear(hidden, prefix + "in_proj_qkv", False), kept)
+        mixed = ops.activate(ops.causal_convolution(entering, prefix + "conv1d", conv, False), "silu")
+        query, key, value = ops.split(mixed, [self.key_size, self.key_size, self.size])
+        query, key = (ops.heads(one, self.keys, self.key_width) for one in (query, key))
+        beta = ops.sigmoid(ops.linear(hidden, prefix + "in_proj_b", False))
+        decay = ops.decay(ops.linear(hidden, prefix + "in_proj_a", False), prefix + "A_log", prefix + "dt_bias")
+        value = ops.heads(value, self.heads, self.width)
+        made = ops.delta_rule(query, key, value, decay=decay, beta=beta, state=memory, keys=self.keys)
+        gate = ops.heads(ops.linear(hidden, prefix + "in_proj_z", False), self.heads, self.width)
+        made = ops.multiply(ops.rms_norm(made, prefix + "norm", self.eps), ops.activate(gate, "silu"))
+        return ops.linear(ops.flat(made, self.size), prefix + "out_proj", False)

@@ -14,6 +14,8 @@ from .experts import Experts
 from .rope import Rope
 
 T = TypeVar("T")
+UNIT_EPSILON = 1e-6
+"""Added to the square of a length by which `delta_rule` divides."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,9 @@ class Ops(Protocol[T]):
     def heads(self, states: T, count: int, width: int) -> T:
         """[batch, n, count * width] -> [batch, n, count, width]."""
 
+    def flat(self, states: T, width: int) -> T:
+        """[batch, n, heads, width of a head] -> [batch, n, width]."""
+
     def heads_first(self, states: T) -> T:
         """[batch, n, heads, width] -> [batch, heads, n, width]."""
 
@@ -171,6 +176,28 @@ class Ops(Protocol[T]):
             name: of the kernel, [channels, 1, taps], whose last tap is the position's own.
             state: [batch, channels, taps]: the inputs of the last positions, of which the first is not read again.
             bias: whether a `name`.bias is added.
+        """
+
+    def decay(self, states: T, rate: str, bias: str) -> T:
+        """Return log decays [batch, n, heads]: -exp(`rate`) * log(1 + exp(states + `bias`)), both stored, [heads]."""
+
+    def delta_rule(self, query: T, key: T, value: T, *, decay: T, beta: T, state: State, keys: int) -> T:
+        """Apply the gated delta rule, position by position, from where `state` was left, and keep it.
+
+        Of each head a matrix S [key width, value width] forgets, and learns what it does not know of the value by the key:
+        S *= exp(decay); S += key (beta * (value - S^T key))^T; the output is S^T query.
+
+        Args:
+            query: [batch, n, key heads, key width]; divided by its Euclidean length and by the root of the key's width.
+            key: the same; divided by its Euclidean length.
+            value: [batch, n, heads, value width]; a key serves as many heads that lie side by side.
+            decay: [batch, n, heads], a logarithm.
+            beta: [batch, n, heads], the share that is learned.
+            state: [batch, heads, key width, value width].
+            keys: number of key heads.
+
+        Returns:
+            [batch, n, heads, value width].
         """
 
     def convolution(self, states: T, name: str, step: int) -> T:

@@ -180,6 +180,8 @@ class Family:
         rope_synonyms: the family's own words for kinds of rope scaling.
         int4_default: config → the vendor's own choice.
         experts: how its checkpoints call the tensors of experts; None: it has none.
+        within: model types whose text_config is of this family, and whose language model is taken alone.
+        sees: what the names of their other tensors begin with.
     """
 
     model_type: str
@@ -214,6 +216,8 @@ class Family:
     rope_synonyms: Mapping[str, str] = field(default_factory=dict)
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
     experts: Stored | None = None
+    within: frozenset[str] = frozenset()
+    sees: str = "model.visual."
 
     @property
     def fields(self) -> frozenset[str]:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..families.experts import Experts
-from ..families.ops import Heads, Rotation, State
+from ..families.ops import UNIT_EPSILON, Heads, Rotation, State
 from ..families.rope import Rope
 from . import experts as stacked
 from . import names
 from .names import FEATURES, LOGITS
-from .ops import Graph, Value
+from .ops import MICROSOFT, Graph, Value
 
 FREQUENCIES = "rotary/frequencies"
 _MASKED = -65504.0
@@ -114,6 +114,9 @@ class Layers:
     def heads(self, states: Value, count: int, width: int) -> Value:
         return self.graph.op("Reshape", states, self.graph.i64([0, 0, count, width]))
 
+    def flat(self, states: Value, width: int) -> Value:
+        return self.graph.op("Reshape", states, self.graph.i64([0, 0, width]))
+
     def heads_first(self, states: Value) -> Value:
         return self.graph.op("Transpose", states, perm=[0, 2, 1, 3])
 
@@ -209,6 +212,40 @@ class Layers:
         self._keep(g.op("Slice", whole, g.i64([-taps]), end, last, name=names.present(state)), state)
         read = g.op("Slice", whole, g.i64([1]), end, last)
         return g.op("Transpose", g.depthwise(read, name, channels, bias), perm=[0, 2, 1])
+
+    def decay(self, states: Value, rate: str, bias: str) -> Value:
+        g = self.graph
+        steps = g.op("Softplus", g.op("Add", states, g.vector(bias)))
+        return g.op("Mul", g.op("Neg", g.op("Exp", g.vector(rate))), steps)
+
+    def delta_rule(
+        self, query: Value, key: Value, value: Value, *, decay: Value, beta: Value, state: State, keys: int
+    ) -> Value:
+        g, (heads, width, out) = self.graph, state.shape
+        query, key = (
+            self.flat(self._served(self._unit(one), keys, heads, width), heads * width) for one in (query, key)
+        )
+        value, past = self.flat(value, heads * out), self._past(state)
+        made, kept = g.ops(
+            "LinearAttention", [query, key, value, past, decay, beta], 2, domain=MICROSOFT, update_rule="gated_delta",
+            q_num_heads=heads, kv_num_heads=heads, scale=width**-0.5,
+        )  # fmt: skip
+        self._keep(g.op("Identity", kept, name=names.present(state)), state)
+        return self.heads(made, heads, out)
+
+    def _served(self, states: Value, keys: int, heads: int, width: int) -> Value:
+        """Give every head of the state its query or key: [batch, n, heads, width]."""
+        g = self.graph
+        if keys == heads:
+            return states
+        wide = g.op("Tile", g.op("Unsqueeze", states, g.i64([3])), g.i64([1, 1, 1, heads // keys, 1]))
+        return g.op("Reshape", wide, g.i64([0, 0, heads, width]))
+
+    def _unit(self, states: Value) -> Value:
+        """Divide the last dimension by its Euclidean length."""
+        g = self.graph
+        length = g.op("ReduceSum", g.op("Mul", states, states), g.i64([-1]), keepdims=1)
+        return g.op("Div", states, g.op("Sqrt", g.op("Add", length, g.f32(UNIT_EPSILON))))
 
     def _past(self, state: State) -> Value:
         """Add the input of what a layer kept."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,18 @@ def dequantized(stored: TensorLayout, constant: Any) -> Any:
     return ops.convert(value, np.float32, name=f"{name}/convert")
 
 
+def operations(model: Any) -> Iterator[Any]:
+    """Give the operations of a graph in order; behind a loop those of its body."""
+    for node in model.get_ordered_ops():
+        yield node
+        if node.get_type_name() == "Loop":
+            yield from operations(node.get_function())
+
+
 def name_nodes(model: Any) -> None:
     """Give the nodes that OpenVINO numbers on its own a number that depends on the graph alone."""
     counts: dict[str, int] = {}
-    for node in model.get_ordered_ops():
+    for node in operations(model):
         kind = node.get_type_name()
         if re.fullmatch(rf"{kind}_\d+", node.get_friendly_name()):
             counts[kind] = counts.get(kind, 0) + 1
@@ -108,7 +117,7 @@ def lay_out(model: Any, tensors: list[TensorLayout]) -> Layout:
         position += part.size
     small: list[tuple[int, bytes]] = []
     known: dict[bytes, int] = {}
-    for node in model.get_ordered_ops():
+    for node in operations(model):
         if node.get_type_name() != "Constant" or node.get_friendly_name() in offsets:
             continue
         data = np.ascontiguousarray(node.data).tobytes()

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..families.experts import Experts
-from ..families.ops import Heads, Rotation, State
+from ..families.ops import UNIT_EPSILON, Heads, Rotation, State
 from ..families.rope import Rope
-from . import stream_experts
+from . import delta_rule, stream_experts
 from .stream_ops import Node, Operations, Weights
 
 ROTARY = "rotary/angles"
@@ -144,6 +144,9 @@ class Layers(Operations):
     def heads(self, states: Node, count: int, width: int) -> Node:
         return self.ops.reshape(states, self.i64([0, 0, count, width]), special_zero=True)
 
+    def flat(self, states: Node, width: int) -> Node:
+        return self.ops.reshape(states, self.i64([0, 0, width]), special_zero=True)
+
     def heads_first(self, states: Node) -> Node:
         return self.swap(states)
 
@@ -254,6 +257,38 @@ class Layers(Operations):
         made = ops.group_convolution(whole, kernel, [1], [0], [0], [1], name=name)
         made = ops.transpose(ops.slice(made, self.i64([1]), end, step, last), ops.constant([0, 2, 1], np.int32))
         return ops.add(made, self.weights(f"{name}.bias")) if bias else made
+
+    def decay(self, states: Node, rate: str, bias: str) -> Node:
+        ops = self.ops
+        steps = ops.softplus(ops.add(states, self.weights(bias)))
+        return ops.multiply(self._negative(ops.exp(self.weights(rate))), steps)
+
+    def delta_rule(
+        self, query: Node, key: Node, value: Node, *, decay: Node, beta: Node, state: State, keys: int
+    ) -> Node:
+        ops = self.ops
+        query, key = (self.swap(self._unit(self._served(one, keys, state))) for one in (query, key))
+        width = ops.convert(ops.gather(ops.shape_of(query), self.i64(3), self.i64(0)), np.float32)
+        query = ops.divide(query, ops.power(width, ops.constant(0.5, np.float32)))
+        decay, beta = (ops.transpose(one, ops.constant([0, 2, 1], np.int32)) for one in (decay, beta))
+        made, kept = delta_rule.loop(ops, [query, key, self.swap(value), decay, beta], self._past(state))
+        self._keep(kept, state)
+        return self.swap(made)
+
+    def _served(self, states: Node, keys: int, state: State) -> Node:
+        """Give every head of the state its query or key: [batch, n, heads, width]."""
+        ops, (heads, width, _) = self.ops, state.shape
+        if keys == heads:
+            return states
+        wide = ops.tile(ops.unsqueeze(states, self.i64(3)), self.i64([1, 1, 1, heads // keys, 1]))
+        return ops.reshape(wide, self.i64([0, 0, heads, width]), special_zero=True)
+
+    def _unit(self, states: Node) -> Node:
+        """Divide the last dimension by its Euclidean length."""
+        ops = self.ops
+        length = ops.reduce_sum(ops.multiply(states, states), self.i64([-1]), keep_dims=True)
+        root = ops.sqrt(ops.add(length, ops.constant(UNIT_EPSILON, np.float32)))
+        return ops.multiply(states, ops.divide(ops.constant(1.0, np.float32), root))
 
     def _past(self, state: State) -> Node:
         """Read what a layer kept, of the row that each row goes on from."""

@@ -57,13 +57,17 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
     assert float(np.abs(found - expected).max()) < 1e-3
 
 
-def fused(compiled: Any) -> tuple[int, int]:
-    """How many norms and attentions the runtime's graph has as one operation each."""
+def fused(compiled: Any) -> tuple[int, int, int]:
+    """How many norms, attentions and delta rules the runtime's graph has as one operation each."""
     kinds = [str(node.get_rt_info()["layerType"].astype(str)) for node in compiled.get_runtime_model().get_ops()]
-    return kinds.count("RMS") + kinds.count("MVN"), kinds.count("ScaledDotProductAttention")
+    return (
+        kinds.count("RMS") + kinds.count("MVN"),
+        kinds.count("ScaledDotProductAttention"),
+        kinds.count("GatedDeltaNet"),
+    )
 
 
-def fusible(folder: Path) -> tuple[int, int]:
+def fusible(folder: Path) -> tuple[int, int, int]:
     """How many there are: the runtime's attention has no cap for scores."""
     from safetensors import safe_open
 
@@ -71,7 +75,8 @@ def fusible(folder: Path) -> tuple[int, int]:
         names = list(file.keys())
     capped = json.loads((folder / "config.json").read_text()).get("attn_logit_softcapping")
     attentions = sum(name.endswith(("self_attn.o_proj.weight", "self_attn.out_proj.weight")) for name in names)
-    return sum("norm" in name and name.endswith(".weight") for name in names), 0 if capped else attentions
+    norms = sum("norm" in name and name.endswith(".weight") for name in names)
+    return norms, 0 if capped else attentions, sum(name.endswith("linear_attn.A_log") for name in names)
 
 
 def test_openvino(case: Any, tmp_path: Path) -> None:

@@ -120,6 +120,21 @@ FURTHER: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 32,
         "norm_topk_prob": True,
     },
+    "qwen3_5_text": {
+        "num_hidden_layers": 4,
+        "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention"],
+        "head_dim": 32,
+        "rope_parameters": ROPE
+        | {
+            "partial_rotary_factor": 0.25,
+            "mrope_interleaved": True,
+            "mrope_section": [2, 1, 1],
+        },
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+    },
     "smollm3": {"no_rope_layers": [1, 0]},
     "stablelm": {"rope_parameters": ROPE | {"partial_rotary_factor": 0.25}, "use_qkv_bias": True},
     "starcoder2": {},
@@ -168,6 +183,9 @@ STREAMED: dict[str, dict[str, Any]] = {
     "ernie4_5": {"use_bias": True},
     "lfm2": {},
     "lfm2-biases": {"conv_bias": True, "conv_L_cache": 4, "block_auto_adjust_ff_dim": False},
+    "qwen3_5_text": {},
+    "qwen3_5_text-keys": {"linear_num_key_heads": 4, "linear_value_head_dim": 24, "linear_conv_kernel_dim": 3,
+                          "attention_bias": True},
     "hunyuan_v1_dense": {"rope_parameters": ROPE | {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}},
     "stablelm": {},
     "stablelm-parallel": {"use_parallel_residual": True},
@@ -230,9 +248,11 @@ def _randomize(model: Any, seed: int) -> None:
 
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=random)
-            if parameter.ndim == 1:
+            if name.endswith("linear_attn.A_log"):
+                parameter.copy_(-3 + noise)  # as fresh ones are, a state forgets all but the last position
+            elif parameter.ndim == 1:
                 parameter.add_(0.1 * noise)
             else:
                 widths = torch.exp(0.5 * torch.randn(parameter.shape[0], 1, generator=random))

@@ -27,7 +27,7 @@ def find(model: Any) -> list[StoredWeight]:
     for node in model.get_ordered_ops():
         sources = [value.get_node() for value in node.input_values()]
         fixed = [source.get_name() in constant for source in sources]
-        if node.get_type_name() == "Constant" or (sources and all(fixed) and not _has_state(node)):
+        if node.get_type_name() == "Constant" or (sources and all(fixed) and not (_has_state(node) or _computes(node))):
             constant.add(node.get_name())
             continue
         for source, is_fixed in zip(sources, fixed, strict=True):
@@ -47,6 +47,11 @@ def _made_of(stored: StoredWeight) -> tuple[str, ...]:
 
 def _has_state(node: Any) -> bool:
     return node.get_type_name() in ("ReadValue", "Assign", "Parameter", "RandomUniform")
+
+
+def _computes(node: Any) -> bool:
+    """Tell whether an operation is the model's own, and not part of how a weight is stored (rates of decay are exponents)."""
+    return bool(node.get_type_name() == "Exp")
 
 
 def _is_weight(node: Any) -> bool:

@@ -1,0 +1,76 @@
+"""The language model of a checkpoint that also sees, as one of its own: names without "language_model.", the text's own config.
+
+transformers saves some language models under the names that they have inside the larger model, too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import families, native_files
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+
+_INSIDE, _ALONE = "model.language_model.", "model."
+_SMALL = ("*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+_SEEING = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+_LARGEST = 64 << 20
+"""Bytes of a small file."""
+_FORM = 1
+"""To be raised when what is written changes while edgeconv's version does not."""
+
+
+def view(checkpoint: Checkpoint) -> Checkpoint:
+    """Return the language model alone; a checkpoint of another kind as it is."""
+    family = families.language_part(checkpoint.config)
+    if family is None:
+        return checkpoint
+    config = checkpoint.config
+    if config["model_type"] != family.model_type:
+        text = {"tie_word_embeddings": config.get("tie_word_embeddings", False), **config["text_config"]}
+        text |= {"architectures": [family.architecture]}
+        folder = _small_files(checkpoint.folder, text)
+        seen = sum(name.startswith(family.sees) for name in checkpoint.names)
+        note = (
+            f"Of the {config['model_type']} the language model alone is converted: its {seen} vision tensors are left out, "
+            "and what is written takes no pictures."
+        )
+        checkpoint = replace(
+            checkpoint, folder=folder, config=text, source=checkpoint.place, notes=(*checkpoint.notes, note)
+        )
+    return _renamed(checkpoint, family.sees)
+
+
+def _renamed(checkpoint: Checkpoint, sees: str) -> Checkpoint:
+    shards = {}
+    for file, shard in checkpoint.shards.items():
+        infos = [
+            replace(info, name=_ALONE + info.name[len(_INSIDE) :]) if info.name.startswith(_INSIDE) else info
+            for info in shard.tensors.values()
+            if not info.name.startswith(sees)
+        ]
+        shards[file] = shard.with_tensors({info.name: info for info in infos})
+    return replace(checkpoint, shards=shards)
+
+
+def _small_files(source: Path, text: dict[str, Any]) -> Path:
+    found = {
+        path.name: path
+        for pattern in _SMALL
+        for path in sorted(source.glob(pattern))
+        if path.is_file() and not path.name.endswith(".index.json") and path.stat().st_size <= _LARGEST
+    }
+    kept = [path for name, path in found.items() if name not in ("config.json", *_SEEING)]
+
+    def make(folder: Path) -> None:
+        native_files.write_json(folder / "config.json", text)
+        for path in kept:
+            shutil.copyfile(path, folder / path.name)
+
+    from ..core.digest import sha256_file
+
+    return native_files.obtain([_FORM, text, {path.name: sha256_file(path) for path in kept}], make)
