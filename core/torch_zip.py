@@ -1,35 +1,24 @@
 """What a file of torch.save holds, found out without torch and without running anything.
 
-The file is a zip whose member `NAME/data.pkl` is a pickle: a program for a stack machine, which may call any function. This
-reader is a machine of its own for the few instructions that a dictionary of tensors needs. It looks up no global and calls
-nothing; whatever else the program asks for is refused. Values lie in members `NAME/data/KEY`, uncompressed, and can be mapped.
-
-Sources: `torch/serialization.py` (`_save`), `torch/_utils.py` (`_rebuild_tensor_v2`), CPython's `Lib/pickletools.py`.
+The file is a zip whose member `NAME/data.pkl` is a pickle, which `torch_pickle` reads. Values lie in members `NAME/data/KEY`,
+uncompressed, and can be mapped. Source: `torch/serialization.py` (`_save`).
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickletools
 import struct
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from . import torch_pickle
 from .errors import CheckpointError
+from .torch_pickle import STORAGES, Foreign, PickledTensor
 
 MAX_PICKLE = 64 << 20
 """Bytes; a hundred thousand tensors need a quarter of it."""
-STORAGES = {
-    "torch DoubleStorage": ("F64", 8), "torch FloatStorage": ("F32", 4), "torch HalfStorage": ("F16", 2),
-    "torch BFloat16Storage": ("BF16", 2), "torch LongStorage": ("I64", 8), "torch IntStorage": ("I32", 4),
-    "torch ShortStorage": ("I16", 2), "torch CharStorage": ("I8", 1), "torch ByteStorage": ("U8", 1),
-    "torch BoolStorage": ("BOOL", 1),
-}  # fmt: skip
-"""Global → safetensors' name of the type, and bytes of an element."""
-_REBUILD, _DICT = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 _OLD_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _OF_ZIPFILE = (
     zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error,
@@ -48,33 +37,6 @@ class StoredTensor:
     shape: tuple[int, ...]
     start: int
     size: int
-
-
-@dataclass(frozen=True)
-class _Global:
-    name: str
-
-
-@dataclass(frozen=True)
-class _Storage:
-    kind: str
-    key: str
-    count: int
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-_MARK = object()
-
-
-class _Foreign(Exception):  # noqa: N818 - what was found, not yet an error
-    """Something in the pickle that a dictionary of tensors does not need."""
 
 
 def read(file: BinaryIO, where: str, *, locate: bool = True) -> list[StoredTensor]:
@@ -135,7 +97,7 @@ class _Storages:
         self._where = where
         self._starts: dict[str, int] = {}
 
-    def place(self, name: str, tensor: _Tensor) -> StoredTensor:
+    def place(self, name: str, tensor: PickledTensor) -> StoredTensor:
         """Find the bytes of a tensor, and check that its storage holds them."""
         where, storage = self._where, tensor.storage
         dtype, item = STORAGES[storage.kind]
@@ -157,7 +119,7 @@ class _Storages:
         return StoredTensor(name, dtype, tensor.shape, start, count * item)
 
 
-def _is_contiguous(tensor: _Tensor) -> bool:
+def _is_contiguous(tensor: PickledTensor) -> bool:
     expected = 1
     for size, stride in zip(reversed(tensor.shape), reversed(tensor.strides), strict=True):
         if size != 1 and stride != expected:
@@ -178,140 +140,17 @@ def _start(info: zipfile.ZipInfo, file: BinaryIO, where: str) -> int:
     return start
 
 
-def _tensors(pickle: bytes, where: str) -> dict[str, _Tensor]:
+def _tensors(pickle: bytes, where: str) -> dict[str, PickledTensor]:
     """Run the program. Raises CheckpointError for anything but a dictionary of tensors."""
     try:
-        table = _Machine().run(pickle)
-    except _Foreign as found:
+        table = torch_pickle.run(pickle)
+    except Foreign as found:
         raise CheckpointError(
             f"{where} holds more than tensors: {found}. A pickle can run code when it is opened, so it is not.", _SAFE
         ) from None
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise CheckpointError(f"{where}: the pickle in it is damaged ({error}).", _DAMAGED) from error
-    wrong = next((name for name, value in table.items() if not isinstance(value, _Tensor)), None)
+    wrong = next((name for name, value in table.items() if not isinstance(value, PickledTensor)), None)
     if wrong is not None:
         raise CheckpointError(f"{where} holds more than tensors: the entry {wrong!r} is none.", _SAFE)
     return table
-
-
-class _Machine:
-    """The stack machine of pickle, less everything that looks up, calls or builds other things."""
-
-    def __init__(self) -> None:
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
-
-    def run(self, pickle: bytes) -> dict[str, Any]:
-        for opcode, argument, _ in pickletools.genops(pickle):
-            if opcode.name == "STOP":
-                break
-            handle = _INSTRUCTIONS.get(opcode.name)
-            if handle is None:
-                raise _Foreign(f"the instruction {opcode.name}")
-            handle(self, argument)
-        (table,) = self._stack
-        if not isinstance(table, dict):
-            raise _Foreign("it is not a dictionary")
-        return table
-
-    def push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    def put(self, at: int | None) -> None:
-        self._memo[len(self._memo) if at is None else at] = self._stack[-1]
-
-    def get(self, at: int) -> None:
-        self.push(self._memo[at])
-
-    def look_up(self, name: str) -> None:
-        if name not in (_REBUILD, _DICT, *STORAGES):
-            raise _Foreign(f"the global {name.replace(' ', '.')}")
-        self.push(_Global(name))
-
-    def stack_global(self, _: Any) -> None:
-        module, name = self.pop(2)
-        if not isinstance(module, str) or not isinstance(name, str):
-            raise ValueError("a global without a name")  # noqa: TRY004 - damaged data, not a wrong call
-        self.look_up(f"{module} {name}")
-
-    def pop(self, count: int) -> list[Any]:
-        if len(self._stack) < count or _MARK in self._stack[len(self._stack) - count :]:
-            raise ValueError("the stack is empty")
-        taken = self._stack[len(self._stack) - count :]
-        del self._stack[len(self._stack) - count :]
-        return taken
-
-    def pop_mark(self) -> list[Any]:
-        at = next(i for i in range(len(self._stack) - 1, -1, -1) if self._stack[i] is _MARK)
-        taken = self._stack[at + 1 :]
-        del self._stack[at:]
-        return taken
-
-    def set_items(self, pairs: list[Any]) -> None:
-        table = self._stack[-1]
-        if not isinstance(table, dict) or not all(isinstance(key, str) for key in pairs[::2]):
-            raise _Foreign("something else than names and values")
-        table.update(zip(pairs[::2], pairs[1::2], strict=True))
-
-    def persistent(self, _: Any) -> None:
-        (identity,) = self.pop(1)
-        kind, storage, key, _location, count = identity
-        if kind != "storage" or not isinstance(storage, _Global) or storage.name not in STORAGES:
-            raise _Foreign("a reference to something that is not a storage of numbers")
-        if not isinstance(key, str) or type(count) is not int or count < 0:
-            raise ValueError("a reference that is none to a storage")
-        self.push(_Storage(storage.name, key, count))
-
-    def reduce(self, _: Any) -> None:
-        called, arguments = self.pop(2)
-        if called == _Global(_DICT) and arguments == ():
-            self.push({})
-        elif called == _Global(_REBUILD):
-            storage, offset, shape, strides = arguments[:4]
-            numbers = (offset, *shape, *strides)
-            if not isinstance(storage, _Storage) or not all(type(number) is int for number in numbers):
-                raise ValueError("a tensor without a storage")
-            if len(shape) != len(strides):
-                raise ValueError("a tensor with more sizes than strides")
-            self.push(_Tensor(storage, offset, tuple(shape), tuple(strides)))
-        else:
-            raise _Foreign("a call that makes no tensor")
-
-    def build(self, _: Any) -> None:
-        """`_metadata` of a state dictionary; nothing here needs it."""
-        table, state = self.pop(2)
-        if not isinstance(table, dict) or not isinstance(state, dict) or set(state) - {"_metadata"}:
-            raise _Foreign("the state of an object")
-        self.push(table)
-
-
-_PUSHED = (
-    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-)  # fmt: skip
-_INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": lambda machine, _: None,
-    "FRAME": lambda machine, _: None,
-    "MARK": lambda machine, _: machine.push(_MARK),
-    "NONE": lambda machine, _: machine.push(None),
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_mark())),
-    "TUPLE1": lambda machine, _: machine.push(tuple(machine.pop(1))),
-    "TUPLE2": lambda machine, _: machine.push(tuple(machine.pop(2))),
-    "TUPLE3": lambda machine, _: machine.push(tuple(machine.pop(3))),
-    "SETITEM": lambda machine, _: machine.set_items(machine.pop(2)),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_mark()),
-    "BINPUT": _Machine.put,
-    "LONG_BINPUT": _Machine.put,
-    "MEMOIZE": _Machine.put,
-    "BINGET": _Machine.get,
-    "LONG_BINGET": _Machine.get,
-    "GLOBAL": _Machine.look_up,
-    "STACK_GLOBAL": _Machine.stack_global,
-    "BINPERSID": _Machine.persistent,
-    "REDUCE": _Machine.reduce,
-    "BUILD": _Machine.build,
-    **dict.fromkeys(_PUSHED, _Machine.push),
-}

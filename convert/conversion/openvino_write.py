@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from .calibrator import require
 from .source import OpenedSource
 
 if TYPE_CHECKING:
+    from ..checkpoint import Checkpoint
+    from ..openvino.engine import Exported
     from .openvino_plan import Job
     from .openvino_prepare import Prepared
 
@@ -29,42 +32,16 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
     from ..openvino import assets
     from ..openvino.tokenizer import TokenizerExport
 
-    planned, choice, calibration = ready.plan, ready.choice, ready.calibration
-    checkpoint = opened.checkpoint
-    cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    taken = [str(path.relative_to(checkpoint.origin)) for path in assets.sources(checkpoint.origin)]
-    small = [] if checkpoint.is_file else taken + cards
-    names = small + sorted(checkpoint.shards)
-    digests = InputDigests(checkpoint.origin, names, opened.known, progress, checkpoint.unchanged)
-    if calibration:
-        calibration = require(job.calibrator).of_weights(calibration, checkpoint, choice, digests.result(), progress)
+    planned, choice, checkpoint = ready.plan, ready.choice, opened.checkpoint
+    digests = InputDigests(checkpoint.origin, _inputs(checkpoint), opened.known, progress, checkpoint.unchanged)
+    if ready.calibration:
+        measured = require(job.calibrator).of_weights(ready.calibration, checkpoint, choice, digests.result(), progress)
+        ready = replace(ready, calibration=measured)
     with (
         _tokenizer_folder(job, checkpoint.folder) as tokenizer_source,
         TokenizerExport(tokenizer_source, folder, trust_remote_code=job.trust_remote_code) as tokenizer,
     ):
-        if choice.decoder:
-            from ..openvino import stream
-
-            exported = stream.export(
-                checkpoint, choice.decoder, planned.scheme, folder,
-                vision=choice.vision, vision_scheme=planned.vision_scheme,
-                rope=job.rope, compressor=job.compressor, calibration=calibration, progress=progress,
-            )  # fmt: skip
-        elif choice.several and planned.vision_scheme:
-            from ..openvino import trace_vision
-
-            exported = trace_vision.export(
-                checkpoint, planned.scheme, planned.vision_scheme, folder,
-                compressor=job.compressor, progress=progress,
-            )  # fmt: skip
-        else:
-            from ..openvino import trace
-
-            exported = trace.export(
-                checkpoint, planned.scheme, folder,
-                compressor=job.compressor, calibration=calibration, trust_remote_code=job.trust_remote_code,
-                progress=progress,
-            )  # fmt: skip
+        exported = _export(ready, job, checkpoint, folder, progress)
         assets.write(
             checkpoint, planned.scheme, folder,
             vision=choice.vision, vision_scheme=exported.vision_scheme, added=exported.config,
@@ -92,6 +69,43 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
         versions=versions(VERSIONS + (TRACE_VERSIONS if planned.engine == "trace" else ())),
         outputs=outputs(folder, exported.digests),
     )
+
+
+def _inputs(checkpoint: Checkpoint) -> list[str]:
+    """Return the files that the conversion reads, relative to the checkpoint."""
+    from ..openvino import assets
+
+    origin, shards = checkpoint.origin, sorted(checkpoint.shards)
+    if checkpoint.is_file:
+        return shards
+    cards = [path.name for path in [origin / card.README] if path.is_file()]
+    return [str(path.relative_to(origin)) for path in assets.sources(origin)] + cards + shards
+
+
+def _export(ready: Prepared, job: Job, checkpoint: Checkpoint, folder: Path, progress: Progress) -> Exported:
+    """Write the graphs and their weights by the engine of the plan."""
+    planned, choice = ready.plan, ready.choice
+    if choice.decoder:
+        from ..openvino import stream
+
+        return stream.export(
+            checkpoint, choice.decoder, planned.scheme, folder,
+            vision=choice.vision, vision_scheme=planned.vision_scheme,
+            rope=job.rope, compressor=job.compressor, calibration=ready.calibration, progress=progress,
+        )  # fmt: skip
+    if choice.several and planned.vision_scheme:
+        from ..openvino import trace_vision
+
+        return trace_vision.export(
+            checkpoint, planned.scheme, planned.vision_scheme, folder, compressor=job.compressor, progress=progress
+        )
+    from ..openvino import trace
+
+    return trace.export(
+        checkpoint, planned.scheme, folder,
+        compressor=job.compressor, calibration=ready.calibration, trust_remote_code=job.trust_remote_code,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _tokenizer_folder(job: Job, folder: Path) -> AbstractContextManager[Path]:

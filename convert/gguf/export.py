@@ -111,32 +111,36 @@ def prepare(
     vocabulary = tokenizer.read(
         checkpoint.folder, model.decoder.vocab_size, checkpoint.config, checkpoint.generation_config, pre=pre
     )
-    all_keys = {
-        "general.architecture": string(model.arch),
-        **general(
-            origin or Origin(model_name(checkpoint.origin)),
-            checkpoint.folder,
-            checkpoint.generation_config,
-            strips=vocabulary.strips and _is_phi3(vocabulary),
-            file_type=FILE_TYPES[recipe.file_type].number,
-            parameters=sum(checkpoint.info(tensor.source).size for tensor in model.tensors if tensor.source),
-            version=version("edgeconv"),
-        ),
-        **model.keys,
-        **vocabulary.keys(),
-        **(keys or {}),
-    }
+    all_keys = {**_keys(checkpoint, model, vocabulary, recipe, origin), **(keys or {})}
     layout = lay_out(
         checkpoint, model, recipe, all_keys, file_name, importance=importance, split_max_size=split_max_size
     )
     for placed in layout.tensors:
         engine_for(placed.type, weighted=importance is not None and placed.tensor.name in importance)
-    notes = [*said, *model.notes, *vocabulary.notes, *layout.notes]
+    notes = [*said, *model.notes, *vocabulary.notes, *layout.notes, *_notes(vocabulary)]
+    return Prepared(model, layout, list(model.decoder.assumed), notes)
+
+
+def _keys(checkpoint: Checkpoint, model: Model, vocabulary: Vocabulary, recipe: Recipe, origin: Origin | None) -> Keys:
+    general_keys = general(
+        origin or Origin(model_name(checkpoint.origin)),
+        checkpoint.folder,
+        checkpoint.generation_config,
+        strips=vocabulary.strips and _is_phi3(vocabulary),
+        file_type=FILE_TYPES[recipe.file_type].number,
+        parameters=sum(checkpoint.info(tensor.source).size for tensor in model.tensors if tensor.source),
+        version=version("edgeconv"),
+    )
+    return {"general.architecture": string(model.arch), **general_keys, **model.keys, **vocabulary.keys()}
+
+
+def _notes(vocabulary: Vocabulary) -> list[str]:
+    notes = []
     if vocabulary.strips and not _is_phi3(vocabulary):
         notes.append("The checkpoint's tokenizer swallows white space behind its markers; llama.cpp does not.")
     if "default" not in vocabulary.templates:
         notes.append("The checkpoint has no chat template; llama.cpp will guess one.")
-    return Prepared(model, layout, list(model.decoder.assumed), notes)
+    return notes
 
 
 def export(
