@@ -126,6 +126,7 @@ def holding(model: Any, replaced: dict[str, np.ndarray]) -> Any:
     import torch
 
     own = dict(model.named_parameters())
+    own |= {name: part for name, part in model.named_buffers() if name in model.state_dict()}
     assert set(own) == set(replaced), set(own) ^ set(replaced)
     with torch.no_grad():
         for name, value in replaced.items():

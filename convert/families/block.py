@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic
 
+from .attention import Attention
 from .decoder import HEAD, TABLE, Decoder
 from .experts import ROLES
 from .ops import Ops, Rotation, T
@@ -15,13 +16,15 @@ from .ops import Ops, Rotation, T
 
 @dataclass(frozen=True)
 class _Layer(Generic[T]):
-    """A layer, and what it shares with others: rotary embedding, mask, growth of queries."""
+    """A layer, its own input, and what it shares with others: rotary embedding, mask, growth of queries, keys and values."""
 
     index: int
     rotation: Rotation[T] | None
     mask: T | None
     growth: T | None
     kept: T | None
+    vector: T | None
+    remembered: dict[int, tuple[T, T]]
 
     @property
     def prefix(self) -> str:
@@ -46,16 +49,19 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
         from_embeds: what `start` is.
     """
     hidden = start if from_embeds else embed(ops, d, start)
+    vectors = d.per_layer.vectors(ops, start, hidden) if d.per_layer else None
     rotations = {rope: ops.rotation(positions, rope) for rope in d.distinct_ropes()}
     masks = {
-        window: ops.mask(start, attention_mask, d.heads.groups, window)
-        for window in dict.fromkeys(map(d.window_of, d.attending))
+        (groups, window): ops.mask(start, attention_mask, groups, window)
+        for groups, window in dict.fromkeys(map(d.sight_of, d.attending))
     }
     growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
     kept = ops.kept(start, attention_mask) if d.states else None
+    remembered: dict[int, tuple[T, T]] = {}
     for index in range(d.num_layers):
-        rope = d.rope_of(index)
-        layer = _Layer(index, rotations.get(rope) if rope else None, masks.get(d.window_of(index)), growth, kept)
+        rope, vector = d.rope_of(index), vectors[index] if vectors else None
+        rotation, mask = rotations.get(rope) if rope else None, masks.get(d.sight_of(index))
+        layer = _Layer(index, rotation, mask, growth, kept, vector, remembered)
         hidden = _layer(ops, d, hidden, layer)
     hidden = _norm(ops, d, hidden, d.names.last_norm)
     return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap)
@@ -73,7 +79,10 @@ def _layer(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     if not d.parallel:
         normed = _placed(ops, d, hidden, prefix, norms.before_mlp)
     given = _placed(ops, d, _fed_forward(ops, d, normed, layer), prefix, norms.after_mlp)
-    return ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "output")
+    hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "output")
+    if d.per_layer and layer.vector is not None:
+        hidden = ops.add(hidden, d.per_layer.given(ops, hidden, layer.vector, prefix))
+    return ops.multiply_stored(hidden, prefix + "layer_scalar") if d.layer_scalar else hidden
 
 
 def _placed(ops: Ops[T], d: Decoder, hidden: T, prefix: str, module: str | None) -> T:
@@ -97,49 +106,54 @@ def _mixed(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
 
 
 def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
-    prefix = layer.prefix + "self_attn."
+    prefix, how = layer.prefix + "self_attn.", d.attention_of(layer.index)
     assert layer.mask is not None
-    query, key, value, *gates = _projections(ops, d, hidden, prefix)
-    query, key, value = map(ops.heads_first, (query, key, value))
+    parts, gate = _projections(ops, d, hidden, prefix, how)
+    query, *own = map(ops.heads_first, parts)
     if layer.rotation:
-        query, key = (ops.rotate(states, layer.rotation, d.head_dim) for states in (query, key))
+        query, *own[:1] = (ops.rotate(states, layer.rotation, how.heads.width) for states in (query, *own[:1]))
     if layer.growth is not None:
         query = ops.multiply(query, layer.growth)
     if d.qk_norm and d.qk_norm_late:
-        query, key = _qk_norm(ops, d, [query, key], prefix)
-    key, value = ops.remember(key, value, layer.index, d.heads)
-    scale = d.head_dim**-0.5 if d.attention_scale is None else d.attention_scale
+        query, *own = _qk_norm(ops, d, [query, *own], prefix)
+    if own:
+        layer.remembered[layer.index] = ops.remember(own[0], own[1], layer.index, how.heads)
+    key, value = layer.remembered[layer.index if how.reads is None else how.reads]
+    scale = how.heads.width**-0.5 if d.attention_scale is None else d.attention_scale
     context = ops.attention(
-        query, key, value, layer.mask, heads=d.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap
+        query, key, value, layer.mask, heads=how.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap
     )
-    for gate in gates:
-        context = ops.multiply(context, ops.sigmoid(ops.flat(gate, d.q_size)))
+    if gate is not None:
+        context = ops.multiply(context, ops.sigmoid(ops.flat(gate, how.heads.queries * how.heads.width)))
     return ops.linear(context, layer.prefix + d.names.output, d.output_bias)
 
 
-def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> list[T]:
-    """Query, key and value as [batch, n, heads, head_dim], and the gate if there is one."""
+def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str, how: Attention) -> tuple[list[T], T | None]:
+    """Query, and of a layer that has its own, key and value, as [batch, n, heads, width]; and the gate, if there is one."""
     if d.fused_qkv:
         parts = [*ops.split(ops.linear(hidden, prefix + "qkv_proj", d.qkv_bias), [d.q_size, d.kv_size, d.kv_size])]
     else:
-        parts = [ops.linear(hidden, f"{prefix}{part}_proj", d.qkv_bias) for part in "qkv"]
+        parts = [ops.linear(hidden, f"{prefix}{part}_proj", d.qkv_bias) for part in how.parts]
     if d.qk_norm and d.qk_norm_whole:
         parts = _qk_norm(ops, d, parts, prefix)
+    heads, gate = how.heads, None
+    query = ops.heads(parts[0], heads.queries, (1 + d.gated) * heads.width)
     if d.gated:
-        query, gate = ops.halves(ops.heads(parts[0], d.num_heads, 2 * d.head_dim))
-        shaped = [query, *(ops.heads(part, d.num_kv_heads, d.head_dim) for part in parts[1:]), gate]
-        return _qk_norm(ops, d, shaped, prefix) if d.qk_norm else shaped
-    counts = (d.num_heads, d.num_kv_heads, d.num_kv_heads)
-    shaped = [ops.heads(part, count, d.head_dim) for part, count in zip(parts, counts, strict=True)]
-    early = d.qk_norm and not (d.qk_norm_whole or d.qk_norm_late)
-    return _qk_norm(ops, d, shaped, prefix) if early else shaped
+        query, gate = ops.halves(query)
+    shaped = [query, *(ops.heads(part, heads.keys, heads.width) for part in parts[1:])]
+    if how.value_is_key and how.reads is None:
+        shaped.append(shaped[1])
+    if d.qk_norm and not (d.qk_norm_whole or d.qk_norm_late):
+        shaped = _qk_norm(ops, d, shaped, prefix)
+    if how.value_norm and how.reads is None:
+        shaped[2] = ops.rms_norm(shaped[2], None, d.rms_norm_eps)
+    return shaped, gate
 
 
 def _qk_norm(ops: Ops[T], d: Decoder, parts: list[T], prefix: str) -> list[T]:
-    """Normalize query and key, not value."""
-    query, key, *value = parts
-    q_norm, k_norm = (prefix + name for name in d.qk_norm_names)
-    return [_norm(ops, d, query, q_norm), _norm(ops, d, key, k_norm), *value]
+    """Normalize query and key, where there is one, not value."""
+    normed = [_norm(ops, d, part, prefix + name) for part, name in zip(parts, d.qk_norm_names, strict=False)]
+    return normed + parts[2:]
 
 
 def _fed_forward(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..gguf_values import epsilon_key
+from .attention import Attention
 from .experts import Experts
 from .mixers import Mixer
 from .ops import Heads, State
+from .per_layer import LAYER_TABLE, PerLayer
 from .reading import contradicting
 from .rope import Rope
 
@@ -93,6 +95,14 @@ class Decoder:
     """The rotary embedding of each layer; None: it has none. Empty: all layers have `rope`."""
     experts: tuple[Experts | None, ...] = ()
     """What each layer has in the place of a dense MLP; None: nothing. Empty: all MLPs are dense."""
+    attentions: tuple[Attention, ...] = ()
+    """How each layer attends. Empty: all have `heads`, and keys and values of their own."""
+    inner_sizes: tuple[int, ...] = ()
+    """The width of each layer's MLP. Empty: `intermediate_size`."""
+    per_layer: PerLayer | None = None
+    """What each token gives to each layer; None: nothing."""
+    layer_scalar: bool = False
+    """What a layer gives is multiplied by a stored number."""
     attention_scale: float | None = None
     """What scores are multiplied by; None: head_dim ** -0.5."""
     query_growth: tuple[float, float] | None = None
@@ -116,6 +126,8 @@ class Decoder:
             "rotary embeddings": self.ropes,
             "mixers": self.mixers,
             "experts": self.experts,
+            "heads": self.attentions,
+            "widths of MLPs": self.inner_sizes,
         }
         for what, each in each_layers.items():
             if each and len(each) != self.num_layers:
@@ -135,14 +147,36 @@ class Decoder:
         """The heads of its attention."""
         return Heads(self.num_heads, self.num_kv_heads, self.head_dim)
 
+    def attention_of(self, layer: int) -> Attention:
+        """Return how a layer attends."""
+        return self.attentions[layer] if self.attentions else Attention(self.heads)
+
+    def sight_of(self, layer: int) -> tuple[int, int | None]:
+        """Return what a layer's mask depends on: the queries that share a key, and its window."""
+        return self.attention_of(layer).heads.groups, self.window_of(layer)
+
+    def inner_of(self, layer: int) -> int:
+        """Return the width of a layer's MLP."""
+        return self.inner_sizes[layer] if self.inner_sizes else self.intermediate_size
+
+    @property
+    def lookups(self) -> frozenset[str]:
+        """The tables of which rows are looked up."""
+        return frozenset([TABLE, *([LAYER_TABLE] if self.per_layer else [])])
+
     def mixer_of(self, layer: int) -> Mixer | None:
         """Return what mixes positions in a layer; None: attention."""
         return self.mixers[layer] if self.mixers else None
 
     @property
     def attending(self) -> tuple[int, ...]:
-        """The layers that attend, and so keep keys and values."""
+        """The layers that attend."""
         return tuple(layer for layer in range(self.num_layers) if self.mixer_of(layer) is None)
+
+    @property
+    def remembering(self) -> tuple[int, ...]:
+        """The layers that keep keys and values."""
+        return tuple(layer for layer in self.attending if self.attention_of(layer).reads is None)
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -200,6 +234,8 @@ class Decoder:
         `woven`: gate and up of experts are one stack, row by row (`families.experts`).
         """
         shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
+        if self.per_layer:
+            shapes |= self.per_layer.outer()
         for layer in range(self.num_layers):
             inside = self._layer(layer, woven)
             shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in inside.items()})
@@ -211,34 +247,34 @@ class Decoder:
     def _layer(self, layer: int, woven: bool) -> dict[str, tuple[int, ...]]:
         mixer, experts, norms = self.mixer_of(layer), self.experts_of(layer), self.norms
         shapes: dict[str, tuple[int, ...]] = self._norm(norms.before_attention)
-        shapes |= mixer.tensors(self.hidden_size) if mixer else self._attention()
+        shapes |= mixer.tensors(self.hidden_size) if mixer else self._attention(self.attention_of(layer))
         shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
-        shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp()
-        return shapes | self._norm(norms.after_mlp)
+        shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp(self.inner_of(layer))
+        shapes |= self._norm(norms.after_mlp)
+        if self.per_layer:
+            shapes |= self.per_layer.inner()
+        return shapes | ({"layer_scalar": (1,)} if self.layer_scalar else {})
 
-    def _attention(self) -> dict[str, tuple[int, ...]]:
-        hidden, q, kv, shapes = self.hidden_size, self.q_size, self.kv_size, dict[str, tuple[int, ...]]()
-        parts = {"qkv": q + 2 * kv} if self.fused_qkv else {"q": 2 * q if self.gated else q, "k": kv, "v": kv}
+    def _attention(self, how: Attention) -> dict[str, tuple[int, ...]]:
+        hidden, width, shapes = self.hidden_size, how.heads.width, dict[str, tuple[int, ...]]()
+        q, kv = how.heads.queries * width, how.heads.keys * width
+        sizes = {"q": 2 * q if self.gated else q, "k": kv, "v": kv}
+        parts = {"qkv": q + 2 * kv} if self.fused_qkv else {part: sizes[part] for part in how.parts}
         for part, rows in parts.items():
             shapes[f"self_attn.{part}_proj.weight"] = (rows, hidden)
             if self.qkv_bias:
                 shapes[f"self_attn.{part}_proj.bias"] = (rows,)
         if self.qk_norm:
-            widths = (q, kv) if self.qk_norm_whole else (self.head_dim, self.head_dim)
-            named = zip(self.qk_norm_names, widths, strict=True)
-            shapes |= {f"self_attn.{name}.weight": (width,) for name, width in named}
+            widths = (q, kv) if self.qk_norm_whole else (width, width)
+            named = zip(self.qk_norm_names, widths if how.reads is None else widths[:1], strict=False)
+            shapes |= {f"self_attn.{name}.weight": (wide,) for name, wide in named}
         shapes[f"{self.names.output}.weight"] = (hidden, q)
         if self.output_bias:
             shapes[f"{self.names.output}.bias"] = (hidden,)
         return shapes
 
-    def _mlp(self) -> dict[str, tuple[int, ...]]:
-        hidden, inner, names, shapes = (
-            self.hidden_size,
-            self.intermediate_size,
-            self.names,
-            dict[str, tuple[int, ...]](),
-        )
+    def _mlp(self, inner: int) -> dict[str, tuple[int, ...]]:
+        hidden, names, shapes = self.hidden_size, self.names, dict[str, tuple[int, ...]]()
         parts = {"mlp.gate_up_proj": 2 * inner} if self.fused_gate_up else {names.gate: inner, names.up: inner}
         for part, rows in parts.items():
             shapes[f"{part}.weight"] = (rows, hidden)

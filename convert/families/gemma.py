@@ -43,12 +43,12 @@ def described(read: Reader, decoder: Decoder) -> Decoder:
         decoder,
         embedding_scale=math.sqrt(decoder.hidden_size),
         attention_scale=None if scalar is None else positive(scalar, "query_pre_attn_scalar") ** -0.5,
-        attention_softcap=_cap(read, "attn_logit_softcapping"),
-        logit_softcap=_cap(read, "final_logit_softcapping"),
+        attention_softcap=cap(read, "attn_logit_softcapping"),
+        logit_softcap=cap(read, "final_logit_softcapping"),
     )
 
 
-def _cap(read: Reader, key: str) -> float | None:
+def cap(read: Reader, key: str) -> float | None:
     """Return a cap; null says that there is none."""
     value = read.config[key] if key in read.config else read.get(key) if key in read.defaults else None
     return None if value is None else positive(value, key)

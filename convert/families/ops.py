@@ -77,8 +77,8 @@ class Ops(Protocol[T]):
     def logits(self, hidden: T, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> T:
         """Multiply by the head [vocab, hidden], then by `scale`; cap at ± `softcap` by its hyperbolic tangent."""
 
-    def rms_norm(self, states: T, name: str, eps: float, offset: float = 0.0) -> T:
-        """Divide the last dimension by its root mean square; multiply by `name`.weight + `offset`."""
+    def rms_norm(self, states: T, name: str | None, eps: float, offset: float = 0.0) -> T:
+        """Divide the last dimension by its root mean square; multiply by `name`.weight + `offset`, if there is a name."""
 
     def layer_norm(self, states: T, name: str, eps: float, *, bias: bool = True) -> T:
         """Normalize the last dimension; multiply by `name`.weight, and add `name`.bias if it has one."""
@@ -91,6 +91,9 @@ class Ops(Protocol[T]):
 
     def multiply(self, left: T, right: T) -> T:
         """Multiply value by value."""
+
+    def multiply_stored(self, states: T, name: str) -> T:
+        """Multiply by a stored tensor."""
 
     def scale(self, states: T, factor: float) -> T:
         """Multiply by a number."""

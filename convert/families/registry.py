@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from .spec import Family
 
 _MECHANISM = (
+    "attention",
     "block",
     "decoder",
     "experts",
     "mixers",
     "ops",
+    "per_layer",
     "reading",
     "registry",
     "rope",

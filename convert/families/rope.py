@@ -25,6 +25,7 @@ _SCALED_BY = {
     "default": (),
     "yarn": ("factor", "original_max_position_embeddings"),
     "longrope": ("original_max_position_embeddings",),
+    "proportional": (),
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
@@ -39,7 +40,7 @@ class Rope:
         theta: base of the frequencies.
         dim: dimensions of each head that are rotated; the rest passes through.
         interleaved: pairs are neighbors (2i, 2i+1), as in GLM; else halves (i, i + dim/2), as in Llama.
-        scaling: parameters of a scaled kind ("linear", "llama3", "yarn", "longrope"), empty for the default.
+        scaling: parameters of a scaled kind ("linear", "llama3", "yarn", "longrope", "proportional"), empty for the default.
     """
 
     theta: float
@@ -117,6 +118,8 @@ class Rope:
             factors = np.asarray(self.scaling["short_factor"], np.float32)
             powers = np.power(self.theta, exponents).astype(np.float32)
             return (np.float32(1.0) / (factors * powers)).astype(np.float32)
+        if kind == "proportional":
+            return _proportional(frequencies, self.scaling)
         if kind == "linear":
             return (frequencies / np.float32(self.scaling["factor"])).astype(np.float32)
         if kind == "llama3":
@@ -141,6 +144,14 @@ def _yarn(theta: float, dim: int, scaling: dict[str, Any]) -> npt.NDArray[np.flo
     stay = 1 - ramp.astype(np.float32)
     frequencies: npt.NDArray[np.float32] = 1 / (np.float32(factor) * powers) * (1 - stay) + 1 / powers * stay
     return frequencies.astype(np.float32)
+
+
+def _proportional(frequencies: npt.NDArray[np.float32], scaling: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    """Keep the first share of the frequencies; the other pairs do not turn (Gemma 4)."""
+    share = positive(scaling.get("partial_rotary_factor", 1.0), "rope_parameters.partial_rotary_factor")
+    factor = positive(scaling.get("factor", 1.0), "rope_parameters.factor")
+    turning = np.arange(frequencies.size) < int(share * 2 * frequencies.size // 2)
+    return (np.where(turning, frequencies, np.float32(0)) / np.float32(factor)).astype(np.float32)
 
 
 def _yarn_attention(scaling: Mapping[str, Any]) -> float:

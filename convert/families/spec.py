@@ -246,7 +246,7 @@ class Family:
             return self._described(read, scaled=True)
         windows = read_windows(read, self.full_every)
         described = self._described(read, scaled=True)
-        return replace(described, windows=windows if any(windows) else ())
+        return described if described.windows else replace(described, windows=windows if any(windows) else ())
 
     def plain(self, config: Config) -> Decoder:
         """Describe a checkpoint without its sliding windows and rope scaling, which a format judges itself.

@@ -157,5 +157,5 @@ def _layers(decoder: HasSizes) -> dict[str, Any]:
     """Say which layers keep keys and values, where some keep the inputs of a convolution alone."""
     if _kinds(decoder) != ["conv"]:
         return {}
-    kinds = ["full_attention" if layer in decoder.attending else "conv" for layer in range(decoder.num_layers)]
+    kinds = ["full_attention" if layer in decoder.remembering else "conv" for layer in range(decoder.num_layers)]
     return {"layer_types": kinds, "conv_cache_size": decoder.states[0].shape[-1]}

@@ -58,11 +58,14 @@ class Layers:
             return states
         return self.scale(self.graph.op("Tanh", self.graph.op("Div", states, self.graph.f32(cap))), cap)
 
-    def rms_norm(self, states: Value, name: str, eps: float, offset: float = 0.0) -> Value:
+    def rms_norm(self, states: Value, name: str | None, eps: float, offset: float = 0.0) -> Value:
         g = self.graph
         mean = g.op("ReduceMean", g.op("Pow", states, g.f32(2)), g.i64([-1]), keepdims=1)
         root = g.op("Sqrt", g.op("Add", mean, g.f32(eps)))
-        normed, weight = g.op("Div", states, root), g.vector(name + ".weight")
+        normed = g.op("Div", states, root)
+        if name is None:
+            return normed
+        weight = g.vector(name + ".weight")
         return g.op("Mul", normed, g.op("Add", weight, g.f32(offset)) if offset else weight)
 
     def layer_norm(self, states: Value, name: str, eps: float, *, bias: bool = True) -> Value:
@@ -92,6 +95,9 @@ class Layers:
 
     def multiply(self, left: Value, right: Value) -> Value:
         return self.graph.op("Mul", left, right)
+
+    def multiply_stored(self, states: Value, name: str) -> Value:
+        return self.graph.op("Mul", states, self.graph.vector(name))
 
     def scale(self, states: Value, factor: float) -> Value:
         return self.graph.op("Mul", states, self.graph.f32(factor))

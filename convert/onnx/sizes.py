@@ -36,7 +36,7 @@ class HasSizes(Protocol):
         """Number of layers."""
 
     @property
-    def attending(self) -> Sequence[int]:
+    def remembering(self) -> Sequence[int]:
         """Layers that keep keys and values."""
 
     @property
@@ -68,7 +68,7 @@ class Sizes:
     head_dim: int
 
     @property
-    def attending(self) -> range:
+    def remembering(self) -> range:
         """All layers."""
         return range(self.num_layers)
 

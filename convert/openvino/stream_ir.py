@@ -110,7 +110,7 @@ def cut(
 
 def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     shapes = decoder.tensors(woven=woven)
-    weights = _weights(shapes, decoder.tied, decoder.stacks(woven=woven))
+    weights = _weights(shapes, decoder.tied, decoder.lookups, decoder.stacks(woven=woven))
     return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, _rotary(decoder), True)
 
 
@@ -118,7 +118,7 @@ def _language(decoder: Decoder, scheme: Scheme) -> Ir:
     """Without the lookup; a tied table is then an ordinary last layer."""
     shapes = decoder.tensors()
     table = shapes.pop(TABLE)
-    weights = _weights(shapes, tied=False)
+    weights = _weights(shapes, tied=False, lookups=decoder.lookups)
     if decoder.tied:
         shapes[TABLE] = table
         weights.append(Weight(TABLE, table, "matmul", is_last=True))
@@ -133,7 +133,7 @@ def _rotary(decoder: Decoder) -> tuple[str, ...]:
 def _text_embeddings(decoder: Decoder, scheme: Scheme) -> Ir:
     shapes = {TABLE: decoder.tensors()[TABLE]}
     build = partial(stream_models.build_embeddings, decoder)
-    return Ir(TEXT_EMBEDDINGS, shapes, _weights(shapes, tied=False), build, scheme)
+    return Ir(TEXT_EMBEDDINGS, shapes, _weights(shapes, tied=False, lookups=decoder.lookups), build, scheme)
 
 
 def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
@@ -147,13 +147,13 @@ def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
     return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_models.build_vision, vision), scheme)
 
 
-def _weights(shapes: Shapes, tied: bool, stacks: Container[str] = ()) -> list[Weight]:
+def _weights(shapes: Shapes, tied: bool, lookups: Container[str], stacks: Container[str] = ()) -> list[Weight]:
     """The matrices among a decoder's tensors, each constant once; a stack's are all rows of one."""
     found = []
     for name, shape in shapes.items():
         if name in stacks:
             found.append(Weight(name, (math.prod(shape[:-1]), shape[-1]), "matmul"))
         elif len(shape) == 2:
-            role: Role = "embedding" if name == TABLE else "matmul"
-            found.append(Weight(name, shape, role, name == HEAD or (tied and role == "embedding")))
+            role: Role = "embedding" if name in lookups else "matmul"
+            found.append(Weight(name, shape, role, name == HEAD or (tied and name == TABLE)))
     return found

@@ -76,12 +76,14 @@ class Layers(Operations):
             return states
         return self.scale(self.ops.tanh(self.ops.divide(states, self.ops.constant(cap, np.float32))), cap)
 
-    def rms_norm(self, states: Node, name: str, eps: float, offset: float = 0.0) -> Node:
+    def rms_norm(self, states: Node, name: str | None, eps: float, offset: float = 0.0) -> Node:
         ops = self.ops
         square = ops.power(states, ops.constant(2.0, np.float32))
         mean = ops.reduce_mean(square, self.i64([-1]), keep_dims=True)
         root = ops.sqrt(ops.add(mean, ops.constant(eps, np.float32)))
         normed = ops.multiply(states, ops.divide(ops.constant(1.0, np.float32), root))
+        if name is None:
+            return normed
         weight = self.weights(name + ".weight")
         if offset:
             # subtracted, as a zero point is: whoever reads weights out of graphs knows that form
@@ -120,6 +122,9 @@ class Layers(Operations):
 
     def multiply(self, left: Node, right: Node) -> Node:
         return self.ops.multiply(left, right)
+
+    def multiply_stored(self, states: Node, name: str) -> Node:
+        return self.ops.multiply(states, self.weights(name))
 
     def scale(self, states: Node, factor: float) -> Node:
         return self.ops.multiply(states, self.ops.constant(factor, np.float32))

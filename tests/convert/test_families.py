@@ -46,6 +46,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "exaone4": {"layer_types": ["full_attention"], "sliding_window": None},
     "gemma2": {"layer_types": ["full_attention"]},
     "gemma3_text": {"layer_types": ["full_attention"]},
+    "gemma4_text": {"layer_types": ["full_attention"]},
     "olmo3": {"layer_types": ["full_attention"]},
 }
 """Families that have windows where nothing is stated: one layer whose kind is stated."""
@@ -75,8 +76,8 @@ def test_rotary_frequencies_are_those_of_transformers(kind: str, rope: dict[str,
         pytest.skip("Phi-3's only scaled kind is longrope")
     if kind == "ministral3" and "rope_parameters" not in rope and "rope_scaling" not in rope:
         pytest.skip("it takes a table of its own where config.json has none: test_streamed_logits")
-    if kind == "gemma3_text":
-        pytest.skip("its two kinds of layers state theirs apart: test_the_ropes_of_gemma_3")
+    if kind in ("gemma3_text", "gemma4_text"):
+        pytest.skip("its two kinds of layers state theirs apart: test_the_ropes_of_gemma_3, test_the_ropes_of_gemma_4")
     described = decoder({**config})
     with torch.device("meta"):
         shell = AutoModelForCausalLM.from_config(native(_copy(config)))
@@ -119,7 +120,76 @@ def test_tensor_names_and_shapes_are_those_of_transformers(kind: str) -> None:
     config |= OPEN.get(kind, {"sliding_window": None})
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(native(config))
-    assert loaded(decoder(config)) == {name: tuple(p.shape) for name, p in model.named_parameters()}
+    assert loaded(decoder(config)) == _stored(model)
+
+
+def _stored(model: Any) -> dict[str, tuple[int, ...]]:
+    """Name and shape of all that a checkpoint of a model holds; what is tied once."""
+    buffers = {name: part for name, part in model.named_buffers() if name in model.state_dict()}
+    return {name: tuple(part.shape) for name, part in [*model.named_parameters(), *buffers.items()]}
+
+
+SHARING: list[dict[str, Any]] = [
+    {"num_kv_shared_layers": 4, "use_double_wide_mlp": True},
+    {"num_kv_shared_layers": 7, "layer_types": ["full_attention"] * 8},
+    {"attention_k_eq_v": True, "num_global_key_value_heads": 1, "hidden_size_per_layer_input": 0},
+    {"global_head_dim": 48, "attention_bias": True, "layer_types": ["full_attention", "sliding_attention"] * 4},
+]
+
+
+@pytest.mark.parametrize("stated", SHARING, ids=str)
+def test_the_layers_of_gemma_4_have_the_heads_sources_and_tensors_of_transformers(stated: dict[str, Any]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    kinds = ["sliding_attention", "full_attention", *["sliding_attention"] * 5, "full_attention"]
+    config = {"model_type": "gemma4_text", **SMALL, "num_hidden_layers": 8, "num_key_value_heads": 2, "head_dim": 16,
+              "pad_token_id": None, "layer_types": kinds, **stated}  # fmt: skip
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(native(_copy(config)))
+    described = decoder(config)
+    assert described.tensors() == _stored(model)
+    for layer, how in enumerate(described.attentions):
+        theirs = model.model.layers[layer].self_attn
+        assert how.reads == theirs.kv_shared_layer_index
+        assert (how.heads.width, how.heads.groups) == (theirs.head_dim, theirs.num_key_value_groups)
+        assert how.value_is_key is theirs.use_alternative_attention
+        assert described.window_of(layer) == theirs.sliding_window
+
+
+def test_layers_that_share_what_no_layer_has_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="share keys and values that no layer before them has"):
+        decoder({"model_type": "gemma4_text", **SMALL, "num_hidden_layers": 4, "num_kv_shared_layers": 1})
+    with pytest.raises(CheckpointError, match="5 layers share keys and values, and there are 4"):
+        decoder({"model_type": "gemma4_text", **SMALL, "num_hidden_layers": 4, "num_kv_shared_layers": 5})
+
+
+def test_experts_of_gemma_4_are_named() -> None:
+    with pytest.raises(UnsupportedArchitecture, match="experts beside the MLP"):
+        decoder({"model_type": "gemma4_text", **SMALL, "enable_moe_block": True})
+
+
+@pytest.mark.parametrize("share", [0.25, 0.3, 1.0])
+def test_the_ropes_of_gemma_4(share: float) -> None:
+    table = {
+        "sliding_attention": {"rope_type": "default", "rope_theta": 2e4},
+        "full_attention": {
+            "rope_type": "proportional",
+            "rope_theta": 5e5,
+            "partial_rotary_factor": share,
+            "factor": 2.0,
+        },
+    }
+    config = {"model_type": "gemma4_text", **SMALL, "num_hidden_layers": 6, "head_dim": 16, "global_head_dim": 40,
+              "pad_token_id": None, "rope_parameters": table}  # fmt: skip
+    made = native(_copy(config))
+    from transformers import AutoModelForCausalLM
+
+    rotary = AutoModelForCausalLM.from_config(made).model.rotary_emb
+    for kind, rope in zip(made.layer_types, decoder(config).ropes, strict=True):
+        theirs = getattr(rotary, f"{kind}_inv_freq").numpy()
+        np.testing.assert_allclose(rope.inverse_frequencies(), theirs, rtol=2e-7)
+        assert theirs.shape == rope.inverse_frequencies().shape
 
 
 @pytest.mark.parametrize("scaling", [None, {"rope_type": "linear", "factor": 8.0}], ids=str)
@@ -144,6 +214,7 @@ WINDOWS: list[dict[str, Any]] = [
     {"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": 5},
     {"model_type": "qwen3", "use_sliding_window": True, "sliding_window": 99, "layer_types": MIXED},
     *({"model_type": kind} for kind in ("gemma2", "gemma3_text", "cohere2", "olmo3", "exaone4", "smollm3", "phi3")),
+    {"model_type": "gemma4_text"},
     {"model_type": "gemma3_text", "sliding_window_pattern": 3},
     {"model_type": "exaone4", "sliding_window": None, "layer_types": ["full_attention"] * 8},
     {"model_type": "smollm3", "use_sliding_window": True, "sliding_window": 9, "layer_types": ["sliding_attention"] * 8},

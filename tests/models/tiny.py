@@ -76,6 +76,23 @@ FURTHER: dict[str, dict[str, Any]] = {
     "ernie4_5": {},
     "exaone4": {"layer_types": _ALTERNATE, "sliding_window": 32},
     "gemma": {"tie_word_embeddings": True},
+    "gemma4_text": {
+        "num_hidden_layers": 4,
+        "layer_types": _ALTERNATE * 2,
+        "sliding_window": 32,
+        "global_head_dim": 2 * HEAD_DIM,
+        "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True,
+        "hidden_size_per_layer_input": 32,
+        "vocab_size_per_layer_input": 4096,
+        "final_logit_softcapping": 3.0,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "rope_parameters": {
+            "sliding_attention": ROPE,
+            "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1_000_000.0},
+        },
+    },
     "gpt_oss": {
         "layer_types": _ALTERNATE,
         "sliding_window": 32,
@@ -167,6 +184,13 @@ STREAMED: dict[str, dict[str, Any]] = {
     "gemma": {"rms_norm_eps": 1e-6},
     "gemma2": {"num_hidden_layers": 3, "sliding_window": 17, "query_pre_attn_scalar": 24, "layer_types": _THREE},
     "gemma3_text": {"hidden_size": 96, "sliding_window": 17, "query_pre_attn_scalar": 24},
+    "gemma4_text": {
+        "hidden_size": 96, "sliding_window": 17, "num_hidden_layers": 6, "layer_types": _THREE * 2, "num_kv_shared_layers": 3,
+    },
+    "gemma4_text-dense": {
+        "sliding_window": 17, "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True,
+        "num_global_key_value_heads": 1,
+    },
     "phi3": {},
     "phi3-windows": {"sliding_window": 17},
     "phi3-longrope": LONG_ROPE | {
@@ -248,7 +272,9 @@ def _randomize(model: Any, seed: int) -> None:
 
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        names = set(model.state_dict())
+        buffers = [(name, one) for name, one in model.named_buffers() if name in names and one.is_floating_point()]
+        for name, parameter in [*model.named_parameters(), *buffers]:
             noise = torch.randn(parameter.shape, generator=random)
             if name.endswith("linear_attn.A_log"):
                 parameter.copy_(-3 + noise)  # as fresh ones are, a state forgets all but the last position

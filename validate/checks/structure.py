@@ -108,7 +108,7 @@ def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtifactWeights, f
     if vocabulary.is_static and vocabulary.get_length() != decoder.vocab_size:
         found.failures.append(f"The logits have {vocabulary.get_length()} columns; by the config {decoder.vocab_size}.")
     states = sum(node.get_type_name() == "ReadValue" for node in weights.model.get_ops())
-    wanted = 2 * len(decoder.attending) + len(decoder.states)
+    wanted = 2 * len(decoder.remembering) + len(decoder.states)
     if states not in (0, wanted):
         found.failures.append(f"The graph has {states} states; {decoder.num_layers} layers have {wanted}.")
     rotary.check(decoder, checkpoint, weights, found)

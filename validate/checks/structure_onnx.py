@@ -77,7 +77,7 @@ def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> Non
 
 
 def _caches(expected: HasSizes, weights: OnnxWeights, found: Findings) -> None:
-    layers = expected.attending
+    layers = expected.remembering
     caches = sum(name.startswith("past_key_values.") for name in weights.graph.inputs)
     if caches != 2 * len(layers):
         found.failures.append(f"The graph takes {caches} keys and values; {len(layers)} layers have {2 * len(layers)}.")
