@@ -6,6 +6,7 @@
 * edgeconv.log.json holds what differs between two runs: only its keys are compared.
 * Answers of `--json`: seconds, free disk and memory (`UNSTEADY`). Of measurements (a parity report, the state of a machine) only
   the outline: keys, kinds of values, and the words in `KEPT`. Figures carry float noise.
+* The families that hints and reasons list, which grow with each.
 * Weights that were chosen by running a model (GPTQ and the like, importance from a text): only their number of bytes. The sums
   of a forward pass depend on the processor.
 """
@@ -37,6 +38,7 @@ RAW = (".bin", ".onnx_data", ".safetensors")
 """Ends of the names of files that hold weights and nothing else."""
 _DIGEST = re.compile(rb'("sha256": )"[0-9a-f]{64}"')
 _SIZE = re.compile(rb'("size": )\d+')
+_FAMILIES = re.compile(rb"(Streamed: |Supported: |is not one of )(?:[a-z][a-z0-9_]*, )+[a-z][a-z0-9_]*")
 _XML_VERSION = re.compile(rb'(<\w*version value=)"[^"]*"')
 
 
@@ -58,8 +60,8 @@ def _version_pattern() -> re.Pattern[bytes]:
 
 
 def neutral(content: bytes, root: Path) -> bytes:
-    """Replace what the machine put in: the working folder and versions."""
-    content = content.replace(str(root).encode(), b"ROOT")
+    """Replace what the machine put in, the working folder and versions, and lists of families."""
+    content = _FAMILIES.sub(rb"\1FAMILIES", content.replace(str(root).encode(), b"ROOT"))
     return _XML_VERSION.sub(rb'\1"VERSION"', _version_pattern().sub(b"VERSION", content))
 
 
