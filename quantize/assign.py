@@ -14,10 +14,12 @@ from typing import Literal
 
 from ..core.errors import UsageError
 from . import tensor_precision
+from .modes import bits_of
 from .scheme import MIN_ADJUSTED_GROUP, Scheme
 
 Role = Literal["embedding", "matmul", "convolution"]
 _PER_CHANNEL = -1
+_EIGHT = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Weight:
     role: Role
     is_last: bool = False
     """The last weighted node of the graph uses this constant (shared with the embedding or not)."""
+    delicate: bool = False
+    """It gets no fewer than eight bits unless a rule of the user's names it: errors of a recurrence add up."""
 
     @property
     def size(self) -> int:
@@ -114,7 +118,7 @@ def check_groups(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
     Raises:
         UsageError: the user's group size does not divide a row, with the sizes that do.
     """
-    ruled = _giving_way(weights, scheme)
+    ruled = [*_giving_way(weights, scheme), *_recurrent(weights, scheme)]
     if not scheme.compresses or scheme.group_size == _PER_CHANNEL or not scheme.ratio:
         return ruled
     candidates = ratio_defining(weights, scheme)
@@ -151,7 +155,26 @@ def _own(weights: Sequence[Weight], scheme: Scheme) -> dict[str, Assignment]:
             group = scheme.group_size if rule.group_size is None else rule.group_size
             group = group if _divides(by_name[name], group) else adjusted_group(columns)
         made[name] = _backup(scheme) if group is None else Assignment(rule.mode, group)
+    if not scheme.mode.startswith("int8"):
+        # NNCF itself can only leave them as they are
+        eight = _backup(scheme) if scheme.exact else Assignment(None)
+        made = {weight.name: eight for weight in weights if weight.delicate} | made
     return made
+
+
+def _recurrent(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
+    """Say which precision the weights of recurrent layers get, and which of them get fewer than eight bits, as asked for."""
+    delicate = [w.name for w in weights if w.delicate]
+    if not delicate or not scheme.compresses or bits_of(scheme.mode) >= _EIGHT:
+        return []
+    rules = tensor_precision.ruled(delicate, scheme.tensor_precision)
+    few = [name for name, rule in rules.items() if rule.mode and bits_of(rule.mode) < _EIGHT]
+    get = f"get {scheme.backup}" if scheme.exact and scheme.backup != "none" else "are not compressed"
+    kept = f"{len(delicate) - len(rules)} weights of recurrent layers {get}: what they add to a state stays there"
+    asked = (
+        f"{len(few)} weights of recurrent layers get fewer than eight bits, as asked for ({few[0]} …)" if few else ""
+    )
+    return [said for said in (kept if len(rules) < len(delicate) else "", asked) if said]
 
 
 def _giving_way(weights: Sequence[Weight], scheme: Scheme) -> list[str]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from ..gguf_values import Kind, Value, array, u32
 from .decoder import Decoder, Names, Norms
 from .mixers import ShortConv
 from .reading import Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong
-from .spec import Family
+from .spec import Config, Family, Gguf, GgufKeys, GgufTensors
 
 CONV, FULL = "conv", "full_attention"
 
@@ -82,6 +85,42 @@ NAMES = Names("self_attn.out_proj", "feed_forward.w1", "feed_forward.w3", "feed_
 NORMS = Norms(before_attention="operator_norm", before_mlp="ffn_norm")
 NORMS_OF_QK = ("q_layernorm", "k_layernorm")
 
+
+def keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return the length of the convolutions, and the layers that attend as those that have keys; refuse biases."""
+    convs = [mixer for mixer in decoder.mixers if isinstance(mixer, ShortConv)]
+    if not convs or convs[0].bias:
+        raise UnsupportedArchitecture("it has no convolutions, or biases in them, where llama.cpp's lfm2 has")
+    heads = [0 if decoder.mixer_of(layer) else decoder.num_kv_heads for layer in range(decoder.num_layers)]
+    return {"attention.head_count_kv": array(Kind.I32, heads), "shortconv.l_cache": u32(convs[0].taps)}
+
+
+def to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
+    """Return the kinds of layers, by the layers that have keys."""
+    heads = keys.get("attention.head_count_kv")
+    heads = list(heads) if isinstance(heads, np.ndarray) else [heads] * keys.size("block_count")
+    return {
+        "layer_types": [FULL if one else CONV for one in heads],
+        "conv_L_cache": keys.size("shortconv.l_cache"),
+        "conv_bias": False,
+    }
+
+
+GGUF_NAMES = {
+    "conv.conv": "shortconv.conv",
+    "conv.in_proj": "shortconv.in_proj",
+    "conv.out_proj": "shortconv.out_proj",
+    "self_attn.out_proj": "attn_output",
+    "self_attn.q_layernorm": "attn_q_norm",
+    "self_attn.k_layernorm": "attn_k_norm",
+    "feed_forward.w1": "ffn_gate",
+    "feed_forward.w2": "ffn_down",
+    "feed_forward.w3": "ffn_up",
+    "model.embedding_norm": "token_embd_norm",
+}
+"""llama.cpp calls the last norm by a place where there is none."""
+GGUF_READS = frozenset(["shortconv.l_cache"])
+
 FAMILY = Family(
     "lfm2",
     "Lfm2ForCausalLM",
@@ -97,4 +136,13 @@ FAMILY = Family(
     may_slide=False,
     details=_described,
     also_reads=frozenset(["layer_types", "full_attn_idxs", "tie_embedding", "block_ff_dim"]),
+    gguf=Gguf(
+        "lfm2",
+        names=GGUF_NAMES,
+        output_bias=False,
+        keys=keys,
+        reads=GGUF_READS,
+        rope_base=1_000_000.0,
+        to_config=lambda file, keys: {**to_config(file, keys), "block_auto_adjust_ff_dim": False},
+    ),
 )

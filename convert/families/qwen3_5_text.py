@@ -2,7 +2,7 @@
 
 The checkpoint stores the norms' weights minus one, but for that of the delta rule's output. A text counts its positions once, so
 the sections of the rotary embedding for pictures (mrope_section) fall together.
-Sources: `transformers/models/qwen3_5/`.
+Sources: `transformers/models/qwen3_5/`; `src/models/qwen35.cpp` of llama.cpp (`delta_gguf`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from . import delta_gguf
 from .decoder import Decoder
+from .delta_gguf import FULL, INTERVAL, LINEAR
 from .mixers import GatedDelta
 from .reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
-from .spec import Family
-
-LINEAR, FULL = "linear_attention", "full_attention"
-INTERVAL = 4
-"""Every so many layers one attends, if nothing else is stated."""
+from .spec import Family, Gguf
 
 
 def layer_kinds(read: Reader) -> list[str]:
@@ -87,4 +85,14 @@ FAMILY = Family(
     details=described,
     within=frozenset(["qwen3_5"]),
     also_reads=frozenset(["layer_types", "full_attention_interval"]),
+    gguf=Gguf(
+        "qwen35",
+        names=delta_gguf.NAMES,
+        held=delta_gguf.held,
+        output_bias=False,
+        norm_offset=1.0,
+        keys=delta_gguf.keys,
+        reads=delta_gguf.READS,
+        to_config=delta_gguf.to_config,
+    ),
 )

@@ -13,6 +13,7 @@ _MECHANISM = (
     "attention",
     "block",
     "decoder",
+    "delta_gguf",
     "experts",
     "mixers",
     "ops",

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..gguf_held import Held
 from ..gguf_values import Value
 from .decoder import Decoder, Names, Norms
 from .experts import Stored
@@ -83,7 +84,9 @@ class Gguf:
         output_bias: llama.cpp loads a bias of the output projection.
         windows: llama.cpp's graph has the sliding windows; without them the context is capped at a window's width.
         norm_offset: what the checkpoint leaves out of the weights of its norms.
-        names: modules of a block → llama.cpp's names, where they are not the common ones.
+        names: modules of a block, or tensors that are no module's, and the last norm → llama.cpp's names, where they are not the
+            common ones.
+        held: decoder → for tensors by their names behind a layer's prefix, how the file holds them otherwise.
         skipped_tensors: patterns of tensors in the checkpoint that belong to no language model.
         flatten: config → the config of the layers whose rope the file's keys state, for families with several.
         keys: (config, decoder) → keys beside the common ones, without "ARCH." in front; UnsupportedArchitecture is raised for
@@ -107,6 +110,7 @@ class Gguf:
     windows: bool = False
     norm_offset: float = 0.0
     names: Mapping[str, str] = field(default_factory=dict)
+    held: Callable[[Decoder], Mapping[str, Held]] = nothing
     skipped_tensors: tuple[str, ...] = ()
     flatten: Callable[[Config], Config] = lambda config: config
     keys: Callable[[Config, Decoder], Mapping[str, Value]] = nothing

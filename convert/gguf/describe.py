@@ -91,8 +91,8 @@ def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
         notes += said
     return model(
         gguf.arch, decoder, context,
-        keys={**keys, **stretch.keys}, constants=stretch.factors, names=gguf.names, permute_qk=gguf.permute_qk,
-        norm_offset=gguf.norm_offset, skipped_tensors=gguf.skipped_tensors, notes=notes,
+        keys={**keys, **stretch.keys}, constants=stretch.factors, names=gguf.names, held=gguf.held(decoder),
+        permute_qk=gguf.permute_qk, norm_offset=gguf.norm_offset, skipped_tensors=gguf.skipped_tensors, notes=notes,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from ...core.errors import UsageError
 from ...core.patterns import found
 from ...quantize.ggml.types import TYPES, Type
+from .model import KERNELS
 from .recipe import FILE_TYPES, Recipe
 
 
@@ -38,6 +39,7 @@ class Facts:
         layers: blocks.
         heads_per_kv: query heads that share a key head.
         experts: number of experts; 0: there are none.
+        delicate: tensors that get no fewer than eight bits unless the user names them.
         is_70b: llama.cpp takes it for a model of "type 70B" (80 layers of Llama with shared key heads, or of Qwen2).
     """
 
@@ -45,6 +47,7 @@ class Facts:
     heads_per_kv: int
     is_70b: bool = False
     experts: int = 0
+    delicate: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -139,7 +142,7 @@ def _category(name: str) -> str:
 
 
 _ROUTER = "ffn_gate_inp.weight"
-_KEPT = ("_norm.weight", _ROUTER)
+_KEPT = ("_norm.weight", _ROUTER, *KERNELS)
 """Matrices of these names are not quantized."""
 
 
@@ -161,9 +164,27 @@ def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
     if not TYPES[recipe.base].quantized:
         return recipe.base
     if tensor.name in state.named:
-        return _fallback(tensor, state.named[tensor.name], state)
+        return _fallback(tensor, _as_asked(tensor, state.named[tensor.name], state), state)
     chosen = recipe.base if recipe.pure else _mixed(tensor, category, state)
+    if tensor.name in state.facts.delicate and bits(chosen) < _EIGHT:
+        chosen = "q8_0"
     return _fallback(tensor, chosen, state)
+
+
+_EIGHT = 8
+
+
+def bits(kind: str) -> float:
+    """Return the bits of an element of a type, scales included."""
+    return TYPES[kind].bytes * 8 / TYPES[kind].block
+
+
+def _as_asked(tensor: Shaped, kind: str, state: _State) -> str:
+    """Return the type that the user names, and remember where it is too coarse."""
+    if tensor.name in state.facts.delicate and bits(kind) < _EIGHT:
+        why = f"{kind} as asked for, where a recurrence wants eight bits: its errors add up"
+        state.fallbacks.setdefault(why, []).append(tensor.name)
+    return kind
 
 
 _FEW_EXPERTS = 8

@@ -13,6 +13,7 @@ from ...core.errors import CheckpointError
 from ..alternatives import InexpressibleError
 from ..families.decoder import Decoder, Norms
 from ..families.experts import ROLES, Experts
+from ..gguf_held import AS_IT_IS, Held
 from ..gguf_values import Value, f32, u32
 
 _OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
@@ -30,6 +31,8 @@ _BLOCK = {
     "mlp.down_proj": "ffn_down",
 }
 """Modules of a block in transformers, and llama.cpp's names for their tensors (`gguf-py/gguf/tensor_mapping.py`)."""
+KERNELS = ("ssm_conv1d.weight", "shortconv.conv.weight")
+"""Ends of names of convolutions of each channel by itself: float32 [channels, taps], whatever the rest is stored as."""
 _IN_BLOCK = re.compile(r"model\.layers\.(\d+)\.(.+)")
 
 
@@ -44,6 +47,7 @@ class Tensor:
         head_dim: rows of a head if the rows of each head are to be reordered from halves (i, i + d/2) to neighbors
             (2i, 2i + 1); 0: rows stay as they are.
         plus: what is added to each element.
+        held: what else is otherwise than in the checkpoint.
         values: float32, the constant itself if there is no source.
     """
 
@@ -52,6 +56,7 @@ class Tensor:
     source: str | None
     head_dim: int = 0
     plus: float = 0.0
+    held: Held = AS_IT_IS
     values: npt.NDArray[Any] | None = field(default=None, compare=False)
 
     @property
@@ -91,6 +96,7 @@ def model(
     keys: Mapping[str, Value] | None = None,
     constants: Mapping[str, npt.NDArray[Any]] | None = None,
     names: Mapping[str, str] | None = None,
+    held: Mapping[str, Held] | None = None,
     permute_qk: bool = False,
     norm_offset: float = 0.0,
     skipped_tensors: tuple[str, ...] = (),
@@ -105,6 +111,7 @@ def model(
         keys: keys of this family beside the common ones, without "ARCH." in front.
         constants: float32 tensors that the config implies, by GGUF name.
         names: modules of a block → names in the file, where they are not the common ones.
+        held: how the file holds tensors otherwise, by their names behind a layer's prefix.
         permute_qk: the rows of q and k are to be reordered.
         norm_offset: what the checkpoint leaves out of the weights of its norms.
         skipped_tensors: as in `Model`.
@@ -114,19 +121,22 @@ def model(
     for source, shape in decoder.tensors().items():
         name = gguf_name(source, block)
         turned = permute_qk and re.search(r"\.attn_[qk]\.", name)
+        inside = _IN_BLOCK.fullmatch(source)
+        own = (held or {}).get(inside[2], AS_IT_IS) if inside else AS_IT_IS
         tensors.append(
             Tensor(
                 name=name,
                 shape=_shape(name, shape),
                 source=source,
                 head_dim=decoder.head_dim if turned else 0,
-                plus=norm_offset if name.endswith("_norm.weight") else 0.0,
+                plus=norm_offset if name.endswith("_norm.weight") and not own.whole else 0.0,
+                held=own,
             )
         )
     tensors += [Tensor(name, values.shape, None, values=values) for name, values in (constants or {}).items()]
-    own = common_keys(decoder, context) | dict(keys or {})
+    stated = common_keys(decoder, context) | dict(keys or {})
     return Model(
-        arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in own.items()}, skipped_tensors, notes
+        arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in stated.items()}, skipped_tensors, notes
     )
 
 
@@ -179,6 +189,8 @@ def _shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape in the file: biases of experts without a dimension of 1, the gate of a shared one as a vector."""
     if name.endswith("_exps.bias"):
         return (shape[0], shape[2])
+    if name.endswith(KERNELS):
+        return (shape[0], shape[2])
     return shape[1:] if name.endswith("ffn_gate_inp_shexp.weight") else shape
 
 
@@ -202,7 +214,7 @@ def gguf_name(source: str, block: Mapping[str, str]) -> str:
     inside = _IN_BLOCK.fullmatch(module)
     if inside:
         return f"blk.{inside[1]}.{block[inside[2]]}.{kind}"
-    return f"{_OUTER[module]}.{kind}"
+    return f"{block.get(module) or _OUTER[module]}.{kind}"
 
 
 def refuse(reason: str, hint: str | None = None) -> CheckpointError:

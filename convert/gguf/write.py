@@ -121,8 +121,10 @@ def _importance(placed: Placed, start: int, importance: Array | None) -> Array |
 def _rows(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> Array:
     """Return rows [start, stop) of the tensor as [rows, cols]."""
     source = str(placed.tensor.source)
+    if placed.tensor.held.moved:
+        return placed.tensor.held.cut(checkpoint.tensor(source).reshape(placed.rows, placed.cols), start, stop)
     if len(placed.tensor.shape) == 2 and len(checkpoint.info(source).shape) == 2:
         return checkpoint.rows(source, start, stop)
-    if len(checkpoint.info(source).shape) == 3:
+    if len(placed.tensor.shape) == 3:
         return checkpoint.matrix(source, start, stop)
     return checkpoint.tensor(source).reshape(placed.rows, placed.cols)[start:stop]

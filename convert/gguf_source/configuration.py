@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...core.dtypes import BY_ELEMENT
 from ...core.errors import CheckpointError
 from ..families import registry
@@ -47,7 +49,7 @@ def native(file: GgufFile) -> dict[str, Any]:
         "intermediate_size": keys.size("feed_forward_length"),
         "num_hidden_layers": keys.size("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": keys.size("attention.head_count_kv", heads),
+        "num_key_value_heads": _most(keys, "attention.head_count_kv", heads),
         "head_dim": head_dim,
         "max_position_embeddings": keys.size("context_length"),
         family.field("rms_norm_eps"): keys.number(epsilon_key(layer_norm=family.layer_norm)),
@@ -60,6 +62,14 @@ def native(file: GgufFile) -> dict[str, Any]:
         **rope.parameters(file, family.gguf, keys, rotated),
     }
     return config | dict(family.gguf.to_config(file, keys))
+
+
+def _most(keys: Keys, key: str, default: int) -> int:
+    """Return a size, the largest if there is one for each layer (0 where a layer does not attend)."""
+    stated = keys.get(key)
+    if isinstance(stated, np.ndarray) and stated.ndim == 1 and stated.size and 0 < int(stated.max()) < 2**31:
+        return int(stated.max())
+    return keys.size(key, default)
 
 
 def _readable() -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ class Source:
     @property
     def changed(self) -> bool:
         """False if the values lie in the file as they are wanted."""
-        return self.type not in BY_ELEMENT or bool(self.tensor.head_dim or self.tensor.plus)
+        return self.type not in BY_ELEMENT or bool(
+            self.tensor.head_dim or self.tensor.plus or self.tensor.held.moved or self.tensor.held.decays
+        )
 
 
 class GgufShard(MappedFile):
@@ -60,6 +62,8 @@ class GgufShard(MappedFile):
         source = self._sources[info.name]
         if not source.changed:
             return super().view(info)[start:stop]
+        if source.tensor.held.moved or source.tensor.held.decays:
+            return self._undone(source)[start:stop]
         unit = source.tensor.head_dim or 1
         first, last = start // unit * unit, min(-(-stop // unit) * unit, info.shape[0])
         values = self._stored(source, first, last)
@@ -68,6 +72,12 @@ class GgufShard(MappedFile):
         if source.tensor.plus:
             values = values - np.float32(source.tensor.plus)
         return values[start - first : stop - first]
+
+    def _undone(self, source: Source) -> Array:
+        """Return a whole tensor whose rows or columns lie in another order, or that holds a function of its values."""
+        whole = self._stored(source, 0, source.info.shape[0])
+        flat = whole.reshape(1 if whole.ndim == 1 else len(whole), -1)
+        return source.tensor.held.undo(flat).reshape(source.info.shape)
 
     def _stored(self, source: Source, start: int, stop: int) -> Array:
         """Return the same elements as they lie in the file; a vector that is quantized is decoded whole."""
@@ -102,13 +112,15 @@ def shards(file: GgufFile, model: Model) -> dict[str, MappedFile]:
 
 def _sources(file: GgufFile, model: Model) -> Iterator[tuple[Path, Source]]:
     """Give each tensor with its file; one that the model does not know keeps its name, and is refused later as unused."""
-    left = dict(file.tensors)
+    left, shapes = dict(file.tensors), model.decoder.tensors()
     for tensor in model.tensors:
         stored = left.pop(tensor.name, None)
         if stored is None:
             yield from _part(file, tensor, left)
         elif tensor.source:
-            yield stored.file, _source(stored, tensor, stored.offset, tensor.source)
+            made = _source(stored, tensor, stored.offset, tensor.source)
+            wanted = shapes.get(tensor.source, tensor.shape)  # a kernel's dimension of one is not in the file
+            yield stored.file, replace(made, info=replace(made.info, shape=wanted))
     for name, stored in left.items():
         if not name.endswith(("rope_freqs.weight", "attn_rot_embd.weight")) and ".attn_qkv." not in name:
             yield stored.file, _source(stored, Tensor(name, stored.shape, name), stored.offset, name)
@@ -134,7 +146,7 @@ def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, TensorLayout]) -> I
 def _source(stored: TensorLayout, tensor: Tensor, start: int, name: str, size: int | None = None) -> Source:
     if size is None and stored.shape != tensor.shape:
         raise _misshapen(stored, tensor)
-    kind = BY_ELEMENT.get("f32" if tensor.plus else stored.type, BY_ELEMENT["f32"])
+    kind = BY_ELEMENT.get("f32" if tensor.plus or tensor.held.decays else stored.type, BY_ELEMENT["f32"])
     end = start + (stored.bytes if size is None else size)
     return Source(TensorInfo(name, kind.stored, tensor.shape, start, end), stored.type, tensor)
 

@@ -29,6 +29,9 @@ VISION_EMBEDDINGS = "openvino_vision_embeddings_model"
 _LOOKED_UP = "embeddings.position_embedding.weight"
 """The tower adds these to its patches; no layer multiplies by them, so nothing compresses them."""
 
+_KERNELS = (".conv.weight", ".conv1d.weight")
+"""Convolutions of each channel by itself: a few numbers, which stay as they are."""
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -110,8 +113,18 @@ def cut(
 
 def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     shapes = decoder.tensors(woven=woven)
-    weights = _weights(shapes, decoder.tied, decoder.lookups, decoder.stacks(woven=woven))
-    return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, _rotary(decoder), True)
+    weights = _weights(
+        shapes, decoder.tied, decoder.lookups, stacks=decoder.stacks(woven=woven), delicate=decoder.delicate
+    )
+    ignored = (*_rotary(decoder), *_recurrent(shapes, weights, scheme))
+    return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, ignored, True)
+
+
+def _recurrent(shapes: Shapes, weights: list[Weight], scheme: Scheme) -> list[str]:
+    """Return the nodes of kernels, and of products whose weights get no fewer than eight bits: NNCF leaves them as they are."""
+    kernels = [name for name in shapes if name.endswith(_KERNELS)]
+    delicate = [] if scheme.mode.startswith("int8") else [weight.name for weight in weights if weight.delicate]
+    return [name.removesuffix(".weight") for name in (*kernels, *delicate)]
 
 
 def _language(decoder: Decoder, scheme: Scheme) -> Ir:
@@ -147,7 +160,14 @@ def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
     return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_models.build_vision, vision), scheme)
 
 
-def _weights(shapes: Shapes, tied: bool, lookups: Container[str], stacks: Container[str] = ()) -> list[Weight]:
+def _weights(
+    shapes: Shapes,
+    tied: bool,
+    lookups: Container[str],
+    *,
+    stacks: Container[str] = (),
+    delicate: Container[str] = (),
+) -> list[Weight]:
     """The matrices among a decoder's tensors, each constant once; a stack's are all rows of one."""
     found = []
     for name, shape in shapes.items():
@@ -155,5 +175,6 @@ def _weights(shapes: Shapes, tied: bool, lookups: Container[str], stacks: Contai
             found.append(Weight(name, (math.prod(shape[:-1]), shape[-1]), "matmul"))
         elif len(shape) == 2:
             role: Role = "embedding" if name in lookups else "matmul"
-            found.append(Weight(name, shape, role, name == HEAD or (tied and name == TABLE)))
+            is_last = name == HEAD or (tied and name == TABLE)
+            found.append(Weight(name, shape, role, is_last, name in delicate))
     return found

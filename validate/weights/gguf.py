@@ -58,10 +58,12 @@ class GgufMatch:
         values = to_float32(rows).reshape(-1, self.info.cols)
         if self.tensor.head_dim:
             values = to_neighbors(values, self.tensor.head_dim, self._cols)
+        values = self.tensor.held.apply(values)
         return values + np.float32(self.tensor.plus) if self.tensor.plus else values
 
     def checkpoint_form(self, values: Array) -> Array:
         """Undo `source_rows` for the whole tensor."""
+        values = self.tensor.held.undo(values)
         if self.tensor.head_dim:
             heads = values.reshape(-1, self.tensor.head_dim // 2, 2, self._cols)
             values = heads.swapaxes(1, 2)
@@ -115,10 +117,11 @@ class Half:
         """
         info, stored = match.info, self._checkpoint.info(name)
         whole = match.form.cut(self._checkpoint.tensor(name)).reshape(info.rows, info.cols)
-        exact = info.type == element_of(stored.dtype) and not match.tensor.plus
+        changed = match.tensor.plus or match.tensor.held.decays
+        exact = info.type == element_of(stored.dtype) and not changed
         data, sums = self.file.data(info.name), Sums()
         for start, stop in match.ranges():
-            source = match.source_rows(whole[start:stop])
+            source = match.source_rows(match.tensor.held.cut(whole, start, stop))
             bound = error_bound(info.type, data[start:stop], source, exact=exact, weighted=self._weighted)
             with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted
                 held = np.require(self.file.dequantized(info.name, start, stop), requirements="W")

@@ -19,7 +19,7 @@ ARCHS = {
     "cohere2": "cohere2", "ernie4_5": "ernie4_5", "exaone4": "exaone4", "gemma": "gemma", "gemma2": "gemma2",
     "granite": "granite", "hunyuan_v1_dense": "hunyuan-dense", "smollm3": "smollm3", "stablelm": "stablelm",
     "gemma3_text": "gemma3", "glm": "chatglm", "glm4": "glm4", "llama": "llama", "mistral": "llama", "olmo2": "olmo2",
-    "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe",
+    "lfm2": "lfm2", "phi3": "phi3", "qwen3_5_text": "qwen35", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe",
 }  # fmt: skip
 
 
@@ -236,5 +236,5 @@ def test_every_name_is_one_that_gguf_py_has(model_type, tiny_model, tmp_path):
     assert [name for name in names if not any(re.fullmatch(key, name) for key in known)] == []
     arch = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == ARCHS[model_type])
     tensors = {gguf.TENSOR_NAMES[tensor].replace("{bid}", "0") for tensor in gguf.MODEL_TENSORS[arch]}
-    found = {re.sub(r"blk\.\d+\.", "blk.0.", one.name).rpartition(".")[0] for one in read.tensors}
+    found = {re.sub(r"\.(weight|bias)$", "", re.sub(r"blk\.\d+\.", "blk.0.", one.name)) for one in read.tensors}
     assert found <= tensors

@@ -65,6 +65,9 @@ MODELS = {
     "gemma2": ("gemma2", {"num_hidden_layers": 3, "layer_types": None, "sliding_window": 24}),
     "hunyuan": ("hunyuan_v1_dense", {"attention_bias": False, "rope_parameters": ROPE | {
         "rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
+    "lfm2": ("lfm2", {}),
+    "qwen3_5": ("qwen3_5_text", {}),
+    "qwen3_5, a key for each value": ("qwen3_5_text", {"linear_num_key_heads": 4}),
     "smollm3": ("smollm3", {"num_hidden_layers": 5, "no_rope_layers": None}),
     "stablelm": ("stablelm", {}),
     "stablelm, parallel": ("stablelm", {"use_parallel_residual": True}),
