@@ -233,12 +233,27 @@ class Layers(Operations):
         columns = ops.range(zero, total, one, "i64")
         rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, one, "i64"), self.i64(1))
         causal = ops.less_equal(columns, rows)
-        if window is not None:
-            causal = ops.logical_and(causal, ops.greater(columns, ops.subtract(rows, self.i64(window))))
-        causal = ops.unsqueeze(causal, self.i64([0, 1]))
+        near = None if window is None else ops.greater(columns, ops.add(rows, self.i64(-window)))
+        causal = causal if near else ops.unsqueeze(causal, self.i64([0, 1]))
         kept = ops.unsqueeze(ops.not_equal(attention_mask, zero), self.i64([1, 2]))
+        if near:
+            return self._windowed(near, causal, kept)
         seen = ops.logical_and(causal, kept)
         return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(_MASKED, np.float32))
+
+    def _windowed(self, near: Node, causal: Node, kept: Node) -> Node:
+        """Write a window's mask as transformers' graphs have it: four times And, Broadcast, Select, Slice.
+
+        openvino_genai gives each attention to the runtime's paged one, which takes no mask but a width, and knows that from this
+        form alone (`gpt_oss_sliding_window_pattern`); of another it would look at everything, without a word.
+        """
+        ops, yes = self.ops, self.ops.constant(True, bool)
+        seen = ops.bitwise_and(ops.bitwise_and(yes, near), causal)
+        seen = ops.bitwise_and(ops.bitwise_and(yes, seen), kept)
+        every = ops.broadcast(seen, ops.shape_of(seen))
+        mask = ops.select(every, ops.constant(0.0, np.float32), ops.constant(_MASKED, np.float32))
+        whole, last = self.i64([2**63 - 1]), self.i64([3])
+        return ops.slice(mask, self.i64([0]), whole, self.i64([1]), last)
 
     def remember(self, key: Node, value: Node, layer: int, heads: Heads) -> tuple[Node, Node]:
         return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
