@@ -62,7 +62,7 @@ def _measured(model: Path, name: str, arguments: argparse.Namespace) -> dict[str
         size = sum(file.stat().st_size for file in out.glob("*.bin"))
     figures = {c.name: c.figures for c in report.comparisons}
     found = {metric: figures["quantisation"][metric].value for metric in METRICS}
-    structure = next(rung for rung in report.rungs if rung.name == "structure")
+    structure = next(check for check in report.rungs if check.name == "structure")
     print(name, structure.status, {k: f.value for k, f in figures["quantisation"].items()}, file=sys.stderr, flush=True)
     return {**found, "bytes": size, **cost, "structure": structure.status}
 

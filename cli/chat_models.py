@@ -43,7 +43,7 @@ def find(path: Path) -> Found:
 def _openvino(path: Path) -> Found:
     from ..runtimes import irs, openvino_genai, openvino_vision_chat
 
-    if irs.sees(path):
+    if irs.takes_images(path):
         return Found(partial(openvino_vision_chat.VisionChat, path), takes_images=True)
     return Found(partial(openvino_genai.Chat, path))
 
@@ -51,7 +51,7 @@ def _openvino(path: Path) -> Found:
 def _onnx(path: Path) -> Found:
     from ..runtimes import onnx_chat, onnx_models
 
-    return Found(partial(onnx_chat.OnnxChat, path), takes_images=onnx_models.sees(path))
+    return Found(partial(onnx_chat.OnnxChat, path), takes_images=onnx_models.takes_images(path))
 
 
 def _gguf(path: Path) -> Found:

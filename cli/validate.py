@@ -107,9 +107,9 @@ def show(out: Output, found: Report, report: Path | None, stream: TextIO | None 
     """Print the parity suite, the budgets and the verdict."""
     from ..validate.report.words import defects, deviation, reason, sentence
 
-    rows: list[tuple[str, str]] = [(rung.name, f"{rung.status}: {rung.summary}") for rung in found.rungs]
-    for rung in found.rungs:
-        rows += [("", f"✗ {failure}") for failure in rung.failures[:5]]
+    rows: list[tuple[str, str]] = [(result.name, f"{result.status}: {result.summary}") for result in found.rungs]
+    for result in found.rungs:
+        rows += [("", f"✗ {failure}") for failure in result.failures[:5]]
     rows += [("runtime defect", f"{sentence(one)}.") for _, one in defects(found)]
     rows += [(f"llama.cpp, {one.name}", f"{one.summary} Rows: {deviation(one)[0]}.") for one in found.deviations]
     for line in found.budgets:

@@ -34,7 +34,7 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
         text = {"tie_word_embeddings": config.get("tie_word_embeddings", False), **config["text_config"]}
         text |= {"architectures": [family.architecture]}
         folder = _small_files(checkpoint.folder, text)
-        seen = sum(name.startswith(family.sees) for name in checkpoint.names)
+        seen = sum(name.startswith(family.vision_prefix) for name in checkpoint.names)
         note = (
             f"Of the {config['model_type']} the language model alone is converted: its {seen} vision tensors are left out, "
             "and what is written takes no pictures."
@@ -42,16 +42,16 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint = replace(
             checkpoint, folder=folder, config=text, source=checkpoint.place, notes=(*checkpoint.notes, note)
         )
-    return _renamed(checkpoint, family.sees)
+    return _renamed(checkpoint, family.vision_prefix)
 
 
-def _renamed(checkpoint: Checkpoint, sees: str) -> Checkpoint:
+def _renamed(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
     shards = {}
     for file, shard in checkpoint.shards.items():
         infos = [
             replace(info, name=_ALONE + info.name[len(_INSIDE) :]) if info.name.startswith(_INSIDE) else info
             for info in shard.tensors.values()
-            if not info.name.startswith(sees)
+            if not info.name.startswith(prefix)
         ]
         shards[file] = shard.with_tensors({info.name: info for info in infos})
     return replace(checkpoint, shards=shards)

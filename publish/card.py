@@ -137,7 +137,7 @@ def _figures(report: Report) -> str:
 
 
 def _command(report: Report) -> str:
-    quick = any(rung.status == "skipped" and "--quick" in rung.summary for rung in report.rungs)
+    quick = any(check.status == "skipped" and "--quick" in check.summary for check in report.rungs)
     return "edgeconv validate --quick" if quick else "edgeconv validate"
 
 

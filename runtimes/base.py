@@ -111,7 +111,7 @@ class Runtime(Protocol):
         """Give the memory back."""
 
 
-class SeeingRuntime(Protocol):
+class VisionLanguageRuntime(Protocol):
     """The language model of an artifact with a vision part, with its table of embeddings; as `Runtime`, on embeddings too.
 
     `embeddings`, float32 [n, hidden], stand in the place of the tokens' own: pictures are among them.

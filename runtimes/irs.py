@@ -8,10 +8,10 @@ from ..convert.openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION
 from ..core import limits
 from ..core.errors import ArtifactError
 
-SEEING = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
+VISION_PARTS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
 
 
-def sees(folder: Path) -> bool:
+def takes_images(folder: Path) -> bool:
     """True if the artifact has an IR for pictures."""
     return (folder / f"{VISION_EMBEDDINGS}.xml").is_file()
 
@@ -26,7 +26,7 @@ def names(folder: Path) -> tuple[str, ...]:
         return (f"{TEXT}.xml",)
     if not (folder / f"{LANGUAGE}.xml").is_file():
         raise absent(folder)
-    return tuple(f"{name}.xml" for name in SEEING)
+    return tuple(f"{name}.xml" for name in VISION_PARTS)
 
 
 def absent(path: Path) -> ArtifactError:

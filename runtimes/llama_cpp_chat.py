@@ -58,14 +58,14 @@ class LlamaCppChat(SampledChat):
         require()
         file = open_gguf(path)
         _require_language_model(file)
-        sight = _sight(file, open_gguf(projector)) if projector else None
+        vision = _vision(file, open_gguf(projector)) if projector else None
         prompter = GgufPrompter(file)
         known = Known(prompter, _rules(file, prompter.stops), _context(file), 0)
-        super().__init__(known, system, sampling, sight)
+        super().__init__(known, system, sampling, vision)
         self.model: CachedLlama = CachedLlama(
             file.files[0],
             projector,
-            sight.placeholder if sight else NO_PLACEHOLDER,
+            vision.placeholder if vision else NO_PLACEHOLDER,
             answer=self.rules.max_new_tokens,
         )
         self.reset()
@@ -105,7 +105,7 @@ def _context(file: GgufFile) -> int:
     return stated if type(stated) is int and stated > 0 else 0
 
 
-def _sight(file: GgufFile, projector: GgufFile) -> ChatVision:
+def _vision(file: GgufFile, projector: GgufFile) -> ChatVision:
     """Read how a mmproj sees. Raises ArtifactError if it does not say so, or the language model has no placeholder."""
     from ..convert.families.glm_edge_v_model.pixels import Preprocess
 

@@ -27,7 +27,7 @@ _FLASH = {True: 0, False: -1}
 """`enum llama_flash_attn_type`: disabled, and the library's own default, which chooses."""
 
 
-class SeeingRuntime(LlamaCppRuntime):
+class VisionLanguageRuntime(LlamaCppRuntime):
     """A language model and the tower that is its eyes."""
 
     def __init__(self, path: Path, projector: Path, *, accurate: bool) -> None:
@@ -124,7 +124,7 @@ def run(folder: Path) -> None:
     """
     job = json.loads((folder / JOB).read_text("utf-8"))
     marker = binding().get_default_media_marker()
-    runtime = SeeingRuntime(Path(job["model"]), Path(job["projector"]), accurate=job["accurate"])
+    runtime = VisionLanguageRuntime(Path(job["model"]), Path(job["projector"]), accurate=job["accurate"])
     for number, view in enumerate(job["views"]):
         text = view["text"] or marker
         bitmap = runtime.bitmap(Path(view["source"]))

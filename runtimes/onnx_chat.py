@@ -10,7 +10,7 @@ from typing import Any
 
 from ..convert.checkpoint import read_json
 from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
-from ..convert.onnx.names import SEEING, TEXT
+from ..convert.onnx.names import TEXT, VISION_PARTS
 from ..core.errors import ArtifactError
 from . import onnx_models
 from .answers import Sampling, require_cpu
@@ -67,17 +67,20 @@ class OnnxChat(SampledChat):
         config = _read_config(folder)
         require_cpu(device, "An ONNX model", NAME)
         require()
-        sight = ChatVision.from_folder(folder, config) if onnx_models.sees(folder) else None
-        super().__init__(Known.from_folder(folder, config), system, sampling, sight)
-        self.model = CachedOnnx(folder, sight.placeholder if sight else NO_PLACEHOLDER, threads=threads)
+        vision = ChatVision.from_folder(folder, config) if onnx_models.takes_images(folder) else None
+        super().__init__(Known.from_folder(folder, config), system, sampling, vision)
+        self.model = CachedOnnx(folder, vision.placeholder if vision else NO_PLACEHOLDER, threads=threads)
         self.reset()
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ArtifactError(f"There is no folder {folder}.", _HINT)
-    seeing = any((folder / f"{name}.onnx").is_file() for name in SEEING)
-    needed = [f"{name}.onnx" for name in (SEEING if seeing else (TEXT,))] + ["config.json", "tokenizer.json"]
+    takes_images = any((folder / f"{name}.onnx").is_file() for name in VISION_PARTS)
+    needed = [f"{name}.onnx" for name in (VISION_PARTS if takes_images else (TEXT,))] + [
+        "config.json",
+        "tokenizer.json",
+    ]
     if not (folder / "tokenizer.json").is_file() and (folder / "config.json").is_file():
         raise ArtifactError(
             f"{folder} has no tokenizer.json, which a chat with an ONNX model reads.",
@@ -87,7 +90,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if missing:
         raise ArtifactError(f"{folder} is not a converted chat model: {', '.join(missing)} missing.", _HINT)
     config = read_json(folder / "config.json")
-    if seeing and config.get("model_type") != MODEL_TYPE:
+    if takes_images and config.get("model_type") != MODEL_TYPE:
         raise ArtifactError(
             f"{folder} is a model of type {config.get('model_type')}; with pictures only {MODEL_TYPE} is known here.",
             _HINT,

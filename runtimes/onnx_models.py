@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..convert.onnx.names import MODEL, SEEING, VISION_EMBEDDINGS
+from ..convert.onnx.names import MODEL, VISION_EMBEDDINGS, VISION_PARTS
 
 
-def sees(folder: Path) -> bool:
+def takes_images(folder: Path) -> bool:
     """True if the artifact has a model for pictures."""
     return (folder / f"{VISION_EMBEDDINGS}.onnx").is_file()
 
 
 def names(folder: Path) -> tuple[str, ...]:
     """Return the files of the graphs, the one that generates first; they need not be there."""
-    return tuple(f"{name}.onnx" for name in SEEING) if sees(folder) else (MODEL,)
+    return tuple(f"{name}.onnx" for name in VISION_PARTS) if takes_images(folder) else (MODEL,)
 
 
 def remains(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from .openvino_cached import CachedModel
 from .sampled_chat import ChatVision, Known, SampledChat
 
 _NEEDED = (
-    *(f"{name}.{kind}" for kind in ("xml", "bin") for name in irs.SEEING),
+    *(f"{name}.{kind}" for kind in ("xml", "bin") for name in irs.VISION_PARTS),
     "config.json",
     "preprocessor_config.json",
     "tokenizer.json",
@@ -43,9 +43,9 @@ class VisionChat(SampledChat):
         """
         config = _read_config(folder)
         check_device(device)
-        sight = ChatVision.from_folder(folder, config)
-        super().__init__(Known.from_folder(folder, config), system, sampling, sight)
-        self.model = CachedModel(folder, device, sight.placeholder, properties)
+        vision = ChatVision.from_folder(folder, config)
+        super().__init__(Known.from_folder(folder, config), system, sampling, vision)
+        self.model = CachedModel(folder, device, vision.placeholder, properties)
         self.reset()
 
 

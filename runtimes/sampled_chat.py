@@ -158,14 +158,14 @@ class SampledChat:
 
     model: Cached
 
-    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, sight: ChatVision | None) -> None:
+    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, vision: ChatVision | None) -> None:
         """Take what is known. A subclass loads the model, and then calls `reset`.
 
         Args:
             known: of the model.
             system: the system message.
             sampling: what the user chose.
-            sight: of a vision-language model.
+            vision: of a vision-language model.
 
         Raises:
             ArtifactError: the chat template cannot be used.
@@ -175,7 +175,7 @@ class SampledChat:
         self.prompter = known.prompter
         self.rules = known.rules
         (sampling or Sampling()).apply(self.rules)
-        self._system, self._sight = system, sight
+        self._system, self._vision = system, vision
         self._rows = known.rows
         self._check_system()
 
@@ -194,8 +194,8 @@ class SampledChat:
         pictures = [*self._pictures, *map(self._prepare, images)]
         messages = [*self.messages, self._message("user", question, len(images))]
         ids = self.prompter.encode(self.prompter.render(messages))
-        if self._sight:
-            check_placeholders([ids.count(self._sight.placeholder)], self._sight.rows, len(pictures))
+        if self._vision:
+            check_placeholders([ids.count(self._vision.placeholder)], self._vision.rows, len(pictures))
         if self._rows and max(ids, default=0) >= self._rows:
             raise UsageError(
                 "The question holds a special token that the model has no row for.", "Say it in other words."
@@ -238,14 +238,14 @@ class SampledChat:
         del self._pictures[len(self._pictures) - self._added :]
 
     def _message(self, role: str, text: str, pictures: int = 0) -> Message:
-        return message(role, text, pictures) if self._sight else {"role": role, "content": text}
+        return message(role, text, pictures) if self._vision else {"role": role, "content": text}
 
     def _prepare(self, image: Path | Image.Image) -> Picture:
         from ..convert.families.glm_edge_v_model.pixels import open_picture
 
-        if self._sight is None:
+        if self._vision is None:
             raise UsageError("This model takes no pictures.")
-        return Picture(self._pixels(self._sight.preprocess, open_picture(image) if isinstance(image, Path) else image))
+        return Picture(self._pixels(self._vision.preprocess, open_picture(image) if isinstance(image, Path) else image))
 
     def _pixels(self, preprocess: Preprocess, picture: Image.Image) -> Array:
         """Return what the model's `see` takes for a picture: float32 [1, 3, S, S]."""

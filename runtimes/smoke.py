@@ -28,25 +28,25 @@ _UNKNOWN = ("Unsupported", "is not supported")
 """How openvino_genai says that it does not know a vision family."""
 
 
-def run(target: str, path: Path, seeing: Path | None = None) -> list[str]:
+def run(target: str, path: Path, projector: Path | None = None) -> list[str]:
     """Load an artifact and make one token; return the runtimes that did, with their versions.
 
     Args:
         target: the format's name.
         path: its folder, or the .gguf.
-        seeing: the mmproj that belongs to a .gguf.
+        projector: the mmproj that belongs to a .gguf.
 
     Raises:
         EdgeconvError: a runtime does not load it, or fails.
     """
-    return TRIED[target](path, seeing)
+    return TRIED[target](path, projector)
 
 
 def _openvino(folder: Path, _: Path | None) -> list[str]:
     from . import irs
 
-    if irs.sees(folder):
-        return _openvino_seeing(folder)
+    if irs.takes_images(folder):
+        return _openvino_vision(folder)
     model = read_graph(folder / irs.names(folder)[0])
     inputs = {name for port in model.inputs for name in port.get_names()}
     if "input_ids" in inputs and inputs <= _LLM_INPUTS and "beam_idx" in inputs:
@@ -59,7 +59,7 @@ def _openvino(folder: Path, _: Path | None) -> list[str]:
     return [_named("openvino")]
 
 
-def _openvino_seeing(folder: Path) -> list[str]:
+def _openvino_vision(folder: Path) -> list[str]:
     kind = read_json(folder / "config.json").get("model_type")
     family = families.find(str(kind))
     if family is None or family.vision_part is None:  # those that edgeconv streams it runs itself, with openvino
@@ -95,16 +95,16 @@ def _genai(folder: Path, kind: str) -> None:
         raise ArtifactError(f"openvino_genai was asked for one token, and made {len(made)}.")
 
 
-def _gguf(path: Path, seeing: Path | None) -> list[str]:
+def _gguf(path: Path, projector: Path | None) -> list[str]:
     from .llama_cpp import LlamaCppRuntime
     from .llama_cpp_binding import PACKAGE
     from .llama_cpp_tokenizer import LlamaCppTokenizer
 
     ids = LlamaCppTokenizer(path).encode(TEXT, special=True)
-    if seeing:
-        from .llama_cpp_vision_process import SeeingRuntime
+    if projector:
+        from .llama_cpp_vision_process import VisionLanguageRuntime
 
-        runtime: LlamaCppRuntime = SeeingRuntime(path, seeing, accurate=False)
+        runtime: LlamaCppRuntime = VisionLanguageRuntime(path, projector, accurate=False)
     else:
         runtime = LlamaCppRuntime(path, accurate=False)
     runtime.generate(ids or [0], 1, [])
@@ -115,9 +115,9 @@ def _onnx(folder: Path, _: Path | None) -> list[str]:
     from . import onnx_models
     from .onnxruntime import OnnxRuntime, OnnxTower
 
-    sees = onnx_models.sees(folder)
+    takes_images = onnx_models.takes_images(folder)
     OnnxRuntime(folder, accurate=False).generate(_ids(folder), 1, [])
-    if sees:
+    if takes_images:
         OnnxTower(folder, accurate=False)
     found = [_named("onnxruntime")]
     if importlib.util.find_spec("onnxruntime_genai") and (folder / "genai_config.json").is_file():
@@ -154,10 +154,10 @@ def _named(package: str) -> str:
     return f"{package} {version(package.replace('_', '-'))}"
 
 
-def _main(target: str, path: Path, *seeing: Path) -> int:
+def _main(target: str, path: Path, *projector: Path) -> int:
     block_optional_packages()
     try:
-        for line in run(target, path, *seeing):
+        for line in run(target, path, *projector):
             print(line)
     except EdgeconvError as error:
         print(error.message, file=sys.stderr)

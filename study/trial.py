@@ -140,7 +140,7 @@ class Bench:
         report = validate(ask, progress)
         found = next((one for one in report.comparisons if one.name == "quantisation"), None)
         if found is None:
-            failures = [failure for rung in report.rungs for failure in rung.failures]
+            failures = [failure for check in report.rungs for failure in check.failures]
             raise ArtifactError(f"The artifact could not be measured: {' '.join(failures[:2]) or report.first_failed}.")
         return {name: found.figures[name].model_dump(mode="json") for name in ("mean_kl", "top1")}
 

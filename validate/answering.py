@@ -91,7 +91,7 @@ class Answering:
                 seconds,
                 noise=max(noise, found.noise_of_defaults()),
                 tie=budget.limit(self._pair.artifact.graph, "decode"),
-                listed=any(rung.defects for rung in found.rungs if rung.name in ("template", "tokens")),
+                listed=any(check.defects for check in found.rungs if check.name in ("template", "tokens")),
                 decode=passes.text,
             )
         )

@@ -160,13 +160,13 @@ def of_graph(graph: str) -> tuple[Budget, ...]:
     )  # fmt: skip
 
 
-def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = "openvino") -> list[Budget]:
+def table(mode: str | int, parameters: int, *, takes_images: bool = False, graph: str = "openvino") -> list[Budget]:
     """Return the budgets.
 
     Args:
         mode: a scheme's mode ("int4_sym", "bf16", …), or the bits of a weight.
         parameters: the model's size.
-        sees: the same budgets hold behind pictures.
+        takes_images: the same budgets hold behind pictures.
         graph: a key of GRAPHS, or one with an architecture behind it, "llama.cpp ARCH".
     """
     bits = bits_of(mode) if isinstance(mode, str) else mode
@@ -186,7 +186,7 @@ def table(mode: str | int, parameters: int, *, sees: bool = False, graph: str = 
         for budget in text
         if budget.comparison != "long_context"
     ]
-    return [*text, *pictures] if sees else text
+    return [*text, *pictures] if takes_images else text
 
 
 def limit(graph: str, comparison: str) -> float:

@@ -33,14 +33,14 @@ def here(artifact: Artifact, checkpoint: Checkpoint, progress: Progress) -> list
     return [artifact.template(checkpoint, progress), artifact.tokens(checkpoint, progress)]
 
 
-class FirstRungs:
+class FirstChecks:
     """The process, once it is started; leaving the context ends it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
-    def __enter__(self) -> FirstRungs:
+    def __enter__(self) -> FirstChecks:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
@@ -61,7 +61,7 @@ class FirstRungs:
 
     def start(self, artifact: Artifact, folder: Path) -> None:
         """Start it where that pays: `folder` is the checkpoint's."""
-        if "transformers" in sys.modules or artifact.sees or _size(folder) < _LARGE:
+        if "transformers" in sys.modules or artifact.takes_images or _size(folder) < _LARGE:
             return
         command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(artifact.path), str(folder)]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
@@ -75,7 +75,7 @@ class FirstRungs:
         answer, _ = self._process.communicate()
         task.finish()
         if self._process.returncode == 0:
-            return [Check.model_validate(rung) for rung in json.loads(answer)]
+            return [Check.model_validate(check) for check in json.loads(answer)]
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         reason = lines[-1] if lines else f"it ended with {self._process.returncode}"
@@ -94,10 +94,10 @@ def _main() -> None:
     block_optional_packages()
     sys.modules["torch"] = None  # type: ignore[assignment]
     opened = open_artifact(Path(artifact))
-    if opened.sees:  # it is measured without its vision part, else there were no such process
+    if opened.takes_images:  # it is measured without its vision part, else there were no such process
         opened = opened.without_vision()
-    rungs = here(opened, open_checkpoint(Path(folder)), Silent())
-    print(json.dumps([rung.model_dump(mode="json") for rung in rungs]))
+    checks = here(opened, open_checkpoint(Path(folder)), Silent())
+    print(json.dumps([check.model_dump(mode="json") for check in checks]))
 
 
 if __name__ == "__main__":

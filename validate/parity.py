@@ -1,4 +1,4 @@
-"""The ladder: every check in order, each with what it costs.
+"""The parity suite: every check in order, each with what it costs.
 
 The artifact and the reference are never loaded at the same time; the reference's passes are kept in the cache.
 """
@@ -20,7 +20,7 @@ from . import budget, first_checks, peaks, verdict
 from .answering import Answering
 from .checks import batched, decode, deep, logits, tokenizer_pair
 from .checks.runtime_defects import as_failures
-from .first_checks import FirstRungs
+from .first_checks import FirstChecks
 from .formats import Weights
 from .passes import PassResult, TorchPasses
 from .probes import LONG, Probes, switch_of
@@ -70,17 +70,19 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
     """
     progress = progress or Silent()
     suite = load(ask.suite)
-    with FirstRungs() as beside:
+    with FirstChecks() as beside:
         pair = open_pair(ask.artifact, ask.reference, progress, beside.start)
         artifact = pair.artifact
         artifact.require_device(ask.device)
-        table = budget.table(artifact.bits, pair.checkpoint.parameters, sees=pair.sees, graph=artifact.graph)
+        table = budget.table(
+            artifact.bits, pair.checkpoint.parameters, takes_images=pair.takes_images, graph=artifact.graph
+        )
         budgets = budget.override(table, ask.budgets)
         climb = _Run(ask, pair, suite, budgets, progress)
         climb.run(beside)
     pair.require_unchanged()
     if ask.strict:
-        climb.found.rungs = [as_failures(rung) for rung in climb.found.rungs]
+        climb.found.rungs = [as_failures(one) for one in climb.found.rungs]
     return verdict.report(
         pair, suite, climb.documents, climb.budgets, dtype=ask.reference_dtype, found=climb.found, recipe=ask.recipe
     )
@@ -101,17 +103,17 @@ class _Run:
         self.rounds = ask.reference_dtype == "bfloat16" or pair.rounds
         self.found = Record([document.document for document in self.documents])
 
-    def run(self, beside: FirstRungs) -> None:
-        """Climb as far as the artifact allows; what could not run is a failed rung."""
+    def run(self, beside: FirstChecks) -> None:
+        """Run as far as the artifact allows; what could not run is a failed check."""
         try:
-            weights = self._first_rungs(beside)
+            weights = self._first_checks(beside)
             passes = TorchPasses(self.pair, weights, self.tokenizer, self.progress)
             self._quick(passes) if self.ask.quick else self._full(passes)
-            rung = verdict.logits_rung(self.found.rungs, self.budgets, self.found.comparisons)
-            self.found.rungs.append(peaks.judge(rung, self.found.peaks, [self.ask.device, *self._made_for()]))
+            one = verdict.logits_check(self.found.rungs, self.budgets, self.found.comparisons)
+            self.found.rungs.append(peaks.judge(one, self.found.peaks, [self.ask.device, *self._made_for()]))
         except ArtifactError as error:
-            done = {rung.name for rung in self.found.rungs}
-            for name in verdict.order(sees=self.pair.sees):
+            done = {one.name for one in self.found.rungs}
+            for name in verdict.order(takes_images=self.pair.takes_images):
                 if name not in done:
                     self.found.rungs.append(
                         Check(name=name, status="failed", summary="could not run", failures=[error.message])
@@ -122,7 +124,7 @@ class _Run:
         stated = self.pair.manifest.scheme.get("target") if self.pair.manifest else None
         return [stated.upper()] if isinstance(stated, str) else []
 
-    def _first_rungs(self, beside: FirstRungs) -> Weights:
+    def _first_checks(self, beside: FirstChecks) -> Weights:
         artifact, checkpoint = self.pair.artifact, self.pair.checkpoint
         weights, problem = None, None
         with self.found.timed("structure, template and tokens"):
@@ -161,7 +163,7 @@ class _Run:
         if self.rounds and self.pair.artifact.bits >= 16:
             with self.found.timed("noise floor"):
                 self._noise(reference, passes)
-        left_out = [n for n in verdict.order(sees=self.pair.sees) if n in verdict.SLOW]
+        left_out = [n for n in verdict.order(takes_images=self.pair.takes_images) if n in verdict.SLOW]
         self.found.rungs += [Check(name=name, status="skipped", summary="left out by --quick") for name in left_out]
 
     def _full(self, passes: TorchPasses) -> None:
@@ -193,7 +195,7 @@ class _Run:
         self.found.compare("runtime", "reference precision", defaults, prefilled)
         self.found.compare("runtime_decode", "reference precision", defaults, stepped)
         answering.judge(passes)
-        if self.pair.sees:
+        if self.pair.takes_images:
             self._see(passes)
         elif self.pair.parts:
             self.found.notes.append("The checkpoint has a vision part; the language model alone was measured.")
@@ -211,19 +213,19 @@ class _Run:
             *deep.steps(long, probes.chunk, limit["long_context"]),
             *deep.far(runtime, probes, own.head, own.states[-2:], limit["long_context"]),
         ]
-        self.found.rungs.append(decode.rung(parts, time.perf_counter() - started))
+        self.found.rungs.append(decode.as_check(parts, time.perf_counter() - started))
 
     def _see(self, passes: TorchPasses) -> None:
-        reason = self.pair.artifact.unseen
+        reason = self.pair.artifact.vision_left_out
         if reason:
-            self.found.rungs += [Check(name=name, status="skipped", summary=reason) for name in verdict.SEEING]
+            self.found.rungs += [Check(name=name, status="skipped", summary=reason) for name in verdict.VISION]
             self.found.notes.append(reason)
             return
         pair, pictures, progress = self.pair, self.suite.pictures, self.progress
         with self.found.timed("pictures"):
-            sight = VISION_CHECKS[pair.artifact.format](pair.artifact, pictures, passes, self.ask.device, progress)
-            seen = sight.look(noise=self.found.noise_of_bfloat16())
-        self.found.rungs += seen.rungs
+            checks = VISION_CHECKS[pair.artifact.format](pair.artifact, pictures, passes, self.ask.device, progress)
+            seen = checks.look(noise=self.found.noise_of_bfloat16())
+        self.found.rungs += seen.checks
         self.found.generations += seen.captions
         self.found.lines, self.found.deviations = seen.lines, seen.deviations
         self.found.compare("picture_conversion", "torch float32 on the artifact's weights", seen.name, seen.conversion)

@@ -46,25 +46,25 @@ def watched(module: Any) -> Iterator[Peak]:
             handle.remove()
 
 
-def judge(rung: Check, peaks: Sequence[float], devices: Sequence[str]) -> Check:
+def judge(check: Check, peaks: Sequence[float], devices: Sequence[str]) -> Check:
     """Say in the logits' check how near the model comes to the end of float16: a failure on a device that computes in it.
 
     Args:
-        rung: the check of the logits.
+        check: the check of the logits.
         peaks: the largest activation of each layer.
         devices: OpenVINO's names of those that the artifact runs on and was made for; "CPU" computes in float32 or bfloat16.
     """
     if not peaks:
-        return rung
+        return check
     at = max(range(len(peaks)), key=lambda i: (math.isnan(peaks[i]), peaks[i]))
     largest = peaks[at]
-    figures = {**rung.figures, "largest_activation": largest, "largest_activation_layer": float(at)}
+    figures = {**check.figures, "largest_activation": largest, "largest_activation_layer": float(at)}
     sentence = f"An activation of layer {at} reaches {largest:,.0f}; float16 ends at {HALF:,.0f}"
-    failures, warnings = list(rung.failures), list(rung.warnings)
+    failures, warnings = list(check.failures), list(check.warnings)
     halves = list(dict.fromkeys(device for device in devices if device.partition(".")[0] in ("GPU", "NPU")))
     if not largest <= HALF and halves:
         failures.append(f"{sentence}, in which {halves[0]} computes: it becomes infinite.")
     elif not largest <= HALF * _NEAR:
         warnings.append(f"{sentence}: a GPU or NPU, which computes in it, may make infinities of it.")
-    status = "failed" if failures else rung.status
-    return rung.model_copy(update={"figures": figures, "failures": failures, "warnings": warnings, "status": status})
+    status = "failed" if failures else check.status
+    return check.model_copy(update={"figures": figures, "failures": failures, "warnings": warnings, "status": status})

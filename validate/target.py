@@ -57,9 +57,9 @@ class ValidationTarget:
         return self.artifact.manifest
 
     @property
-    def sees(self) -> bool:
-        """True if the model takes pictures; the artifact may lack the half for it (`Artifact.unseen`)."""
-        return self.artifact.sees or (self.artifact.unseen is not None and _known(self.checkpoint))
+    def takes_images(self) -> bool:
+        """True if the model takes pictures; the artifact may lack the half for it (`Artifact.vision_left_out`)."""
+        return self.artifact.takes_images or (self.artifact.vision_left_out is not None and _known(self.checkpoint))
 
     @property
     def parts(self) -> bool:
@@ -117,7 +117,7 @@ def open_pair(
     checkpoint = open_checkpoint(fetched.path)
     claims.require(checkpoint.config, checkpoint.names)
     claims.unread(checkpoint.config, "transformers, which runs the reference,")
-    if artifact.sees and not _known(checkpoint):
+    if artifact.takes_images and not _known(checkpoint):
         artifact = artifact.without_vision()
     _require_layout(artifact)
     if opened:
@@ -138,7 +138,7 @@ def _known(checkpoint: Checkpoint) -> bool:
 def _require_layout(artifact: Artifact) -> None:
     """Refuse the layout that presents itself as another model."""
     config = artifact.path / "config.json"
-    kind = read_json(config).get("model_type") if artifact.sees and config.is_file() else None
+    kind = read_json(config).get("model_type") if artifact.takes_images and config.is_file() else None
     if kind is not None and families.vision_part(str(kind)) is None:
         raise UsageError(
             f"{artifact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",

@@ -18,14 +18,14 @@ from .suite import EncodedDocument, Suite
 from .target import ValidationTarget
 
 _TEXT: tuple[CheckName, ...] = ("structure", "template", "tokens", "logits", "decode", "generation")
-SEEING: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
-SLOW: tuple[CheckName, ...] = ("decode", "generation", *SEEING)
+VISION: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
+SLOW: tuple[CheckName, ...] = ("decode", "generation", *VISION)
 """What a quick validation leaves out."""
 
 
-def order(*, sees: bool) -> tuple[CheckName, ...]:
+def order(*, takes_images: bool) -> tuple[CheckName, ...]:
     """Return the checks that an artifact has, in their order."""
-    return (*_TEXT, *SEEING) if sees else _TEXT
+    return (*_TEXT, *VISION) if takes_images else _TEXT
 
 
 def report(
@@ -39,10 +39,10 @@ def report(
     recipe: str = "",
 ) -> Report:
     """Judge, and put the report together."""
-    expected = order(sees=pair.sees)
-    rungs = sorted(found.rungs, key=lambda rung: expected.index(rung.name))
+    expected = order(takes_images=pair.takes_images)
+    checks = sorted(found.rungs, key=lambda check: expected.index(check.name))
     lines = [*budget.judge(budgets, found.comparisons), *found.lines]
-    first = _first_failed(rungs, lines, expected)
+    first = _first_failed(checks, lines, expected)
     tokens = sum(len(document.ids) for document in documents)
     return Report(
         verdict="failed" if first else "passed" if all(line.passed for line in lines) else "undecided",
@@ -59,7 +59,7 @@ def report(
             facts={"documents": str(len(documents)), "tokens": str(tokens)} | ({"recipe": recipe} if recipe else {}),
         ),
         budgets=lines,
-        rungs=rungs,
+        rungs=checks,
         comparisons=found.comparisons,
         documents=found.colored,
         generations=found.generations,
@@ -67,15 +67,15 @@ def report(
         notes=found.notes,
         seconds={name: round(value, 2) for name, value in found.seconds.items()},
         versions=_versions(pair.artifact.packages),
-        sees=pair.sees,
+        sees=pair.takes_images,
         activations=found.peaks,
     )
 
 
-def logits_rung(rungs: Sequence[Check], budgets: list[budget.Budget], comparisons: list[Comparison]) -> Check:
+def logits_check(checks: Sequence[Check], budgets: list[budget.Budget], comparisons: list[Comparison]) -> Check:
     """Sum up check 3: it fails by the conversion's error; the budget on the compression is judged apart."""
     # the long probe runs through the cache: where that is broken, the decode check says it
-    cached = any(rung.name == "decode" and rung.status == "failed" for rung in rungs)
+    cached = any(check.name == "decode" and check.status == "failed" for check in checks)
     judged = ("conversion",) if cached else ("conversion", "long_context")
     failures = [
         f"{line.metric} is {line.value:.3g}, the budget {line.limit:g} ({line.reason})"
@@ -95,9 +95,9 @@ def logits_rung(rungs: Sequence[Check], budgets: list[budget.Budget], comparison
     return Check(name="logits", status="failed" if failures else "passed", summary=summary, failures=failures)
 
 
-def _first_failed(rungs: Sequence[Check], lines: Sequence[BudgetLine], expected: tuple[CheckName, ...]) -> str | None:
-    failed = [rung.name for rung in rungs if rung.status == "failed"]
-    missing = [name for name in expected if name not in {rung.name for rung in rungs}]
+def _first_failed(checks: Sequence[Check], lines: Sequence[BudgetLine], expected: tuple[CheckName, ...]) -> str | None:
+    failed = [check.name for check in checks if check.status == "failed"]
+    missing = [name for name in expected if name not in {check.name for check in checks}]
     if failed or missing:
         return min([*failed, *missing], key=expected.index)
     return None if all(line.passed or not line.decided for line in lines) else "budget"

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
-from ..runtimes.base import SeeingRuntime
+from ..runtimes.base import VisionLanguageRuntime
 from ..runtimes.splice import splice
 from .checks import generation, pixels, vision
 from .checks.answer import Answer
-from .formats.base import SeeingArtifact
+from .formats.base import VisionArtifact
 from .passes import TorchPasses
 from .report.model import BudgetLine, Check, Deviation, GenerationPair
 from .scores import Scores
@@ -47,7 +47,7 @@ class VisionScores:
         deviations: of the runtime from the model.
     """
 
-    rungs: list[Check]
+    checks: list[Check]
     conversion: list[Scores]
     quantization: list[Scores]
     captions: list[GenerationPair]
@@ -62,7 +62,7 @@ class VisionChecks:
 
     def __init__(
         self,
-        artifact: SeeingArtifact,
+        artifact: VisionArtifact,
         pictures: Sequence[Picture],
         passes: TorchPasses,
         device: str,
@@ -77,20 +77,20 @@ class VisionChecks:
     def look(self, *, noise: float) -> VisionScores:
         """Climb. `noise` is what bfloat16 alone does to the difference of two logits; a gap below it is a near tie."""
         expected = pixels.reference(self.pair.checkpoint.folder, self.pictures)
-        rungs = [pixels.check(self.pair.folder, expected, self.pictures)]
+        checks = [pixels.check(self.pair.folder, expected, self.pictures)]
         prompts = self._prompts()
         ids = [wanted for _, wanted in prompts]
         reference_rows = self.passes.features(expected, own=False)
         own_rows = self.passes.features(expected, own=True)
         rows = self._tower(expected)
         bits = self.artifact.tower_bits
-        rungs.append(vision.tower(rows, own_rows, reference_rows, self.names, bits))
+        checks.append(vision.tower(rows, own_rows, reference_rows, self.names, bits))
         own = self._merge(ids, self.passes.embed(ids, own=True), own_rows)
         reference = self._merge(ids, self.passes.embed(ids, own=False), reference_rows)
         with contextlib.closing(self._runtime()) as runtime:
             name = runtime.name
             made = self._merge(ids, [runtime.embed(one) for one in ids], rows)
-            rungs.append(vision.merged(made, own, prompts, self.names))
+            checks.append(vision.merged(made, own, prompts, self.names))
             answers = self._captions(runtime, ids, made)
         # teacher-force the captions through torch, on both sets of weights, and through the artifact
         documents = [answer.ids for answer in answers]
@@ -102,10 +102,10 @@ class VisionChecks:
         conversion, quantization = self._scores(documents, made, tails, sides)
         captions = generation.pairs(answers, sides[1].head, sides[1].states, self.passes.text, noise)
         judged = generation.judge(captions, answers, [], 0.0)
-        rungs.append(judged.model_copy(update={"name": "captions"}))
-        return VisionScores(rungs, conversion, quantization, captions, name)
+        checks.append(judged.model_copy(update={"name": "captions"}))
+        return VisionScores(checks, conversion, quantization, captions, name)
 
-    def _runtime(self) -> SeeingRuntime:
+    def _runtime(self) -> VisionLanguageRuntime:
         return self.artifact.runtime(self.device, self.progress, accurate=True)
 
     def _prompts(self) -> list[tuple[list[int], list[int]]]:
@@ -132,7 +132,7 @@ class VisionChecks:
         task.finish()
         return rows
 
-    def _captions(self, runtime: SeeingRuntime, ids: list[list[int]], made: list[Array]) -> list[Answer]:
+    def _captions(self, runtime: VisionLanguageRuntime, ids: list[list[int]], made: list[Array]) -> list[Answer]:
         task = self.progress.task("Captioning", len(ids))
         answers = []
         for picture, prompt, embeddings in zip(self.pictures, ids, made, strict=True):

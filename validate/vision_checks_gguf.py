@@ -89,7 +89,7 @@ class GgufVisionChecks:
         found = runtime_divergences.of_rows(rows)
         found += runtime_divergences.of_pictures(shown.squares, shown.wholes, shown.files, changed)
         return VisionScores(
-            rungs=[first, tower, middle, last],
+            checks=[first, tower, middle, last],
             conversion=self._scores(answers, shown.squares, own),
             quantization=self._scores(answers, shown.squares, reference),
             captions=captions,
@@ -107,13 +107,13 @@ class GgufVisionChecks:
         if made is None:
             return vision_gguf.pixels(None, expected, self.names, started), []
         squares, wholes = made[: len(expected)], made[len(expected) :]
-        rung = vision_gguf.pixels(squares, expected, self.names, started)
+        check = vision_gguf.pixels(squares, expected, self.names, started)
         step = 0.5 / 255 / max(self.rule.std)
         changed = [
             float((np.abs(a - b).max(0) > step).mean()) if a.shape == b.shape else 1.0
             for a, b in zip(wholes, squares, strict=True)
         ]
-        return rung, changed
+        return check, changed
 
     def _show(self) -> _Shown:
         texts, stop = self._texts(), self.pair.stop_ids

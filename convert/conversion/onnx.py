@@ -33,9 +33,9 @@ class Onnx(Format[OnnxJob, "Prepared"]):
 
     def holds(self, path: Path) -> bool:
         """Know a folder by the model that generates."""
-        from ..onnx.names import MODEL, SEEING, VISION_EMBEDDINGS
+        from ..onnx.names import MODEL, VISION_EMBEDDINGS, VISION_PARTS
 
-        model = f"{SEEING[0]}.onnx" if (path / f"{VISION_EMBEDDINGS}.onnx").is_file() else MODEL
+        model = f"{VISION_PARTS[0]}.onnx" if (path / f"{VISION_EMBEDDINGS}.onnx").is_file() else MODEL
         return (path / model).is_file()
 
     def prepare(
@@ -54,10 +54,10 @@ class Onnx(Format[OnnxJob, "Prepared"]):
 
     def published(self, job: OnnxJob, open_headers: Callable[[], OpenedSource], planned: Any | None) -> tuple[str, ...]:
         """Name models, configs, and what is copied."""
-        from ..onnx.names import GENAI, SEEING, TEXT
+        from ..onnx.names import GENAI, TEXT, VISION_PARTS
         from .small_files import names
 
-        models = tuple(f"{name}.onnx" for name in (TEXT, *SEEING))
+        models = tuple(f"{name}.onnx" for name in (TEXT, *VISION_PARTS))
         return (*names(open_headers().checkpoint.folder), *models, *(f"{name}_data" for name in models), GENAI)
 
 

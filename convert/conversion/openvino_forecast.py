@@ -82,12 +82,12 @@ def _traced(checkpoint: Checkpoint, scheme: Scheme, others: Scheme | None) -> li
     weights = trace_vision.language_weights(checkpoint) if others else trace.weights(checkpoint)
     table = _assigned(weights, scheme)
     own = {weight.name for weight in weights}
-    seeing = {n for n in checkpoint.names - own if len(checkpoint.info(n).shape) > 1} if others else set()
+    vision = {n for n in checkpoint.names - own if len(checkpoint.info(n).shape) > 1} if others else set()
     if others:
-        rest = [_flat(name, checkpoint.info(name).shape) for name in sorted(seeing)]
+        rest = [_flat(name, checkpoint.info(name).shape) for name in sorted(vision)]
         table |= _assigned(rest, others)
     tensors = [
-        _stored(checkpoint, name, checkpoint.info(name).shape, table, others if others and name in seeing else scheme)
+        _stored(checkpoint, name, checkpoint.info(name).shape, table, others if others and name in vision else scheme)
         for name in sorted(checkpoint.names)
     ]
     return [_Part(tensors, _layers(checkpoint.config), scheme)]

@@ -185,7 +185,7 @@ class Family:
         int4_default: config → the vendor's own choice.
         experts: how its checkpoints call the tensors of experts; None: it has none.
         within: model types whose text_config is of this family, and whose language model is taken alone.
-        sees: what the names of their other tensors begin with.
+        vision_prefix: what the names of their other tensors begin with.
     """
 
     model_type: str
@@ -221,7 +221,7 @@ class Family:
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
     experts: Stored | None = None
     within: frozenset[str] = frozenset()
-    sees: str = "model.visual."
+    vision_prefix: str = "model.visual."
 
     @property
     def fields(self) -> frozenset[str]:

@@ -23,7 +23,7 @@ from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
 from ..openvino.tensor_layout import Constant, TensorLayout, is_stack
 from . import graphs
-from .names import SEEING, TEXT
+from .names import TEXT, VISION_PARTS
 from .ops import Graph
 from .tensor_layout import group, store
 
@@ -100,7 +100,7 @@ def cut(
     names: tuple[str, ...] = (TEXT,)
     builds: list[Callable[[Graph], None]] = [partial(graphs.build, decoder=decoder, from_embeds=bool(vision))]
     if vision:
-        names = SEEING
+        names = VISION_PARTS
         builds += [partial(graphs.build_embeddings, decoder=decoder), partial(graphs.build_vision, vision=vision)]
     return [
         Model(name, ir.shapes, ir.weights, build, ir.scheme) for name, ir, build in zip(names, irs, builds, strict=True)

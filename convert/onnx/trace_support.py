@@ -13,7 +13,7 @@ __all__ = ["RECURRENT", "TRACED", "refusal"]
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "ffn_config")
 _VARYING = {"dynamic", "longrope", "su"}
 """Kinds of rotary embeddings whose frequencies transformers chooses by the largest position."""
-_SEEING = ("vision_config", "audio_config", "text_config", "encoder")
+_PARTS = ("vision_config", "audio_config", "text_config", "encoder")
 
 
 def refusal(config: dict[str, Any], *, asked: bool) -> tuple[str, str] | None:
@@ -41,7 +41,7 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
         found = f"{kind} is an encoder-decoder, and only decoders can be traced"
     elif kind in RECURRENT:
         found = f"{kind} keeps a state besides keys and values, for which edgeconv has no ONNX graph"
-    elif any(isinstance(config.get(key), dict) for key in _SEEING):
+    elif any(isinstance(config.get(key), dict) for key in _PARTS):
         found = f"{kind} takes more than text, and the ONNX trace engine exports text models"
     elif any(_is_many(config.get(key)) for key in _EXPERTS):
         found = f"{kind} is a mixture of experts, for which edgeconv has no ONNX graph"

@@ -114,7 +114,7 @@ def _stream_or_trace(config: dict[str, Any], engine: str, names: Collection[str]
 
 
 def _trace(config: dict[str, Any], reason: str) -> Choice:
-    from .trace_support import VISION, VISION_LIFTED, sees, supported
+    from .trace_support import VISION, VISION_LIFTED, supported, takes_images
 
     refusal = supported(config)
     if refusal:
@@ -123,4 +123,4 @@ def _trace(config: dict[str, Any], reason: str) -> Choice:
             f"Streamed: {', '.join(families.streamed())}; traced: what optimum-intel 2.2 exports for text generation; "
             f"of images and text: {', '.join(sorted(VISION | set(VISION_LIFTED)))}.",
         )
-    return Choice("trace", reason, several=sees(config))
+    return Choice("trace", reason, several=takes_images(config))

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable
 
 _BIAS = re.compile(r"(?:^|\.)(?:k_proj|key|query_key_value|qkv_proj|Wqkv|c_attn|attn\.qkv)\.bias$")
-_SEES = re.compile(r"(?:^|\.)(?:vision\w*|visual)\.")
+_VISION = re.compile(r"(?:^|\.)(?:vision\w*|visual)\.")
 """Vision part: it has no cache."""
 
 
 def keys_have_bias(names: Iterable[str]) -> bool:
     """Tell from the names of a checkpoint's tensors, as transformers writes them."""
-    return any(_BIAS.search(name) and not _SEES.search(name) for name in names)
+    return any(_BIAS.search(name) and not _VISION.search(name) for name in names)

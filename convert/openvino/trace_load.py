@@ -14,7 +14,7 @@ from .. import native_config
 from ..checkpoint import Checkpoint
 from ..claims import purpose, unused
 from .trace_exact import widen_buffers
-from .trace_support import sees
+from .trace_support import takes_images
 
 
 def weights_of(checkpoint: Checkpoint) -> set[str]:
@@ -88,7 +88,7 @@ def _classes(checkpoint: Checkpoint) -> tuple[Any, Any]:
     if checkpoint.model_type not in CONFIG_MAPPING:
         raise CheckpointError(f"transformers does not know model_type {checkpoint.model_type!r}.")
     config = _config(checkpoint)
-    pictures = sees(checkpoint.config)
+    pictures = takes_images(checkpoint.config)
     mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) not in mapping:
         kind = "model of images and text" if pictures else "causal language model"

@@ -7,18 +7,19 @@ from typing import Any
 from ..families.traced import CAPPED, LIFTED, SUPPORTED, VISION, VISION_CAPPED, VISION_LIFTED, VISION_UNPROVEN
 
 __all__ = [
-    "CAPPED", "LIFTED", "SUPPORTED", "VISION", "VISION_CAPPED", "VISION_LIFTED", "VISION_UNPROVEN", "known", "sees", "supported",
+    "CAPPED", "LIFTED", "SUPPORTED", "VISION", "VISION_CAPPED", "VISION_LIFTED", "VISION_UNPROVEN", "known", "supported",
+    "takes_images",
 ]  # fmt: skip
 
 
-def sees(config: dict[str, Any]) -> bool:
+def takes_images(config: dict[str, Any]) -> bool:
     """True if a checkpoint with this config.json takes images and text, and the trace engine makes several IRs of it."""
     return config["model_type"] in VISION or config["model_type"] in VISION_LIFTED
 
 
 def known(model_type: str) -> bool:
     """Whether the engine exports checkpoints of this type, from transformers' own classes."""
-    return model_type in SUPPORTED or model_type in LIFTED or sees({"model_type": model_type})
+    return model_type in SUPPORTED or model_type in LIFTED or takes_images({"model_type": model_type})
 
 
 def supported(config: dict[str, Any]) -> str | None:

@@ -53,8 +53,8 @@ def language_weights(checkpoint: Checkpoint) -> list[Weight]:
 def predicted_size(checkpoint: Checkpoint, scheme: Scheme, others: Scheme) -> int:
     """Return the bytes of all the .bin files, about."""
     sizes = {name: checkpoint.info(name).size for name in checkpoint.names}
-    seeing = sum(size for name, size in sizes.items() if _OTHERS.search(name))
-    return int(((sum(sizes.values()) - seeing) * scheme.bits + seeing * others.bits) / 8)
+    vision = sum(size for name, size in sizes.items() if _OTHERS.search(name))
+    return int(((sum(sizes.values()) - vision) * scheme.bits + vision * others.bits) / 8)
 
 
 def export(
@@ -69,7 +69,7 @@ def export(
     """Write openvino_PART.xml and .bin for each part.
 
     Args:
-        checkpoint: of a type that `trace_support.sees`.
+        checkpoint: of a type that `trace_support.takes_images`.
         scheme: of the language model and of the table of embeddings.
         vision_scheme: of the other parts.
         out: the staging folder.

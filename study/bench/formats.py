@@ -20,13 +20,13 @@ class Bench:
         kind: of the runner, a key of `child.LIBRARIES`.
         positions: length of the model's context; 0 where it does not say.
         check_device: raises UsageError for a device that is not there, beside what the artifact itself refuses.
-        sees: pictures can be asked about.
+        takes_images: pictures can be asked about.
     """
 
     kind: Callable[[Artifact], str]
     positions: Callable[[Artifact], int]
     check_device: Callable[[str], None] = lambda device: None
-    sees: bool = True
+    takes_images: bool = True
 
 
 def _of_config(artifact: Artifact) -> int:
@@ -39,7 +39,9 @@ def _of_keys(artifact: Artifact) -> int:
 
 
 BENCHES: Mapping[str, Bench] = {
-    "openvino": Bench(lambda artifact: "openvino vision" if artifact.sees else "genai", _of_config, check_device),
-    "gguf": Bench(lambda artifact: "llama.cpp", _of_keys, sees=False),
+    "openvino": Bench(
+        lambda artifact: "openvino vision" if artifact.takes_images else "genai", _of_config, check_device
+    ),
+    "gguf": Bench(lambda artifact: "llama.cpp", _of_keys, takes_images=False),
     "onnx": Bench(lambda artifact: "onnxruntime", _of_config),
 }

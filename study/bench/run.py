@@ -80,7 +80,7 @@ def _check(ask: Ask, artifact: Artifact) -> None:
     if ask.image is not None:
         from ...convert.families.glm_edge_v_model.pixels import open_picture
 
-        if not (BENCHES[artifact.format].sees and artifact.sees):
+        if not (BENCHES[artifact.format].takes_images and artifact.takes_images):
             raise UsageError(f"{ask.artifact} takes no pictures here.", "OpenVINO and ONNX vision-language models do.")
         open_picture(ask.image)
     limit = BENCHES[artifact.format].positions(artifact)

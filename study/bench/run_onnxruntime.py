@@ -16,7 +16,7 @@ class OnnxRunner(CachedRunner):
 
     def __init__(self, load: Load) -> None:
         """Load the language model; the tower comes with the first picture."""
-        chat = OnnxChat(load.path, threads=load.threads) if onnx_models.sees(load.path) else None
+        chat = OnnxChat(load.path, threads=load.threads) if onnx_models.takes_images(load.path) else None
         super().__init__(
             f"{onnx_session.NAME} {importlib.metadata.version(onnx_session.NAME)}",
             int(read_json(load.path / "config.json")["vocab_size"]),

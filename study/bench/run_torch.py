@@ -33,8 +33,8 @@ class TorchRunner:
             torch.set_num_threads(load.threads)
         self._torch = torch
         checkpoint = open_checkpoint(load.path)
-        self._sees = is_glm_edge_v(checkpoint.config, checkpoint.names)
-        self._model = glm_edge_v.load(load.path, torch.bfloat16) if self._sees else _text(checkpoint)
+        self._takes_images = is_glm_edge_v(checkpoint.config, checkpoint.names)
+        self._model = glm_edge_v.load(load.path, torch.bfloat16) if self._takes_images else _text(checkpoint)
         self._folder = checkpoint.folder
         self.vocabulary = int(checkpoint.config["vocab_size"])
 
@@ -44,7 +44,7 @@ class TorchRunner:
 
     def see(self, picture: Path, question: str, count: int) -> Timing:
         """Time the same behind a picture; the tower is part of the first token here."""
-        if not self._sees:
+        if not self._takes_images:
             raise UsageError(f"This model takes no pictures, so {picture.name} cannot be shown to it.")
         from ...convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
         from ...runtimes.prompt import Prompter, message

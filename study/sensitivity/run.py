@@ -21,11 +21,11 @@ METHODS = ("auto", "exact", "estimate")
 BY = ("layer", "component", "tensor")
 VERSIONS = ("edgeconv", "torch", "transformers")
 TOKENS = 2048
-SEES = (
+WITH_IMAGES = (
     "The vision tower is measured in eight bits, below which no artifact stores it, on the words behind pictures; the other "
     "parts are measured on texts."
 )
-BLIND = (
+LEFT_OUT = (
     "The vision tower was left out: --by tensor measures on texts, which do not reach it. --by component measures it."
 )
 NO_PICTURES = "The vision tower was left out: the suite has no pictures."
@@ -81,7 +81,7 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
         if method == "estimate"
         else exact.measure(subject, job.by, chosen, progress)
     )
-    if subject.sees and job.by != "tensor" and subject.suite.pictures:
+    if subject.takes_images and job.by != "tensor" and subject.suite.pictures:
         from . import tower
 
         parts.append(tower.measure(subject, chosen, progress))
@@ -103,9 +103,9 @@ def run(job: SensitivityJob, progress: Progress | None = None) -> Sensitivity:
 
 
 def _notes(subject: Subject, by: str) -> list[str]:
-    if not subject.sees:
+    if not subject.takes_images:
         return []
-    return [BLIND] if by == "tensor" else [SEES] if subject.suite.pictures else [NO_PICTURES]
+    return [LEFT_OUT] if by == "tensor" else [WITH_IMAGES] if subject.suite.pictures else [NO_PICTURES]
 
 
 def _method(job: SensitivityJob) -> Literal["exact", "estimate"]:

@@ -53,7 +53,7 @@ class Subject:
         return [document.ids for document in self.documents]
 
     @property
-    def sees(self) -> bool:
+    def takes_images(self) -> bool:
         """True if the checkpoint has a vision part, which no text reaches."""
         return "vision_config" in self.checkpoint.config
 

@@ -64,7 +64,7 @@ def _part(subject: Subject) -> Part:
     """The matrices that a conversion compresses: `edgeconv openvino`'s choice, without the convolution over pixels."""
     config = subject.checkpoint.config
     vision = families.vision(config, subject.checkpoint.names, families.decoder(config))
-    assert vision is not None  # `subject.sees`
+    assert vision is not None  # `subject.takes_images`
     weights = stream_ir.cut_vision(vision, resolve(Request("int8"))).weights
     return Part(NAME, "vision", tuple(weight.name for weight in weights if weight.role == "matmul"), 0)
 

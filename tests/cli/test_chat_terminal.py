@@ -60,18 +60,18 @@ def test_sigterm_while_an_answer_is_made(converted: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def seeing_model(tiny_vision_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vision_model(tiny_vision_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random one: what it says means nothing."""
     output = tmp_path_factory.mktemp("vision") / "int8"
     job = conversion.Job(model=str(tiny_vision_model()), request=Request("int8"), output=output)
     return conversion.run(job, Silent()).path
 
 
-def test_pictures_at_a_terminal(seeing_model: Path, tmp_path: Path) -> None:
+def test_pictures_at_a_terminal(vision_model: Path, tmp_path: Path) -> None:
     Image.new("RGB", (80, 60), "red").save(tmp_path / "a.png")
     terminal = Terminal(
         "from edgeconv.cli.main import main; main()",
-        "chat", seeing_model, "--temperature", "0", "--max-new-tokens", "8", "-v", "--image", tmp_path / "a.png",
+        "chat", vision_model, "--temperature", "0", "--max-new-tokens", "8", "-v", "--image", tmp_path / "a.png",
     )  # fmt: skip
     terminal.wait_for("/image PATH")
     terminal.wait_for("> ")
@@ -91,7 +91,7 @@ def test_pictures_at_a_terminal(seeing_model: Path, tmp_path: Path) -> None:
     assert terminal.close() == 0
 
 
-def test_ctrl_c_stops_an_answer_about_a_picture(seeing_model: Path, tmp_path: Path) -> None:
+def test_ctrl_c_stops_an_answer_about_a_picture(vision_model: Path, tmp_path: Path) -> None:
     Image.new("RGB", (80, 60), "red").save(tmp_path / "a.png")
     program = """
         from edgeconv.cli.main import main
@@ -106,7 +106,7 @@ def test_ctrl_c_stops_an_answer_about_a_picture(seeing_model: Path, tmp_path: Pa
     terminal = Terminal(
         program,
         "chat",
-        seeing_model,
+        vision_model,
         "--temperature",
         "0",
         "--max-new-tokens",

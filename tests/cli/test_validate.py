@@ -195,7 +195,7 @@ def test_a_gguf_finds_its_reference(single: bool, edgeconv: Command, builtin_mod
     assert result.code == 0
     assert result.data["verdict"] == "passed"
     assert result.data["artefact"]["facts"]["stored as"] == "q8_0"
-    assert not [w for rung in result.data["rungs"] for w in rung["warnings"]]
+    assert not [w for check in result.data["rungs"] for w in check["warnings"]]
     file = made if single else next(made.glob("*.gguf"))
     with file.open("r+b") as stream:
         stream.seek(-5000, 2)

@@ -58,7 +58,7 @@ def convert(kind: str, source: Path, out: Path) -> Path:
 def test_one_file_is_a_family(kind: str, added: None, tmp_path: Path) -> None:
     source = tiny.make(NAME, tmp_path / "source")
     report = validate(Ask(convert(kind, source, tmp_path / "out"), reference=str(source), max_tokens=200, quick=True))
-    failed = [rung.name for rung in report.rungs if rung.status == "failed"]
+    failed = [check.name for check in report.rungs if check.status == "failed"]
     assert (report.verdict, failed) == ("passed", [])
 
 

@@ -82,7 +82,7 @@ def _outcome(source: Path, form: str, work: Path) -> tuple[str, str]:
     result: dict[str, Any] = json.loads(proof.stdout)
     if proof.returncode == 6:
         return "undecided", ", ".join(line["metric"] for line in result["budgets"] if not line["decided"])
-    failures = [f"{rung['name']}: {failure}" for rung in result["rungs"] for failure in rung["failures"]]
+    failures = [f"{one['name']}: {failure}" for one in result["rungs"] for failure in one["failures"]]
     failures += [f"{line['metric']}: {line['value']}" for line in result["budgets"] if not line["passed"]]
     return "false alarm", "\n".join(failures)
 

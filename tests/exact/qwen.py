@@ -48,7 +48,7 @@ def test_only_the_quantization_may_fail(case: str, qwen25: Path, tmp_path: Path)
 
 def only_rounded_norms_differ(result: dict[str, Any]) -> None:
     """The checkpoint is the packaged file rounded to bfloat16, which changes its norms in float32: that must be said."""
-    failures = [(rung["name"], failure) for rung in result["rungs"] for failure in rung["failures"]]
+    failures = [(check["name"], failure) for check in result["rungs"] for failure in check["failures"]]
     assert failures
     assert all(name == "structure" and ("layernorm.weight (f32)" in f or "more" in f) for name, f in failures), failures
     assert all(line["passed"] for line in result["budgets"] if line["decided"])
@@ -66,7 +66,7 @@ def validated(artifact: Path, source: Path, report: Path, *options: str) -> dict
 def only_quantization_fails(result: dict[str, Any]) -> None:
     """Raise AssertionError if a result fails by anything but a budget of quantization."""
     failures = [
-        f"{rung['name']}: {f}" for rung in result["rungs"] for f in rung["failures"] if rung["name"] != "logits"
+        f"{check['name']}: {f}" for check in result["rungs"] for f in check["failures"] if check["name"] != "logits"
     ]
     assert not failures
     failed = {line["metric"].partition(".")[0] for line in result["budgets"] if not line["passed"] and line["decided"]}

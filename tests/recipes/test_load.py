@@ -101,11 +101,11 @@ def test_shipped_ones_load_and_are_found_by_name() -> None:
         assert recipe.name == name
         assert recipe.source.model == f"THUDM/{name}"
         assert set(recipe.targets) == {"openvino-int4", "openvino-int8", "gguf-q4_k_m", "gguf-q8_0"}
-    chat, sees = (load(find(name)).targets["openvino-int4"] for name in ("glm-edge-4b-chat", "glm-edge-v-2b"))
+    chat, takes_images = (load(find(name)).targets["openvino-int4"] for name in ("glm-edge-4b-chat", "glm-edge-v-2b"))
     assert isinstance(chat, OpenVINO)
-    assert isinstance(sees, OpenVINO)
+    assert isinstance(takes_images, OpenVINO)
     assert (chat.sym, chat.group_size, chat.ratio) == (True, 128, 0.8)
-    assert (sees.sym, sees.group_size, sees.ratio) == (True, 64, 0.6)
+    assert (takes_images.sym, takes_images.group_size, takes_images.ratio) == (True, 64, 0.6)
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:

@@ -102,7 +102,7 @@ def test_what_nobody_measured_is_published_only_by_an_option(made: Path, edgecon
 
 
 def test_a_budget_that_is_looser_than_ours_is_called_so() -> None:
-    own = budget.table(4.0, 100_000_000, sees=False, graph="openvino")
+    own = budget.table(4.0, 100_000_000, takes_images=False, graph="openvino")
     limits = {b.metric: b.limit for b in own if b.comparison == "quantisation"}
     loose = {metric: limit - 0.01 if metric.startswith("top") else limit * 2 + 1 for metric, limit in limits.items()}
     tight = {

@@ -32,7 +32,7 @@ def onnx_artifact(builtin_model: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="package")
-def seeing_onnx_artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vision_onnx_artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The random model that sees as ONNX in float32. Read-only."""
     output = tmp_path_factory.mktemp("onnx") / "vision"
     return run(OnnxJob(str(checkpoint), Request("fp32"), output=output)).path

@@ -136,8 +136,8 @@ def test_a_turn_reads_on_and_a_reset_forgets(chat: OnnxChat, monkeypatch: pytest
     assert (again.text, again.prompt_tokens) == (first.text, first.prompt_tokens)
 
 
-def test_pictures_are_described_as_in_openvino(seeing_onnx_artifact: Path, artifact: Path) -> None:
-    ours = OnnxChat(seeing_onnx_artifact, sampling=GREEDY)
+def test_pictures_are_described_as_in_openvino(vision_onnx_artifact: Path, artifact: Path) -> None:
+    ours = OnnxChat(vision_onnx_artifact, sampling=GREEDY)
     theirs = VisionChat(artifact, sampling=GREEDY, properties=EXACT)
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8))
     answers = [[one.reply("Hello").text, one.reply("What is it?", [picture]).text, one.reply("And?").text]
@@ -202,15 +202,15 @@ def copy(artifact: Path, folder: Path, without: str = "", **config: Any) -> Path
 
 
 @pytest.mark.parametrize("name", ["vision_encoder.onnx", "embed_tokens.onnx", "decoder_model_merged.onnx"])
-def test_a_model_that_sees_and_is_not_whole(seeing_onnx_artifact: Path, tmp_path: Path, name: str) -> None:
+def test_a_model_that_sees_and_is_not_whole(vision_onnx_artifact: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(ArtifactError, match=f": {name} missing"):
-        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "part", without=name))
+        OnnxChat(copy(vision_onnx_artifact, tmp_path / "part", without=name))
 
 
-def test_configs_of_another_model(seeing_onnx_artifact: Path, tmp_path: Path) -> None:
+def test_configs_of_another_model(vision_onnx_artifact: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="of type llava"):
-        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "other", model_type="llava"))
+        OnnxChat(copy(vision_onnx_artifact, tmp_path / "other", model_type="llava"))
     with pytest.raises(ArtifactError, match="does not say how the model sees"):
-        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "blind", vision_config={"image_size": 56, "patch_size": 0}))
+        OnnxChat(copy(vision_onnx_artifact, tmp_path / "blind", vision_config={"image_size": 56, "patch_size": 0}))
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
-        OnnxChat(copy(seeing_onnx_artifact, tmp_path / "bare", without="preprocessor_config.json"))
+        OnnxChat(copy(vision_onnx_artifact, tmp_path / "bare", without="preprocessor_config.json"))

@@ -14,7 +14,7 @@ from edgeconv.convert.families.glm_edge_v_model import load, load_processor
 from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from edgeconv.core.errors import ArtifactError, CheckpointError, UsageError
 from edgeconv.runtimes.answers import Sampling
-from edgeconv.runtimes.irs import sees
+from edgeconv.runtimes.irs import takes_images
 from edgeconv.runtimes.openvino_vision_chat import VisionChat
 
 EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -256,5 +256,5 @@ def test_a_device_that_is_not_there(artifact: Path) -> None:
 
 
 def test_which_folders_see(artifact: Path, builtin_model: Path) -> None:
-    assert sees(artifact)
-    assert not sees(builtin_model)
+    assert takes_images(artifact)
+    assert not takes_images(builtin_model)

@@ -69,14 +69,14 @@ def rows(folder: Path, reference: Path) -> tuple[Check, dict[str, BudgetLine]]:
     pair = open_pair(folder, str(reference), Silent())
     weights = pair.artifact.weights(pair.checkpoint)
     structure = pair.artifact.structure(pair.checkpoint, weights, Silent())
-    sight = GgufVisionChecks(
+    vision = GgufVisionChecks(
         pair.artifact, load().pictures[-1:], TorchPasses(pair, weights, None, Silent()), "CPU", Silent()
     )
     arithmetic = Arithmetic(norm_eps=1e-6, gelu="tanh", table=True)
-    pixels = sight.rule([open_picture(sight.pictures[0].path)])
-    (wanted,), (own,) = (sight.passes.variants(pixels, [arithmetic], own=which)[0] for which in (False, True))
-    with pair.artifact.eyes(sight.hidden, Silent(), accurate=True) as eyes:
-        (made,) = eyes.look([View(sight.squares[0])], Silent(), "")
+    pixels = vision.rule([open_picture(vision.pictures[0].path)])
+    (wanted,), (own,) = (vision.passes.variants(pixels, [arithmetic], own=which)[0] for which in (False, True))
+    with pair.artifact.eyes(vision.hidden, Silent(), accurate=True) as eyes:
+        (made,) = eyes.look([View(vision.squares[0])], Silent(), "")
     figures = {
         "vision.row_conversion": vision_gguf.typical([made.rows], [own]),
         "vision.row_quantisation": vision_gguf.typical([made.rows], [wanted]),
@@ -87,8 +87,8 @@ def rows(folder: Path, reference: Path) -> tuple[Check, dict[str, BudgetLine]]:
     return structure, {line.metric: line for line in lines}
 
 
-def rung(seen: VisionScores, name: str) -> Check:
-    return next(one for one in seen.rungs if one.name == name)
+def as_check(seen: VisionScores, name: str) -> Check:
+    return next(one for one in seen.checks if one.name == name)
 
 
 def exchange(file: Path, one: str, other: str) -> None:

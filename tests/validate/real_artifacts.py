@@ -66,7 +66,7 @@ def failures(artifact: Path, reference: Path) -> dict[str, list[str]]:
     """Return the failures of the two checks against a sound checkpoint."""
     checkpoint, opened = open_checkpoint(reference), open_artifact(artifact)
     rungs = [opened.tokens(checkpoint, Silent()), opened.template(checkpoint, Silent())]
-    return {str(rung.name): rung.failures for rung in rungs}
+    return {str(one.name): one.failures for one in rungs}
 
 
 def cases(kinds: tuple[str, ...] | None = None) -> list[tuple[str, str, str]]:

@@ -179,7 +179,7 @@ def _rungs(kind: str) -> list[Check]:
                   "eos: checkpoint has [0, 2], artifact [2]"],
     )  # fmt: skip
     reason = "Not run: an earlier check failed."
-    return [*found[:2], broken, *(Check(name=rung.name, status="skipped", summary=reason) for rung in found[3:5])]
+    return [*found[:2], broken, *(Check(name=check.name, status="skipped", summary=reason) for check in found[3:5])]
 
 
 def _report(kind: str, comparisons: Any, documents: Any, generations: Any, budgets: list[BudgetLine]) -> Report:

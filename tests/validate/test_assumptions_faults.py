@@ -106,7 +106,7 @@ TEXT: dict[str, Fault] = {
     "a type that optimum-intel caps": (edit(CONFIG, model_type="mamba"), "engine: engine", "only under transformers up to"),
     "a config that leaves out a size": (edit(CONFIG, hidden_size=None), "engine: engine", "does not state hidden_size"),
 }  # fmt: skip
-SEEING: dict[str, Fault] = {
+VISION_FAULTS: dict[str, Fault] = {
     "another placeholder": (edit(CONFIG, boi_token_id=4095), "pictures: boi_token_id", r"^4095 <\|end_of_image\|>$"),
     "a tokenizer without it": (
         replace(TOKENIZER, "<|begin_of_image|>", "<|picture|>"), "pictures: boi_token_id", "is encoded as",
@@ -173,9 +173,9 @@ def test_a_text_model(name: str, tiny_model: Maker, copy: Callable[[Path], Path]
     assert_found(copy(tiny_model("glm")), name, TEXT[name])
 
 
-@pytest.mark.parametrize("name", SEEING)
+@pytest.mark.parametrize("name", VISION_FAULTS)
 def test_a_model_that_sees(name: str, tiny_vision_model: Maker, copy: Callable[[Path], Path]) -> None:
-    assert_found(copy(tiny_vision_model()), name, SEEING[name])
+    assert_found(copy(tiny_vision_model()), name, VISION_FAULTS[name])
 
 
 @pytest.mark.parametrize("name", LLAMA)

@@ -11,7 +11,7 @@ import pytest
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.validate import first_checks
-from edgeconv.validate.first_checks import FirstRungs
+from edgeconv.validate.first_checks import FirstChecks
 from edgeconv.validate.formats import open_artifact
 
 
@@ -23,7 +23,7 @@ class Heard(Silent):
         self.details.append(message)
 
 
-def started(beside: FirstRungs, artifact: Path, folder: Path) -> FirstRungs:
+def started(beside: FirstChecks, artifact: Path, folder: Path) -> FirstChecks:
     with pytest.MonkeyPatch.context() as patch:  # as in a command that has just begun
         patch.setattr(first_checks, "_LARGE", 0)
         patch.delitem(sys.modules, "transformers", raising=False)
@@ -33,7 +33,7 @@ def started(beside: FirstRungs, artifact: Path, folder: Path) -> FirstRungs:
 
 @pytest.mark.slow
 def test_the_rungs_are_those_of_this_process(converted: Path, builtin_model: Path) -> None:
-    with FirstRungs() as beside:
+    with FirstChecks() as beside:
         made = started(beside, converted, builtin_model).take(Silent())
     here = first_checks.here(open_artifact(converted), open_checkpoint(builtin_model), Silent())
     assert made
@@ -47,7 +47,7 @@ def test_a_process_that_fails_is_told_of(converted: Path, builtin_model: Path, t
     folder = shutil.copytree(builtin_model, tmp_path / "model")
     (folder / "config.json").write_text("no JSON")
     heard = Heard()
-    with FirstRungs() as beside:
+    with FirstChecks() as beside:
         assert started(beside, converted, folder).take(heard) is None
     (detail,) = heard.details
     assert "config.json is not valid JSON" in detail
@@ -55,7 +55,7 @@ def test_a_process_that_fails_is_told_of(converted: Path, builtin_model: Path, t
 
 @pytest.mark.slow
 def test_one_that_is_not_waited_for_ends(converted: Path, builtin_model: Path) -> None:
-    with FirstRungs() as beside:
+    with FirstChecks() as beside:
         process = started(beside, converted, builtin_model)._process
     assert process is not None
     assert process.returncode == -9
@@ -63,7 +63,7 @@ def test_one_that_is_not_waited_for_ends(converted: Path, builtin_model: Path) -
 
 @pytest.mark.slow
 def test_a_small_tokenizer_is_compared_here(converted: Path, builtin_model: Path) -> None:
-    with FirstRungs() as beside:
+    with FirstChecks() as beside:
         beside.start(open_artifact(converted), builtin_model)
         assert not beside.started
         assert beside.take(Silent()) is None

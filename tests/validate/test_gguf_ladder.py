@@ -49,8 +49,8 @@ def figure(report: Report, comparison: str, name: str) -> float:
 @pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_k_m"])
 def test_an_untouched_file_passes(kind: str, builtin_model: Path, tmp_path: Path) -> None:
     report = climb(write(builtin_model, tmp_path / "a.gguf", kind), builtin_model, quick=False)
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
-    assert {rung.status for rung in report.rungs} == {"passed"}
+    assert report.verdict == "passed", [check.failures for check in report.rungs]
+    assert {check.status for check in report.rungs} == {"passed"}
     assert figure(report, "conversion", "mean_kl") < 1e-9
     assert figure(report, "conversion", "max_abs_logit") < 3e-4
     kl = figure(report, "quantisation", "mean_kl")
@@ -70,7 +70,7 @@ def test_values_that_upstream_loses_are_kept(tiny_model: Callable[..., Path], tm
     rope = {"rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 1.0}
     source = tiny_model("glm", rope_parameters=rope, rms_norm_eps=1e-3, max_position_embeddings=512)
     report = climb(write(source, tmp_path / "a.gguf", "f32"), source, quick=False)
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [check.failures for check in report.rungs]
     assert figure(report, "quantisation", "mean_kl") < 1e-6
 
 
@@ -78,7 +78,7 @@ def test_values_that_upstream_loses_are_kept(tiny_model: Callable[..., Path], tm
 def test_a_context_capped_to_the_window_is_measured_up_to_it(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     source = tiny_model("mistral", sliding_window=320, max_position_embeddings=1024)
     report = climb(write(source, tmp_path / "a.gguf", "f32"), source, quick=False)
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [check.failures for check in report.rungs]
     assert any("ends at 320 positions" in note for note in report.notes)
 
 
@@ -143,9 +143,9 @@ def test_a_fault_of_the_source(fault: Callable[[Path], None], builtin_model: Pat
     spoilt = copy_of(builtin_model, tmp_path / "model")
     fault(spoilt)
     report = climb(write(spoilt, tmp_path / "a.gguf", "q8_0"), builtin_model)
-    rung, sentence = SOURCE_FAULTS[fault]
-    assert (report.verdict, report.first_failed) == ("failed", rung)
-    (found,) = [r.failures for r in report.rungs if r.name == rung]
+    check, sentence = SOURCE_FAULTS[fault]
+    assert (report.verdict, report.first_failed) == ("failed", check)
+    (found,) = [r.failures for r in report.rungs if r.name == check]
     assert any(sentence in failure for failure in found), found
 
 
@@ -177,9 +177,9 @@ def test_a_graph_that_is_another_is_seen_in_the_logits(builtin_model: Path, tmp_
     export(checkpoint, prepared, tmp_path, progress=Silent())
     report = climb(tmp_path / "a.gguf", builtin_model, quick=False)
     assert (report.verdict, report.first_failed) == ("failed", "structure")  # by the key; and its effect is measured
-    assert {rung.name for rung in report.rungs if rung.status == "failed"} >= {"structure", "logits"}
+    assert {check.name for check in report.rungs if check.status == "failed"} >= {"structure", "logits"}
     assert figure(report, "quantisation", "mean_kl") < 1e-3  # the compression alone would have hidden it
-    assert any("rope.scaling.factor" in failure for rung in report.rungs for failure in rung.failures)
+    assert any("rope.scaling.factor" in failure for check in report.rungs for failure in check.failures)
 
 
 def test_a_truncated_file(builtin_model: Path, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_truncated_file(builtin_model: Path, tmp_path: Path) -> None:
     report = climb(file, builtin_model)
     assert (report.verdict, report.first_failed) == ("failed", "structure")
     assert "truncated" in report.rungs[0].failures[0]
-    assert {rung.status for rung in report.rungs} == {"failed"}
+    assert {check.status for check in report.rungs} == {"failed"}
 
 
 def test_a_file_over_which_llama_cpp_falls_does_not_take_us_with_it(builtin_model: Path, tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_file_over_which_llama_cpp_falls_does_not_take_us_with_it(builtin_mode
     set_key(file, "chatglm.rope.dimension_count", 4096)
     report = climb(file, builtin_model)
     assert (report.verdict, report.first_failed) == ("failed", "structure")
-    (rung,) = [rung for rung in report.rungs if rung.name == "logits"]
-    assert rung.failures[0].startswith("llama.cpp does not run")
+    (check,) = [check for check in report.rungs if check.name == "logits"]
+    assert check.failures[0].startswith("llama.cpp does not run")
 
 
 def test_sentencepiece_is_compared_too(tmp_path: Path) -> None:
@@ -209,13 +209,13 @@ def test_sentencepiece_is_compared_too(tmp_path: Path) -> None:
     fields = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **markers}
     (source / "tokenizer_config.json").write_text(json.dumps(fields))
     file, checkpoint = write(source, tmp_path / "a.gguf", "q8_0"), open_checkpoint(source)
-    rung = open_artifact(file).tokens(checkpoint, Silent())
-    assert (rung.status, rung.failures) == ("passed", [])
+    check = open_artifact(file).tokens(checkpoint, Silent())
+    assert (check.status, check.failures) == ("passed", [])
     raw = file.read_bytes()
     place = raw.index(struct.pack("<Q", 3) + b"abc")
     file.write_bytes(raw[: place + 8] + b"abd" + raw[place + 11 :])
-    rung = open_artifact(file).tokens(checkpoint, Silent())
-    assert rung.failures[0] == "1 tokens of the vocabulary differ; the first is 261 'abc', in the GGUF no token."
+    check = open_artifact(file).tokens(checkpoint, Silent())
+    assert check.failures[0] == "1 tokens of the vocabulary differ; the first is 261 'abc', in the GGUF no token."
 
 
 def test_a_folder_with_one_model_counts(builtin_model: Path, tmp_path: Path) -> None:

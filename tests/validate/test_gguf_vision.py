@@ -29,7 +29,7 @@ from ..models.tiny_v import make_glm_edge_v
 from .gguf_files import set_key
 from .gguf_vision import converted, projector_of, rename, rows, see
 
-SEEING = ("pixels", "vision", "merged", "captions")
+VISION = ("pixels", "vision", "merged", "captions")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +65,8 @@ def climb(folder: Path, model: Path | None = None) -> Report:
 def test_both_files_through_the_whole_ladder(whole: Path) -> None:
     report = climb(whole)  # the manifest knows its source
     assert report.verdict == "passed", (report.first_failed, [line for line in report.budgets if not line.passed])
-    assert {rung.name: rung.status for rung in report.rungs if rung.name in SEEING} == dict.fromkeys(SEEING, "passed")
+    seen = {check.name: check.status for check in report.rungs if check.name in VISION}
+    assert seen == dict.fromkeys(VISION, "passed")
     assert report.artifact.facts["tower"] == "mmproj-model-F16.gguf, f16"
     names = {comparison.name for comparison in report.comparisons}
     assert names >= {"picture_conversion", "picture_quantisation", "picture_runtime"}
@@ -84,11 +85,11 @@ def test_both_files_through_the_whole_ladder(whole: Path) -> None:
 def test_no_mmproj_is_said(bare: Path, model: Path, tmp_path: Path) -> None:
     file = shutil.copyfile(bare / "model-F32.gguf", tmp_path / "a.gguf")
     report = climb(Path(file), model)
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
-    skipped = [rung for rung in report.rungs if rung.status == "skipped"]
-    assert [rung.name for rung in skipped] == list(SEEING)
+    assert report.verdict == "passed", [check.failures for check in report.rungs]
+    skipped = [check for check in report.rungs if check.status == "skipped"]
+    assert [check.name for check in skipped] == list(VISION)
     reason = "There is no mmproj-*.gguf beside a.gguf, so pixels, tower, merged prompts and captions were not measured."
-    assert {rung.summary for rung in skipped} == {reason}
+    assert {check.summary for check in skipped} == {reason}
     assert report.notes[-1] == reason
     assert "not run: Pixels, Vision tower" in markdown.render(report)
 
@@ -122,9 +123,9 @@ def test_a_text_model_beside_a_strangers_mmproj(bare: Path, builtin_model: Path,
     run(GgufJob(str(builtin_model), recipe("q8_0"), output=tmp_path / "a.gguf"))
     (tmp_path / "a.edgeconv.json").unlink()
     shutil.copy(projector_of(bare), tmp_path)
-    assert open_artifact(tmp_path / "a.gguf").sees
+    assert open_artifact(tmp_path / "a.gguf").takes_images
     pair = open_pair(tmp_path / "a.gguf", str(builtin_model), Silent())
-    assert not pair.sees
+    assert not pair.takes_images
     assert pair.artifact.weights(pair.checkpoint).matched
 
 
@@ -160,7 +161,7 @@ def test_a_damaged_mmproj(bare: Path, model: Path, tmp_path: Path) -> None:
     report = validate(Ask(folder, reference=str(model), max_tokens=200, quick=True))
     assert (report.verdict, report.first_failed) == ("failed", "structure")
     assert "mmproj-model-F16.gguf" in report.rungs[0].failures[-1]
-    assert {rung.status for rung in report.rungs if rung.name in SEEING} == {"failed"}
+    assert {check.status for check in report.rungs if check.name in VISION} == {"failed"}
 
 
 def test_what_ends_llama_cpp_does_not_end_us(bare: Path, model: Path, tmp_path: Path) -> None:
@@ -215,6 +216,6 @@ def test_pixels_fit_into_rows() -> None:
     assert gguf_pixels.geometry(56, 64) == gguf_pixels.PixelProjector(56, 2, 64)
     assert gguf_pixels.geometry(57, 64) is None
     assert gguf_pixels.geometry(56, 12) is None
-    rung = vision_gguf.pixels(None, [], [], 0.0)
-    assert rung.status == "skipped"
-    assert "cannot be read out" in rung.summary
+    check = vision_gguf.pixels(None, [], [], 0.0)
+    assert check.status == "skipped"
+    assert "cannot be read out" in check.summary

@@ -46,11 +46,11 @@ def pure(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_an_untouched_file_passes_and_the_bound_is_tight(kind: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    rung = check(write(checkpoint, tmp_path / "a.gguf", pure(kind)), checkpoint)
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert rung.figures["weights"] == len(checkpoint.names)
+    one = check(write(checkpoint, tmp_path / "a.gguf", pure(kind)), checkpoint)
+    assert (one.status, one.failures) == ("passed", [])
+    assert one.figures["weights"] == len(checkpoint.names)
     # in q8_0 nearly every scale is rounded by far less than the most that it may be, which 127 levels would multiply
-    assert (0.8 if kind == "q8_0" else 0.9) < rung.figures["worst_error"] <= 1
+    assert (0.8 if kind == "q8_0" else 0.9) < one.figures["worst_error"] <= 1
 
 
 @pytest.mark.parametrize("kind", ["q4_0", "q5_1", "q2_k", "q4_k", "q6_k", "iq4_nl"])
@@ -60,8 +60,8 @@ def test_an_importance_matrix_is_no_fault(kind: str, checkpoint: Checkpoint, tmp
     importance = {name: np.exp(random.standard_normal(t.shape[-1])).astype(np.float32) for name, t in names.items()}
     file = write(checkpoint, tmp_path / "a.gguf", pure(kind), importance)
     assert file.read_bytes() != write(checkpoint, tmp_path / "b.gguf", pure(kind)).read_bytes()
-    rung = check(file, checkpoint)
-    assert (rung.status, rung.failures) == ("passed", [])
+    one = check(file, checkpoint)
+    assert (one.status, one.failures) == ("passed", [])
 
 
 @pytest.mark.parametrize("kind", ["q4_0", "q4_1", "q5_0", "q5_1"])
@@ -96,9 +96,9 @@ def test_a_wrong_scale_is_found_in_its_tensor(how: str, kind: str, checkpoint: C
 
     file = write(checkpoint, tmp_path / "a.gguf", pure(kind))
     edit(file, DOWN, spoil)
-    rung = check(file, checkpoint)
-    assert rung.figures["wrong"] == 1
-    (failure,) = rung.failures
+    one = check(file, checkpoint)
+    assert one.figures["wrong"] == 1
+    (failure,) = one.failures
     assert failure.startswith(f"{SOURCE} ({kind})")
 
 
@@ -170,10 +170,10 @@ def test_a_tensor_by_another_name_is_unmatched_and_not_passed(checkpoint: Checkp
     raw = file.read_bytes()
     assert raw.count(b"blk.3.attn_q.weight") == 1
     file.write_bytes(raw.replace(b"blk.3.attn_q.weight", b"blk.3.attn_x.weight"))
-    rung = check(file, checkpoint)
-    assert any("model.layers.3.self_attn.q_proj.weight" in failure for failure in rung.failures)
-    assert any("blk.3.attn_x.weight" in failure for failure in rung.failures)
-    assert rung.figures["weights"] == len(checkpoint.names) - 1
+    one = check(file, checkpoint)
+    assert any("model.layers.3.self_attn.q_proj.weight" in failure for failure in one.failures)
+    assert any("blk.3.attn_x.weight" in failure for failure in one.failures)
+    assert one.figures["weights"] == len(checkpoint.names) - 1
 
 
 def with_more(file: Path, out: Path, tensors: dict[str, np.ndarray], keys: dict[str, Any]) -> Path:
@@ -228,9 +228,9 @@ def test_a_tensor_that_llama_cpp_computes_with_is_a_failure(
     (failure,) = check(with_more(file, tmp_path / "a.gguf", {name: noise}, {}), checkpoint).failures
     assert name in failure
     nothing = np.zeros_like(noise) if name.endswith("bias") else np.ones_like(noise)
-    rung = check(with_more(file, tmp_path / "b.gguf", {name: nothing}, {}), checkpoint)
-    assert rung.failures == []
-    assert any(name in warning for warning in rung.warnings)
+    one = check(with_more(file, tmp_path / "b.gguf", {name: nothing}, {}), checkpoint)
+    assert one.failures == []
+    assert any(name in warning for warning in one.warnings)
 
 
 @pytest.mark.parametrize(
@@ -306,5 +306,5 @@ def test_a_manifest_of_other_bytes_is_seen(checkpoint: Checkpoint, tmp_path: Pat
     folder.mkdir()
     file = write(checkpoint, folder / "a.gguf", "q8_0")
     weights = GgufWeights(open_gguf(file), checkpoint)
-    rung = structure_gguf.check(file, manifest, checkpoint, weights, Silent())
-    assert rung.failures == ["a.gguf is not the file that the manifest records."]
+    one = structure_gguf.check(file, manifest, checkpoint, weights, Silent())
+    assert one.failures == ["a.gguf is not the file that the manifest records."]

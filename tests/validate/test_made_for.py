@@ -24,7 +24,7 @@ LOUD = "model.layers.1.mlp.down_proj.weight"
 
 def logits(artifact: Path, source: Path) -> Check:
     report = validate(Ask(artifact, reference=str(source), max_tokens=100, quick=True))
-    return next(rung for rung in report.rungs if rung.name == "logits")
+    return next(check for check in report.rungs if check.name == "logits")
 
 
 def test_a_target_is_read_from_the_manifest_and_makes_it_stricter_alone(
@@ -38,12 +38,12 @@ def test_a_target_is_read_from_the_manifest_and_makes_it_stricter_alone(
     manifest = out / "edgeconv.json"
     content = json.loads(manifest.read_text())
     assert content["scheme"]["target"] == "gpu"
-    rung = logits(out, source)
-    assert rung.figures["largest_activation"] > HALF
-    assert any("in which GPU computes" in failure for failure in rung.failures), rung.failures
+    check = logits(out, source)
+    assert check.figures["largest_activation"] > HALF
+    assert any("in which GPU computes" in failure for failure in check.failures), check.failures
 
     content["scheme"]["target"] = "cpu"
     manifest.write_text(json.dumps(content))
-    rung = logits(out, source)
-    assert not any("float16" in failure for failure in rung.failures)
-    assert any("float16 ends at 65,504" in warning for warning in rung.warnings)
+    check = logits(out, source)
+    assert not any("float16" in failure for failure in check.failures)
+    assert any("float16 ends at 65,504" in warning for warning in check.warnings)

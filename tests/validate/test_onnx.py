@@ -87,7 +87,7 @@ def edit_graph(folder: Path, change: Callable[[Any], None]) -> None:
 def test_the_whole_ladder(int4: Path, builtin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path))
     report = validate(Ask(int4, reference=str(builtin_model), max_tokens=800, budgets={"mean_kl": 0.2, "top1": 0.7}))
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [one.failures for one in report.rungs]
     figures = {c.name: c.figures["max_abs_logit"].value for c in report.comparisons}
     assert figures["conversion"] < 1e-3 < figures["quantisation"]
     assert figures["runtime"] > 1e-3  # activations in 8 bits
@@ -131,9 +131,9 @@ def test_weights_of_every_form_are_read(tiny_model: Callable[..., Path], tmp_pat
         for name in weights.matched:
             wanted = to_float32(opened.tensor(name))
             assert np.abs(weights.tensor(name) - wanted).max() <= 0.2 * max(np.abs(wanted).max(), 1e-9), name
-        rung = structure(folder, opened)
-        assert rung.status == "passed", rung.failures
-        assert rung.figures["matched_by_content"] == 0
+        one = structure(folder, opened)
+        assert one.status == "passed", one.failures
+        assert one.figures["matched_by_content"] == 0
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -144,9 +144,9 @@ def test_models_of_another_tool_are_read_and_made_exact(
     folder = copy_of(convert(builtin_model, tmp_path / "plain", "fp32"), tmp_path / "foreign")
     fold_transposes(folder)
     edit_graph(folder, lambda model: quantize(model, bits))
-    rung = structure(folder, checkpoint)
-    assert rung.status == "passed", rung.failures
-    assert rung.figures["matched_by_content"] > 20
+    one = structure(folder, checkpoint)
+    assert one.status == "passed", one.failures
+    assert one.figures["matched_by_content"] > 20
     exact, default = (OnnxRuntime(folder, accurate=accurate) for accurate in (True, False))
     difference = np.abs(next(exact.logits(IDS)) - next(default.logits(IDS))).max()
     assert 1e-4 < difference < 2.0
@@ -162,8 +162,8 @@ def test_a_square_weight_of_another_tool_lies_the_other_way_round(
     folder = convert(source, tmp_path / "out", "fp32")
     (folder / "edgeconv.json").unlink()
     fold_transposes(folder, 5)
-    rung = structure(folder, opened)
-    assert rung.status == "passed", rung.failures
+    one = structure(folder, opened)
+    assert one.status == "passed", one.failures
 
 
 def quantize(model: Any, bits: int, size: int = 32) -> None:
@@ -244,16 +244,16 @@ def test_positions_that_shift_once_the_cache_is_filled(
 def test_a_scale_off_by_one_block_is_named(int4: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
     edit_weights(folder, "model.layers.1.mlp.down_proj.weight/scale", lambda raw: np.roll(raw, 4))
-    rung = structure(folder, checkpoint)
-    assert rung.status == "failed"
-    assert any("layers.1.mlp.down_proj" in failure for failure in rung.failures)
+    one = structure(folder, checkpoint)
+    assert one.status == "failed"
+    assert any("layers.1.mlp.down_proj" in failure for failure in one.failures)
 
 
 def test_zeroed_values_are_named(int4: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
     edit_weights(folder, "model.layers.2.self_attn.o_proj.weight", lambda raw: np.full_like(raw, 0x88))
-    rung = structure(folder, checkpoint)
-    assert any("layers.2.self_attn.o_proj" in failure and "zero" in failure for failure in rung.failures), rung.failures
+    one = structure(folder, checkpoint)
+    assert any("layers.2.self_attn.o_proj" in failure and "zero" in failure for failure in one.failures), one.failures
 
 
 def wrong_theta(model: Any) -> None:
@@ -274,8 +274,8 @@ GRAPH_FAULTS = {wrong_theta: "rotary frequencies", fewer_layers: "keys and value
 def test_faults_of_the_graph(fault: Callable[[Any], None], int4: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = copy_of(int4, tmp_path / "out")
     edit_graph(folder, fault)
-    rung = structure(folder, checkpoint)
-    assert any(GRAPH_FAULTS[fault] in failure for failure in rung.failures), rung.failures
+    one = structure(folder, checkpoint)
+    assert any(GRAPH_FAULTS[fault] in failure for failure in one.failures), one.failures
 
 
 def place(model: Any, name: str, key: str, value: str) -> None:
@@ -393,5 +393,5 @@ def test_the_manifests_word_loosens_no_budget(
             opened = open_artifact(folder)
             assert (opened.bits, opened.mode) == (4, "int4_sym")
             if change is relabel_weights:
-                rung = opened.structure(checkpoint, opened.weights(checkpoint), Silent())
-                assert any("The manifest says other bits than are stored" in failure for failure in rung.failures)
+                one = opened.structure(checkpoint, opened.weights(checkpoint), Silent())
+                assert any("The manifest says other bits than are stored" in failure for failure in one.failures)

@@ -47,6 +47,6 @@ def test_a_validation_asks_it(int8: Path, builtin_model: Path, monkeypatch: pyte
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("edgeconv.validate.parity.LONG", 512)
     report = validate(Ask(int8, reference=str(builtin_model), max_tokens=600))
-    (rung,) = [rung for rung in report.rungs if rung.name == "generation"]
-    assert (rung.status, rung.failures) == ("passed", [])
+    (check,) = [check for check in report.rungs if check.name == "generation"]
+    assert (check.status, check.failures) == ("passed", [])
     assert sum(pair.runtime == onnx_genai_once.NAME for pair in report.generations) == 2

@@ -37,7 +37,7 @@ def sound(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_ladder(sound: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path))
     report = validate(Ask(sound, reference=str(model), max_tokens=250))
-    assert [rung.status for rung in report.rungs] == ["passed"] * 10, [rung.failures for rung in report.rungs]
+    assert [check.status for check in report.rungs] == ["passed"] * 10, [check.failures for check in report.rungs]
     figures = {c.name: c.figures["max_abs_logit"].value for c in report.comparisons}
     assert figures["picture_conversion"] < 1e-3 < figures["picture_quantisation"]
 

@@ -201,7 +201,7 @@ def test_a_truncated_file(builtin_model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4", "nf4"])
 def test_an_untouched_artifact_passes(precision: str, builtin_model: Path, tmp_path: Path) -> None:
     report = validate(Ask(convert(builtin_model, tmp_path / "ov", precision), max_tokens=TOKENS))
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [check.failures for check in report.rungs]
     assert {c.name for c in report.comparisons} == {
         "noise_floor", "conversion", "quantisation", "runtime", "runtime_decode", "long_context",
     }  # fmt: skip

@@ -337,4 +337,4 @@ def test_a_fault_of_the_cache(name: str, kind: str, sound: Callable[[str, Model]
     assert np.abs(alone - expected).max() < 1e-4, "a prefill of one text shows nothing of it"
     part = decode.cached(runtime, ROWS, Silent())
     assert part.failure is not None, part
-    assert decode.rung([part], 0.0).status == "failed"
+    assert decode.as_check([part], 0.0).status == "failed"

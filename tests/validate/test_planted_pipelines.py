@@ -51,14 +51,14 @@ def climb(artifact: Path, source: Path) -> Report:
 
 
 def failures(report: Report) -> list[str]:
-    return next(rung.failures for rung in report.rungs if rung.name == "generation")
+    return next(check.failures for check in report.rungs if check.name == "generation")
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnx", "gguf"])
 def test_a_sound_pipeline_passes(kind: str, artifacts: dict[str, Path]) -> None:
     report = climb(artifacts[kind], artifacts["source"])
     assert failures(report) == []
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [check.failures for check in report.rungs]
 
 
 def genai(patch: Patch, change: Callable[[Any, Any, int], Any]) -> None:
@@ -231,7 +231,7 @@ def test_a_fault_of_the_pipeline_alone(
     kind, says = FAULTS[fault]
     fault(monkeypatch)
     report = climb(artifacts[kind], artifacts["source"])
-    assert report.first_failed == "generation", [rung.failures for rung in report.rungs]
+    assert report.first_failed == "generation", [check.failures for check in report.rungs]
     assert any(says in failure for failure in failures(report)), failures(report)
 
 

@@ -53,7 +53,7 @@ def climb(artifact: Path, reference: Path) -> Report:
 
 
 def failed(report: Report) -> set[str]:
-    return {rung.name for rung in report.rungs if rung.status == "failed"}
+    return {check.name for check in report.rungs if check.status == "failed"}
 
 
 def edit_tensors(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

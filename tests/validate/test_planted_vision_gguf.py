@@ -15,7 +15,7 @@ from edgeconv.validate.vision_reference import MODEL
 from ..models.tiny_v import make_glm_edge_v
 from . import gguf_vision
 from .gguf_files import edit, set_key
-from .gguf_vision import LAYER, converted, exchange, rows, rung, see, set_array, spoilt, zero
+from .gguf_vision import LAYER, check, converted, exchange, rows, see, set_array, spoilt, zero
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +86,7 @@ def test_another_mean(sound: Path, model: Path, tmp_path: Path) -> None:
     out = spoilt(sound, tmp_path / "x", lambda file: set_array(file, "clip.vision.image_mean", [0.502, 0.5, 0.5]))
     structure, seen = see(out, model, pictures=1)
     assert structure.failures == ["clip.vision.image_mean is [0.502 0.5   0.5  ], by the checkpoint [0.5, 0.5, 0.5]."]
-    (failure,) = rung(seen, "pixels").failures
+    (failure,) = check(seen, "pixels").failures
     assert "100.0% of the pixels differ; red at row" in failure
 
 
@@ -124,9 +124,9 @@ def test_the_models_own_arithmetic_is_another(sound: Path, model: Path, monkeypa
 def test_an_untouched_file_passes(sound: Path, model: Path) -> None:
     structure, seen = see(sound, model)
     assert structure.status == "passed", structure.failures
-    assert [one.status for one in seen.rungs] == ["passed"] * 4, [one.failures for one in seen.rungs]
-    assert rung(seen, "pixels").figures["max_abs"] < 2e-5
-    figures = rung(seen, "vision").figures
+    assert [one.status for one in seen.checks] == ["passed"] * 4, [one.failures for one in seen.checks]
+    assert check(seen, "pixels").figures["max_abs"] < 2e-5
+    figures = check(seen, "vision").figures
     assert figures["row_conversion"] < 1e-4
     assert figures["row_quantisation"] < 1e-4  # bfloat16 fits float16
     assert figures["row_noise_floor"] > 10 * figures["row_from_the_model"] > 10 * figures["row_quantisation"]

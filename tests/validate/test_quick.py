@@ -33,16 +33,16 @@ def test_another_epsilon_is_seen(kind: str, builtin_model: Path, tmp_path: Path)
     sound = climb(made(kind, builtin_model, tmp_path / "sound"), builtin_model)
     conversion = next(c for c in sound.comparisons if c.name == "conversion")
     assert conversion.tokens == QUICK
-    assert sound.verdict != "failed", [rung.failures for rung in sound.rungs]
+    assert sound.verdict != "failed", [check.failures for check in sound.rungs]
 
     spoilt = shutil.copytree(builtin_model, tmp_path / "model")
     config = json.loads((spoilt / "config.json").read_text())
     (spoilt / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
     report = climb(made(kind, spoilt, tmp_path / "out"), builtin_model)
     assert report.verdict == "failed"
-    (rung,) = [rung for rung in report.rungs if rung.name == "logits"]
-    assert rung.status == "failed"
-    assert any("conversion.max_abs_logit" in failure for failure in rung.failures)
+    (check,) = [check for check in report.rungs if check.name == "logits"]
+    assert check.status == "failed"
+    assert any("conversion.max_abs_logit" in failure for failure in check.failures)
 
 
 def test_a_beginning_that_llama_cpp_falls_over_is_an_error(builtin_model: Path, tmp_path: Path) -> None:
@@ -56,9 +56,9 @@ def test_a_beginning_that_llama_cpp_falls_over_is_an_error(builtin_model: Path, 
     file.write_bytes(raw)
     report = climb(file, builtin_model)
     assert report.verdict == "failed"
-    (rung,) = [rung for rung in report.rungs if rung.name == "tokens"]
-    assert any("llama.cpp does not run" in failure and "token_bos" in failure for failure in rung.failures), (
-        rung.failures
+    (check,) = [check for check in report.rungs if check.name == "tokens"]
+    assert any("llama.cpp does not run" in failure and "token_bos" in failure for failure in check.failures), (
+        check.failures
     )
 
 
@@ -67,4 +67,4 @@ def test_a_second_context_that_llama_cpp_falls_over_is_an_error(builtin_model: P
     set_key(file, "chatglm.rope.dimension_count", 4096)
     report = climb(file, builtin_model)
     assert report.verdict == "failed"
-    assert any("llama.cpp does not run" in failure for rung in report.rungs for failure in rung.failures)
+    assert any("llama.cpp does not run" in failure for check in report.rungs for failure in check.failures)

@@ -126,15 +126,15 @@ def test_the_largest_activations(tiny_model: Callable[..., Path]) -> None:
     loud.hidden_states(DOCUMENTS, Silent(), "test")
     assert loud.peaks[0] == model.peaks[0]
     assert loud.peaks[1] > HALF
-    rung = Check(name="logits", status="passed", summary="")
-    assert judge(rung, model.peaks, ["GPU"]).status == "passed"
-    assert judge(rung, loud.peaks, ["CPU"]).status == "passed"
-    assert "float16 ends at 65,504" in judge(rung, loud.peaks, ["CPU"]).warnings[0]
+    check = Check(name="logits", status="passed", summary="")
+    assert judge(check, model.peaks, ["GPU"]).status == "passed"
+    assert judge(check, loud.peaks, ["CPU"]).status == "passed"
+    assert "float16 ends at 65,504" in judge(check, loud.peaks, ["CPU"]).warnings[0]
     for device in ("GPU", "GPU.1", "NPU"):
-        failed = judge(rung, loud.peaks, ["CPU", device])
+        failed = judge(check, loud.peaks, ["CPU", device])
         assert failed.status == "failed"
         assert "layer 1" in failed.failures[0]
-    assert judge(rung, [1.0, float("nan")], ["NPU"]).status == "failed"
+    assert judge(check, [1.0, float("nan")], ["NPU"]).status == "failed"
     assert torch.isfinite(torch.tensor(model.peaks)).all()
 
 

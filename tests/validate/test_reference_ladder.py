@@ -45,7 +45,7 @@ def problems(report: Report) -> list[str]:
         for line in report.budgets
         if not line.passed and (line.decided or "runtime" not in line.metric)
     ]
-    return [*lines, *(failure for rung in report.rungs for failure in rung.failures)]
+    return [*lines, *(failure for check in report.rungs for failure in check.failures)]
 
 
 def figure(report: Report, comparison: str, name: str = "max_abs_logit") -> float:
@@ -57,7 +57,7 @@ def test_exact_artifacts_pass_in_openvino(family: str, tiny_model: Callable[...,
     source = tiny_model(family, max_position_embeddings=1024)
     report = climb(openvino(source, tmp_path / "a"), source)
     assert problems(report) == []
-    structure = next(rung for rung in report.rungs if rung.name == "structure")
+    structure = next(check for check in report.rungs if check.name == "structure")
     assert structure.figures["unmatched_checkpoint"] == 0
     assert len(report.activations) == 2
 
@@ -66,7 +66,7 @@ def test_exact_artifacts_pass_in_openvino(family: str, tiny_model: Callable[...,
 def test_biases_in_eight_bits_are_matched(family: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     source = tiny_model(family, max_position_embeddings=1024)
     report = climb(openvino(source, tmp_path / "a", "int8"), source)
-    structure = next(rung for rung in report.rungs if rung.name == "structure")
+    structure = next(check for check in report.rungs if check.name == "structure")
     assert structure.failures == []
     assert figure(report, "conversion") < 1e-3
 

@@ -26,8 +26,8 @@ def _no_step_summary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_failure(report: Report, text: str) -> Report:
-    rung = Check(name="structure", status="failed", summary=text, failures=[text], warnings=[text])
-    return report.model_copy(update={"rungs": [rung, *report.rungs[1:]], "first_failed": "structure", "notes": [text]})
+    check = Check(name="structure", status="failed", summary=text, failures=[text], warnings=[text])
+    return report.model_copy(update={"rungs": [check, *report.rungs[1:]], "first_failed": "structure", "notes": [text]})
 
 
 def test_an_engines_defects_stand_in_every_rendering_and_are_not_the_verdict() -> None:
@@ -192,7 +192,7 @@ def cases(report: Report) -> dict[str, Tree.Element]:
 def test_junit_has_a_case_per_rung_and_budget_with_its_outcome() -> None:
     report = samples.report("failed", tokens=40)
     found = cases(report)
-    assert set(found) == {*(name for name, _ in words.rungs(report)), *(line.metric for line in report.budgets)}
+    assert set(found) == {*(name for name, _ in words.checks_of(report)), *(line.metric for line in report.budgets)}
     failed = {name for name, case in found.items() if case.find("failure") is not None}
     assert failed == {line.metric for line in report.budgets if not line.passed}
     assert [name for name, case in found.items() if case.find("skipped") is not None] == ["decode"]

@@ -39,21 +39,21 @@ def check(folder: Path, checkpoint: Checkpoint) -> Check:
 
 
 def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -> None:
-    rung = structure.check(converted, checkpoint, ArtifactWeights(converted, checkpoint), Silent())
-    assert (rung.status, rung.failures, rung.warnings) == ("passed", [], [])
-    assert rung.figures["weights"] == len(checkpoint.names)
-    assert rung.figures["rotary_tables"] == 1
+    result = structure.check(converted, checkpoint, ArtifactWeights(converted, checkpoint), Silent())
+    assert (result.status, result.failures, result.warnings) == ("passed", [], [])
+    assert result.figures["weights"] == len(checkpoint.names)
+    assert result.figures["rotary_tables"] == 1
     # the bound is tight: some element comes near to what is allowed, none passes it
-    assert 0.9 < rung.figures["worst_error"] <= 1
-    assert "groups of 128" in rung.summary
+    assert 0.9 < result.figures["worst_error"] <= 1
+    assert "groups of 128" in result.summary
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4_asym", "bf16", "fp16", "fp32"])
 def test_other_precisions_pass(precision: str, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     job = conversion.Job(str(builtin_model), Request(precision), output=tmp_path / "a", rope="fused")
-    rung = check(conversion.run(job, Silent()).path, checkpoint)
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert (rung.figures["worst_rms"] == 0) == (precision in ("bf16", "fp32"))
+    result = check(conversion.run(job, Silent()).path, checkpoint)
+    assert (result.status, result.failures) == ("passed", [])
+    assert (result.figures["worst_rms"] == 0) == (precision in ("bf16", "fp32"))
 
 
 @pytest.mark.slow
@@ -61,12 +61,12 @@ def test_other_precisions_pass(precision: str, builtin_model: Path, checkpoint: 
     "precision", ["int3_sym", "int2_sym", "nf4", "fp4", "mxfp4", "nvfp4", "cb4", "fp8_e4m3", "mxfp8_e4m3", "int8_sym"]
 )
 def test_nncfs_precisions_pass(precision: str, builtin_model: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    rung = check(
+    result = check(
         conversion.run(conversion.Job(str(builtin_model), Request(precision), output=tmp_path / "a"), Silent()).path,
         checkpoint,
     )
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert 0.9 < rung.figures["worst_error"] <= 1
+    assert (result.status, result.failures) == ("passed", [])
+    assert 0.9 < result.figures["worst_error"] <= 1
 
 
 def swap_halves(data: np.ndarray) -> np.ndarray:
@@ -103,10 +103,10 @@ FAULTS: dict[str, tuple[str, str, Callable[[np.ndarray], np.ndarray], str]] = {
 def test_a_planted_fault_is_found_in_its_tensor(fault: str, copy: Path, checkpoint: Checkpoint) -> None:
     constant, dtype, change, expected = FAULTS[fault]
     edit(copy, constant, change, dtype)
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert rung.figures["wrong"] == 1
-    (failure,) = rung.failures
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert result.figures["wrong"] == 1
+    (failure,) = result.failures
     assert expected in failure
 
 
@@ -115,10 +115,10 @@ def test_two_layers_swapped_are_both_named_with_what_they_hold(copy: Path, check
     one, other = "model.layers.1.mlp.down_proj.weight", "model.layers.4.mlp.down_proj.weight"
     text = xml.read_text("utf-8")
     xml.write_text(text.replace(one, "@").replace(other, one).replace("@", other), "utf-8")
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert any(f.startswith(one) and f.endswith(f"It holds the values of {other}.") for f in rung.failures)
-    assert any(f.startswith(other) and f.endswith(f"It holds the values of {one}.") for f in rung.failures)
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert any(f.startswith(one) and f.endswith(f"It holds the values of {other}.") for f in result.failures)
+    assert any(f.startswith(other) and f.endswith(f"It holds the values of {one}.") for f in result.failures)
 
 
 @pytest.mark.parametrize("manifest", [True, False])
@@ -129,20 +129,20 @@ def test_a_truncated_bin_is_one_sentence(
     size = (folder / "openvino_model.bin").stat().st_size
     with (folder / "openvino_model.bin").open("r+b") as file:
         file.truncate(size // 2)
-    rung = check(folder, checkpoint)
-    assert rung.status == "failed"
-    assert any("openvino cannot read" in f and "openvino_model.xml" in f for f in rung.failures)
-    assert any("is not the file that the manifest records" in f for f in rung.failures) is manifest
-    assert all(len(f.splitlines()) == 1 for f in rung.failures)
+    result = check(folder, checkpoint)
+    assert result.status == "failed"
+    assert any("openvino cannot read" in f and "openvino_model.xml" in f for f in result.failures)
+    assert any("is not the file that the manifest records" in f for f in result.failures) is manifest
+    assert all(len(f.splitlines()) == 1 for f in result.failures)
 
 
 def test_the_manifests_digests_are_checked(converted: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = copy_of(converted, tmp_path / "a", manifest=True)
     replace(folder / "chat_template.jinja", "<|user|>", "<|human|>")
     (folder / "added.txt").write_text("x")
-    rung = check(folder, checkpoint)
-    assert rung.failures == ["chat_template.jinja is not the file that the manifest records."]
-    assert rung.warnings == ["added.txt is not in the manifest."]
+    result = check(folder, checkpoint)
+    assert result.failures == ["chat_template.jinja is not the file that the manifest records."]
+    assert result.warnings == ["added.txt is not in the manifest."]
 
 
 def test_missing_and_damaged_tokenizers(copy: Path, checkpoint: Checkpoint) -> None:
@@ -181,10 +181,10 @@ def test_weights_of_another_checkpoint_fail_everywhere(converted: Path, builtin_
     random = torch.Generator().manual_seed(0)
     state = {k: v[torch.randperm(len(v), generator=random)].contiguous() for k, v in state.items()}
     tensors.save_file(state, source / "model.safetensors", metadata={"format": "pt"})
-    rung = check(converted, open_checkpoint(source))
-    assert rung.status == "failed"
-    assert rung.figures["wrong"] == len(state)
-    assert len(rung.failures) == 6  # five in full, the rest counted
+    result = check(converted, open_checkpoint(source))
+    assert result.status == "failed"
+    assert result.figures["wrong"] == len(state)
+    assert len(result.failures) == 6  # five in full, the rest counted
 
 
 def test_a_tensor_without_a_counterpart_fails(converted: Path, builtin_model: Path, tmp_path: Path) -> None:
@@ -196,9 +196,9 @@ def test_a_tensor_without_a_counterpart_fails(converted: Path, builtin_model: Pa
     state["model.extra.weight"] = torch.ones(7, 9)
     state["model.extra_norm.weight"] = torch.ones(11)
     tensors.save_file(state, source / "model.safetensors", metadata={"format": "pt"})
-    rung = check(converted, open_checkpoint(source))
-    assert rung.failures == ["1 tensors of the checkpoint have no counterpart in the artifact: model.extra.weight."]
-    assert any("model.extra_norm.weight" in w and "all ones" in w for w in rung.warnings)
+    result = check(converted, open_checkpoint(source))
+    assert result.failures == ["1 tensors of the checkpoint have no counterpart in the artifact: model.extra.weight."]
+    assert any("model.extra_norm.weight" in w and "all ones" in w for w in result.warnings)
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +216,11 @@ def optimum_ir(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPat
 def test_an_ir_of_optimum_passes_and_its_faults_are_found(optimum_ir: tuple[Path, Path], tmp_path: Path) -> None:
     source, out = optimum_ir
     checkpoint = open_checkpoint(source)
-    rung = check(out, checkpoint)
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert rung.figures["matched_by_content"] == rung.figures["unmatched_artefact"] == 0
-    assert rung.figures["weights"] == len(checkpoint.names)
-    assert rung.figures["worst_error"] > 0.9
+    result = check(out, checkpoint)
+    assert (result.status, result.failures) == ("passed", [])
+    assert result.figures["matched_by_content"] == result.figures["unmatched_artefact"] == 0
+    assert result.figures["weights"] == len(checkpoint.names)
+    assert result.figures["worst_error"] > 0.9
     folder = shutil.copytree(out, tmp_path / "a")
     name = "self.model.layers.1.self_attn.o_proj._openvino_orig_weight/scale"
     edit(folder, name, lambda s: np.roll(s, 1), "float16")
@@ -234,9 +234,9 @@ def test_other_families_pass_with_everything_matched(family: str, tiny_model: An
     source = tiny_model(family)
     out = conversion.run(conversion.Job(str(source), Request("int8"), output=tmp_path / "a"), Silent()).path
     checkpoint = open_checkpoint(source)
-    rung = check(out, checkpoint)
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert rung.figures["unmatched_checkpoint"] == 0
+    result = check(out, checkpoint)
+    assert (result.status, result.failures) == ("passed", [])
+    assert result.figures["unmatched_checkpoint"] == 0
     weights = ArtifactWeights(out, checkpoint)
     assert {m.form.function for ms in weights.matched.values() for m in ms} == (
         {"", "1 + w"} if family == "gemma3_text" else {""}

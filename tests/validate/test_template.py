@@ -22,18 +22,18 @@ def copy(converted: Path, tmp_path: Path) -> Path:
 
 
 def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -> None:
-    rung = template.check(converted, checkpoint, Silent())
-    assert (rung.status, rung.failures) == ("passed", [])
+    one = template.check(converted, checkpoint, Silent())
+    assert (one.status, one.failures) == ("passed", [])
     # two renderings, with and without the generation prompt
-    assert rung.figures == {"prompts": 4 * len(template.CONVERSATIONS), "different": 0}
+    assert one.figures == {"prompts": 4 * len(template.CONVERSATIONS), "different": 0}
 
 
 def test_a_template_changed_in_the_files_is_shown_at_its_place(copy: Path, checkpoint: Checkpoint) -> None:
     replace(copy / "chat_template.jinja", "<|system|>\n", "<|system|> ")
-    rung = template.check(copy, checkpoint, Silent())
-    assert rung.status == "failed"
-    assert any("Conversation 'system'" in f and "differs from character 10" in f for f in rung.failures)
-    assert all("the artifact's files" in f for f in rung.failures)
+    one = template.check(copy, checkpoint, Silent())
+    assert one.status == "failed"
+    assert any("Conversation 'system'" in f and "differs from character 10" in f for f in one.failures)
+    assert all("the artifact's files" in f for f in one.failures)
 
 
 def test_a_template_changed_only_in_the_tokenizer_ir_is_found(copy: Path, checkpoint: Checkpoint) -> None:
@@ -43,10 +43,10 @@ def test_a_template_changed_only_in_the_tokenizer_ir_is_found(copy: Path, checkp
     end = text.index("/>", start)
     assert "add_generation_prompt" in text[start:end]
     path.write_text(text[:start] + text[start:end].replace("&lt;|assistant|>", "&lt;|user|>") + text[end:], "utf-8")
-    rung = template.check(copy, checkpoint, Silent())
-    assert rung.status == "failed"
-    assert "The chat template in openvino_genai is another than the checkpoint's" in rung.failures[0]
-    assert all("by openvino_genai" in f for f in rung.failures[1:])
+    one = template.check(copy, checkpoint, Silent())
+    assert one.status == "failed"
+    assert "The chat template in openvino_genai is another than the checkpoint's" in one.failures[0]
+    assert all("by openvino_genai" in f for f in one.failures[1:])
 
 
 def test_no_template_at_all_is_skipped_and_one_on_one_side_fails(
@@ -64,19 +64,19 @@ def test_no_template_at_all_is_skipped_and_one_on_one_side_fails(
     start = text.index("<chat_template")
     path.write_text(text[:start] + text[text.index("/>", start) + 2 :], "utf-8")
     bare = open_checkpoint(bare_source)
-    rung = template.check(copy, bare, Silent())
-    assert (rung.status, rung.failures) == ("skipped", [])
-    rung = template.check(copy, checkpoint, Silent())
-    assert rung.status == "failed"
-    assert len(rung.failures) == 2
-    assert all(f.startswith("The checkpoint has a chat template") for f in rung.failures)
-    rung = template.check(converted, bare, Silent())
-    assert rung.status == "failed"
-    assert all(f.endswith("has a chat template, the checkpoint has none.") for f in rung.failures)
+    one = template.check(copy, bare, Silent())
+    assert (one.status, one.failures) == ("skipped", [])
+    one = template.check(copy, checkpoint, Silent())
+    assert one.status == "failed"
+    assert len(one.failures) == 2
+    assert all(f.startswith("The checkpoint has a chat template") for f in one.failures)
+    one = template.check(converted, bare, Silent())
+    assert one.status == "failed"
+    assert all(f.endswith("has a chat template, the checkpoint has none.") for f in one.failures)
 
 
 def test_a_template_that_cannot_be_opened_is_a_sentence(copy: Path, checkpoint: Checkpoint) -> None:
     (copy / "openvino_tokenizer.xml").unlink()
-    rung = template.check(copy, checkpoint, Silent())
-    assert rung.status == "failed"
-    assert "openvino_tokenizer.xml is missing" in rung.failures[0]
+    one = template.check(copy, checkpoint, Silent())
+    assert one.status == "failed"
+    assert "openvino_tokenizer.xml is missing" in one.failures[0]

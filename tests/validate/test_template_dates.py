@@ -41,8 +41,8 @@ def test_a_dated_template_is_rendered_alike_by_files_and_openvino_genai(
 ) -> None:
     artifact = copy_of(converted, tmp_path / "artifact")
     both(artifact, source, DATED)
-    rung = template.check(artifact, open_checkpoint(source), Silent())
-    assert (rung.status, rung.failures, rung.defects) == ("passed", [], [])
+    one = template.check(artifact, open_checkpoint(source), Silent())
+    assert (one.status, one.failures, one.defects) == ("passed", [], [])
 
 
 def by_engine(source: Path, moment: datetime, monkeypatch: pytest.MonkeyPatch, text: str = DATED) -> Check:

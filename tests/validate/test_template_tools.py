@@ -91,11 +91,11 @@ def both(artifact: Path, source: Path, text: str) -> None:
 
 def test_tools_calls_answers_reasoning_and_switches_are_rendered_alike(artifact: Path, source: Path) -> None:
     both(artifact, source, TEMPLATE)
-    rung = judged(artifact, source)
-    assert (rung.status, rung.failures) == ("passed", [])
+    one = judged(artifact, source)
+    assert (one.status, one.failures) == ("passed", [])
     plain = 4 * len(template.CONVERSATIONS)
-    assert rung.figures["prompts"] > plain + 60
-    assert {d.name for d in rung.defects} <= {"arguments as text", "tools and options"}
+    assert one.figures["prompts"] > plain + 60
+    assert {d.name for d in one.defects} <= {"arguments as text", "tools and options"}
 
 
 @pytest.mark.parametrize("place", [set_files, set_ir])
@@ -107,12 +107,12 @@ def test_a_plant_in_one_place_is_found_there(
     old, new = PLANTS[plant]
     assert old in TEMPLATE
     place(artifact, TEMPLATE.replace(old, new))
-    rung = judged(artifact, source)
+    one = judged(artifact, source)
     where = "the artifact's files" if place is set_files else "openvino_genai"
-    assert rung.status == "failed"
-    assert rung.failures[0].startswith(f"The chat template in {where} is another than the checkpoint's, from character")
-    assert all(where in failure for failure in rung.failures)
-    assert (len(rung.failures) > 1) == (plant != "a branch that nothing reaches")
+    assert one.status == "failed"
+    assert one.failures[0].startswith(f"The chat template in {where} is another than the checkpoint's, from character")
+    assert all(where in failure for failure in one.failures)
+    assert (len(one.failures) > 1) == (plant != "a branch that nothing reaches")
 
 
 def test_white_space_that_jinja_does_not_see_is_no_other_template(artifact: Path, source: Path) -> None:
@@ -121,28 +121,28 @@ def test_white_space_that_jinja_does_not_see_is_no_other_template(artifact: Path
         artifact,
         TEMPLATE.replace("{%- if tools %}", "{#- tools first #}{%-  if  tools -%}").replace("-%}<|sys", "%}<|sys"),
     )
-    rung = judged(artifact, source)
-    assert (rung.status, rung.failures) == ("passed", [])
+    one = judged(artifact, source)
+    assert (one.status, one.failures) == ("passed", [])
 
 
 def test_a_refused_system_message_is_the_engines_doing_and_named(artifact: Path, source: Path) -> None:
     both(artifact, source, REFUSING)
-    rung = judged(artifact, source)
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert {(d.engine, d.name) for d in rung.defects} == {
+    one = judged(artifact, source)
+    assert (one.status, one.failures) == ("passed", [])
+    assert {(d.engine, d.name) for d in one.defects} == {
         ("openvino_genai", "system message"),
         ("openvino_genai", "trim"),
     }
-    assert as_failures(rung).status == "failed"
+    assert as_failures(one).status == "failed"
 
 
 def test_a_template_that_takes_what_the_checkpoints_refuses_is_a_fault(artifact: Path, source: Path) -> None:
     both(artifact, source, REFUSING)
     for place in (set_files, set_ir):
         place(artifact, REFUSING.replace("'system' %}{{ raise", "'x' %}{{ raise"))
-    rung = judged(artifact, source)
-    assert rung.status == "failed"
-    assert any("the checkpoint's template refuses it, the artifact's files does not" in f for f in rung.failures)
+    one = judged(artifact, source)
+    assert one.status == "failed"
+    assert any("the checkpoint's template refuses it, the artifact's files does not" in f for f in one.failures)
 
 
 def named(folder: Path, **templates: str) -> None:
@@ -181,10 +181,10 @@ def test_a_plant_in_a_gguf_is_found(plant: str, name: str, source: Path, tmp_pat
     assert check_gguf(file, checkpoint).status == "passed"
     shutil.rmtree(spoilt)
     named(source, **sound)
-    rung = check_gguf(file, open_checkpoint(source))
-    assert rung.status == "failed"
+    one = check_gguf(file, open_checkpoint(source))
+    assert one.status == "failed"
     called = "chat template" if name == "default" else "chat template 'tool_use'"
-    assert rung.failures[0].startswith(f"The {called} in the GGUF is another than the checkpoint's, from character")
+    assert one.failures[0].startswith(f"The {called} in the GGUF is another than the checkpoint's, from character")
 
 
 def check_gguf(file: Path, checkpoint: Checkpoint) -> Check:
@@ -196,5 +196,5 @@ def test_a_template_in_chat_template_json_counts(artifact: Path, source: Path) -
     for folder in (artifact, source):
         (folder / "chat_template.jinja").unlink()
         (folder / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}), "utf-8")
-    rung = judged(artifact, source)
-    assert (rung.status, rung.failures) == ("passed", [])
+    one = judged(artifact, source)
+    assert (one.status, one.failures) == ("passed", [])

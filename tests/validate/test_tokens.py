@@ -41,10 +41,10 @@ def with_tokenizer(model: Path, to: Path, change: Callable[[dict], None]) -> Pat
 
 
 def test_an_untouched_artifact_passes(converted: Path, checkpoint: Checkpoint) -> None:
-    rung = check(converted, checkpoint)
-    assert (rung.status, rung.failures, rung.warnings) == ("passed", [], [])
-    assert rung.figures["tokens"] > 20_000
-    assert rung.figures["different"] == rung.figures["known_defects"] == 0
+    result = check(converted, checkpoint)
+    assert (result.status, result.failures, result.warnings) == ("passed", [], [])
+    assert result.figures["tokens"] > 20_000
+    assert result.figures["different"] == result.figures["known_defects"] == 0
 
 
 @pytest.mark.parametrize("merge", [0, 1500, -1])
@@ -58,13 +58,13 @@ def test_one_missing_merge_is_found(
 
     source = with_tokenizer(builtin_model, tmp_path / "source", drop)
     tokenizer_ir.export(source, copy, trust_remote_code=False)
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
     left, right = (checkpoint_text(token) for token in lost)
-    assert rung.failures[0] == (
+    assert result.failures[0] == (
         f"The tokenizer IR has 3,827 merges, the checkpoint 3,828; 1 missing: {left!r} + {right!r}."
     )
-    assert rung.warnings == []
+    assert result.warnings == []
 
 
 def checkpoint_text(token: str) -> str:
@@ -80,21 +80,23 @@ def test_another_split_is_shown_where_it_first_matters(
 
     source = with_tokenizer(builtin_model, tmp_path / "source", plain)
     tokenizer_ir.export(source, copy, trust_remote_code=False)
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert rung.failures[0].startswith("Text '")
-    assert "expected [" in rung.failures[0]
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert result.failures[0].startswith("Text '")
+    assert "expected [" in result.failures[0]
 
 
 def test_a_dropped_stop_token_is_found(copy: Path, checkpoint: Checkpoint) -> None:
     path = copy / "generation_config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"eos_token_id": content["eos_token_id"][:1]}))
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert len(rung.failures) == 2
-    assert "stops at 4084 '<|endoftext|>', the checkpoint at 4084 '<|endoftext|>', 4091 '<|user|>'" in rung.failures[0]
-    assert rung.failures[1].startswith("openvino_genai stops at")
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert len(result.failures) == 2
+    assert (
+        "stops at 4084 '<|endoftext|>', the checkpoint at 4084 '<|endoftext|>', 4091 '<|user|>'" in result.failures[0]
+    )
+    assert result.failures[1].startswith("openvino_genai stops at")
 
 
 def test_no_eos_at_all_is_found(copy: Path, checkpoint: Checkpoint) -> None:
@@ -102,16 +104,16 @@ def test_no_eos_at_all_is_found(copy: Path, checkpoint: Checkpoint) -> None:
         content = json.loads((copy / name).read_text())
         content.pop("eos_token_id")
         (copy / name).write_text(json.dumps(content))
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert any("stops at no token" in f for f in rung.failures)
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert any("stops at no token" in f for f in result.failures)
 
 
 def test_another_eos_in_the_tokenizer_ir_is_found(copy: Path, checkpoint: Checkpoint) -> None:
     replace(copy / "openvino_tokenizer.xml", '<eos_token_id value="4084"', '<eos_token_id value="4091"')
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert any(f.startswith("eos_token_id is 4091 for") for f in rung.failures)
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert any(f.startswith("eos_token_id is 4091 for") for f in result.failures)
 
 
 def test_a_detokenizer_of_another_model_is_found(
@@ -127,9 +129,9 @@ def test_a_detokenizer_of_another_model_is_found(
     tokenizer_ir.export(source, tmp_path / "ir", trust_remote_code=False)
     for suffix in ("xml", "bin"):
         shutil.copy(tmp_path / "ir" / f"openvino_detokenizer.{suffix}", copy)
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert any("decodes" in f and "expected" in f for f in rung.failures)
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert any("decodes" in f and "expected" in f for f in result.failures)
 
 
 def test_the_known_defect_is_listed_and_only_where_it_applies(
@@ -149,13 +151,13 @@ def test_the_known_defect_is_listed_and_only_where_it_applies(
     assert check(copy, open_checkpoint(source)).defects == []  # ours is mended
     monkeypatch.setattr(tokenizer_graph, "mend", lambda *_: None)
     tokenizer_ir.export(source, copy, trust_remote_code=False)
-    rung = check(copy, open_checkpoint(source))
-    assert (rung.status, rung.failures) == ("passed", [])
-    (defect,) = rung.defects
+    result = check(copy, open_checkpoint(source))
+    assert (result.status, result.failures) == ("passed", [])
+    (defect,) = result.defects
     assert (defect.name, defect.engine) == ("white space before digits", "openvino_tokenizers")
-    assert rung.figures["known_defects"] == defect.count > 0
-    assert "known defect" in rung.summary
-    strict = as_failures(rung)
+    assert result.figures["known_defects"] == defect.count > 0
+    assert "known defect" in result.summary
+    strict = as_failures(result)
     assert (strict.status, len(strict.failures)) == ("failed", 1)
     assert strict.failures[0].startswith("openvino_tokenizers 2026.4, white space before digits (two or more")
     # the same artifact for a checkpoint that splits otherwise is simply wrong
@@ -164,9 +166,9 @@ def test_the_known_defect_is_listed_and_only_where_it_applies(
 
 def test_a_tokenizer_that_is_not_there_is_a_sentence(copy: Path, checkpoint: Checkpoint) -> None:
     (copy / "openvino_detokenizer.xml").unlink()
-    rung = check(copy, checkpoint)
-    assert rung.status == "failed"
-    assert "openvino_detokenizer.xml is missing" in rung.failures[0]
+    result = check(copy, checkpoint)
+    assert result.status == "failed"
+    assert "openvino_detokenizer.xml is missing" in result.failures[0]
 
 
 @pytest.mark.slow
@@ -174,6 +176,6 @@ def test_a_real_tokenizer_of_49152_tokens(smollm2_llama: Path, builtin_model: Pa
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(smollm2_llama / name, tmp_path)
     tokenizer_ir.export(smollm2_llama, tmp_path, trust_remote_code=False)
-    rung = check(tmp_path, open_checkpoint(smollm2_llama))
-    assert (rung.status, rung.failures) == ("passed", [])
-    assert rung.figures["tokens"] > 90_000
+    result = check(tmp_path, open_checkpoint(smollm2_llama))
+    assert (result.status, result.failures) == ("passed", [])
+    assert result.figures["tokens"] > 90_000

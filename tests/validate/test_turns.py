@@ -51,13 +51,13 @@ def climb(path: Path) -> tuple[list[Answer], Check]:
 
 @pytest.mark.parametrize("kind", ["openvino", "onnx", "gguf"])
 def test_a_pipeline_chooses_as_the_artifact_does(kind: str, artifacts: dict[str, Path]) -> None:
-    answers, rung = climb(artifacts[kind])
+    answers, check = climb(artifacts[kind])
     others = [answer for answer in answers if answer.runtime.startswith(onnx_genai_once.NAME)]
     assert [answer.turn for answer in answers if answer not in others] == [1, 1, 2]
     assert answers[2].messages[-1]["content"] == FOLLOW_UP
     assert len(answers[2].ids) > len(answers[1].ids)
     assert all(len(answer.regrets) == len(answer.made) > 0 for answer in answers)
-    assert rung.status == "passed", rung.failures
+    assert check.status == "passed", check.failures
 
 
 def of_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +91,10 @@ def test_a_second_turn_that_reads_on_from_the_wrong_cache_fails(
     kind: str, fault: Callable[[pytest.MonkeyPatch], None], artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault(monkeypatch)
-    answers, rung = climb(artifacts[kind])
+    answers, check = climb(artifacts[kind])
     assert max(max(answer.regrets) for answer in answers[:2]) <= NOISE
-    assert rung.status == "failed"
-    assert "turn 2" in rung.failures[0]
+    assert check.status == "failed"
+    assert "turn 2" in check.failures[0]
 
 
 def test_a_pipeline_that_decodes_otherwise_than_the_prefill_fails(
@@ -102,6 +102,6 @@ def test_a_pipeline_that_decodes_otherwise_than_the_prefill_fails(
 ) -> None:
     monkeypatch.setattr(plants, "LATE", 40)
     folder = plants.plant(shutil.copytree(artifacts["openvino"], tmp_path / "out"), plants.late_positions)
-    _, rung = climb(folder)
-    assert rung.status == "failed"
-    assert all("openvino_genai" in failure for failure in rung.failures)
+    _, check = climb(folder)
+    assert check.status == "failed"
+    assert all("openvino_genai" in failure for failure in check.failures)

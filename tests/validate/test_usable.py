@@ -63,8 +63,8 @@ def test_a_graph_without_a_state(
     edgeconv: Command,  # noqa: F811
 ) -> None:
     artifact, checkpoint = open_artifact(stateless), open_checkpoint(source)
-    rung = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent())
-    assert any("has no state" in failure for failure in rung.failures)
+    check = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent())
+    assert any("has no state" in failure for failure in check.failures)
     with pytest.raises(ArtifactError, match="has no state"):
         artifact.runtime("CPU", Silent(), accurate=True)
     with pytest.raises(ArtifactError, match="has no state"):

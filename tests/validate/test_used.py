@@ -90,7 +90,7 @@ def parts(runtime: Runtime, expected: dict[str, Any]) -> dict[str, Part]:
 def test_an_untouched_graph_passes(sound: Path, expected: dict[str, Any]) -> None:
     found = parts(opened(sound), expected)
     assert set(found) == {"", "batch", "deep", "far"} | ({"beams"} if "xml" in str(list(sound.iterdir())) else set())
-    assert decode.rung(list(found.values()), 0.0).status == "passed", [part.failure for part in found.values()]
+    assert decode.as_check(list(found.values()), 0.0).status == "passed", [part.failure for part in found.values()]
     assert {name: part for name, part in found.items() if not part.worst < 1e-4 or part.compared < 4} == {}
 
 
@@ -121,7 +121,7 @@ def test_a_fault_of_the_graph(
         "beams",
         "far",
     }  # rows that are one show among beams too, positions in the far text
-    assert decode.rung(list(found.values()), 0.0).status == "failed"
+    assert decode.as_check(list(found.values()), 0.0).status == "failed"
 
 
 def test_llama_cpp_runs_two_sequences(builtin_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

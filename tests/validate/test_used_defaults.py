@@ -56,7 +56,7 @@ def test_a_cache_in_8_bits_that_spoils_the_answers_is_seen(
     assert report.first_failed == "budget"
     assert lines(report)["runtime.mean_kl"], "a prefill shows nothing of it"
     assert not lines(report)["runtime_decode.mean_kl"]
-    assert all(rung.status == "passed" for rung in report.rungs), "nothing but the defaults is wrong with it"
+    assert all(check.status == "passed" for check in report.rungs), "nothing but the defaults is wrong with it"
 
 
 def test_keys_with_a_bias_ask_for_a_cache_that_holds_them(

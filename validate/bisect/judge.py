@@ -5,7 +5,7 @@ Two faults can be told from the rounding of the weights without a limit chosen b
 - The computation. Artifact and reference get the same input and the same weights, those that the artifact stores. What still
   differs is the graph or the engine, and may be as much as the reference itself errs when the results of its parts are rounded as
   float16 does; that is measured for every operation, on the same input. Right artifacts stay far below (docs/validation.md).
-- The weights. Each is held to the checkpoint's by the rules of its own format, as in the structure rung.
+- The weights. Each is held to the checkpoint's by the rules of its own format, as in the structure check.
 """
 
 from __future__ import annotations

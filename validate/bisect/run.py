@@ -37,7 +37,7 @@ def bisect(ask: Ask, progress: Progress | None = None) -> Bisection:
     Raises:
         ArtifactError: the folder is not an artifact or not one of this reference, or its graph has another form than a decoder's.
         ConversionError: the reference cannot be run layer by layer.
-        UsageError: as `ladder.validate`.
+        UsageError: as `parity.validate`.
     """
     progress = progress or Silent()
     if ask.reference_dtype != "float32":

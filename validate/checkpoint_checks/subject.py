@@ -56,7 +56,7 @@ class Subject:
         return self.choice.vision if isinstance(self.choice, Choice) else None
 
     @property
-    def sees(self) -> bool:
+    def takes_images(self) -> bool:
         """True if tensors or config speak of pictures, even if no engine takes what they describe."""
         return "vision_config" in self.config or is_glm_edge_v(self.config, self.checkpoint.names)
 

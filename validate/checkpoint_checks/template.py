@@ -57,7 +57,7 @@ def roles_of(subject: Subject) -> dict[str, str]:
 
 
 def _plain(subject: Subject, template: str) -> Row:
-    messages, roles = conversation(in_parts=subject.sees), roles_of(subject)
+    messages, roles = conversation(in_parts=subject.takes_images), roles_of(subject)
     expected = "every message, and the opening of an answer"
     try:
         prompt = render(template, messages, roles)
@@ -83,7 +83,7 @@ def _known(subject: Subject, template: str) -> list[Row]:
     if subject.vision is not None:
         known = CHAT_TEMPLATE.format(image_tokens=subject.vision.image_tokens)
         return [_compared(template, known, "GLM-Edge-V's, as put together from quotations")]
-    if subject.sees or not is_glm_edge(subject.config):
+    if subject.takes_images or not is_glm_edge(subject.config):
         return []
     return [_compared(template, OF_TEXT_MODELS, "GLM-Edge's published one")]
 

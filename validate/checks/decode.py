@@ -1,4 +1,4 @@
-"""Rung 4: the artifact as it is used gives the logits of one prefill: token by token, in a batch, deep in its cache.
+"""Check 4: the artifact as it is used gives the logits of one prefill: token by token, in a batch, deep in its cache.
 
 A prefill of one text never reads what it has cached, needs no mask and counts its positions from 0, so it hides a cache that is
 written wrongly, a window or a position that is wrong only once the cache is not empty, and a batch whose rows are mixed up.
@@ -81,7 +81,7 @@ def check(
 ) -> Check:
     """Compare cached decoding with the prefill, and nothing else."""
     started = time.perf_counter()
-    return rung([cached(runtime, documents, progress, tokens, limit)], time.perf_counter() - started)
+    return as_check([cached(runtime, documents, progress, tokens, limit)], time.perf_counter() - started)
 
 
 def cached(
@@ -102,7 +102,7 @@ def cached(
     return worst.part("", "cached decoding", limit)
 
 
-def rung(parts: Sequence[Part], seconds: float) -> Check:
+def as_check(parts: Sequence[Part], seconds: float) -> Check:
     """Sum up."""
     failures = [part.failure for part in parts if part.failure]
     said = "; ".join(f"{part.says} {part.worst:.2g}" for part in parts)

@@ -1,4 +1,4 @@
-"""Rung 0: each field of an artifact's configs that a runtime obeys, against the checkpoint's, by what it means.
+"""Check 0: each field of an artifact's configs that a runtime obeys, against the checkpoint's, by what it means.
 
 Not the text of the files is compared: a field that one side leaves out has the default that transformers' config class gives it,
 so that tools which write defaults out, or leave them out, are no fault. What no runtime computes with is left aside.
@@ -48,14 +48,14 @@ _SCALE = 8.0
 """ACTIVATIONS_SCALE_FACTOR as optimum-intel and edgeconv state it for text generation."""
 
 
-def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, sees: bool) -> None:
+def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, takes_images: bool) -> None:
     """Compare config.json.
 
     Args:
         folder: the artifact.
         checkpoint: the reference.
         found: takes the failures.
-        sees: it takes pictures, so that it has the name of a family of its own.
+        takes_images: it takes pictures, so that it has the name of a family of its own.
     """
     if not (folder / "config.json").is_file():
         found.failures.append("config.json is missing.")
@@ -66,12 +66,12 @@ def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, sees: bool)
         found.failures.append(error.message)
         return
     kind = (
-        MODEL_TYPE if sees else checkpoint.config.get("model_type")
+        MODEL_TYPE if takes_images else checkpoint.config.get("model_type")
     )  # the checkpoint calls itself glm, as the text models do
     if own.get("model_type") != kind:
         found.failures.append(f"config.json: model_type is {own.get('model_type')}, in the checkpoint {kind}.")
         return
-    wanted, got = (None, None) if sees else (_meant(checkpoint.config), _meant(own))
+    wanted, got = (None, None) if takes_images else (_meant(checkpoint.config), _meant(own))
     if wanted is None or got is None:  # no class of transformers', so what the checkpoint states must be there
         wanted = _flat(checkpoint.config)
         got = {key: value for key, value in _flat(own).items() if key in wanted}

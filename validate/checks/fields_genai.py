@@ -1,4 +1,4 @@
-"""Rung 0 for an ONNX model: genai_config.json, which onnxruntime-genai obeys, against the graph and the checkpoint's configs."""
+"""Check 0 for an ONNX model: genai_config.json, which onnxruntime-genai obeys, against the graph and the checkpoint's configs."""
 
 from __future__ import annotations
 

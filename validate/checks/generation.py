@@ -1,4 +1,4 @@
-"""Rung 5: greedy answers, compared by token ids.
+"""Check 5: greedy answers, compared by token ids.
 
 The reference does not decode: one teacher-forced pass over what the artifact generated finds the first position at which
 the reference would have chosen another token. Generations of small compressed models part sooner or later, so parting is

@@ -1,4 +1,4 @@
-"""Rung 3: teacher-forced logits at every position, and the three errors apart.
+"""Check 3: teacher-forced logits at every position, and the three errors apart.
 
 conversion    the artifact, reference precision, beside torch float32 holding the artifact's own de-quantized weights
 quantization  the artifact, reference precision, beside the reference in float32

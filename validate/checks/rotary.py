@@ -1,4 +1,4 @@
-"""Rung 0: the tables of rotary frequencies that a graph holds, against those of the config, by the angles that they make.
+"""Check 0: the tables of rotary frequencies that a graph holds, against those of the config, by the angles that they make.
 
 A relative error alone says little: frequencies that float16 holds among its smallest numbers may be off by a tenth, and turn by
 less than a thousandth of a radian over all positions. So a table is right if it is the config's in float32, rounded if it is the

@@ -46,12 +46,12 @@ class RuntimeDefect:
     canary: str = ""
 
 
-def as_failures(rung: Check) -> Check:
+def as_failures(check: Check) -> Check:
     """Return a check in which each defect of the engine is a failure, as --strict asks."""
-    if not rung.defects:
-        return rung
-    failures = [*rung.failures, *(f"{sentence(defect)}." for defect in rung.defects)]
-    return rung.model_copy(update={"status": "failed", "failures": failures})
+    if not check.defects:
+        return check
+    failures = [*check.failures, *(f"{sentence(defect)}." for defect in check.defects)]
+    return check.model_copy(update={"status": "failed", "failures": failures})
 
 
 @dataclass

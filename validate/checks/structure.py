@@ -1,4 +1,4 @@
-"""Rung 0: every file opens, counts and shapes fit the config, and every weight is its source's within its scheme.
+"""Check 0: every file opens, counts and shapes fit the config, and every weight is its source's within its scheme.
 
 Cheap (the weights are read once, no model runs), and it says which tensor is wrong.
 """
@@ -39,7 +39,7 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights | None,
     Args:
         folder: the artifact.
         checkpoint: the reference.
-        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the rung.
+        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the check.
         progress: reports the bytes compared.
     """
     started = time.perf_counter()
@@ -59,7 +59,7 @@ def check(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights | None,
         if manifest:
             common.untrue(untrue(manifest, weights.matched), found)
         check_weights(checkpoint, weights, found, progress)
-    return found.rung(time.perf_counter() - started)
+    return found.as_check(time.perf_counter() - started)
 
 
 def _files(folder: Path, found: Findings, progress: Progress) -> Manifest | None:
@@ -87,7 +87,7 @@ def _tokenizers(folder: Path, found: Findings) -> None:
 
 def _config(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings) -> None:
     """Configs, counts and shapes: what a runtime obeys, its vocabulary, its states, its rotary frequencies."""
-    fields.config(folder, checkpoint, found, sees=irs.sees(folder))
+    fields.config(folder, checkpoint, found, takes_images=irs.takes_images(folder))
     fields.generation(folder, checkpoint, found)
     fields.runtime_options(weights.model, found)
     windows.judge(windows.of_ir(weights.model), checkpoint.config, found)

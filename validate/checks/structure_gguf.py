@@ -1,4 +1,4 @@
-"""Rung 0 for a GGUF: files, keys against the config, and every tensor against its source, by the rule of its type."""
+"""Check 0 for a GGUF: files, keys against the config, and every tensor against its source, by the rule of its type."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def check(
         if isinstance(weights, BothHalves):
             _projector_keys(weights.projector, found)
         _tensors(checkpoint, halves, found, progress)
-    return found.rung(time.perf_counter() - started)
+    return found.as_check(time.perf_counter() - started)
 
 
 def compare_all(checkpoint: Checkpoint, weights: GgufWeights | BothHalves, found: Findings, progress: Progress) -> None:

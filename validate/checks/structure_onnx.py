@@ -1,4 +1,4 @@
-"""Rung 0 for an ONNX model: files, config, the graph's inputs and outputs, and every weight against its source."""
+"""Check 0 for an ONNX model: files, config, the graph's inputs and outputs, and every weight against its source."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(
         folder: the artifact.
         manifest: its manifest, if there is one.
         checkpoint: the reference.
-        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the rung.
+        weights: the opened artifact; None: it is opened here, and one that cannot be opened fails the check.
         progress: reports the bytes compared.
     """
     started = time.perf_counter()
@@ -49,7 +49,7 @@ def check(
     except ArtifactError as error:
         found.failures.append(error.message)
     else:
-        fields.config(folder, checkpoint, found, sees=onnx_models.sees(folder))
+        fields.config(folder, checkpoint, found, takes_images=onnx_models.takes_images(folder))
         fields.generation(folder, checkpoint, found)
         fields_genai.check(folder, checkpoint, weights.graph, found)
         windows.judge(windows.of_onnx(weights.graph.proto), checkpoint.config, found)
@@ -57,7 +57,7 @@ def check(
         if manifest:
             common.untrue(untrue(manifest, weights.matched), found)
         _weights(checkpoint, weights, found, progress)
-    return found.rung(time.perf_counter() - started)
+    return found.as_check(time.perf_counter() - started)
 
 
 def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:

@@ -1,4 +1,4 @@
-"""Rung 1: the prompt that the artifact's chat template renders is the checkpoint's, character by character.
+"""Check 1: the prompt that the artifact's chat template renders is the checkpoint's, character by character.
 
 Two templates of the artifact count: the one in its tokenizer files, which transformers and optimum-intel render, and the one in
 its tokenizer IR, which openvino_genai prefers to the files and renders with a Jinja of its own. The texts are compared by name as

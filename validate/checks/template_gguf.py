@@ -1,4 +1,4 @@
-"""Rung 1 for a GGUF: its chat templates, rendered with its own bos and eos, beside the checkpoint's.
+"""Check 1 for a GGUF: its chat templates, rendered with its own bos and eos, beside the checkpoint's.
 
 transformers renders both. llama.cpp has a Jinja of its own, which the package that runs it here does not offer.
 """
@@ -22,7 +22,7 @@ WHERE = "the GGUF"
 
 
 def check(open_file: Callable[[], GgufFile], checkpoint: Checkpoint, progress: Progress) -> Check:
-    """Compare the rendered prompts; a file that cannot be opened fails the rung."""
+    """Compare the rendered prompts; a file that cannot be opened fails the check."""
 
     def places() -> list[Place]:
         file = open_file()

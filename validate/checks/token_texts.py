@@ -42,8 +42,8 @@ class Findings:
     known: int = 0
     cleaned: int = 0
 
-    def rung(self, seconds: float) -> Check:
-        """Return the rung."""
+    def as_check(self, seconds: float) -> Check:
+        """Return the check."""
         hidden = len(self.failures) - _SHOWN
         shown = self.failures[:_SHOWN] + ([f"{hidden} more differences."] if hidden > 0 else [])
         return Check(

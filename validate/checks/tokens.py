@@ -1,4 +1,4 @@
-"""Rung 2: the artifact's tokenizer gives the checkpoint's ids and texts, and ends where the checkpoint ends.
+"""Check 2: the artifact's tokenizer gives the checkpoint's ids and texts, and ends where the checkpoint ends.
 
 The texts are a corpus of awkward cases, every token of the vocabulary on a line of its own, and the special tokens. The tables of
 a byte-level BPE are compared too. The stop tokens are those that openvino_genai will really stop at.
@@ -61,7 +61,7 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Check:
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
-    return found.rung(time.perf_counter() - started)
+    return found.as_check(time.perf_counter() - started)
 
 
 def _special_ids(

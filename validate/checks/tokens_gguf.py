@@ -1,4 +1,4 @@
-"""Rung 2 for a GGUF: llama.cpp's tokenizer gives the checkpoint's ids and texts, and stops where the checkpoint stops."""
+"""Check 2 for a GGUF: llama.cpp's tokenizer gives the checkpoint's ids and texts, and stops where the checkpoint stops."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check(
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
-    return found.rung(time.perf_counter() - started)
+    return found.as_check(time.perf_counter() - started)
 
 
 def _markers(reference: ReferenceTokenizer, artifact: LlamaCppTokenizer) -> list[known_defects_gguf.Markers]:

@@ -1,4 +1,4 @@
-"""Rung 2 for an ONNX model: its tokenizer files, opened with transformers as optimum opens them, beside the checkpoint's.
+"""Check 2 for an ONNX model: its tokenizer files, opened with transformers as optimum opens them, beside the checkpoint's.
 
 onnxruntime-genai reads the same tokenizer.json.
 """
@@ -44,7 +44,7 @@ def check(folder: Path, checkpoint: Checkpoint, progress: Progress) -> Check:
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
-    return found.rung(time.perf_counter() - started)
+    return found.as_check(time.perf_counter() - started)
 
 
 def _special_ids(

@@ -38,7 +38,7 @@ def tower(
         (float(np.abs(a - b).max()) for a, b in zip(made, reference, strict=True) if a.shape == b.shape),
         default=float("nan"),
     )
-    return _rung(
+    return _as_check(
         "vision",
         failures,
         figures,
@@ -71,7 +71,7 @@ def merged(
     summary = (
         f"{len(prompts)} prompts: pictures stand in their places; largest relative error {figures['graph_error']:.1e}"
     )
-    return _rung("merged", failures, figures, summary, started)
+    return _as_check("merged", failures, figures, summary, started)
 
 
 def _graph(made: Sequence[Array], own: Sequence[Array], names: Sequence[str]) -> tuple[list[str], dict[str, float]]:
@@ -102,7 +102,7 @@ def _cosine(a: Array, b: Array) -> float:
     return float(np.mean((a * b).sum(1) / np.maximum(norms, 1e-300)))
 
 
-def _rung(name: Any, failures: list[str], figures: dict[str, float], summary: str, started: float) -> Check:
+def _as_check(name: Any, failures: list[str], figures: dict[str, float], summary: str, started: float) -> Check:
     return Check(
         name=name,
         status="failed" if failures else "passed",

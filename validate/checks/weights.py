@@ -31,8 +31,8 @@ class Findings:
     wrong: dict[str, str] = field(default_factory=dict)
     """Tensors of the checkpoint that are not what they should be, or are not there, and a sentence on each."""
 
-    def rung(self, seconds: float) -> Check:
-        """Return the rung."""
+    def as_check(self, seconds: float) -> Check:
+        """Return the check."""
         return Check(
             name="structure",
             status="failed" if self.failures else "passed",

@@ -1,4 +1,4 @@
-"""Rung 0: the sliding window that a graph holds, against the config's, for no probe goes as far as the widest ones.
+"""Check 0: the sliding window that a graph holds, against the config's, for no probe goes as far as the widest ones.
 
 A graph compares positions: a key is hidden whose position lies at or below the query's less the width. So the width is a number
 that is added to positions, or taken from them, in front of a comparison; or that is compared with the difference of two

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...convert.checkpoint import Checkpoint
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from ...runtimes.base import Runtime, SeeingRuntime, Tower
+from ...runtimes.base import Runtime, Tower, VisionLanguageRuntime
 from ...runtimes.inner import InnerRuntime
 from ...runtimes.turns import Messages, Turn
 from ..checks.weights import Findings
@@ -71,11 +71,11 @@ class Artifact(Protocol):
         """SHA-256 that stands for its weights and graph."""
 
     @property
-    def sees(self) -> bool:
+    def takes_images(self) -> bool:
         """True if it takes pictures."""
 
     @property
-    def unseen(self) -> str | None:
+    def vision_left_out(self) -> str | None:
         """Why its vision part, if its checkpoint has one, is not measured; None if it is, or it cannot be left out."""
 
     def without_vision(self) -> Artifact:
@@ -92,16 +92,16 @@ class Artifact(Protocol):
         """Open its weights. Raises ArtifactError if they cannot be read."""
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
-        """Rung 0; `weights` as `weights` gave them, or None: they cannot be opened, and the check says why."""
+        """Check 0; `weights` as `weights` gave them, or None: they cannot be opened, and the check says why."""
 
     def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
         """Compare every weight with its tensor, as check 0 does; `found` takes what is wrong."""
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 1."""
+        """Check 1."""
 
     def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 2."""
+        """Check 2."""
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> Runtime:
         """Load it; `accurate`: reference precision. Raises ArtifactError."""
@@ -125,7 +125,7 @@ class Artifact(Protocol):
         """
 
 
-class SeeingArtifact(Protocol):
+class VisionArtifact(Protocol):
     """A converted vision-language model whose vision part is a graph of its own."""
 
     @property
@@ -135,5 +135,5 @@ class SeeingArtifact(Protocol):
     def tower(self, device: str) -> Tower:
         """Load the vision part."""
 
-    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> SeeingRuntime:
+    def runtime(self, device: str, progress: Progress, *, accurate: bool) -> VisionLanguageRuntime:
         """Load the language model, as `Artifact.runtime`."""

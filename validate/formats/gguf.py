@@ -65,7 +65,7 @@ class GgufArtifact:
         llama_cpp_binding.require()
         self.path = path
         self.manifest = manifest
-        self.projector, self._unseen = (None, "") if blind else find(path, manifest)
+        self.projector, self._vision_left_out = (None, "") if blind else find(path, manifest)
 
     @cached_property
     def _opened(self) -> GgufFile | ArtifactError:
@@ -81,14 +81,14 @@ class GgufArtifact:
         return self._opened
 
     @property
-    def sees(self) -> bool:
+    def takes_images(self) -> bool:
         """True if a mmproj belongs to it."""
         return self.projector is not None
 
     @property
-    def unseen(self) -> str | None:
+    def vision_left_out(self) -> str | None:
         """Why its vision part is not measured."""
-        return f"{self._unseen}, {_LEFT_OUT}" if self._unseen else None
+        return f"{self._vision_left_out}, {_LEFT_OUT}" if self._vision_left_out else None
 
     def without_vision(self) -> GgufArtifact:
         """Return its language model alone."""
@@ -162,7 +162,7 @@ class GgufArtifact:
         return BothHalves(language, ProjectorWeights(self.projector.file(), checkpoint))
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
-        """Rung 0."""
+        """Check 0."""
         if weights is None:
             weights = self._why_unreadable(checkpoint)
         return structure_gguf.check(self.path, self.manifest, checkpoint, weights, progress)
@@ -172,11 +172,11 @@ class GgufArtifact:
         structure_gguf.compare_all(checkpoint, weights, found, progress)
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 1."""
+        """Check 1."""
         return template_gguf.check(self.file, checkpoint, progress)
 
     def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 2."""
+        """Check 2."""
         return tokens_gguf.check(self.file, self._tokenizer, checkpoint, progress)
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> LlamaCppRuntime:
@@ -257,7 +257,7 @@ class GgufArtifact:
     @property
     def _eye(self) -> ProjectorFile:
         if self.projector is None:
-            raise ArtifactError(self.unseen or "The vision part was left out.")
+            raise ArtifactError(self.vision_left_out or "The vision part was left out.")
         return self.projector
 
     def _why_unreadable(self, checkpoint: Checkpoint) -> str:

@@ -27,7 +27,7 @@ class GraphArtifact(ABC):
     vision: ClassVar[str]
     instead: ClassVar[str | None] = None
     context: int | None = None
-    unseen: str | None = None
+    vision_left_out: str | None = None
 
     def __init__(self, folder: Path, manifest: Manifest | None, names: tuple[str, ...]) -> None:
         """Take a folder, its manifest, and the names of its graphs, the one that generates first."""
@@ -72,7 +72,7 @@ class GraphArtifact(ABC):
         return found.hexdigest()
 
     @property
-    def sees(self) -> bool:
+    def takes_images(self) -> bool:
         """True if there is a graph for pictures."""
         return (self.path / self.vision).is_file()
 

@@ -66,7 +66,7 @@ class OnnxArtifact(GraphArtifact):
         return OnnxWeights(self.path, checkpoint)
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
-        """Rung 0."""
+        """Check 0."""
         return structure_onnx.check(self.path, self.manifest, checkpoint, weights, progress)
 
     def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
@@ -74,11 +74,11 @@ class OnnxArtifact(GraphArtifact):
         structure_onnx.compare_all(checkpoint, weights, found, progress)
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 1: the template of the tokenizer files."""
-        return template.judge(checkpoint, lambda: [template.of_files(self.path)], progress, parts=self.sees)
+        """Check 1: the template of the tokenizer files."""
+        return template.judge(checkpoint, lambda: [template.of_files(self.path)], progress, parts=self.takes_images)
 
     def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 2."""
+        """Check 2."""
         return tokens_onnx.check(self.path, checkpoint, progress)
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OnnxRuntime:
@@ -95,7 +95,7 @@ class OnnxArtifact(GraphArtifact):
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as `edgeconv chat` does, with the folder's own template, tokenizer and stops; and in onnxruntime-genai."""
-        tokenizer = open_tokenizer(self.path, parts=self.sees)
+        tokenizer = open_tokenizer(self.path, parts=self.takes_images)
         stops = tokens_onnx.stops_in(self.path)["The artifact's configuration"]
 
         def decode(ids: list[int]) -> str:
@@ -111,6 +111,6 @@ class OnnxArtifact(GraphArtifact):
                 lambda ids, keep: model.greedy(ids, count, stops, keep=keep),
                 decode if getattr(tokenizer, "chat_template", None) else None,
             )
-        if not self.sees and onnx_genai_once.runs(self.path):
+        if not self.takes_images and onnx_genai_once.runs(self.path):
             turns += onnx_genai_once.answer(self.path, prompts, count, encode)
         return turns

@@ -51,7 +51,7 @@ class OpenVINOArtifact(GraphArtifact):
         return ArtifactWeights(self.path, checkpoint)
 
     def structure(self, checkpoint: Checkpoint, weights: Any | None, progress: Progress) -> Check:
-        """Rung 0."""
+        """Check 0."""
         return structure.check(self.path, checkpoint, weights, progress)
 
     def compare(self, checkpoint: Checkpoint, weights: Any, found: Findings, progress: Progress) -> None:
@@ -59,11 +59,11 @@ class OpenVINOArtifact(GraphArtifact):
         structure.compare_all(checkpoint, weights, found, progress)
 
     def template(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 1."""
-        return template.check(self.path, checkpoint, progress, parts=self.sees)
+        """Check 1."""
+        return template.check(self.path, checkpoint, progress, parts=self.takes_images)
 
     def tokens(self, checkpoint: Checkpoint, progress: Progress) -> Check:
-        """Rung 2."""
+        """Check 2."""
         return tokens.check(self.path, checkpoint, progress)
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OpenVINORuntime:
@@ -80,4 +80,4 @@ class OpenVINOArtifact(GraphArtifact):
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer with `openvino_genai.LLMPipeline`, which takes no artifact of three IRs."""
-        return [] if self.sees else openvino_genai_once.answer(self.path, device, prompts, count)
+        return [] if self.takes_images else openvino_genai_once.answer(self.path, device, prompts, count)

@@ -6,15 +6,15 @@ from xml.etree import ElementTree as Tree
 
 from ...core.escape import visible
 from .model import BudgetLine, Check, CheckName, Report
-from .words import RUNG_TITLES, bound, measured, metric, reason, rungs, sentence
+from .words import CHECK_TITLES, bound, checks_of, measured, metric, reason, sentence
 
 
 def render(report: Report) -> str:
     """Return JUnit XML (the dialect that Jenkins, GitLab and GitHub's reporters read), UTF-8, two suites."""
     root = Tree.Element("testsuites", name=_clean(f"edgeconv parity of {report.artifact.name}"))
     ladder = Tree.SubElement(root, "testsuite", name="ladder")
-    for name, rung in rungs(report):
-        _rung(ladder, name, rung)
+    for name, check in checks_of(report):
+        _add(ladder, name, check)
     budget = Tree.SubElement(root, "testsuite", name="budget")
     for line in report.budgets:
         _budget(budget, line)
@@ -26,17 +26,17 @@ def render(report: Report) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Tree.tostring(root, encoding="unicode") + "\n"
 
 
-def _rung(suite: Tree.Element, name: CheckName, rung: Check | None) -> None:
-    case = _case(suite, name, rung.seconds if rung else 0.0)
-    if rung is None:
-        _failure(case, f"{RUNG_TITLES[name]}: the check left no result", "")
-    elif rung.status == "failed":
-        _failure(case, next(iter(rung.failures), rung.summary), "\n".join(rung.failures))
-    elif rung.status == "skipped":
-        Tree.SubElement(case, "skipped", message=_clean(rung.summary))
-    if rung:
-        lines = [rung.summary, *(f"warning: {text}" for text in rung.warnings)]
-        lines += [f"runtime defect: {sentence(defect)}." for defect in rung.defects]
+def _add(suite: Tree.Element, name: CheckName, check: Check | None) -> None:
+    case = _case(suite, name, check.seconds if check else 0.0)
+    if check is None:
+        _failure(case, f"{CHECK_TITLES[name]}: the check left no result", "")
+    elif check.status == "failed":
+        _failure(case, next(iter(check.failures), check.summary), "\n".join(check.failures))
+    elif check.status == "skipped":
+        Tree.SubElement(case, "skipped", message=_clean(check.summary))
+    if check:
+        lines = [check.summary, *(f"warning: {text}" for text in check.warnings)]
+        lines += [f"runtime defect: {sentence(defect)}." for defect in check.defects]
         Tree.SubElement(case, "system-out").text = _clean("\n".join(lines))
 
 

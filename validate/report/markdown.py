@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from ...core import escape
 from .model import Check, ComparisonName, GenerationPair, Report
 from .words import (
+    CHECK_TITLES,
     COMPARISON_TITLES,
-    RUNG_TITLES,
     VERDICTS,
     bound,
+    checks_of,
     comparison,
     defects,
     deviation,
@@ -22,7 +23,6 @@ from .words import (
     percent,
     quantity,
     reason,
-    rungs,
     seconds,
     significant,
     status,
@@ -80,18 +80,21 @@ def _budget(report: Report) -> str:
 
 
 def _ladder(report: Report) -> str:
-    rows = [(RUNG_TITLES[name], _MARKS[rung.status if rung else None], _found(rung)) for name, rung in rungs(report)]
+    rows = [
+        (CHECK_TITLES[name], _MARKS[check.status if check else None], _found(check))
+        for name, check in checks_of(report)
+    ]
     return "### Ladder\n\n" + _table(("rung", "", "what it found"), rows)
 
 
-def _found(rung: Check | None) -> str:
-    if rung is None:
+def _found(check: Check | None) -> str:
+    if check is None:
         return ""
-    failures = [_safe(text) for text in rung.failures[:_MAX_FAILURES] if text != rung.summary]
-    if len(rung.failures) > _MAX_FAILURES:
-        failures.append(f"… and {len(rung.failures) - _MAX_FAILURES} more")
-    warnings = [f"⚠️ {_safe(text)}" for text in rung.warnings[:_MAX_FAILURES]]
-    return "<br>".join([_safe(rung.summary), *(f"• {text}" for text in failures), *warnings])
+    failures = [_safe(text) for text in check.failures[:_MAX_FAILURES] if text != check.summary]
+    if len(check.failures) > _MAX_FAILURES:
+        failures.append(f"… and {len(check.failures) - _MAX_FAILURES} more")
+    warnings = [f"⚠️ {_safe(text)}" for text in check.warnings[:_MAX_FAILURES]]
+    return "<br>".join([_safe(check.summary), *(f"• {text}" for text in failures), *warnings])
 
 
 def _errors(report: Report) -> str:

@@ -58,8 +58,8 @@ METRICS = {
     "row_runtime": Metric("runtime error of rows", "number"),
     "row_marks": Metric("error of begin and end", "number"),
 }
-RUNGS: tuple[CheckName, ...] = get_args(CheckName)
-RUNG_TITLES: dict[CheckName, str] = {
+CHECKS: tuple[CheckName, ...] = get_args(CheckName)
+CHECK_TITLES: dict[CheckName, str] = {
     "structure": "Structure and weights",
     "template": "Chat template",
     "tokens": "Tokens",
@@ -71,7 +71,7 @@ RUNG_TITLES: dict[CheckName, str] = {
     "merged": "Pictures among words",
     "captions": "Captions",
 }
-SEEING: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
+VISION: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
 COMPARISON_TITLES: dict[ComparisonName, str] = {
     "conversion": "Conversion error",
     "quantisation": "Quantization error",
@@ -179,11 +179,11 @@ def used(line: BudgetLine) -> float | None:
     return max(0.0, spent / allowed) if math.isfinite(spent) and allowed > 0 else None
 
 
-def rungs(report: Report) -> Iterator[tuple[CheckName, Check | None]]:
+def checks_of(report: Report) -> Iterator[tuple[CheckName, Check | None]]:
     """Every check in its order; None for one that left no result, which is never a pass."""
-    found = {rung.name: rung for rung in report.rungs}
-    for name in RUNGS:
-        if report.sees or name not in SEEING:
+    found = {check.name: check for check in report.rungs}
+    for name in CHECKS:
+        if report.sees or name not in VISION:
             yield name, found.get(name)
 
 
@@ -209,8 +209,8 @@ def deviation(found: Deviation) -> tuple[str, str]:
 
 def defects(report: Report) -> list[tuple[str, RuntimeDefect]]:
     """Return the engines' defects that showed, each with the title of its check."""
-    found = ((RUNG_TITLES[name], rung) for name, rung in rungs(report) if rung)
-    return [(title, defect) for title, rung in found for defect in rung.defects]
+    found = ((CHECK_TITLES[name], check) for name, check in checks_of(report) if check)
+    return [(title, defect) for title, check in found for defect in check.defects]
 
 
 def sentence(defect: RuntimeDefect) -> str:
@@ -244,9 +244,9 @@ def status(line: BudgetLine) -> str:
 def reason(report: Report) -> str:
     """Say in one sentence why the verdict is what it is."""
     over = [line for line in report.budgets if status(line) == "failed"]
-    failed = next((rung for name, rung in rungs(report) if rung and name == report.first_failed), None)
+    failed = next((check for name, check in checks_of(report) if check and name == report.first_failed), None)
     if failed:
-        return f"{RUNG_TITLES[failed.name]}: {next(iter(failed.failures), failed.summary)}"
+        return f"{CHECK_TITLES[failed.name]}: {next(iter(failed.failures), failed.summary)}"
     if report.verdict == "failed" and over:
         values = [f"{metric(line.metric).title} is {measured(line)}, wanted {bound(line)}" for line in over]
         return f"Over budget: {'; '.join(values)}."
@@ -254,7 +254,7 @@ def reason(report: Report) -> str:
         return f"First failure: {report.first_failed or 'not named'}."
     if report.verdict == "undecided":
         return _open(report)
-    missing = [RUNG_TITLES[name] for name, rung in rungs(report) if rung is None or rung.status == "skipped"]
+    missing = [CHECK_TITLES[name] for name, check in checks_of(report) if check is None or check.status == "skipped"]
     return "Within every budget" + (f"; not run: {', '.join(missing)}." if missing else ", every check passed.")
 
 

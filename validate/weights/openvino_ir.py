@@ -119,7 +119,7 @@ class WeightsByName:
         unmatched_checkpoint: tensors that no weight of the graph holds. The export may have folded them away, as it does with
             norms of ones; it is for the caller to decide.
         frequencies: the rotary frequencies that it holds, float32 [n], where they are the config's rounded to float16; None:
-            they are the config's (`rungs.rotary`).
+            they are the config's (`checks.rotary`).
     """
 
     def __init__(

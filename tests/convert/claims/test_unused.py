@@ -62,8 +62,8 @@ def test_what_is_written_is_the_model_without_them(kind: str, source: Path, tmp_
     }[kind]
     artifact = open_artifact(run(tmp_path / "out").path)
     checkpoint = open_checkpoint(source)
-    rung = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent())
-    assert rung.status == "passed", rung.failures
+    check = artifact.structure(checkpoint, artifact.weights(checkpoint), Silent())
+    assert check.status == "passed", check.failures
 
 
 @pytest.mark.parametrize(("config", "name"), [

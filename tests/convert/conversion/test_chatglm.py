@@ -137,4 +137,4 @@ def test_the_validator_passes_it(kind: str, source: Path, tmp_path: Path) -> Non
     report = validate(
         Ask(path, max_tokens=1200)
     )  # random weights have near ties: fewer texts may be too few to judge top-1
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [check.failures for check in report.rungs]

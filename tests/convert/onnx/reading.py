@@ -11,7 +11,7 @@ import numpy as np
 MODEL = "model.onnx"
 
 
-LANGUAGE, TABLE, TOWER = SEEING = ("decoder_model_merged.onnx", "embed_tokens.onnx", "vision_encoder.onnx")
+LANGUAGE, TABLE, TOWER = VISION_PARTS = ("decoder_model_merged.onnx", "embed_tokens.onnx", "vision_encoder.onnx")
 
 
 def proto(folder: Path, name: str = MODEL) -> Any:
@@ -26,10 +26,10 @@ def initializers(folder: Path, name: str = MODEL) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in proto(folder, name).graph.initializer}
 
 
-def seeing_weights(folder: Path) -> dict[str, np.ndarray]:
+def vision_weights(folder: Path) -> dict[str, np.ndarray]:
     """Those of all three models; a table that two of them hold is the same in both."""
     made: dict[str, np.ndarray] = {}
-    for file in SEEING:
+    for file in VISION_PARTS:
         for name, values in weights(folder, file).items():
             assert name not in made or np.array_equal(made[name], values), name
             made[name] = values

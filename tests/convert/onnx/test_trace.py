@@ -145,8 +145,8 @@ def test_both_engines_make_the_same_model(request_: Request, cases: Callable[[st
     assert left == right
     assert np.abs(Runner(ours).logits(IDS) - Runner(theirs).logits(IDS)).max() < FULL_PRECISION
     (ours / "config.json").write_text((case.source / "config.json").read_text())
-    rung = structure_onnx.check(ours, None, case.checkpoint, None, Silent())
-    assert (rung.status, rung.figures["rotary_tables"], rung.figures["matched_by_content"]) == ("passed", 1, 0)
+    result = structure_onnx.check(ours, None, case.checkpoint, None, Silent())
+    assert (result.status, result.figures["rotary_tables"], result.figures["matched_by_content"]) == ("passed", 1, 0)
 
 
 def test_only_operators_that_every_runtime_has(cases: Callable[[str], Case], tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_whole_way(cases: Callable[[str], Case], tmp_path: Path, monkeypatch
     genai = json.loads((made.path / "genai_config.json").read_text())["model"]["decoder"]
     assert (genai["num_key_value_heads"], genai["head_size"], genai["num_hidden_layers"]) == (2, 16, 1)
     report = validate(Ask(made.path, reference=str(case.source), max_tokens=300, budgets={"mean_kl": 1.0, "top1": 0.1}))
-    assert report.verdict == "passed", [rung.failures for rung in report.rungs]
+    assert report.verdict == "passed", [result.failures for result in report.rungs]
     figures = {c.name: c.figures["max_abs_logit"].value for c in report.comparisons}
     assert figures["conversion"] < CONVERSION < figures["quantisation"]
 
@@ -201,10 +201,10 @@ def test_the_validator_reads_weights_either_way_round(cases: Callable[[str], Cas
         out = case.write(tmp_path / str(number), request)
         (out / "config.json").write_text((case.source / "config.json").read_text())
         weights = OnnxWeights(out, case.checkpoint)
-        rung = structure_onnx.check(out, None, case.checkpoint, weights, Silent())
-        assert rung.status == "passed", rung.failures
-        assert rung.figures["weights"] == len(case.made.shapes)
-        assert rung.figures["unmatched_checkpoint"] == rung.figures["matched_by_content"] == 0
+        result = structure_onnx.check(out, None, case.checkpoint, weights, Silent())
+        assert result.status == "passed", result.failures
+        assert result.figures["weights"] == len(case.made.shapes)
+        assert result.figures["unmatched_checkpoint"] == result.figures["matched_by_content"] == 0
     square = "transformer.h.0.attn.c_proj.weight"  # neither its shape nor its name tells that it lies turned
     assert np.abs(weights.tensor(square) - case.checkpoint.tensor(square)).max() < 0.1
     edited = onnx.load(tmp_path / "0" / reading.MODEL, load_external_data=False)
@@ -212,8 +212,8 @@ def test_the_validator_reads_weights_either_way_round(cases: Callable[[str], Cas
     one, other = (places[f"transformer.h.{layer}.attn.c_proj.weight"] for layer in (0, 1))
     one[1].value, other[1].value = other[1].value, one[1].value
     (tmp_path / "0" / reading.MODEL).write_bytes(edited.SerializeToString())
-    rung = structure_onnx.check(tmp_path / "0", None, case.checkpoint, None, Silent())
-    assert any("transformer.h.1.attn.c_proj" in failure for failure in rung.failures)
+    result = structure_onnx.check(tmp_path / "0", None, case.checkpoint, None, Silent())
+    assert any("transformer.h.1.attn.c_proj" in failure for failure in result.failures)
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [

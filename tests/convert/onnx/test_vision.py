@@ -38,7 +38,7 @@ def export(source: Path, out: Path, request: Request, vision_precision: str | No
 def differences(source: Path, folder: Path, pictures: int, *, own: bool) -> dict[str, float]:
     """Beside torch on the checkpoint's weights, or on the artifact's own."""
     ids, pixels, placeholder = prompt(source, pictures)
-    model = torch_vision_model(source, reading.seeing_weights(folder) if own else None)
+    model = torch_vision_model(source, reading.vision_weights(folder) if own else None)
     wanted = torch_outputs(model, ids, pixels)
     runner = VisionRunner(folder, placeholder)
     found = ir_outputs(runner, ids, pixels)  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_names_and_shapes(tiny_vision_model: Maker, tmp_path: Path) -> None:
 
     export(tiny_vision_model(), tmp_path, Request("int4", group_size=32), "int8")
     ports = {}
-    for file in reading.SEEING:
+    for file in reading.VISION_PARTS:
         onnx.checker.check_model(tmp_path / file)
         graph = onnx.load(tmp_path / file, load_external_data=False).graph
         for port in (*graph.input, *graph.output):

@@ -12,12 +12,13 @@ from markupsafe import Markup
 from ....core.escape import visible
 from ..model import Comparison, ComparisonName, GenerationPair, Report
 from ..words import (
+    CHECK_TITLES,
     COMPARISON_QUESTIONS,
     COMPARISON_TITLES,
     METRICS,
-    RUNG_TITLES,
     VERDICTS,
     bound,
+    checks_of,
     comparison,
     defects,
     deviation,
@@ -27,7 +28,6 @@ from ..words import (
     percent,
     quantity,
     reason,
-    rungs,
     significant,
     status,
     times,
@@ -102,7 +102,7 @@ def _context(report: Report) -> dict[str, Any]:
         "script": Markup(script), "script_hash": digest(script),
         "reason": reason(report), "verdict": VERDICTS[report.verdict],
         "budgets": [_budget(report, line) for line in report.budgets],
-        "ladder": [(name, RUNG_TITLES[name], rung) for name, rung in rungs(report)],
+        "ladder": [(name, CHECK_TITLES[name], check) for name, check in checks_of(report)],
         "defects": [(title, one, engine(one), times(one)) for title, one in defects(report)],
         "deviations": [(one, *deviation(one)) for one in report.deviations],
         "main": main, "floor": floor, "long": long, "comparisons": found,
