@@ -210,7 +210,9 @@ class LayeredReference:
         states, calls = [], []
         body = self._body
         layers = list(body.layers)
-        rotary = {name: module for name, module in body.named_children() if "rotary" in name}
+        rotary = {
+            name: module for name, module in body.named_children() if "rotary" in name or hasattr(module, "inv_freq")
+        }
         with self._loaded(body.embed_tokens, "model.embed_tokens.", tensors):
             for name, module in rotary.items():
                 setattr(body, name, self._turning(module))

@@ -66,6 +66,7 @@ MODELS = {
     "hunyuan": ("hunyuan_v1_dense", {"attention_bias": False, "rope_parameters": ROPE | {
         "rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
     "lfm2": ("lfm2", {}),
+    "lfm2_moe": ("lfm2_moe", {}),
     "qwen3_5": ("qwen3_5_text", {}),
     "qwen3_5, a key for each value": ("qwen3_5_text", {"linear_num_key_heads": 4}),
     "smollm3": ("smollm3", {"num_hidden_layers": 5, "no_rope_layers": None}),
