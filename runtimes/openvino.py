@@ -164,7 +164,7 @@ def infer(request: Any, feed: dict[str, Any], stop: Event | None) -> None:
         StoppedError: it was.
     """
     if stop is None:
-        request.infer(feed)
+        request.infer(feed, share_outputs=True)  # else it copies every output: 100 MB of logits of a real vocabulary
         return
     if stop.is_set():
         raise StoppedError
