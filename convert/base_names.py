@@ -1,7 +1,11 @@
-"""Checkpoints saved from a model without its head (`Qwen3Model`): their tensors' names lack the "model." of the whole model's."""
+"""Tensors by other names: of checkpoints saved from a model without its head, and of families that transformers renames.
+
+Those of a `Qwen3Model` lack the "model." of the whole model's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,11 +29,24 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     if any(name.startswith(PREFIX) for name in names):
         return checkpoint
+    seen = _with_names(checkpoint, lambda name: name if name.startswith(_OUTSIDE) else PREFIX + name)
+    return replace(seen, notes=(*checkpoint.notes, NOTE))
+
+
+def renamed(checkpoint: Checkpoint, parts: Mapping[str, str]) -> Checkpoint:
+    """Return the checkpoint with other names in the place of parts of its tensors' names."""
+
+    def name_of(name: str) -> str:
+        for old, new in parts.items():
+            name = name.replace(old, new)
+        return name
+
+    return _with_names(checkpoint, name_of)
+
+
+def _with_names(checkpoint: Checkpoint, name_of: Callable[[str], str]) -> Checkpoint:
     shards = {}
     for file, shard in checkpoint.shards.items():
-        infos = [
-            info if info.name.startswith(_OUTSIDE) else replace(info, name=PREFIX + info.name)
-            for info in shard.tensors.values()
-        ]
+        infos = [replace(info, name=name_of(info.name)) for info in shard.tensors.values()]
         shards[file] = shard.with_tensors({info.name: info for info in infos})
-    return replace(checkpoint, shards=shards, notes=(*checkpoint.notes, NOTE))
+    return replace(checkpoint, shards=shards)

@@ -86,8 +86,11 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint = chatglm.view(checkpoint)
     seen = base_names.view(language_part.view(checkpoint))
     family = families.find(seen.model_type)
-    stored = family.experts if family else None
-    return replace(seen, stacks=stacks.find(seen.names, stored)) if stored else seen
+    if family is None:
+        return seen
+    if family.renamed:
+        seen = base_names.renamed(seen, family.renamed)
+    return replace(seen, stacks=stacks.find(seen.names, family.experts)) if family.experts else seen
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:

@@ -50,8 +50,16 @@ def _joined(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for gate in [name for name in found if name.endswith(".experts.gate_proj.weight")]:
         module = gate.removesuffix("gate_proj.weight")
         up, down = (found.pop(f"{module}{role}_proj.weight") for role in ("up", "down"))
-        found |= {f"{module}gate_up_proj": np.concatenate([found.pop(gate), up], 1), f"{module}down_proj": down}
+        found |= loaded_experts(module, found.pop(gate), up, down)
     return found
+
+
+def loaded_experts(module: str, gate: np.ndarray, up: np.ndarray, down: np.ndarray) -> dict[str, np.ndarray]:
+    """Return a layer's stacks by the names of transformers' modules, of which Granite's are its own."""
+    both, outside = np.concatenate([gate, up], 1), module.removesuffix("experts.")
+    if outside.endswith("block_sparse_moe."):
+        return {f"{outside}input_linear.weight": both, f"{outside}output_linear.weight": down}
+    return {f"{module}gate_up_proj": both, f"{module}down_proj": down}
 
 
 def _dequantize(parts: dict[str, np.ndarray], shape: tuple[int, ...], stacked: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ from .llama import COMMON, biased
 from .reading import Reader
 from .spec import Config, Family, Gguf
 
-_FACTORS = {
+FACTORS = {
     "embedding_multiplier": "embedding_scale",
     "attention_multiplier": "attention.scale",
     "residual_multiplier": "residual_scale",
@@ -22,7 +22,8 @@ _FACTORS = {
 """config.json's names of the factors, and llama.cpp's."""
 
 
-def _described(read: Reader, decoder: Decoder) -> Decoder:
+def described(read: Reader, decoder: Decoder) -> Decoder:
+    """Take the factors over."""
     return replace(
         decoder,
         embedding_scale=read.number("embedding_multiplier"),
@@ -32,23 +33,24 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
     )
 
 
-def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+def keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return the factors as a GGUF states them."""
     read = FAMILY.reader(config)
-    return {key: f32(read.number(name)) for name, key in _FACTORS.items()}
+    return {key: f32(read.number(name)) for name, key in FACTORS.items()}
 
 
 FAMILY = Family(
     "granite",
     "GraniteForCausalLM",
-    {**COMMON, **dict.fromkeys(_FACTORS, 1.0)},
-    details=_described,
+    {**COMMON, **dict.fromkeys(FACTORS, 1.0)},
+    details=described,
     gguf=Gguf(
         "granite",
         permute_qk=True,
-        keys=_keys,
-        reads=frozenset(_FACTORS.values()),
+        keys=keys,
+        reads=frozenset(FACTORS.values()),
         to_config=lambda file, keys: {
-            **{name: keys.number(key, 1.0) for name, key in _FACTORS.items()},
+            **{name: keys.number(key, 1.0) for name, key in FACTORS.items()},
             "attention_bias": biased(file, "attn_q"),
             "mlp_bias": biased(file, "ffn_gate"),
         },

@@ -186,6 +186,7 @@ class Family:
         experts: how its checkpoints call the tensors of experts; None: it has none.
         within: model types whose text_config is of this family, and whose language model is taken alone.
         vision_prefix: what the names of their other tensors begin with.
+        renamed: parts of the names of tensors in checkpoints → what transformers has in their place.
     """
 
     model_type: str
@@ -222,6 +223,7 @@ class Family:
     experts: Stored | None = None
     within: frozenset[str] = frozenset()
     vision_prefix: str = "model.visual."
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fields(self) -> frozenset[str]:

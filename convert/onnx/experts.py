@@ -69,7 +69,7 @@ class _Layer:
         """Multiply by matrices of integers."""
         g, e = self._graph, self._experts
         numbers, normalized, weighing = logits, e.late or e.normalized, ""
-        if not _is_simple(e):
+        if not (_is_simple(e) and normalized):  # it takes the softmax of the chosen ones whatever it is told
             weights, chosen = _chosen(g, logits, self._prefix, e)
             nothing, ones = _filled(g, logits, 0.0), _filled(g, weights, 1.0)
             numbers, weighing = (g.op("ScatterElements", nothing, chosen, given, axis=1) for given in (ones, weights))

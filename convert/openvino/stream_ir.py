@@ -116,7 +116,8 @@ def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     weights = _weights(
         shapes, decoder.tied, decoder.lookups, stacks=decoder.stacks(woven=woven), delicate=decoder.delicate
     )
-    ignored = (*_rotary(decoder), *_recurrent(shapes, weights, scheme))
+    single = tuple(name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2 and shape[0] == 1)
+    ignored = (*_rotary(decoder), *_recurrent(shapes, weights, scheme), *single)
     return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, ignored, True)
 
 
@@ -168,12 +169,12 @@ def _weights(
     stacks: Container[str] = (),
     delicate: Container[str] = (),
 ) -> list[Weight]:
-    """The matrices among a decoder's tensors, each constant once; a stack's are all rows of one."""
+    """The matrices among a decoder's tensors, each constant once; a stack's are all rows of one, and one of one row is none."""
     found = []
     for name, shape in shapes.items():
         if name in stacks:
             found.append(Weight(name, (math.prod(shape[:-1]), shape[-1]), "matmul"))
-        elif len(shape) == 2:
+        elif len(shape) == 2 and shape[0] > 1:
             role: Role = "embedding" if name in lookups else "matmul"
             is_last = name == HEAD or (tied and name == TABLE)
             found.append(Weight(name, shape, role, is_last, name in delicate))

@@ -224,6 +224,10 @@ STREAMED: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"rope_parameters": ROPE | {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}},
     "stablelm": {},
     "stablelm-parallel": {"use_parallel_residual": True},
+    "granitemoe": {"attention_multiplier": 0.15, "logits_scaling": 4.0, "residual_multiplier": 0.5},
+    "mixtral": {},
+    "qwen2_moe": {},
+    "qwen2_moe-normalized": {"norm_topk_prob": True, "mlp_only_layers": [1]},
     "qwen3_moe": {},
     "qwen3_moe-some": {"num_hidden_layers": 3, "decoder_sparse_step": 2, "norm_topk_prob": False},
 }  # fmt: skip

@@ -73,6 +73,9 @@ MODELS = {
     "stablelm": ("stablelm", {}),
     "stablelm, parallel": ("stablelm", {"use_parallel_residual": True}),
     "granite": ("granite", {"attention_multiplier": 0.15, "logits_scaling": 0.5, "tie_word_embeddings": True}),
+    "granitemoe": ("granitemoe", {"attention_multiplier": 0.15, "logits_scaling": 0.5}),
+    "mixtral": ("mixtral", {}),
+    "qwen2_moe": ("qwen2_moe", {}),
     "qwen3_moe": ("qwen3_moe", {}),
 }  # fmt: skip
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ... import ir
+
 MODEL = "model.onnx"
 
 
@@ -49,6 +51,8 @@ def weights(folder: Path, file: str = MODEL, names: Collection[str] = ()) -> dic
         )
         if scale is None:
             made[name] = values.astype(np.float32)
+        elif ".experts." in name:
+            made[name] = experts(values, scale, zero)
         elif scale.ndim == 1:
             column = (-1, *(1 for _ in values.shape[1:]))
             levels = values.astype(np.float32) - (0 if zero is None else zero.astype(np.float32).reshape(column))
@@ -60,7 +64,29 @@ def weights(folder: Path, file: str = MODEL, names: Collection[str] = ()) -> dic
             attributes = {a.name: a.i for a in node.attribute}
             assert made[node.input[1]].shape == (attributes["N"], attributes["K"])
             assert found[node.input[1]].shape[2] * 2 == attributes["block_size"]
+    return _parted(made)
+
+
+def _parted(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Gate and up of experts as transformers has them: one behind the other, where the operators take row by row."""
+    for woven in [name for name in made if name.endswith(".experts.gate_up_proj.weight")]:
+        module = woven.removesuffix("gate_up_proj.weight")
+        both = made.pop(woven)
+        made |= ir.loaded_experts(module, both[:, 0::2], both[:, 1::2], made.pop(f"{module}down_proj.weight"))
     return made
+
+
+def experts(values: np.ndarray, scale: np.ndarray, zero: np.ndarray | None) -> np.ndarray:
+    """De-quantize a stack by the definition of QMoE: a scale for each row, or for each block of it."""
+    count, rows, width = values.shape
+    levels = values.astype(np.float32)
+    if scale.ndim == 3:  # four bits, as they are tested here
+        blocks = scale.shape[2]
+        levels = nibbles(values).reshape(count, rows, blocks, -1).astype(np.float32)
+        offset = np.float32(8) if zero is None else nibbles(zero)[:, :, :blocks, None].astype(np.float32)
+        return ((levels - offset) * scale[..., None]).reshape(count, rows, 2 * width)
+    offset = np.float32(128) if zero is None else zero[..., None].astype(np.float32)
+    return (levels - offset) * scale[..., None]
 
 
 def nbits(values: np.ndarray, scale: np.ndarray, zero: np.ndarray | None) -> np.ndarray:

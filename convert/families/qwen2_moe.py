@@ -1,0 +1,73 @@
+"""Qwen2 MoE: Qwen2's block (biases on q, k and v) with experts, and one that all tokens pass through, with a gate of its own.
+
+Sources: `transformers/models/qwen2_moe/`; `src/models/qwen2moe.cpp` and `conversion/qwen.py` of llama.cpp, whose graph never
+divides the chosen experts' scores by their sum, and has experts in every layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .decoder import Decoder
+from .experts import COUNTS, SEPARATE, Experts, Shared, read_count, sparse_layers
+from .llama import common
+from .reading import Reader, UnsupportedArchitecture
+from .spec import Config, Family, Gguf
+
+
+def _described(read: Reader, decoder: Decoder) -> Decoder:
+    if read.get("use_sliding_window"):
+        raise UnsupportedArchitecture(
+            "some of its layers attend through sliding windows, of which no checkpoint was seen"
+        )
+    experts = Experts(
+        count=read_count(read),
+        used=read.size("num_experts_per_tok"),
+        width=read.size("moe_intermediate_size"),
+        normalized=bool(read.get("norm_topk_prob")),
+        shared=Shared(read.size("shared_expert_intermediate_size"), "mlp.shared_expert", "mlp.shared_expert_gate"),
+    )
+    sparse = sparse_layers(read)
+    biased = bool(read.get("qkv_bias"))
+    return replace(
+        decoder, qkv_bias=biased, experts=tuple(experts if yes else None for yes in sparse) if any(sparse) else ()
+    )
+
+
+def _keys(config: Config, decoder: Decoder) -> dict[str, Any]:
+    """Refuse what llama.cpp's graph computes otherwise."""
+    if not decoder.experts or not all(decoder.experts):
+        raise UnsupportedArchitecture(
+            "some of its layers have no experts, and llama.cpp's qwen2moe has them in every layer"
+        )
+    if any(one.normalized for one in decoder.experts if one):
+        raise UnsupportedArchitecture(
+            "norm_topk_prob is true, and llama.cpp's qwen2moe never divides the chosen experts' scores by their sum"
+        )
+    return {}
+
+
+FAMILY = Family(
+    "qwen2_moe",
+    "Qwen2MoeForCausalLM",
+    common(
+        without=("attention_bias", "mlp_bias"),
+        num_key_value_heads=16,
+        use_sliding_window=False,
+        max_position_embeddings=32768,
+        num_experts=60,
+        num_experts_per_tok=4,
+        moe_intermediate_size=1408,
+        shared_expert_intermediate_size=5632,
+        norm_topk_prob=False,
+        decoder_sparse_step=1,
+        qkv_bias=True,
+    ),
+    qkv_bias=True,
+    output_bias=False,
+    experts=SEPARATE,
+    details=_described,
+    also_reads=COUNTS | {"mlp_only_layers", "max_window_layers"},
+    gguf=Gguf("qwen2moe", square_heads=True, keys=_keys),
+)
