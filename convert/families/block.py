@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from .attention import Attention
-from .decoder import HEAD, TABLE, Decoder
+from .decoder import HEAD, SINKS, TABLE, Decoder
 from .experts import ROLES
 from .ops import Ops, Rotation, T
 
@@ -121,8 +121,9 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     key, value = layer.remembered[layer.index if how.reads is None else how.reads]
     scale = how.heads.width**-0.5 if d.attention_scale is None else d.attention_scale
     context = ops.attention(
-        query, key, value, layer.mask, heads=how.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap
-    )
+        query, key, value, layer.mask, heads=how.heads, scale=scale, name=prefix + "sdpa", softcap=d.attention_softcap,
+        sinks=prefix + SINKS if d.sinks else None,
+    )  # fmt: skip
     if gate is not None:
         context = ops.multiply(context, ops.sigmoid(ops.flat(gate, how.heads.queries * how.heads.width)))
     return ops.linear(context, layer.prefix + d.names.output, d.output_bias)

@@ -19,6 +19,8 @@ from .rope import Rope
 
 TABLE = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
+SINKS = "sinks"
+"""A tensor of attention, [heads]."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Decoder:
     query_growth: tuple[float, float] | None = None
     """Queries grow with their position, in steps of the second number, by the first as `Ops.growth` says."""
     attention_softcap: float | None = None
+    sinks: bool = False
+    """Each head has a score of its own for a position that holds nothing (`SINKS`)."""
     embedding_scale: float = 1.0
     residual_scale: float = 1.0
     """What attention and MLP give is multiplied by it before it is added."""
@@ -186,12 +190,18 @@ class Decoder:
     @property
     def delicate(self) -> frozenset[str]:
         """Weights that are not stored in less than eight bits unless they are named: errors of a recurrence add up."""
-        return frozenset(
+        mixed = {
             f"model.layers.{layer}.{name}"
             for layer, mixer in enumerate(self.mixers)
             if mixer
             for name in mixer.delicate()
-        )
+        }
+        routers = {
+            f"model.layers.{layer}.{experts.stored.router}.weight"
+            for layer, experts in enumerate(self.experts)
+            if experts
+        }
+        return frozenset(mixed | routers)
 
     def rope_of(self, layer: int) -> Rope | None:
         """Return a layer's rotary embedding; None if it has none."""
@@ -271,6 +281,8 @@ class Decoder:
         shapes[f"{self.names.output}.weight"] = (hidden, q)
         if self.output_bias:
             shapes[f"{self.names.output}.bias"] = (hidden,)
+        if self.sinks:
+            shapes[f"self_attn.{SINKS}"] = (self.num_heads,)
         return shapes
 
     def _mlp(self, inner: int) -> dict[str, tuple[int, ...]]:

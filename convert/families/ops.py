@@ -161,10 +161,12 @@ class Ops(Protocol[T]):
         scale: float,
         name: str,
         softcap: float | None = None,
+        sinks: str | None = None,
     ) -> T:
         """Attend: query [batch, queries, n, width], key and value [batch, keys, past + n, width] to [batch, n, queries * width].
 
-        Scores are multiplied by `scale`, then capped at ± `softcap` by its hyperbolic tangent, then masked.
+        Scores are multiplied by `scale`, then capped at ± `softcap` by its hyperbolic tangent, then masked. `sinks` is a stored
+        tensor [queries]: the score of each head for a position that holds nothing.
         `name` is the node's, where a graph has names of its own.
         """
 

@@ -268,14 +268,20 @@ class Layers:
 
     def attention(
         self, query: Value, key: Value, value: Value, mask: Value, *, heads: Heads, scale: float, name: str,
-        softcap: float | None = None,
+        softcap: float | None = None, sinks: str | None = None,
     ) -> Value:  # fmt: skip
         g = self.graph
         query = g.op("Mul", query, g.f32(scale))
         query = g.op("Reshape", query, g.i64([0, heads.keys, -1, heads.width]))
         scores = g.op("MatMul", query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
-        weights = g.op("Softmax", g.op("Add", self._capped(scores, softcap), mask), axis=-1)
+        masked = g.op("Add", self._capped(scores, softcap), mask)
+        weights = g.op("Softmax", masked, axis=-1)
         context = g.op("Reshape", g.op("MatMul", weights, value), g.i64([0, heads.queries, -1, heads.width]))
+        if sinks is not None:  # what a further score in the softmax leaves to the others
+            total = g.op("ReduceLogSumExp", masked, g.i64([-1]), keepdims=1)
+            total = g.op("Reshape", total, g.i64([0, heads.queries, -1, 1]))
+            sunk = g.op("Reshape", g.vector(sinks), g.i64([1, heads.queries, 1, 1]))
+            context = g.op("Mul", context, g.op("Sigmoid", g.op("Sub", total, sunk)))
         return self._joined(context, heads)
 
     def attention_to_all(self, query: Value, key: Value, value: Value, *, heads: Heads, name: str) -> Value:

@@ -340,11 +340,13 @@ class Layers(Operations):
 
     def attention(
         self, query: Node, key: Node, value: Node, mask: Node, *, heads: Heads, scale: float, name: str,
-        softcap: float | None = None,
+        softcap: float | None = None, sinks: str | None = None,
     ) -> Node:  # fmt: skip
         ops = self.ops
         key, value = self._repeat(key, heads), self._repeat(value, heads)
-        if softcap is None:
+        if sinks is not None:
+            context = self._sinking(query, key, value, mask, scale=scale, sinks=sinks, name=name)
+        elif softcap is None:
             context = ops.scaled_dot_product_attention(
                 query, key, value, mask, ops.constant(scale, np.float32), causal=False, name=name
             )
@@ -352,6 +354,20 @@ class Layers(Operations):
             scores = self._capped(self.scale(ops.matmul(query, key, False, True), scale), softcap)
             context = ops.matmul(ops.softmax(ops.add(scores, mask), -1), value, False, False, name=name)
         return ops.reshape(self.swap(context), self.i64([0, 0, heads.queries * heads.width]), special_zero=True)
+
+    def _sinking(self, query: Node, key: Node, value: Node, mask: Node, *, scale: float, sinks: str, name: str) -> Node:
+        """Attend with a sixth input, which Python's opset does not know yet."""
+        from openvino.utils.node_factory import NodeFactory
+
+        held = self.ops.reshape(self.weights(sinks), self.i64([1, -1, 1, 1]), special_zero=False)
+        inputs = [query, key, value, mask, self.ops.constant(scale, np.float32), held]
+        node = NodeFactory("opset13").create(
+            "ScaledDotProductAttention",
+            [one if hasattr(one, "get_node") else one.output(0) for one in inputs],
+            {"causal": False},
+        )
+        node.set_friendly_name(name)
+        return node
 
     def attention_to_all(self, query: Node, key: Node, value: Node, *, heads: Heads, name: str) -> Node:
         query, key, value = map(self.swap, (query, key, value))

@@ -225,6 +225,7 @@ STREAMED: dict[str, dict[str, Any]] = {
     "stablelm": {},
     "stablelm-parallel": {"use_parallel_residual": True},
     "granitemoe": {"attention_multiplier": 0.15, "logits_scaling": 4.0, "residual_multiplier": 0.5},
+    "gpt_oss": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
     "mixtral": {},
     "qwen2_moe": {},
     "qwen2_moe-normalized": {"norm_topk_prob": True, "mlp_only_layers": [1]},
