@@ -74,7 +74,7 @@ def _most(keys: Keys, key: str, default: int) -> int:
 
 def _readable() -> list[str]:
     """Return the architectures that can be read, sorted."""
-    return sorted({one.gguf.arch for one in registry.every() if one.gguf})
+    return sorted({one.gguf.arch for one in registry.every() if one.gguf and one.experts is None})
 
 
 def _rows(file: GgufFile, name: str) -> int:
