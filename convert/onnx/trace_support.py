@@ -44,7 +44,7 @@ def _impossible(config: dict[str, Any]) -> tuple[str, str] | None:
     elif any(isinstance(config.get(key), dict) for key in _PARTS):
         found = f"{kind} takes more than text, and the ONNX trace engine exports text models"
     elif any(_is_many(config.get(key)) for key in _EXPERTS):
-        found = f"{kind} is a mixture of experts, for which edgeconv has no ONNX graph"
+        found = f"{kind} is a mixture of experts, of which the ONNX trace engine makes no graph"
     elif kinds := _ropes(config) & _VARYING:
         found = f"transformers asks how long the text is for its rotary embedding ({min(kinds)}), and torch exports no branch"
     return (found, "") if found else None

@@ -219,7 +219,7 @@ def test_the_validator_reads_weights_either_way_round(cases: Callable[[str], Cas
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model_type": "t5", "is_encoder_decoder": True}, "trace", "encoder-decoder"),
     ({"model_type": "mamba"}, "trace", "keeps a state"),
-    ({"model_type": "mixtral", "num_local_experts": 8}, "auto", "mixture of experts"),
+    ({"model_type": "phimoe", "num_local_experts": 8}, "auto", "mixture of experts"),
     ({"model_type": "llava", "vision_config": {}}, "auto", "more than text"),
     ({"model_type": "gpt2", "quantization_config": {"quant_method": "gptq"}}, "auto", "already quantized"),
     ({"model_type": "nemotron", "rope_scaling": {"type": "longrope"}}, "trace", "how long the text is"),
