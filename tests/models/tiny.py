@@ -100,6 +100,16 @@ FURTHER: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 2,
         "intermediate_size": 64,
     },
+    "glm4_moe": {
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "first_k_dense_replace": 1,
+        "use_qk_norm": True,
+        "routed_scaling_factor": 1.5,
+        "attention_bias": True,
+        "rope_parameters": ROPE | {"partial_rotary_factor": 0.5},
+    },
     "granite": {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
     "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64},
     "granitemoehybrid": {
@@ -225,6 +235,8 @@ STREAMED: dict[str, dict[str, Any]] = {
     "stablelm": {},
     "stablelm-parallel": {"use_parallel_residual": True},
     "granitemoe": {"attention_multiplier": 0.15, "logits_scaling": 4.0, "residual_multiplier": 0.5},
+    "glm4_moe": {"num_hidden_layers": 3},
+    "glm4_moe-groups": {"n_group": 4, "topk_group": 2, "norm_topk_prob": False, "use_qk_norm": False},
     "gpt_oss": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
     "mixtral": {},
     "qwen2_moe": {},
@@ -300,3 +312,6 @@ def _randomize(model: Any, seed: int) -> None:
                 widths = torch.exp(0.5 * torch.randn(parameter.shape[0], 1, generator=random))
                 widths = widths.reshape(-1, *[1] * (parameter.ndim - 1))
                 parameter.copy_(noise * widths / parameter.shape[-1] ** 0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.add_(0.1 * torch.randn(buffer.shape, generator=random))

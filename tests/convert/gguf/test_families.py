@@ -21,7 +21,7 @@ ARCHS = {
     "granite": "granite", "hunyuan_v1_dense": "hunyuan-dense", "smollm3": "smollm3", "stablelm": "stablelm",
     "gemma3_text": "gemma3", "glm": "chatglm", "glm4": "glm4", "llama": "llama", "mistral": "llama", "olmo2": "olmo2",
     "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "granitemoe": "granitemoe",
-    "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss",
+    "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
 }  # fmt: skip
 
 

@@ -74,6 +74,7 @@ MODELS = {
     "stablelm, parallel": ("stablelm", {"use_parallel_residual": True}),
     "granite": ("granite", {"attention_multiplier": 0.15, "logits_scaling": 0.5, "tie_word_embeddings": True}),
     "granitemoe": ("granitemoe", {"attention_multiplier": 0.15, "logits_scaling": 0.5}),
+    "glm4_moe": ("glm4_moe", {"num_hidden_layers": 3}),
     "gpt_oss": ("gpt_oss", {"num_hidden_layers": 3, "layer_types": None}),
     "mixtral": ("mixtral", {}),
     "qwen2_moe": ("qwen2_moe", {}),

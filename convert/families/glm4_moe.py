@@ -1,0 +1,80 @@
+"""GLM-4.5 and later: experts behind the first layers, chosen by sigmoid scores and a correction, and one that all tokens pass through.
+
+Sources: `transformers/models/glm4_moe/`; `src/models/glm4-moe.cpp` and `conversion/glm.py` of llama.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..gguf_values import Value, boolean, f32, u32
+from .decoder import Decoder
+from .experts import COUNTS, SEPARATE, Experts, Shared
+from .llama import common
+from .reading import Reader, UnsupportedArchitecture, wrong
+from .spec import Config, Family, Gguf
+
+_SIGMOID = 2
+"""llama.cpp's number of the scores."""
+
+
+def _described(read: Reader, decoder: Decoder) -> Decoder:
+    width, dense = read.size("moe_intermediate_size"), read.get("first_k_dense_replace")
+    if type(dense) is not int or dense < 0:
+        raise wrong("first_k_dense_replace", dense, "a number of layers")
+    experts = Experts(
+        count=read.size("n_routed_experts"),
+        used=read.size("num_experts_per_tok"),
+        width=width,
+        scores="sigmoid",
+        normalized=bool(read.get("norm_topk_prob")),
+        factor=read.number("routed_scaling_factor"),
+        correction="mlp.gate.e_score_correction_bias",
+        groups=read.size("n_group"),
+        used_groups=read.size("topk_group"),
+        shared=Shared(width * read.size("n_shared_experts"), "mlp.shared_experts"),
+    )
+    layers = tuple(None if layer < dense else experts for layer in range(decoder.num_layers))
+    return replace(decoder, experts=layers if any(layers) else (), qk_norm=bool(read.get("use_qk_norm")))
+
+
+def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    experts = next((one for one in decoder.experts if one), None)
+    if experts is None or experts.groups > 1:
+        raise UnsupportedArchitecture("its experts are in groups, or it has none, unlike those of llama.cpp's glm4moe")
+    return {
+        "leading_dense_block_count": u32(sum(one is None for one in decoder.experts)),
+        "expert_shared_count": u32(FAMILY.reader(config).size("n_shared_experts")),
+        "expert_weights_scale": f32(experts.factor),
+        "expert_weights_norm": boolean(experts.normalized),
+        "expert_gating_func": u32(_SIGMOID),
+    }
+
+
+FAMILY = Family(
+    "glm4_moe",
+    "Glm4MoeForCausalLM",
+    common(
+        without=("mlp_bias",),
+        rms_norm_eps=1e-05,
+        num_key_value_heads=8,
+        max_position_embeddings=131072,
+        partial_rotary_factor=0.5,
+        n_routed_experts=128,
+        num_experts_per_tok=8,
+        moe_intermediate_size=1408,
+        n_shared_experts=1,
+        first_k_dense_replace=1,
+        routed_scaling_factor=1.0,
+        norm_topk_prob=True,
+        n_group=1,
+        topk_group=1,
+        use_qk_norm=False,
+    ),
+    partial_rotary=True,
+    output_bias=False,
+    experts=SEPARATE,
+    details=_described,
+    also_reads=COUNTS,
+    gguf=Gguf("glm4moe", keys=_keys, names={"post_attention_layernorm": "post_attention_norm"}),
+)
