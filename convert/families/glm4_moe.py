@@ -1,4 +1,4 @@
-"""GLM-4.5 and later: experts behind the first layers, chosen by sigmoid scores and a correction, and one that all tokens pass through.
+"""GLM-4.5 and later: experts behind the first layers, chosen by corrected sigmoid scores, and one that all tokens pass through.
 
 Sources: `transformers/models/glm4_moe/`; `src/models/glm4-moe.cpp` and `conversion/glm.py` of llama.cpp.
 """
