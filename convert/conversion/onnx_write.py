@@ -9,12 +9,13 @@ from ...core import tokenizer_rebuilt
 from ...core.inputs import InputDigests
 from ...core.manifest import Manifest
 from ...core.progress import Progress
-from .. import card, tokenizer_copy
+from .. import tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..onnx import assets, export, trace
 from ..openvino.engine import Exported
 from . import vision_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
+from .small_files import inputs
 from .source import OpenedSource
 
 if TYPE_CHECKING:
@@ -26,15 +27,8 @@ TRACE_VERSIONS = ("onnxscript", "torch", "transformers")
 
 def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progress) -> Manifest:
     """Write all files of a plan into the staging folder and return the manifest that describes them."""
-    from ..openvino.assets import sources
-
     checkpoint, planned = opened.checkpoint, ready.plan
-    cards = [p.name for p in [checkpoint.origin / card.README] if p.is_file()]
-    taken = [str(path.relative_to(checkpoint.origin)) for path in sources(checkpoint.origin)]
-    small = [] if checkpoint.is_file else taken + cards
-    digests = InputDigests(
-        checkpoint.origin, small + sorted(checkpoint.shards), opened.known, progress, checkpoint.unchanged
-    )
+    digests = InputDigests(checkpoint.origin, inputs(checkpoint), opened.known, progress, checkpoint.unchanged)
     exported = _write(ready, checkpoint, folder, progress)
     rebuilt = tokenizer_rebuilt.may_be(checkpoint.folder) and tokenizer_rebuilt.asked(checkpoint.folder)["rebuilt"]
     kept = tokenizer_copy.keep_pipeline(folder) if rebuilt else []

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.inputs import InputDigests
-from ...core.manifest import Manifest, VisionFacts
+from ...core.manifest import Manifest
 from ...core.progress import Progress
-from ...quantize.scheme import Scheme
-from .. import card, tokenizer_copy
-from ..openvino.choose import Choice
+from .. import tokenizer_copy
+from . import vision_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .calibrator import require
+from .small_files import inputs
 from .source import OpenedSource
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
     from ..openvino.tokenizer import TokenizerExport
 
     planned, choice, checkpoint = ready.plan, ready.choice, opened.checkpoint
-    digests = InputDigests(checkpoint.origin, _inputs(checkpoint), opened.known, progress, checkpoint.unchanged)
+    digests = InputDigests(checkpoint.origin, inputs(checkpoint), opened.known, progress, checkpoint.unchanged)
     if ready.calibration:
         measured = require(job.calibrator).of_weights(ready.calibration, checkpoint, choice, digests.result(), progress)
         ready = replace(ready, calibration=measured)
@@ -59,7 +59,7 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
         engine=planned.engine,
         compressor=exported.compressor if planned.scheme.compresses or planned.vision_scheme else "none",
         scheme=planned.scheme.as_dict(),
-        vision=_vision_facts(choice, exported.vision_scheme),
+        vision=vision_facts.facts(choice.vision, exported.vision_scheme),
         calibration=planned.calibration,
         row_order="rotate_half" if job.rope == "fused" else "source",
         assumed=planned.assumed,
@@ -69,17 +69,6 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
         versions=versions(VERSIONS + (TRACE_VERSIONS if planned.engine == "trace" else ())),
         outputs=outputs(folder, exported.digests),
     )
-
-
-def _inputs(checkpoint: Checkpoint) -> list[str]:
-    """Return the files that the conversion reads, relative to the checkpoint."""
-    from ..openvino import assets
-
-    origin, shards = checkpoint.origin, sorted(checkpoint.shards)
-    if checkpoint.is_file:
-        return shards
-    cards = [path.name for path in [origin / card.README] if path.is_file()]
-    return [str(path.relative_to(origin)) for path in assets.sources(origin)] + cards + shards
 
 
 def _export(ready: Prepared, job: Job, checkpoint: Checkpoint, folder: Path, progress: Progress) -> Exported:
@@ -112,14 +101,3 @@ def _tokenizer_folder(job: Job, folder: Path) -> AbstractContextManager[Path]:
     from ..openvino import genai_layout
 
     return genai_layout.tokenizer_folder(folder) if job.layout == "genai" else nullcontext(folder)
-
-
-def _vision_facts(choice: Choice, scheme: Scheme | None) -> VisionFacts | None:
-    if choice.vision is None or scheme is None:
-        return None
-    return VisionFacts(
-        scheme=scheme.as_dict(),
-        image_size=choice.vision.image_size,
-        image_tokens=choice.vision.image_tokens,
-        placeholder_id=choice.vision.boi_token_id,
-    )
