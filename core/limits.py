@@ -33,8 +33,6 @@ GRAPH = 500 * MEGABYTE
 """The .xml of an IR, whose weights lie beside it (SmolLM2: 2 MB)."""
 RECORD = 16 * MEGABYTE
 """What edgeconv keeps beside an artifact or in its caches."""
-CODE = 4 * MEGABYTE
-"""A module of transformers, which is looked at for the fields that it reads."""
 SMALL_FILES = 600 * MEGABYTE
 """All files of a repository but its weights."""
 ANSWER = 64 * MEGABYTE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import CheckpointError, HubUnreachableError, OutputError
-from ..core.progress import Progress, Silent
+from ..core.progress import Progress
 from .client import Retry, library_log_to, read_range, resolve
 from .download import download
 from .faults import translated
@@ -83,17 +83,6 @@ def fetch(
         _refuse_foreign_files(located, allow_remote_code)
         located.store.remember(located.listing, located.revision)
     return _fetched(located, wanted)
-
-
-def list_files(
-    source: Source, *, progress: Progress | None = None, local_files_only: bool = False, retry: Retry = _DEFAULT_RETRY
-) -> Listing:
-    """All files of the source with their sizes; nothing is downloaded. Raises as `fetch`."""
-    progress = progress or Silent()
-    if source.folder is not None:
-        return _list_folder(source.folder)
-    with library_log_to(progress):
-        return _locate(source, progress, local_files_only, retry).listing
 
 
 def fetch_metadata(

@@ -37,6 +37,7 @@ OURS = {
     "convert/openvino/trace_write.py": "an IR that this run wrote",
     "convert/openvino/ir_file.py": "likewise",
     "publish/card_usage.py": "a snippet for others",
+    "convert/gguf/pretokenizer_digests.py": "a table of the package",
 }
 """Files and folders that may read whole files without a limit, and why."""
 WHOLE = re.compile(r"\.read_text\(|\.read_bytes\(|json\.load\(|\.read\(\)|\.readlines\(")

@@ -13,27 +13,10 @@ from edgeconv.core.errors import (
     EdgeconvError,
     HubUnreachableError,
 )
-from edgeconv.hub import fetch as fetching
 from edgeconv.hub.fetch import Fetched, Metadata
-from edgeconv.hub.source import parse
 
-from .conftest import NEEDED, QUICK, SHARD, content, safetensors, write
+from .conftest import NEEDED, SHARD, content, safetensors, write
 from .server import Files, HubServer, Repo
-
-
-def test_list_files(hub: HubServer, repo: Repo, files: Files, tmp_path: Path) -> None:
-    listing = fetching.list_files(parse("org/name"), retry=QUICK)
-    assert listing.commit == repo.refs["main"]
-    assert {file.path: file.size for file in listing.files} == {path: len(data) for path, data in files.items()}
-    assert not hub.asked("/resolve/")
-    assert not (tmp_path / "hf" / "hub").exists()
-
-
-def test_list_files_of_a_folder(tmp_path: Path, files: Files) -> None:
-    write(tmp_path, files)
-    listing = fetching.list_files(parse(str(tmp_path)))
-    assert listing.commit is None
-    assert {file.path for file in listing.needed()} == NEEDED
 
 
 def test_metadata_without_the_weights(

@@ -87,7 +87,7 @@ def rows(folder: Path, reference: Path) -> tuple[Check, dict[str, BudgetLine]]:
     return structure, {line.metric: line for line in lines}
 
 
-def as_check(seen: VisionScores, name: str) -> Check:
+def check(seen: VisionScores, name: str) -> Check:
     return next(one for one in seen.checks if one.name == name)
 
 

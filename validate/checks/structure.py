@@ -124,20 +124,7 @@ def compare_all(checkpoint: Checkpoint, weights: ArtifactWeights, found: Finding
 def check_weights(checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings, progress: Progress) -> None:
     """Compare every weight with its tensor; `found` takes what is wrong."""
     rotary.compressed(weights, found)
-    foreign = [
-        f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
-        for stored in weights.unmatched_artefact
-    ]
-    common.unmatched(checkpoint, weights.unmatched_checkpoint, foreign, found)
-    by_content = sorted(name for name, matches in weights.matched.items() if any(m.how == "content" for m in matches))
-    if by_content:
-        found.warnings.append(
-            f"{len(by_content)} weights were matched by shape and content, not by name: {common.some(by_content)}"
-        )
-    found.figures["matched_by_content"] = len(by_content)
-    total = sum(checkpoint.info(n).end - checkpoint.info(n).start for n in weights.matched)
-    task = progress.task("Comparing weights", total)
-    pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
+    task, pairs = common.pairs(checkpoint, weights, found, progress)
     with releasing(mappings(weights.folder.glob("*.bin"))):  # `weights` holds the mappings
         fits = list(in_order((compare, name, match, checkpoint, task, weights.methods) for name, match in pairs))
     task.finish()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from ...convert.checkpoint import Checkpoint
 from ...core.errors import ArtifactError
 from ...core.manifest import Manifest
-from ...core.progress import Progress
+from ...core.progress import Progress, Task
 from ...quantize.integer import to_float32
 from ..artifact import check_files
 from ..report.model import Check
@@ -18,6 +19,22 @@ from ..weights.fit import Fit
 
 _NAMED = 5
 """Tensors that are named in full; the rest are counted."""
+
+
+class Matched(Protocol):
+    """The weights of a graph, each beside the tensor that it was made of."""
+
+    @property
+    def matched(self) -> Mapping[str, Sequence[Any]]:
+        """Constants by the tensor's name."""
+
+    @property
+    def unmatched_checkpoint(self) -> Sequence[str]:
+        """Tensors without one."""
+
+    @property
+    def unmatched_artefact(self) -> Sequence[Any]:
+        """Constants without one."""
 
 
 @dataclass
@@ -101,6 +118,26 @@ def unmatched(checkpoint: Checkpoint, absent: Sequence[str], foreign: Sequence[s
         )
     found.figures["unmatched_checkpoint"] = len(absent)
     found.figures["unmatched_artefact"] = len(foreign)
+
+
+def pairs(
+    checkpoint: Checkpoint, weights: Matched, found: Findings, progress: Progress
+) -> tuple[Task, Iterator[tuple[str, Any]]]:
+    """Say what has no counterpart, or one by its content alone; return the weights to compare, each with its tensor's name."""
+    foreign = [
+        f"{stored.name} {list(stored.shape)}" + (f" ({stored.unreadable})" if stored.unreadable else "")
+        for stored in weights.unmatched_artefact
+    ]
+    unmatched(checkpoint, weights.unmatched_checkpoint, foreign, found)
+    by_content = sorted(name for name, matches in weights.matched.items() if any(m.how == "content" for m in matches))
+    if by_content:
+        found.warnings.append(
+            f"{len(by_content)} weights were matched by shape and content, not by name: {some(by_content)}"
+        )
+    found.figures["matched_by_content"] = len(by_content)
+    total = sum(checkpoint.info(name).end - checkpoint.info(name).start for name in weights.matched)
+    found_pairs = ((name, match) for name in sorted(weights.matched) for match in weights.matched[name])
+    return progress.task("Comparing weights", total), found_pairs
 
 
 def judge(
