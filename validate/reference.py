@@ -19,7 +19,8 @@ from ..core.errors import ConversionError
 from ..core.progress import Progress
 from . import peaks, rows
 from .head import Head
-from .module_weights import Tensors, assign, loaded
+from .lookups import lookup
+from .module_weights import Tensors, assign, held, loaded
 from .reference_shell import norm_of, require_layers, shell
 
 Array = npt.NDArray[Any]
@@ -210,13 +211,11 @@ class LayeredReference:
         states, calls = [], []
         body = self._body
         layers = list(body.layers)
-        rotary = {
-            name: module for name, module in body.named_children() if "rotary" in name or hasattr(module, "inv_freq")
-        }
-        with self._loaded(body.embed_tokens, "model.embed_tokens.", tensors):
+        rotary = {name: module for name, module in body.named_children() if _turns(name, module)}
+        last = norm_of(body)
+        with self._entrance(last, tensors):
             for name, module in rotary.items():
                 setattr(body, name, self._turning(module))
-            last = norm_of(body)
             norm = getattr(body, last)
             setattr(body, last, torch.nn.Identity())
             try:
@@ -237,6 +236,28 @@ class LayeredReference:
                 body.layers = torch.nn.ModuleList(layers)
                 setattr(body, last, norm)
         return states, calls
+
+    @contextlib.contextmanager
+    def _entrance(self, last: str, tensors: Tensors | None) -> Iterator[None]:
+        """Load for a while what stands before the layers: the embeddings, and what makes further inputs of layers."""
+        import torch
+
+        body, tables = self._body, {}
+        kind, source = getattr(torch, self._dtype), tensors or self._tensors
+        with contextlib.ExitStack() as stack:
+            for name, module in list(body.named_children()):
+                if name in ("layers", last) or _turns(name, module):
+                    continue
+                if isinstance(module, torch.nn.Embedding) and name != "embed_tokens":
+                    tables[name] = module
+                    setattr(body, name, lookup(source, f"model.{name}.weight", _scale_of(module), kind))
+                else:
+                    stack.enter_context(self._loaded(module, f"model.{name}.", tensors))
+            try:
+                yield
+            finally:
+                for name, module in tables.items():
+                    setattr(body, name, module)
 
     def _turning(self, module: Any) -> Any:
         """Make a rotary embedding anew: its buffers follow from the config, or are those that were given."""
@@ -261,10 +282,20 @@ class LayeredReference:
         if derived - {"embed_scale"}:
             raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(sorted(derived))}.")
         for name in derived:
-            scale = torch.tensor(self._shell.config.get_text_config().hidden_size ** 0.5, dtype=kind)
-            assign(module, name, scale)
+            owner = held(module, name.rpartition(".")[0]) if "." in name else module
+            assign(module, name, torch.tensor(_scale_of(owner), dtype=kind))
         with loaded(module, prefix, tensors or self._tensors, kind):
             yield
+
+
+def _turns(name: str, module: Any) -> bool:
+    """Tell a rotary embedding, whose buffers follow from the config."""
+    return "rotary" in name or hasattr(module, "inv_freq")
+
+
+def _scale_of(module: Any) -> float:
+    """Return what a table's rows are multiplied by, which transformers' class keeps beside the buffer of it."""
+    return float(getattr(module, "scalar_embed_scale", 1.0))
 
 
 def _like(recorder: Any, layer: Any) -> Any:

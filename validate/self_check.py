@@ -120,6 +120,7 @@ def _narrow(config: Any) -> Any:
     inner.num_attention_heads, inner.num_key_value_heads = 2 * ratio, 2
     own = getattr(text, "head_dim", None)
     inner.hidden_size = _HIDDEN if own else text.hidden_size // heads * 2 * ratio
+    _at_most(inner, "num_global_key_value_heads", 1)
     for name in ("intermediate_size", "moe_intermediate_size", "shared_expert_intermediate_size"):
         _at_most(inner, name, _INNER)
     for name in ("num_experts", "num_local_experts", "n_routed_experts"):
@@ -143,16 +144,27 @@ def _shallow(config: Any) -> Any:
     depth = min(2, text.num_hidden_layers)
     if kinds:
         depth = max(depth, *(kinds.index(kind) + 1 for kind in kinds))
+    kept = [*range(depth), *_sharing(text, kinds)]
     for name, value in list(vars(text).items()):
         if isinstance(value, list) and len(value) == text.num_hidden_layers:
-            setattr(text, name, value[:depth])
-    text.num_hidden_layers = depth
+            setattr(text, name, [value[layer] for layer in kept])
+    if hasattr(text, "num_kv_shared_layers"):
+        text.num_kv_shared_layers = len(kept) - depth
+    text.num_hidden_layers = len(kept)
+    _at_most(text, "vocab_size_per_layer_input", _VOCABULARY)
     text.vocab_size = min(text.vocab_size, _VOCABULARY)
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(text, name, None)
     _at_most(text, "sliding_window", _WINDOW)
     made.dtype = text.dtype = "float32"
     return made
+
+
+def _sharing(text: Any, kinds: list[str] | None) -> list[int]:
+    """Return the first layer of each kind of those that read the keys and values of others."""
+    first = text.num_hidden_layers - (getattr(text, "num_kv_shared_layers", None) or 0)
+    rest = range(first, text.num_hidden_layers)
+    return [first + kinds[first:].index(kind) for kind in dict.fromkeys(kinds[first:])] if kinds else list(rest[:1])
 
 
 def _random(config: Any) -> Any:

@@ -123,7 +123,7 @@ def genai_config(
                 "head_size": decoder.head_dim,
                 "hidden_size": decoder.hidden_size,
                 "num_attention_heads": decoder.num_heads,
-                "num_hidden_layers": decoder.num_layers,
+                "num_hidden_layers": keeping(decoder),
                 "num_key_value_heads": decoder.num_kv_heads,
                 **_layers(decoder),
                 "inputs": {
@@ -147,6 +147,11 @@ def genai_config(
             **search,
         },
     }
+
+
+def keeping(decoder: HasSizes) -> int:
+    """Return the number of layers up to the last that keeps anything, which onnxruntime-genai takes for that of all."""
+    return 1 + max([*decoder.remembering, *(state.layer for state in decoder.states)])
 
 
 def _kinds(decoder: HasSizes) -> list[str]:

@@ -59,7 +59,7 @@ def _sizes(
             "head_size": described.head_dim,
             "hidden_size": described.hidden_size,
             "num_attention_heads": described.num_heads,
-            "num_hidden_layers": described.num_layers,
+            "num_hidden_layers": described.num_layers - (checkpoint.config.get("num_kv_shared_layers") or 0),
             "num_key_value_heads": described.num_kv_heads,
             "vocab_size": described.vocab_size,
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +18,7 @@ from . import native
 
 Array = npt.NDArray[Any]
 _BYTES = {"i8": native.INT8, "u8": native.UINT8}
+_OF_LAYER = re.compile(r"(^|\.)layers\.\d+\.\w+(/convert)?$")
 _MANY = 4
 """Blocks for which threads are worth starting."""
 
@@ -174,6 +177,11 @@ class StoredWeight:
         stride = math.prod(shape[1:])
         flat = elements.decode(constant.data, element_of(constant), start * stride, stop * stride)
         return flat.reshape(stop - start, *shape[1:])
+
+
+def is_weight(name: str, shape: Sequence[int]) -> bool:
+    """Tell a weight from a graph's own numbers: it has several elements, or one and the name of a layer (Gemma 4's scalars)."""
+    return math.prod(shape) > 1 or (tuple(shape) == (1,) and _OF_LAYER.search(name) is not None)
 
 
 def shape_of(node: Any) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtimes.onnx_graph import Constant, OnnxGraph
-from .constant import StoredWeight
+from .constant import StoredWeight, is_weight
 
 Array = npt.NDArray[Any]
 _UNPACKING = ("Cast", "Unsqueeze", "Reshape", "Concat", "Slice", "BitwiseAnd", "BitShift")
@@ -56,7 +56,7 @@ class _Finder:
         for node in nodes:
             for name in node.input:
                 constant = self._constants.get(name)
-                if constant is None or name in self._parts or math.prod(constant.shape) < 2:
+                if constant is None or name in self._parts or not is_weight(name, constant.shape):
                     continue
                 if name in self._found:
                     for stored in self._found[name].values():

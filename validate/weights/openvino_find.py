@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...runtimes import elements
-from .constant import StoredWeight, element_of, shape_of
+from .constant import StoredWeight, element_of, is_weight, shape_of
 
 _MOST = 64
 """Operations, or factors, of one weight; NNCF's take 9 at most. A hostile graph may have paths without number."""
@@ -17,7 +17,7 @@ class Unreadable(Exception):  # noqa: N818 - a reason to list the weight as unma
 
 
 def find(model: Any) -> list[StoredWeight]:
-    """Return every floating-point constant expression of more than one element that the graph computes with.
+    """Return every floating-point constant expression that the graph computes with, and that is a weight by `is_weight`.
 
     Each once, in the graph's order, however many users it has. Values that are de-quantized with other scales for another use are
     another weight.
@@ -58,7 +58,7 @@ def _is_weight(node: Any) -> bool:
     return (
         node.get_output_element_type(0).is_real()
         and not node.get_output_partial_shape(0).is_dynamic
-        and math.prod(shape_of(node)) > 1
+        and is_weight(node.get_friendly_name(), shape_of(node))
     )
 
 
