@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..core.option import into
 from ..study.options import FrontierOptions
 from .declared import takes
 from .measured import require_free, show
@@ -17,10 +16,9 @@ def frontier(asked: FrontierOptions, out: Output) -> None:
     once. Each point is kept as it is made: a run that was stopped goes on, and further points add to those that are there.
     """
     from ..study.frontier import report
-    from ..study.frontier.run import POINTS, FrontierJob, run
+    from ..study.frontier.run import run
 
-    job = FrontierJob(**into(asked, FrontierJob) | {"points": asked.points or POINTS})
     require_free(report, asked.output)
     with out.working() as progress:
-        found = run(job, progress)
+        found = run(asked, progress)
     show(out, found, report, asked.output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..core.option import into
 from ..study.options import SensitivityOptions
 from .declared import takes
 from .measured import require_free, show
@@ -17,9 +16,9 @@ def sensitivity(asked: SensitivityOptions, out: Output) -> None:
     kept, so that a part costs the layers behind it only. Each figure is kept as it is made: a run that was stopped goes on.
     """
     from ..study.sensitivity import report
-    from ..study.sensitivity.run import SensitivityJob, run
+    from ..study.sensitivity.run import run
 
     require_free(report, asked.output)
     with out.working() as progress:
-        found = run(SensitivityJob(**into(asked, SensitivityJob)), progress)
+        found = run(asked, progress)
     show(out, found, report, asked.output)

@@ -10,6 +10,8 @@ from ..core.option import Option, Options
 from ..runtimes.options import Device
 from ..validate.options import Reference, Suite
 
+METHODS = ("auto", "exact", "estimate")
+BY = ("layer", "component", "tensor")
 Model = Annotated[
     str, Option("A Hub id, also as ID@REVISION, or a checkpoint's folder.", argument=True, metavar="MODEL")
 ]
@@ -32,12 +34,12 @@ class SensitivityOptions(Options):
         int | None,
         Option("For int4: weights that share one scale, -1 for a row; 128 if not given.", metavar="N"),
     ] = None
-    by: Annotated[str, Option("What is compressed at a time.", choices=("layer", "component", "tensor"))] = "layer"
+    by: Annotated[str, Option("What is compressed at a time.", choices=BY)] = "layer"
     method: Annotated[
         str,
         Option(
             "Run every part, or estimate all tensors at once to second order; auto estimates tensors and runs the rest.",
-            choices=("auto", "exact", "estimate"),
+            choices=METHODS,
         ),
     ] = "auto"
     suite: Suite = None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...convert.conversion.artifact import versions
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress, Silent
+from ..options import FrontierOptions
 from ..points import Point, parse
 from ..trial import Bench, Trial
 
@@ -39,28 +37,7 @@ POINTS = (
 VERSIONS = ("edgeconv", "openvino", "nncf", "torch", "transformers")
 
 
-@dataclass(frozen=True)
-class FrontierJob:
-    """What a user asks.
-
-    Attributes:
-        model: a Hub id or a folder.
-        points: as `points.parse` reads them.
-        suite: a file of texts; None: edgeconv's own.
-        tokens: how many of its tokens; None: all.
-        revision: of the Hub's repository.
-        local_files_only: ask the Hub nothing.
-    """
-
-    model: str
-    points: Sequence[str] = POINTS
-    suite: Path | None = None
-    tokens: int | None = None
-    revision: str | None = None
-    local_files_only: bool = False
-
-
-def run(job: FrontierJob, progress: Progress | None = None) -> Frontier:
+def run(asked: FrontierOptions, progress: Progress | None = None) -> Frontier:
     """Convert and measure every point; those that an earlier run measured are taken from the cache.
 
     A point that does not work for this model (a type that its rows do not fit, a runtime that is not installed) is left out, with
@@ -70,13 +47,13 @@ def run(job: FrontierJob, progress: Progress | None = None) -> Frontier:
         EdgeconvError: any of the family, if no point works, or the model cannot be opened.
     """
     progress = progress or Silent()
-    chosen = [parse(text) for text in job.points]
+    chosen = [parse(text) for text in (asked.points or POINTS)]
     bench = Bench(
-        job.model,
-        revision=job.revision,
-        suite=job.suite,
-        tokens=job.tokens,
-        local_files_only=job.local_files_only,
+        asked.model,
+        revision=asked.revision,
+        suite=asked.suite,
+        tokens=asked.tokens,
+        local_files_only=asked.local_files_only,
         progress=progress,
     )
     trials: list[Trial] = []
@@ -90,10 +67,10 @@ def run(job: FrontierJob, progress: Progress | None = None) -> Frontier:
             progress.note(f"left out: {error.message}")
     if not trials:
         raise next(iter(left_out.values()))
-    return _frontier(job, bench, trials, {name: error.message for name, error in left_out.items()})
+    return _frontier(asked, bench, trials, {name: error.message for name, error in left_out.items()})
 
 
-def _frontier(job: FrontierJob, bench: Bench, trials: list[Trial], left_out: dict[str, str]) -> Frontier:
+def _frontier(asked: FrontierOptions, bench: Bench, trials: list[Trial], left_out: dict[str, str]) -> Frontier:
     from .model import Frontier
 
     return Frontier(
@@ -101,7 +78,7 @@ def _frontier(job: FrontierJob, bench: Bench, trials: list[Trial], left_out: dic
         source_bytes=bench.opened.checkpoint.size,
         suite=bench.suite.name,
         suite_digest=bench.suite.digest,
-        tokens=job.tokens,
+        tokens=asked.tokens,
         points=[_point(trial, trials, bench.opened.name) for trial in sorted(trials, key=lambda one: one.bytes)],
         left_out=left_out,
         versions=versions(VERSIONS),
@@ -135,4 +112,4 @@ def _beats(one: Trial, other: Trial) -> bool:
     return ours[0] <= theirs[0] and ours[1] <= theirs[1] and ours != theirs
 
 
-__all__ = ["POINTS", "FrontierJob", "Point", "run"]
+__all__ = ["POINTS", "Point", "run"]

@@ -94,7 +94,7 @@ def test_a_prompt_that_grows_is_read_on_and_what_differs_again(watched: Watched,
     assert watched.read == [9, 1, 9, 6, 1, 10]
 
 
-@pytest.mark.parametrize("folder", ["onnx_artifact", "converted_onnx", "seeing_onnx_artifact"])
+@pytest.mark.parametrize("folder", ["onnx_artifact", "converted_onnx", "vision_onnx_artifact"])
 def test_only_the_last_position_gets_logits(folder: str, request: pytest.FixtureRequest) -> None:
     decoder = CachedOnnx(request.getfixturevalue(folder))._decoder
     assert read_on(decoder, decoder.embed(np.array([words(1)])), 0).shape == (1, 4096)

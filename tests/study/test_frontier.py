@@ -8,7 +8,8 @@ import pytest
 
 from edgeconv.core.errors import UsageError
 from edgeconv.study.frontier import picture, report
-from edgeconv.study.frontier.run import FrontierJob, run
+from edgeconv.study.frontier.run import run
+from edgeconv.study.options import FrontierOptions
 from edgeconv.study.points import Point
 from edgeconv.study.trial import Bench
 
@@ -37,8 +38,8 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 def test_fronts_and_what_is_kept(made: list[str], tiny_model: Callable[..., Path], tmp_path: Path) -> None:
     model = str(tiny_model("llama"))
-    first = run(FrontierJob(model, ("int8", "q4_0")))
-    found = run(FrontierJob(model, (*KNOWN, "q6_k")))
+    first = run(FrontierOptions(model=model, points=("int8", "q4_0")))
+    found = run(FrontierOptions(model=model, points=(*KNOWN, "q6_k")))
     assert made == ["int8", "q4_0", "int4_asym", "q8_0", "q4_k_m"]  # none of them twice
     assert {p.label: p.mean_kl for p in first.points}.items() <= {p.label: p.mean_kl for p in found.points}.items()
     assert [p.label for p in found.points] == ["int4_asym", "q4_k_m", "q4_0", "int8", "q8_0"]
@@ -56,7 +57,7 @@ def test_fronts_and_what_is_kept(made: list[str], tiny_model: Callable[..., Path
 
 
 def test_formats_have_fronts_of_their_own(tiny_model: Callable[..., Path]) -> None:
-    found = run(FrontierJob(str(tiny_model("llama")), ("int8", "onnx/int4_asym", "onnx/int8", "q4_0")))
+    found = run(FrontierOptions(model=str(tiny_model("llama")), points=("int8", "onnx/int4_asym", "onnx/int8", "q4_0")))
     assert [(p.format, p.label, p.own_front) for p in found.points if p.format != "gguf"] == [
         ("onnx", "int4_asym", True), ("openvino", "int8", True), ("onnx", "int8", True),
     ]  # fmt: skip
@@ -67,4 +68,4 @@ def test_formats_have_fronts_of_their_own(tiny_model: Callable[..., Path]) -> No
 
 def test_no_point_that_works(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(UsageError, match="does not fit"):
-        run(FrontierJob(str(tiny_model("llama")), ("q6_k",)))
+        run(FrontierOptions(model=str(tiny_model("llama")), points=("q6_k",)))

@@ -10,10 +10,11 @@ import pytest
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.core.progress import Silent
+from edgeconv.study.options import SensitivityOptions
 from edgeconv.study.sensitivity import estimate, exact, picture
 from edgeconv.study.sensitivity.codec import Codec, codec
 from edgeconv.study.sensitivity.path import Path as Way
-from edgeconv.study.sensitivity.run import SensitivityJob, run
+from edgeconv.study.sensitivity.run import run
 from edgeconv.study.sensitivity.subject import Subject, open_subject
 from edgeconv.validate.checks.logits import heads_apart
 from edgeconv.validate.metrics import compare
@@ -93,7 +94,7 @@ def test_a_stopped_run_goes_on(planted: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_whole_result_and_its_picture(planted: Path) -> None:
-    found = run(SensitivityJob(str(planted), precision="q4_k", by="component", tokens=256))
+    found = run(SensitivityOptions(model=str(planted), precision="q4_k", by="component", tokens=256))
     assert [part.name for part in found.parts] == ["embeddings", "attention", "mlp", "head"]
     assert found.parts[2].stored_as == {"q5_0": 12}
     assert found.parts[2].bytes < found.parts[2].saved
@@ -101,4 +102,4 @@ def test_the_whole_result_and_its_picture(planted: Path) -> None:
     assert drawn.count('class="bar"') == 4
     assert "attention: KL" in drawn
     with pytest.raises(UsageError, match="estimate"):
-        run(SensitivityJob(str(planted), method="estimate"))
+        run(SensitivityOptions(model=str(planted), method="estimate"))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from edgeconv.study.options import SensitivityOptions
 from edgeconv.study.sensitivity.codec import Codec
 from edgeconv.study.sensitivity.model import PartFigure
-from edgeconv.study.sensitivity.run import SensitivityJob, run
+from edgeconv.study.sensitivity.run import run
 from edgeconv.study.sensitivity.tower import NAME, eight_bits
 
 
@@ -17,7 +18,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def seeing(model: Path) -> PartFigure:
-    found = run(SensitivityJob(str(model), precision="int4_sym", by="component", tokens=256))
+    found = run(SensitivityOptions(model=str(model), precision="int4_sym", by="component", tokens=256))
     assert "behind pictures" in found.notes[0]
     assert [part.name for part in found.parts][-1] == NAME
     assert any(part.kind == "attention" for part in found.parts)
@@ -48,7 +49,7 @@ def test_a_tower_with_outliers_costs_more(tiny_vision_model: Callable[..., Path]
 
 
 def test_no_tensor_is_estimated_without_words(tiny_vision_model: Callable[..., Path]) -> None:
-    found = run(SensitivityJob(str(tiny_vision_model()), precision="int4_sym", by="tensor", tokens=256))
+    found = run(SensitivityOptions(model=str(tiny_vision_model()), precision="int4_sym", by="tensor", tokens=256))
     assert "left out" in found.notes[0]
     assert not any(part.kind == "vision" for part in found.parts)
 
