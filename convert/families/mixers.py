@@ -85,7 +85,7 @@ class ShortConv:
 
 @dataclass(frozen=True)
 class GatedDelta:
-    """A causal convolution and the gated delta rule, whose output is normalized and gated (Qwen 3.5).
+    """A causal convolution and the gated delta rule, whose output is normalized and gated (Qwen 3.5, Qwen3-Next).
 
     Source: `transformers/models/qwen3_5/modeling_qwen3_5.py`, `Qwen3_5GatedDeltaNet`.
 
@@ -96,6 +96,8 @@ class GatedDelta:
         width: of one of them.
         taps: positions that the convolution sees, the last one's own included.
         eps: of the norm of the output.
+        by_key: queries, keys, values and gates are one projection, which makes all of one key before the next; so are the two of
+            one number a head.
     """
 
     keys: int
@@ -104,6 +106,7 @@ class GatedDelta:
     width: int
     taps: int
     eps: float
+    by_key: bool = False
 
     @property
     def key_size(self) -> int:
@@ -122,17 +125,19 @@ class GatedDelta:
 
     def tensors(self, hidden: int) -> Shapes:
         """As `Mixer` says."""
-        return {
-            "linear_attn.in_proj_qkv.weight": (self.channels, hidden),
+        matrices = {f"linear_attn.{name}.weight": (rows, hidden) for name, rows in self._projections().items()}
+        return matrices | {
             "linear_attn.conv1d.weight": (self.channels, 1, self.taps),
-            "linear_attn.in_proj_b.weight": (self.heads, hidden),
-            "linear_attn.in_proj_a.weight": (self.heads, hidden),
             "linear_attn.A_log": (self.heads,),
             "linear_attn.dt_bias": (self.heads,),
             "linear_attn.norm.weight": (self.width,),
-            "linear_attn.in_proj_z.weight": (self.size, hidden),
             "linear_attn.out_proj.weight": (hidden, self.size),
         }
+
+    def _projections(self) -> dict[str, int]:
+        if self.by_key:
+            return {"in_proj_qkvz": self.channels + self.size, "in_proj_ba": 2 * self.heads}
+        return {"in_proj_qkv": self.channels, "in_proj_b": self.heads, "in_proj_a": self.heads, "in_proj_z": self.size}
 
     def states(self, layer: int) -> tuple[State, ...]:
         """As `Mixer` says."""
@@ -143,22 +148,33 @@ class GatedDelta:
 
     def delicate(self) -> tuple[str, ...]:
         """Return all its matrices: what they add to the state stays there."""
-        return tuple(
-            f"linear_attn.{name}.weight" for name in ("in_proj_qkv", "in_proj_b", "in_proj_a", "in_proj_z", "out_proj")
-        )
+        return tuple(f"linear_attn.{name}.weight" for name in (*self._projections(), "out_proj"))
+
+    def _projected(self, ops: Ops[T], hidden: T, prefix: str) -> tuple[T, T, T, T]:
+        """Return what is convolved, the gate, and one number a head for learning and one for forgetting, [batch, n, width]."""
+        if not self.by_key:
+            mixed, beta, rate, gate = (ops.linear(hidden, prefix + name, False) for name in self._projections())
+            return mixed, gate, beta, rate
+        each = self.heads // self.keys
+        sizes = [self.key_width] * 2 + [each * self.width] * 2
+        parts = ops.split(ops.heads(ops.linear(hidden, prefix + "in_proj_qkvz", False), self.keys, sum(sizes)), sizes)
+        query, key, value, gate = (ops.flat(part, self.keys * size) for part, size in zip(parts, sizes, strict=True))
+        numbers = ops.halves(ops.heads(ops.linear(hidden, prefix + "in_proj_ba", False), self.keys, 2 * each))
+        beta, rate = (ops.flat(one, self.heads) for one in numbers)
+        return ops.joined([query, key, value]), gate, beta, rate
 
     def mix(self, ops: Ops[T], hidden: T, kept: T, prefix: str, layer: int) -> T:
         """As `Mixer` says."""
         prefix += "linear_attn."
         conv, memory = self.states(layer)
-        entering = ops.multiply(ops.linear(hidden, prefix + "in_proj_qkv", False), kept)
+        mixed, gate, beta, rate = self._projected(ops, hidden, prefix)
+        entering = ops.multiply(mixed, kept)
         mixed = ops.activate(ops.causal_convolution(entering, prefix + "conv1d", conv, False), "silu")
         query, key, value = ops.split(mixed, [self.key_size, self.key_size, self.size])
         query, key = (ops.heads(one, self.keys, self.key_width) for one in (query, key))
-        beta = ops.sigmoid(ops.linear(hidden, prefix + "in_proj_b", False))
-        decay = ops.decay(ops.linear(hidden, prefix + "in_proj_a", False), prefix + "A_log", prefix + "dt_bias")
+        beta, decay = ops.sigmoid(beta), ops.decay(rate, prefix + "A_log", prefix + "dt_bias")
         value = ops.heads(value, self.heads, self.width)
         made = ops.delta_rule(query, key, value, decay=decay, beta=beta, state=memory, keys=self.keys)
-        gate = ops.heads(ops.linear(hidden, prefix + "in_proj_z", False), self.heads, self.width)
-        made = ops.multiply(ops.rms_norm(made, prefix + "norm", self.eps), ops.activate(gate, "silu"))
+        gate = ops.activate(ops.heads(gate, self.heads, self.width), "silu")
+        made = ops.multiply(ops.rms_norm(made, prefix + "norm", self.eps), gate)
         return ops.linear(ops.flat(made, self.size), prefix + "out_proj", False)

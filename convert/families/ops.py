@@ -116,6 +116,9 @@ class Ops(Protocol[T]):
     def split(self, states: T, sizes: Sequence[int]) -> Sequence[T]:
         """Part the last dimension by sizes."""
 
+    def joined(self, parts: Sequence[T]) -> T:
+        """Put parts side by side in the last dimension."""
+
     def heads(self, states: T, count: int, width: int) -> T:
         """[batch, n, count * width] -> [batch, n, count, width]."""
 

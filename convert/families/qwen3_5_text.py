@@ -33,8 +33,8 @@ def layer_kinds(read: Reader) -> list[str]:
     return kinds
 
 
-def described(read: Reader, decoder: Decoder) -> Decoder:
-    """Give each layer its mixer, and attention its gate."""
+def described(read: Reader, decoder: Decoder, *, by_key: bool = False) -> Decoder:
+    """Give each layer its mixer, and attention its gate; `by_key` as of `GatedDelta`."""
     keys, heads = read.size("linear_num_key_heads"), read.size("linear_num_value_heads")
     if heads % keys:
         raise contradicting(f"{heads} linear_num_value_heads cannot share {keys} linear_num_key_heads evenly")
@@ -45,6 +45,7 @@ def described(read: Reader, decoder: Decoder) -> Decoder:
         read.size("linear_value_head_dim"),
         read.size("linear_conv_kernel_dim"),
         decoder.rms_norm_eps,
+        by_key,
     )
     if decoder.activation != "silu":
         raise UnsupportedArchitecture(f"its convolutions are followed by {decoder.activation}")

@@ -117,6 +117,9 @@ class Layers:
     def split(self, states: Value, sizes: Sequence[int]) -> Sequence[Value]:
         return self.graph.ops("Split", [states, self.graph.i64(sizes)], len(sizes), axis=-1)
 
+    def joined(self, parts: Sequence[Value]) -> Value:
+        return self.graph.op("Concat", *parts, axis=-1)
+
     def heads(self, states: Value, count: int, width: int) -> Value:
         return self.graph.op("Reshape", states, self.graph.i64([0, 0, count, width]))
 

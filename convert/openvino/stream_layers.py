@@ -146,6 +146,9 @@ class Layers(Operations):
     def split(self, states: Node, sizes: Sequence[int]) -> Sequence[Node]:
         return list(self.ops.variadic_split(states, self.i64(-1), self.i64(sizes)).outputs())
 
+    def joined(self, parts: Sequence[Node]) -> Node:
+        return self.ops.concat(list(parts), -1)
+
     def heads(self, states: Node, count: int, width: int) -> Node:
         return self.ops.reshape(states, self.i64([0, 0, count, width]), special_zero=True)
 
