@@ -15,6 +15,7 @@ import numpy as np
 Node = Any
 _AXIS = 2
 """Of the positions in what the loop takes."""
+_NAMES = ("step", "query", "key", "value", "decay", "beta", "state", "made")
 
 
 def loop(ops: Any, inputs: Sequence[Node], state: Node) -> tuple[Node, Node]:
@@ -36,7 +37,7 @@ def loop(ops: Any, inputs: Sequence[Node], state: Node) -> tuple[Node, Node]:
     made = ops.broadcast(ops.constant(0.0, np.float32), shape)
     count = ops.convert(ops.gather(shape, _i32(ops, _AXIS), _i32(ops, 0)), np.int32)
     parameters, results = _body(ops)
-    body = ov.Model([ops.constant([True], bool), *results], parameters, "delta_rule")
+    body = ov.Model([_named(ops.constant([True], bool), "goes on"), *results], parameters, "delta_rule")
     made_loop = ops.loop(count, ops.constant(True, bool))
     made_loop.set_function(body)
     _, *sliced, last, whole = parameters
@@ -56,10 +57,10 @@ def _i32(ops: Any, value: Any) -> Node:
 
 def _body(ops: Any) -> tuple[list[Node], list[Node]]:
     """Return what one step takes, and what it gives: the state, and all outputs so far."""
-    step = ops.parameter([], np.int32, "step")
-    query, key, value = (ops.parameter([-1, -1, 1, -1], np.float32, name) for name in ("query", "key", "value"))
-    decay, beta = (ops.parameter([-1, -1, 1], np.float32, name) for name in ("decay", "beta"))
-    last, whole = (ops.parameter([-1] * 4, np.float32, name) for name in ("state", "made"))
+    step = ops.parameter([], np.int32)
+    query, key, value = (ops.parameter([-1, -1, 1, -1], np.float32) for _ in range(3))
+    decay, beta = (ops.parameter([-1, -1, 1], np.float32) for _ in range(2))
+    last, whole = (ops.parameter([-1] * 4, np.float32) for _ in range(2))
     before = ops.multiply(last, ops.unsqueeze(ops.exp(decay), _i32(ops, -1)))
     by_key = ops.unsqueeze(ops.squeeze(key, _i32(ops, _AXIS)), _i32(ops, -1))
     known = ops.reduce_sum(ops.multiply(before, by_key), _i32(ops, -2), False)
@@ -68,4 +69,12 @@ def _body(ops: Any) -> tuple[list[Node], list[Node]]:
     asked = ops.multiply(state, ops.unsqueeze(ops.squeeze(query, _i32(ops, _AXIS)), _i32(ops, -1)))
     given = ops.reduce_sum(asked, _i32(ops, -2), True)
     made = ops.scatter_update(whole, ops.unsqueeze(step, _i32(ops, 0)), given, _i32(ops, _AXIS))
-    return [step, query, key, value, decay, beta, last, whole], [state, made]
+    parameters = [step, query, key, value, decay, beta, last, whole]
+    named = [_named(parameter, name) for parameter, name in zip(parameters, _NAMES, strict=True)]
+    return named, [_named(state, "next state"), _named(made, "next made")]
+
+
+def _named(node: Node, name: str) -> Node:
+    """Name a value that OpenVINO would number by itself."""
+    node.output(0).get_tensor().set_names({name})
+    return node

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..families.experts import Experts
-from ..families.ops import UNIT_EPSILON, Heads, Rotation, State
+from ..families.ops import Heads, Rotation
 from ..families.rope import Rope
-from . import delta_rule, stream_experts
-from .stream_ops import Node, Operations, Weights
+from . import stream_experts
+from .stream_ops import Node, Weights
+from .stream_states import StateLayers
 
 ROTARY = "rotary/angles"
 """The product of frequencies and positions, which NNCF takes for a layer."""
@@ -29,30 +30,12 @@ _MASKED = np.float32(-65504.0)
 """What a masked position gets: float16's lowest, as in optimum's graphs."""
 
 
-_KINDS = {"conv": "conv", "recurrent": "ssm"}
-
-
-def _variable(state: State) -> str:
-    """Name a state's variable as optimum-intel does; the runtime's paged attention knows convolutions by ".past.conv."."""
-    kind, layer = _KINDS[state.kind], state.layer
-    return f"cache_params.past.{kind}.{layer}cache_params.present.{kind}.{layer}"
-
-
-class Layers(Operations):
-    """`families.ops.Ops` over `Node`.
-
-    Attributes:
-        batch: size of the batch, int64 [1]; set before a cache is declared.
-        beam: which row of the cache each row goes on from, int32 [batch]; set likewise.
-        sinks: the nodes that write caches.
-    """
+class Layers(StateLayers):
+    """`families.ops.Ops` over `Node`."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
-        self.sinks: list[Node] = []
         self._rotations = 0
-        self.batch: Node = None
-        self.beam: Node = None
 
     # -- stored weights
 
@@ -125,9 +108,6 @@ class Layers(Operations):
 
     def multiply_stored(self, states: Node, name: str) -> Node:
         return self.ops.multiply(states, self.weights(name))
-
-    def scale(self, states: Node, factor: float) -> Node:
-        return self.ops.multiply(states, self.ops.constant(factor, np.float32))
 
     def activate(self, states: Node, kind: str) -> Node:
         if kind == "silu":
@@ -214,16 +194,12 @@ class Layers(Operations):
         if rope.interleaved:
             end, step = self.i64([2**63 - 1]), self.i64([2])
             x, y = (ops.slice(states, self.i64([i]), end, step, last) for i in (0, 1))
-            pair = ops.concat([ops.unsqueeze(self._negative(y), self.i64(-1)), ops.unsqueeze(x, self.i64(-1))], -1)
+            pair = ops.concat([ops.unsqueeze(self.negative(y), self.i64(-1)), ops.unsqueeze(x, self.i64(-1))], -1)
             return ops.reshape(pair, self.i64([0, 0, 0, rope.dim]), special_zero=True)
         step = self.i64([1])
         x = ops.slice(states, self.i64([0]), self.i64([half]), step, last)
         y = ops.slice(states, self.i64([half]), self.i64([2**63 - 1]), step, last)
-        return ops.concat([self._negative(y), x], -1)
-
-    def _negative(self, states: Node) -> Node:
-        """Multiply by -1: the form that the rotary fusion knows, unlike Negative."""
-        return self.ops.multiply(states, self.ops.constant(-1.0, np.float32))
+        return ops.concat([self.negative(y), x], -1)
 
     # -- attention
 
@@ -260,72 +236,6 @@ class Layers(Operations):
 
     def remember(self, key: Node, value: Node, layer: int, heads: Heads) -> tuple[Node, Node]:
         return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
-
-    def kept(self, start: Node, attention_mask: Node) -> Node:
-        """Multiplied by 1 and added to 0, which is the form that the runtime's paged attention takes out again."""
-        ops = self.ops
-        new = ops.gather(ops.shape_of(start), self.i64([1]), self.i64(0))
-        first = ops.subtract(self.i64([0]), new)
-        last = ops.slice(attention_mask, first, self.i64([2**63 - 1]), self.i64([1]), self.i64([1]))
-        kept = ops.convert(ops.unsqueeze(last, self.i64(2)), np.float32)
-        return ops.add(self.scale(kept, 1.0), ops.constant(0.0, np.float32))
-
-    def causal_convolution(self, states: Node, name: str, state: State, bias: bool) -> Node:
-        ops, (channels, taps) = self.ops, state.shape
-        turned = ops.transpose(states, ops.constant([0, 2, 1], np.int32))
-        whole = ops.concat([self._past(state), turned], -1)
-        end, step, last = self.i64([2**63 - 1]), self.i64([1]), self.i64([2])
-        self._keep(ops.slice(whole, self.i64([-taps]), end, step, last), state)
-        kernel = ops.reshape(self.weights(f"{name}.weight"), self.i64([channels, 1, 1, taps]), special_zero=False)
-        made = ops.group_convolution(whole, kernel, [1], [0], [0], [1], name=name)
-        made = ops.transpose(ops.slice(made, self.i64([1]), end, step, last), ops.constant([0, 2, 1], np.int32))
-        return ops.add(made, self.weights(f"{name}.bias")) if bias else made
-
-    def decay(self, states: Node, rate: str, bias: str) -> Node:
-        ops = self.ops
-        steps = ops.softplus(ops.add(states, self.weights(bias)))
-        return ops.multiply(self._negative(ops.exp(self.weights(rate))), steps)
-
-    def delta_rule(
-        self, query: Node, key: Node, value: Node, *, decay: Node, beta: Node, state: State, keys: int
-    ) -> Node:
-        ops = self.ops
-        query, key = (self.swap(self._unit(self._served(one, keys, state))) for one in (query, key))
-        width = ops.convert(ops.gather(ops.shape_of(query), self.i64(3), self.i64(0)), np.float32)
-        query = ops.divide(query, ops.power(width, ops.constant(0.5, np.float32)))
-        decay, beta = (ops.transpose(one, ops.constant([0, 2, 1], np.int32)) for one in (decay, beta))
-        made, kept = delta_rule.loop(ops, [query, key, self.swap(value), decay, beta], self._past(state))
-        self._keep(kept, state)
-        return self.swap(made)
-
-    def _served(self, states: Node, keys: int, state: State) -> Node:
-        """Give every head of the state its query or key: [batch, n, heads, width]."""
-        ops, (heads, width, _) = self.ops, state.shape
-        if keys == heads:
-            return states
-        wide = ops.tile(ops.unsqueeze(states, self.i64(3)), self.i64([1, 1, 1, heads // keys, 1]))
-        return ops.reshape(wide, self.i64([0, 0, heads, width]), special_zero=True)
-
-    def _unit(self, states: Node) -> Node:
-        """Divide the last dimension by its Euclidean length."""
-        ops = self.ops
-        length = ops.reduce_sum(ops.multiply(states, states), self.i64([-1]), keep_dims=True)
-        root = ops.sqrt(ops.add(length, ops.constant(UNIT_EPSILON, np.float32)))
-        return ops.multiply(states, ops.divide(ops.constant(1.0, np.float32), root))
-
-    def _past(self, state: State) -> Node:
-        """Read what a layer kept, of the row that each row goes on from."""
-        import openvino as ov
-
-        ops, name = self.ops, _variable(state)
-        sizes = self.i64(list(state.shape))
-        empty = ops.broadcast(ops.constant(0.0, np.float32), ops.concat([self.batch, sizes], 0))
-        shape = ov.PartialShape([-1, *state.shape])
-        past = ops.read_value(empty, name, np.float32, shape, name=f"{state.kind}.{state.layer}.read")
-        return ops.gather(past, self.beam, self.i64(0))
-
-    def _keep(self, value: Node, state: State) -> None:
-        self.sinks.append(self.ops.assign(value, _variable(state), name=f"{state.kind}.{state.layer}.assign"))
 
     def _remember(self, states: Node, layer: int, kind: str, heads: Heads) -> Node:
         import openvino as ov
@@ -389,7 +299,3 @@ class Layers(Operations):
         # the mode goes by keyword: as a positional argument it is taken for axes_mapping, and the fusion is lost
         wide = ops.broadcast(ops.unsqueeze(states, self.i64(2)), target, broadcast_spec="BIDIRECTIONAL")
         return ops.reshape(wide, self.i64([0, heads.queries, -1, heads.width]), special_zero=True)
-
-    def swap(self, states: Node) -> Node:
-        """[batch, n, heads, width] <-> [batch, heads, n, width]."""
-        return self.ops.transpose(states, self.ops.constant([0, 2, 1, 3], np.int32))

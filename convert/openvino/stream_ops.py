@@ -39,3 +39,15 @@ class Operations:
     def batch_of(self, node: Node) -> Node:
         """Return the first dimension's size, int64 [1]."""
         return self.ops.gather(self.ops.shape_of(node), self.i64([0]), self.i64(0))
+
+    def scale(self, states: Node, factor: float) -> Node:
+        """Multiply by a number."""
+        return self.ops.multiply(states, self.ops.constant(factor, np.float32))
+
+    def negative(self, states: Node) -> Node:
+        """Multiply by -1: the form that the rotary fusion knows, unlike Negative."""
+        return self.ops.multiply(states, self.ops.constant(-1.0, np.float32))
+
+    def swap(self, states: Node) -> Node:
+        """[batch, n, heads, width] <-> [batch, heads, n, width]."""
+        return self.ops.transpose(states, self.ops.constant([0, 2, 1, 3], np.int32))

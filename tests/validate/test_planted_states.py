@@ -78,7 +78,7 @@ def growing_state(patch: pytest.MonkeyPatch) -> None:
     openvino, onnx, apply = OpenVINO.decay, Onnx.decay, gguf_held.Held.apply
 
     def of_openvino(self: OpenVINO, *arguments: Any) -> Any:
-        return self._negative(openvino(self, *arguments))
+        return self.negative(openvino(self, *arguments))
 
     def of_onnx(self: Onnx, *arguments: Any) -> Any:
         return self.graph.op("Neg", onnx(self, *arguments))
