@@ -47,10 +47,21 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 
 def _joined(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Gate and up of experts in one, as transformers has them."""
+    found = turned_experts(found)
     for gate in [name for name in found if name.endswith(".experts.gate_proj.weight")]:
         module = gate.removesuffix("gate_proj.weight")
         up, down = (found.pop(f"{module}{role}_proj.weight") for role in ("up", "down"))
         found |= loaded_experts(module, found.pop(gate), up, down)
+    return found
+
+
+def turned_experts(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn the stacks that have biases, gpt-oss's, whose gate and up take turns: [experts, inputs, outputs]."""
+    for bias in [name for name in found if name.endswith(".experts.gate_up_proj.bias")]:
+        module = bias.removesuffix("gate_up_proj.bias")
+        for role in ("gate_up", "down"):
+            found[f"{module}{role}_proj_bias"] = found.pop(f"{module}{role}_proj.bias")[:, 0]
+            found[f"{module}{role}_proj"] = found.pop(f"{module}{role}_proj.weight").swapaxes(1, 2)
     return found
 
 

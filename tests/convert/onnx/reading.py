@@ -69,6 +69,7 @@ def weights(folder: Path, file: str = MODEL, names: Collection[str] = ()) -> dic
 
 def _parted(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Gate and up of experts as transformers has them: one behind the other, where the operators take row by row."""
+    made = ir.turned_experts(made)
     for woven in [name for name in made if name.endswith(".experts.gate_up_proj.weight")]:
         module = woven.removesuffix("gate_up_proj.weight")
         both = made.pop(woven)
