@@ -49,6 +49,8 @@ def described(read: Reader, decoder: Decoder, *, by_key: bool = False) -> Decode
     )
     if decoder.activation != "silu":
         raise UnsupportedArchitecture(f"its convolutions are followed by {decoder.activation}")
+    if read.config.get("attn_output_gate") is False:  # which transformers does not read: its attention always has gates
+        raise UnsupportedArchitecture("attn_output_gate is false, and no attention without gates was seen")
     mixers = tuple(rule if kind == LINEAR else None for kind in layer_kinds(read))
     return replace(decoder, mixers=mixers if any(mixers) else (), gated=True)
 
@@ -85,7 +87,9 @@ FAMILY = Family(
     may_slide=False,
     details=described,
     within=frozenset(["qwen3_5"]),
-    also_reads=frozenset(["layer_types", "full_attention_interval"]),
+    also_reads=frozenset(
+        ["layer_types", "full_attention_interval", "attn_output_gate", "mamba_ssm_dtype", "mlp_only_layers"]
+    ),
     gguf=Gguf(
         "qwen35",
         names=delta_gguf.NAMES,

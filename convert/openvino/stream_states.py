@@ -1,6 +1,6 @@
 """The layers of `families.ops` that keep a state, in OpenVINO's opset: variables, written and read for each call.
 
-The forms are those that the runtime's fusions and its paged attention look for (docs/decisions/0026-states.md).
+The forms are those that the runtime's fusions and its paged attention look for (docs/decisions/0027-states.md).
 """
 
 from __future__ import annotations
