@@ -13,6 +13,7 @@ from typing import Any
 from .attention import Attention, sources
 from .decoder import Decoder
 from .gemma import NORMS, cap
+from .gemma4_gguf import GGUF
 from .ops import Heads
 from .per_layer import PerLayer
 from .reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
@@ -139,4 +140,5 @@ FAMILY = Family(
     aliases={"hidden_activation": "hidden_act"},
     also_reads=frozenset(["use_bidirectional_attention", "num_experts", "top_k_experts", "moe_intermediate_size"]),
     rope=_local_rope,
+    gguf=GGUF,
 )

@@ -15,6 +15,7 @@ _MECHANISM = (
     "decoder",
     "delta_gguf",
     "experts",
+    "gemma4_gguf",
     "mixers",
     "ops",
     "per_layer",

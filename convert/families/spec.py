@@ -97,6 +97,7 @@ class Gguf:
         reads: keys of a file that `to_config` reads beside the common ones.
         rope_base: what llama.cpp takes where a file states no rope.freq_base.
         to_config: a file's tensors and keys → the family's own fields of config.json.
+        readable: a file of it can be the source of a conversion.
         budgets: a check's budget → limit and reason, where llama.cpp's graph of this architecture errs by itself.
         width_as_context: llama.cpp's own converter may state the width as the length of the context.
     """
@@ -120,6 +121,7 @@ class Gguf:
     reads: frozenset[str] = frozenset()
     rope_base: float = 10_000.0
     to_config: Callable[[GgufTensors, GgufKeys], Mapping[str, Any]] = nothing
+    readable: bool = True
     budgets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     width_as_context: bool = False
 

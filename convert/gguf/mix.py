@@ -136,8 +136,8 @@ _VALUE_LIKE = ("v", "qkv")
 
 
 def _category(name: str) -> str:
-    if name in ("output.weight", "token_embd.weight"):
-        return name.removesuffix(".weight")
+    if name in ("output.weight", "token_embd.weight", "per_layer_token_embd.weight"):
+        return name.removesuffix(".weight").removeprefix("per_layer_")
     return next((category for part, category in _CATEGORIES if part in name), "other")
 
 
@@ -146,8 +146,14 @@ _KEPT = ("_norm.weight", _ROUTER, *KERNELS)
 """Matrices of these names are not quantized."""
 
 
+_AS_STORED = "per_layer_model_proj"
+"""What llama-quantize leaves in the type that it has."""
+
+
 def quantizable(tensor: Shaped) -> bool:
     """True for matrices that are not norms; a matrix of one row counts as a vector, as it does for ggml."""
+    if _AS_STORED in tensor.name:
+        return False
     is_matrix = len(tensor.shape) > 1 and any(size > 1 for size in tensor.shape[:-1])
     return is_matrix and tensor.name.endswith("weight") and not any(part in tensor.name for part in _KEPT)
 

@@ -16,7 +16,14 @@ from ..families.experts import ROLES, Experts
 from ..gguf_held import AS_IT_IS, Held
 from ..gguf_values import Value, f32, u32
 
-_OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+_OUTER = {
+    "model.embed_tokens": "token_embd",
+    "model.embed_tokens_per_layer": "per_layer_token_embd",
+    "model.per_layer_model_projection": "per_layer_model_proj",
+    "model.per_layer_projection_norm": "per_layer_proj_norm",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+}
 _BLOCK = {
     "self_attn.qkv_proj": "attn_qkv",
     "self_attn.q_proj": "attn_q",
@@ -29,6 +36,9 @@ _BLOCK = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "per_layer_input_gate": "inp_gate",
+    "per_layer_projection": "proj",
+    "post_per_layer_input_norm": "post_norm",
 }
 """Modules of a block in transformers, and llama.cpp's names for their tensors (`gguf-py/gguf/tensor_mapping.py`)."""
 KERNELS = ("ssm_conv1d.weight", "shortconv.conv.weight")

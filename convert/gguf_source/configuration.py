@@ -26,7 +26,7 @@ def native(file: GgufFile) -> dict[str, Any]:
             not known here.
     """
     family = registry.by_arch(file.arch)
-    if family is None or family.gguf is None:
+    if family is None or family.gguf is None or not family.gguf.readable:
         raise CheckpointError(
             f"{file.path.name} holds the architecture {file.arch or '(none)'!r}, which cannot be read.",
             f"Of GGUF files these can: {', '.join(_readable())}. Convert the original checkpoint.",
@@ -74,7 +74,8 @@ def _most(keys: Keys, key: str, default: int) -> int:
 
 def _readable() -> list[str]:
     """Return the architectures that can be read, sorted."""
-    return sorted({one.gguf.arch for one in registry.every() if one.gguf and one.experts is None})
+    readable = (one.gguf.arch for one in registry.every() if one.gguf and one.gguf.readable and one.experts is None)
+    return sorted(set(readable))
 
 
 def _rows(file: GgufFile, name: str) -> int:

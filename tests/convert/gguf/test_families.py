@@ -19,6 +19,7 @@ ARCHS = {
     "lfm2": "lfm2", "lfm2_moe": "lfm2moe", "qwen3_5_text": "qwen35",
     "cohere2": "cohere2", "ernie4_5": "ernie4_5", "exaone4": "exaone4", "gemma": "gemma", "gemma2": "gemma2",
     "granite": "granite", "hunyuan_v1_dense": "hunyuan-dense", "smollm3": "smollm3", "stablelm": "stablelm",
+    "gemma4_text": "gemma4",
     "gemma3_text": "gemma3", "glm": "chatglm", "glm4": "glm4", "llama": "llama", "mistral": "llama", "olmo2": "olmo2",
     "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "granitemoe": "granitemoe",
     "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
