@@ -18,6 +18,7 @@ ALLOWED = {
     "convert/gguf_source/tokenizer.py": "names of pre-tokenizers",
     "convert/gguf_source/vocabulary.py": "llama.cpp knows Phi-3's tokenizer by the words in general.name",
     "convert/chatglm/__init__.py": "the reader of ChatGLM's own layout",
+    "convert/openvino/genai_layout.py": "the model that --layout genai presents GLM-Edge-V as",
     "convert/onnx/assets.py": "onnxruntime-genai's word for any decoder",
     "validate/bisect/measure.py": "mamba is transformers' name of the module in hybrids of several families",
 }
