@@ -36,6 +36,8 @@ class Weight:
     """The last weighted node of the graph uses this constant (shared with the embedding or not)."""
     delicate: bool = False
     """It gets no fewer than eight bits unless a rule of the user's names it: errors of a recurrence add up."""
+    router: bool = False
+    """It chooses experts."""
 
     @property
     def size(self) -> int:
@@ -164,8 +166,8 @@ def _own(weights: Sequence[Weight], scheme: Scheme) -> dict[str, Assignment]:
 
 def _recurrent(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
     """Say which precision the weights of recurrent layers get, and which of them get fewer than eight bits, as asked for."""
-    delicate = [w.name for w in weights if w.delicate]
-    if not delicate or not scheme.compresses or bits_of(scheme.mode) >= _EIGHT:
+    delicate = [w.name for w in weights if w.delicate and not w.router]
+    if not any(w.delicate for w in weights) or not scheme.compresses or bits_of(scheme.mode) >= _EIGHT:
         return []
     rules = tensor_precision.ruled(delicate, scheme.tensor_precision)
     few = [name for name, rule in rules.items() if rule.mode and bits_of(rule.mode) < _EIGHT]
@@ -174,7 +176,13 @@ def _recurrent(weights: Sequence[Weight], scheme: Scheme) -> list[str]:
     asked = (
         f"{len(few)} weights of recurrent layers get fewer than eight bits, as asked for ({few[0]} …)" if few else ""
     )
-    return [said for said in (kept if len(rules) < len(delicate) else "", asked) if said]
+    routers = sum(w.router for w in weights)
+    chooses = (
+        f"{routers} weights of routers {get} where no rule names them: their errors choose other experts"
+        if routers
+        else ""
+    )
+    return [said for said in (kept if len(rules) < len(delicate) else "", asked, chooses) if said]
 
 
 def _giving_way(weights: Sequence[Weight], scheme: Scheme) -> list[str]:

@@ -196,12 +196,16 @@ class Decoder:
             if mixer
             for name in mixer.delicate()
         }
-        routers = {
+        return frozenset(mixed | self.routers)
+
+    @property
+    def routers(self) -> frozenset[str]:
+        """Weights that choose experts."""
+        return frozenset(
             f"model.layers.{layer}.{experts.stored.router}.weight"
             for layer, experts in enumerate(self.experts)
             if experts
-        }
-        return frozenset(mixed | routers)
+        )
 
     def rope_of(self, layer: int) -> Rope | None:
         """Return a layer's rotary embedding; None if it has none."""

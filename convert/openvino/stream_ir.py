@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -116,6 +116,7 @@ def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     weights = _weights(
         shapes, decoder.tied, decoder.lookups, stacks=decoder.stacks(woven=woven), delicate=decoder.delicate
     )
+    weights = [replace(one, router=one.name in decoder.routers) for one in weights]
     single = tuple(name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2 and shape[0] == 1)
     ignored = (*_rotary(decoder), *_recurrent(shapes, weights, scheme), *single)
     return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, ignored, True)
