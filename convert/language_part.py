@@ -31,13 +31,17 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     config = checkpoint.config
     if config["model_type"] != family.model_type:
-        text = {"tie_word_embeddings": config.get("tie_word_embeddings", False), **config["text_config"]}
+        tied = config.get("tie_word_embeddings", family.defaults.get("tie_word_embeddings", False))
+        text = {"tie_word_embeddings": tied, **config["text_config"]}
         text |= {"architectures": [family.architecture]}
         folder = _small_files(checkpoint.folder, text)
         seen = sum(name.startswith(family.vision_prefix) for name in checkpoint.names)
+        what, takes = ("vision tensors", "no pictures")
+        if isinstance(family.vision_prefix, tuple):
+            what, takes = ("tensors for pictures and sound", "text only")
         note = (
-            f"Of the {config['model_type']} the language model alone is converted: its {seen} vision tensors are left out, "
-            "and what is written takes no pictures."
+            f"Of the {config['model_type']} the language model alone is converted: its {seen} {what} are left out, "
+            f"and what is written takes {takes}."
         )
         checkpoint = replace(
             checkpoint, folder=folder, config=text, source=checkpoint.place, notes=(*checkpoint.notes, note)
@@ -45,7 +49,7 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
     return _renamed(checkpoint, family.vision_prefix)
 
 
-def _renamed(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
+def _renamed(checkpoint: Checkpoint, prefix: str | tuple[str, ...]) -> Checkpoint:
     shards = {}
     for file, shard in checkpoint.shards.items():
         infos = [

@@ -19,6 +19,7 @@ BUFFERS = (
 _COUNTS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 """Fields of config.json that say how many layers predict further tokens."""
 _HEAD = re.compile(r"(?:model\.|language_model\.)*mtp\.")
+_OWN = re.compile(r"model\.layers\.(\d+)\.self_attn\.(?:k_proj|v_proj|k_norm|v_norm)\.(?:weight|bias)")
 _LAYER = re.compile(r"(?:\w+\.)*?layers\.(\d+)\.")
 
 
@@ -46,7 +47,15 @@ def is_prediction_head(name: str, config: Mapping[str, Any]) -> bool:
 
 def is_unused(name: str, config: Mapping[str, Any]) -> bool:
     """True for a tensor that a conversion leaves out; a plan names those that hold weights."""
-    return is_buffer(name) or is_prediction_head(name, config)
+    return is_buffer(name) or is_prediction_head(name, config) or is_passed_over(name, config)
+
+
+def is_passed_over(name: str, config: Mapping[str, Any]) -> bool:
+    """True for what would make keys and values in a layer that reads those of another (Gemma 4's files hold them, too)."""
+    shared, depth, found = config.get("num_kv_shared_layers"), config.get("num_hidden_layers"), _OWN.fullmatch(name)
+    if not found or type(shared) is not int or type(depth) is not int:
+        return False
+    return 0 < depth - shared <= int(found[1])
 
 
 def notes(config: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:

@@ -141,4 +141,6 @@ FAMILY = Family(
     also_reads=frozenset(["use_bidirectional_attention", "num_experts", "top_k_experts", "moe_intermediate_size"]),
     rope=_local_rope,
     gguf=GGUF,
+    within=frozenset(["gemma4"]),
+    vision_prefix=("model.vision_tower.", "model.embed_vision.", "model.audio_tower.", "model.embed_audio."),
 )

@@ -224,7 +224,7 @@ class Family:
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
     experts: Stored | None = None
     within: frozenset[str] = frozenset()
-    vision_prefix: str = "model.visual."
+    vision_prefix: str | tuple[str, ...] = "model.visual."
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
