@@ -5,7 +5,8 @@ Everybody else asks here. No other file names a family (tests/convert/test_famil
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import difflib
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import registry
@@ -18,14 +19,20 @@ if TYPE_CHECKING:
     from .glm_edge_v import Vision
 
 __all__ = [
-    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "streamed", "unused_tensors", "vision",
-    "vision_part",
+    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "some_of", "streamed", "unused_tensors",
+    "vision", "vision_part",
 ]  # fmt: skip
 
 
 def streamed() -> tuple[str, ...]:
     """Return the model types whose block the stream engines build, as checkpoints state them."""
     return tuple(one.model_type for one in registry.every() if one.streamed and one.vision_part is None)
+
+
+def some_of(names: Sequence[str], kind: str) -> str:
+    """Name those of several model types that are spelled most like `kind`, and say how many more there are."""
+    near = sorted(difflib.get_close_matches(kind, names, 6, 0.5)) or names[:6]
+    return f"{', '.join(near)} and {len(names) - len(near)} more types (the README lists them)"
 
 
 def decoder(config: Config) -> Decoder:
@@ -38,7 +45,7 @@ def decoder(config: Config) -> Decoder:
     kind = config["model_type"]
     family = find(kind)
     if family is None or not family.streamed:
-        raise UnsupportedArchitecture(f"the block of model_type {kind} is not one of {', '.join(streamed())}")
+        raise UnsupportedArchitecture(f"no block is known of model_type {kind}")
     return family.decoder(config)
 
 

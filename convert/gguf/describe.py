@@ -59,7 +59,7 @@ def describe(config: dict[str, Any]) -> Model:
     family = families.find(kind)
     if family is None or family.gguf is None:
         raise InexpressibleError(
-            f"GGUF files cannot be written for model_type {kind}.", f"Supported: {', '.join(supported())}."
+            f"GGUF files cannot be written for model_type {kind}.", f"Supported: {families.some_of(supported(), kind)}."
         )
     try:
         described = _describe(family, family.gguf, config)

@@ -89,12 +89,12 @@ def _trace(config: dict[str, Any], reason: str, *, asked: bool) -> Choice:
     found = refusal(config, asked=asked)
     if found:
         why, hint = found
-        raise InexpressibleError(f"This checkpoint cannot be written as ONNX: {why}.", f"{hint} {_known()}".strip())
+        raise InexpressibleError(f"This checkpoint cannot be written as ONNX: {why}.", f"{hint} {_known(kind)}".strip())
     notes = []
     if kind not in TRACED:
         notes.append(f"the trace of {kind} has not been seen to agree with torch before: measure it with --validate")
     return Choice("trace", reason, notes=tuple(notes))
 
 
-def _known() -> str:
-    return f"Streamed: {', '.join(families.streamed())}; many more of transformers' decoders are traced."
+def _known(kind: str) -> str:
+    return f"Streamed: {families.some_of(families.streamed(), kind)}; many more of transformers' decoders are traced."

@@ -120,7 +120,8 @@ def _trace(config: dict[str, Any], reason: str) -> Choice:
     if refusal:
         raise InexpressibleError(
             f"No engine can convert model_type {config['model_type']!r}: {refusal.rstrip('.')}.",
-            f"Streamed: {', '.join(families.streamed())}; traced: what optimum-intel 2.2 exports for text generation; "
+            f"Streamed: {families.some_of(families.streamed(), config['model_type'])}; traced: what optimum-intel 2.2 "
+            "exports for text generation; "
             f"of images and text: {', '.join(sorted(VISION | set(VISION_LIFTED)))}.",
         )
     return Choice("trace", reason, several=takes_images(config))
