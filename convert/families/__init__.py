@@ -31,7 +31,7 @@ def streamed() -> tuple[str, ...]:
 
 def some_of(names: Sequence[str], kind: str) -> str:
     """Name those of several model types that are spelled most like `kind`, and say how many more there are."""
-    near = sorted(difflib.get_close_matches(kind, names, 6, 0.5)) or names[:6]
+    near = sorted(difflib.get_close_matches(kind, names, 6, 0))
     return f"{', '.join(near)} and {len(names) - len(near)} more types (the README lists them)"
 
 

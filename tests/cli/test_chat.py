@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edgeconv.runtimes import openvino_genai, openvino_vision_chat
+from edgeconv.runtimes import irs, openvino_genai, openvino_vision_chat
 from edgeconv.runtimes.answers import Answer, Sampling
 
 from .conftest import Command
@@ -67,7 +67,7 @@ def seeing(echo: list[Echo], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(openvino_vision_chat, "VisionChat", VisionEcho)
     folder = tmp_path / "OUT"
     folder.mkdir()
-    (folder / openvino_vision_chat.VISION_EMBEDDINGS).touch()
+    (folder / f"{irs.VISION_EMBEDDINGS}.xml").touch()
     for name in ("a.png", "my b.png"):
         Image.new("RGB", (8, 6)).save(tmp_path / name)
     return folder
