@@ -81,7 +81,6 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "gemma2": {"num_hidden_layers": 3, "layer_types": None},
     "granite": {"attention_multiplier": 0.15},
     "lfm2": {},
-    "lfm2_moe": {},
     "qwen3_5_text": {},
     "hunyuan_v1_dense": {"attention_bias": False},
     "smollm3": {"num_hidden_layers": 5, "no_rope_layers": None},
