@@ -166,12 +166,25 @@ COUNTS = frozenset(["num_experts", "num_local_experts"])
 """The names under which transformers writes the number of experts, some of which it takes for one."""
 
 
+MAX_EXPERTS = 4096
+"""Eight times as many as any model has; each is a tensor whose name is looked for."""
+
+
 def read_count(read: Reader) -> int:
     """Return the number of experts, by whichever name it is stated. Raises CheckpointError."""
     stated = {whole(read.config[name], name) for name in sorted(COUNTS) if read.config.get(name) is not None}
     if len(stated) > 1:
         raise contradicting(f"num_experts and num_local_experts are {' and '.join(map(str, sorted(stated)))}")
-    return stated.pop() if stated else read.size(next(name for name in sorted(COUNTS) if name in read.defaults))
+    return bounded(
+        stated.pop() if stated else read.size(next(name for name in sorted(COUNTS) if name in read.defaults))
+    )
+
+
+def bounded(count: int) -> int:
+    """Return a number of experts. Raises CheckpointError if there are too many."""
+    if count > MAX_EXPERTS:
+        raise wrong("the number of experts", count, f"at most {MAX_EXPERTS:,}")
+    return count
 
 
 def sparse_layers(read: Reader) -> tuple[bool, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..gguf_values import Value, boolean, f32, u32
 from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, Experts, Shared
+from .experts import COUNTS, SEPARATE, Experts, Shared, bounded
 from .llama import common
 from .reading import Reader, UnsupportedArchitecture, wrong
 from .spec import Config, Family, Gguf
@@ -23,7 +23,7 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
     if type(dense) is not int or dense < 0:
         raise wrong("first_k_dense_replace", dense, "a number of layers")
     experts = Experts(
-        count=read.size("n_routed_experts"),
+        count=bounded(read.size("n_routed_experts")),
         used=read.size("num_experts_per_tok"),
         width=width,
         scores="sigmoid",

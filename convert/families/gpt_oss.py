@@ -16,7 +16,7 @@ from ..gguf_values import Kind, Value, array, u32
 from .decoder import Decoder
 from .experts import COUNTS, Experts, Stored, read_count
 from .llama import common
-from .reading import Reader
+from .reading import Reader, wrong
 from .rope import Rope, read_rope
 from .spec import Config, Family, Gguf
 from .windows import SLIDING, layer_kinds
@@ -46,6 +46,8 @@ _YARN: dict[str, Any] = {
 
 def _with_table(config: Config) -> Config:
     stated = config.get("rope_parameters") or config.get("rope_scaling")
+    if stated and not isinstance(stated, dict):
+        raise wrong("rope_parameters", stated, "a table")
     own = _YARN | ({"rope_theta": config["rope_theta"]} if config.get("rope_theta") is not None else {})
     return {**config, "rope_scaling": None, "rope_parameters": {**stated, **_theta(config, stated)} if stated else own}
 

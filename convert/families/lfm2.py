@@ -30,7 +30,7 @@ def _inner(read: Reader) -> int:
         block = whole(read.get("block_multiple_of"), "block_multiple_of")
         inner = int(positive(read.get("block_ffn_dim_multiplier"), "block_ffn_dim_multiplier") * inner)
         inner = -(-inner // block) * block
-    return inner
+    return whole(inner, f"intermediate_size, of the {stated} that is stated,")
 
 
 def layer_kinds(read: Reader) -> list[str]:

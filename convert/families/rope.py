@@ -32,6 +32,10 @@ _SCALED_BY = {
 """Kinds of rotary embeddings that a graph is built for, and the numbers that each needs."""
 
 
+MAX_DIMENSIONS = 1 << 20
+"""Of a head: thousands of times as many as any model has."""
+
+
 @dataclass(frozen=True)
 class Rope:
     """Rotary position embedding of one head.
@@ -47,6 +51,11 @@ class Rope:
     dim: int
     interleaved: bool = False
     scaling: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Raise CheckpointError for more dimensions than a head can have: each pair gets a frequency."""
+        if self.dim > MAX_DIMENSIONS:
+            raise wrong("the width of a head", self.dim, f"at most {MAX_DIMENSIONS:,}")
 
     @property
     def kind(self) -> str:

@@ -169,7 +169,10 @@ def test_an_architecture_that_cannot_be_written(edgeconv: Command, builtin_model
     result = edgeconv("gguf", "-m", tmp_path / "model", "-o", tmp_path / "out", "--json")
     assert result.code == 1
     assert result.error["message"] == "GGUF files cannot be written for model_type mamba."
-    assert result.error["hint"].endswith("take it either.") and "more types (the README lists them)" in result.error["hint"]
+    assert (
+        result.error["hint"].endswith("take it either.")
+        and "more types (the README lists them)" in result.error["hint"]
+    )
 
 
 def test_a_model_of_the_hub_is_planned_by_headers_and_to_the_byte(

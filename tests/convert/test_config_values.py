@@ -14,6 +14,8 @@ from edgeconv.convert.families.reading import UnsupportedArchitecture
 from edgeconv.convert.gguf.describe import describe, supported
 from edgeconv.core.errors import EdgeconvError
 
+from ..models import tiny
+
 ODD = (
     None, "x", "", -1, 0, 1, 3, 1.5, math.nan, math.inf, [], [1], ["x"], {}, {"a": 1}, {"a": {}}, True, 10**400, 2**31 - 1,
 )  # fmt: skip
@@ -34,14 +36,30 @@ ROPES: dict[str, dict[str, Any]] = {
 }
 
 
+OWN: dict[str, dict[str, Any]] = {
+    "lfm2_moe": {**tiny.FURTHER["lfm2_moe"], "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]},
+    "gemma4_text": {**tiny.FURTHER["gemma4_text"], "num_hidden_layers": 4},
+}
+"""What families want to be stated besides."""
+
+
+def ropes(model_type: str, table: dict[str, Any]) -> dict[str, Any]:
+    """The rotary embeddings in the form of config.json: of Gemma 4 a table for each kind of layer."""
+    if model_type != "gemma4_text":
+        return table
+    return {"sliding_attention": table, "full_attention": tiny.FURTHER[model_type]["rope_parameters"]["full_attention"]}
+
+
 def odd_configs(model_type: str) -> list[dict[str, Any]]:
     made = []
     for kind, parameters in ROPES.items():
-        plain = {**PLAIN, "model_type": model_type, "rope_parameters": {"rope_type": kind, **parameters}}
+        table = {"rope_type": kind, "rope_theta": 1e4, **parameters}
+        own = OWN.get(model_type, {})
+        plain = {**PLAIN, **own, "model_type": model_type, "rope_parameters": ropes(model_type, table)}
         for value in ODD:
-            made += [{**plain, key: value} for key in (*PLAIN, "rope_parameters")]
+            made += [{**plain, key: value} for key in (*PLAIN, *own, "rope_parameters")]
             made += [
-                {**plain, "rope_parameters": {**plain["rope_parameters"], key: value}}
+                {**plain, "rope_parameters": ropes(model_type, {**table, key: value})}
                 for key in ("rope_type", *parameters)
             ]
     return made

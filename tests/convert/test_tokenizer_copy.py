@@ -115,6 +115,7 @@ class Sizes:
     """Of a model."""
 
     vocab_size, head_dim, hidden_size, num_heads, num_layers, num_kv_heads = 9, 1, 2, 2, 1, 1
+    remembering, states = (0,), ()
 
 
 @pytest.mark.parametrize(

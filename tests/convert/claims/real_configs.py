@@ -153,7 +153,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "attention_head_dim": 16, "class_num": 0, "dense_list": [64, 0], "org_vocab_size": 512, "pad_id": 2, "pool_type": "last",
         "im_start_id": 4,
     }),
-    "Qwen3-30B-A3B": (("openvino",), {
+    "Qwen3-30B-A3B": (("openvino", "gguf", "onnx"), {
         "architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "attention_bias": False, "decoder_sparse_step": 1,
         "head_dim": 16, "hidden_act": "silu", "max_position_embeddings": 40960, "max_window_layers": 48, "mlp_only_layers": [],
         "moe_intermediate_size": 32, "norm_topk_prob": True, "num_experts": 8, "num_experts_per_tok": 2,
