@@ -4,8 +4,8 @@
     python -m benchmarks.peer_llama_cpp quantize IN.gguf OUT.gguf 15
 
 The converter is the script of a llama.cpp checkout with the `conversion` and `gguf-py` folders beside it (the sdist of
-llama-cpp-python has them); one thing is added: the tokenizer of our full-size checkpoints is none that it knows, so it is told
-the pre-tokenizer.
+llama-cpp-python has them); two things are added: the tokenizer of our checkpoints is none that it knows, so it is told the
+pre-tokenizer; and where it wants a SentencePiece file that the checkpoint does not have, it takes its byte pairs.
 The second step is llama-quantize's function, called through cyllama, on all cores as llama-quantize does.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,28 @@ def convert(script: str, source: str, out: str, *options: str) -> None:
         sys.exit(f"{script} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.get_model_class = _with_byte_pairs(module.get_model_class)
     sys.argv = [script, source, "--outfile", out, *options]
     module.main()
+
+
+def _with_byte_pairs(true_class: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the converter's classes take byte pairs where they want a SentencePiece file and there is none."""
+
+    def find(*arguments: Any, **named: Any) -> Any:
+        found = true_class(*arguments, **named)
+        true_vocab = found.set_vocab
+
+        def set_vocab(self: Any) -> None:
+            try:
+                true_vocab(self)
+            except (FileNotFoundError, ValueError):
+                self._set_vocab_gpt2()
+
+        found.set_vocab = set_vocab
+        return found
+
+    return find
 
 
 def quantize(source: str, out: str, file_type: str) -> None:
