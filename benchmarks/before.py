@@ -42,7 +42,9 @@ def main() -> None:
         work = Path(folder)
         for name in arguments.conversions or CONVERSIONS:
             ratios = compare(name, arguments.python, arguments.model.resolve(), arguments.pairs, work)
-            shown = (f"{figure} {statistics.median(r):.3f} ({min(r):.3f} to {max(r):.3f})" for figure, r in ratios.items())
+            shown = (
+                f"{figure} {statistics.median(r):.3f} ({min(r):.3f} to {max(r):.3f})" for figure, r in ratios.items()
+            )
             print(f"{name}: {', '.join(shown)}")
 
 

@@ -65,13 +65,23 @@ def main() -> None:
 
 def run(row: Row, cells: list[tuple[str, str]], work: Path, converter: Path | None) -> Mapping[str, Any]:
     """Run a checkpoint's cells: "TOOL FORMAT" → outcome."""
-    source = work / row.name / "model"  # llama.cpp takes a folder's name for the model's, and treats a "phi3" by its name
+    source = (
+        work / row.name / "model"
+    )  # llama.cpp takes a folder's name for the model's, and treats a "phi3" by its name
     if not (source / REFERENCE).is_file():
         shutil.rmtree(source, ignore_errors=True)
         make(row, source)
     found = {}
     for tool, form in cells:
-        line = [sys.executable, "-m", "benchmarks.coverage.cell", tool, form, str(source), str(work / "out")]
+        line = [
+            sys.executable,
+            "-m",
+            "benchmarks.coverage.cell",
+            tool,
+            form,
+            str(source),
+            str(work / f"out-{os.getpid()}"),
+        ]
         command = [*line, *([str(converter)] if converter else [])]
         quiet = os.environ | {"EDGECONV_SMOKE_TEST": "0", "OMP_NUM_THREADS": "1"}
         try:

@@ -20,7 +20,7 @@ from edgeconv.validate.budget import limit
 from edgeconv.validate.formats import open_artifact
 
 from ..processes import ROOT
-from .checkpoint import REFERENCE
+from .checkpoint import POSITIONS, REFERENCE
 
 Kind = Literal["right", "wrong", "refused", "crashed", "not run"]
 Command = list[str]
@@ -44,6 +44,7 @@ class Outcome:
         kind: converted and right, converted and another model, refused, ended otherwise, or made and not loaded by the runtime.
         worst: largest difference of a logit, over all positions and ways to cut the text.
         allowed: what it may be.
+        reach: of so many positions, if the file states that it is good for fewer.
         said: why not, in the tool's own words.
         engine: of ours, which engine made it.
     """
@@ -51,6 +52,7 @@ class Outcome:
     kind: Kind
     worst: float | None = None
     allowed: float | None = None
+    reach: int | None = None
     said: str = ""
     engine: str = ""
 
@@ -85,15 +87,18 @@ def compared(made: Path, form: str, source: Path) -> Outcome:
         config = json.loads((source / "config.json").read_text("utf-8"))
         gelu = "gelu" in str(config.get("hidden_activation") or config.get("hidden_act"))
         allowed = limit("llama.cpp gemma3" if gelu else artifact.graph, "conversion")
-    worst = worst_difference(artifact.runtime("CPU", Silent(), accurate=True), source)
+    reach = min(artifact.context or POSITIONS, POSITIONS)
+    worst = worst_difference(artifact.runtime("CPU", Silent(), accurate=True), source, reach)
     engine = (artifact.manifest.engine or "") if artifact.manifest else ""
-    return Outcome("right" if worst < allowed else "wrong", worst, allowed, engine=engine)
+    return Outcome(
+        "right" if worst < allowed else "wrong", worst, allowed, reach if reach < POSITIONS else None, engine=engine
+    )
 
 
-def worst_difference(runtime: Any, source: Path) -> float:
-    """Compare logits at every position, whichever way the text is cut."""
+def worst_difference(runtime: Any, source: Path, reach: int) -> float:
+    """Compare logits at the first `reach` positions, whichever way the text is cut."""
     known = np.load(source / REFERENCE)
-    ids, wanted = known["ids"].tolist(), known["logits"]
+    ids, wanted = known["ids"].tolist()[:reach], known["logits"][:reach]
     worst = 0.0
     for chunk in CHUNKS:
         found = np.concatenate([part.copy() for part in runtime.logits(ids, chunk)])[:, : wanted.shape[1]]

@@ -14,8 +14,9 @@ Written by `python -m benchmarks.coverage`; do not edit. Each row is a tiny chec
 the fields of the repository named (windows, rotary scaling, experts, states, multi-token heads). Each tool converts it to
 float32; the result runs in OpenVINO, llama.cpp or onnxruntime, and its logits are compared with those of transformers in float32
 at each of 200 positions: all at once, in chunks of 34 through the cache, and step by step. ✓ means: no logit is further off than
-0.001 (of a GGUF also what llama.cpp's own graph of that architecture is known to err by, in brackets). **wrong** means: converted
-without a word, and another model. Peers run in the same environment.
+0.001 (of a GGUF with GELU 0.02, for llama.cpp reads GELU from a table of float16 values; then the difference stands in brackets).
+A file that states a shorter context is compared up to it. **wrong** means: converted without a word, and another model. Peers
+run in the same environment.
 
 """
 COLUMNS = {
@@ -49,6 +50,7 @@ def _cell(found: Mapping[str, Any] | None) -> str:
         case "right":
             marks = ["traced"] if found.get("engine") == "trace" else []
             marks += [f"{found['worst']:.3f}"] if found["worst"] > 1e-3 else []
+            marks += [f"up to {found['reach']} positions"] if found.get("reach") else []
             return f"✓ ({', '.join(marks)})" if marks else "✓"
         case "wrong":
             return f"**wrong** ({found['worst']:.2g})"
