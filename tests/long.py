@@ -57,7 +57,6 @@ LONG = (
     "tests/validate/test_formats_agree.py::test_formats_agree[stablelm]",  # 10; starcoder2, test_streamed_logits
     "tests/validate/test_formats_agree.py::test_formats_agree[smollm3]",  # 8; the same
     "tests/validate/test_formats_agree.py::test_formats_agree[glm4]",  # 9; the same
-    "tests/validate/test_llama_perplexity.py::test_agrees_on_the_file_itself",  # 38; test_agrees
     # a precision that NNCF alone makes is matched in one of the two tests, and its kind (a table, floats, integers) in both
     "tests/validate/test_structure.py::test_nncfs_precisions_pass[fp4]",  # 5
     "tests/validate/test_structure.py::test_nncfs_precisions_pass[int2_sym]",  # 4
@@ -88,5 +87,18 @@ LONG = (
     "tests/convert/onnx/test_trace.py::test_the_graph_computes_what_torch_does[gpt_neox]",  # 6; gpt2, gemma2
     "tests/validate/test_formats_agree.py::test_formats_agree[cohere]",  # 9; starcoder2
     "tests/validate/test_reference_ladder.py::test_exact_artifacts_pass_in_openvino[starcoder2]",  # 8; stablelm
+    "tests/validate/test_llama_perplexity.py::test_agrees",  # 90; make perplexity
+    "tests/recipes/test_end_to_end.py::test_a_recipe_becomes_published_repositories_that_run",  # 70; test_workflow, test_run
+    "tests/validate/test_bisect.py::test_a_large_real_model_has_no_culprit_and_a_planted_one_is_named[openvino",  # 38; tiny ones
+    "tests/validate/test_planted_faults.py::test_fault_of_the_source[eps]",  # 20; test_quick's other epsilon
+    "tests/cli/test_leftovers.py::test_nothing_stays_in_tmpdir[search]",  # 16; sensitivity
+    "tests/runtimes/test_llama_cpp_chat.py::test_a_real_model_says_what_its_onnx_says",  # 13; the tiny ones
+    "tests/convert/openvino/test_trace_optimum.py::test_bin_is_optimums[phi3, float16-int4",  # 10; llama
+    "tests/validate/test_planted_vision.py::test_weights_of_the_tower[no_end]",  # 10; swapped_layers
+    "tests/validate/test_planted_vision.py::test_a_picture_in_the_middle",  # 9; begin and end exchanged
+    "tests/validate/test_planted_states.py::test_a_fault_is_caught[growing_state-openvino]",  # 9; onnx
+    "tests/study/test_bench.py::test_a_gguf_beside_its_checkpoint",  # 8; an IR beside its checkpoint
+    "tests/study/test_search.py::test_onnx_weight_by_weight",  # 8; an IR weight by weight
+    "tests/validate/test_gguf_ladder.py::test_an_untouched_file_passes[f32]",  # 8; q4_k_m
 )
 """Beginnings of node ids."""
