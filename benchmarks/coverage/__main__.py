@@ -5,7 +5,7 @@
     python -m benchmarks.coverage --tools optimum-cli,llama.cpp --converter …  the peers
     python -m benchmarks.coverage --report               none: only write docs/coverage.md again
 
-Results are kept in docs/benchmarks/coverage.json, a checkpoint at a time.
+Results are kept in docs/coverage.json, a checkpoint at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..processes import ROOT
 from .checkpoint import REFERENCE, Row, make, rows
 from .page import page
 
-RESULTS = ROOT / "docs" / "benchmarks" / "coverage.json"
+RESULTS = ROOT / "docs" / "coverage.json"
 PAGE = ROOT / "docs" / "coverage.md"
 CELLS = (
     ("edgeconv", "openvino"), ("edgeconv", "gguf"), ("edgeconv", "onnx"), ("optimum-cli", "openvino"), ("llama.cpp", "gguf"),
