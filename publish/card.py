@@ -52,7 +52,7 @@ def front(manifests: Sequence[Manifest]) -> str:
 
     manifest = manifests[0]
     card, source = manifest.source.card, manifest.source
-    tags = [*_plain(card.get("tags")), format_of(manifest).library, "edgeconv", *map(precision, manifests)]
+    tags = [*_plain(card.get("tags")), format_of(manifest).hub_library, "edgeconv", *map(precision, manifests)]
     fields: dict[str, Any] = {key: card[key] for key in ("license", "license_name") if card.get(key)}
     if link := _license_link(manifest):
         fields["license_link"] = link
@@ -63,7 +63,7 @@ def front(manifests: Sequence[Manifest]) -> str:
     fields["pipeline_tag"] = card.get("pipeline_tag") or (
         "image-text-to-text" if manifest.vision else "text-generation"
     )
-    fields |= {"library_name": format_of(manifest).library, "tags": list(dict.fromkeys(filter(None, tags)))}
+    fields |= {"library_name": format_of(manifest).hub_library, "tags": list(dict.fromkeys(filter(None, tags)))}
     return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
 
 

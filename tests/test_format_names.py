@@ -145,7 +145,7 @@ def test_what_is_searched_is_found() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_whole(name: str) -> None:
     form = FORMATS[name]
-    assert (form.name, bool(form.title), bool(form.library), form.runner.copies > 1) == (name, True, True, True)
+    assert (form.name, bool(form.title), bool(form.hub_library), form.runner.copies > 1) == (name, True, True, True)
     assert sorted(one.precedence for one in FORMATS.values()) == list(range(len(FORMATS)))
 
 

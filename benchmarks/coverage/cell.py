@@ -9,12 +9,13 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from edgeconv.convert.families.gguf_spec import GELU_BUDGETS
 from edgeconv.core.progress import Silent
 from edgeconv.validate.budget import limit
 from edgeconv.validate.formats import open_artifact
@@ -60,7 +61,9 @@ class Outcome:
 def main() -> None:
     tool, form, source, out = sys.argv[1:5]
     converter = sys.argv[5] if len(sys.argv) > 5 else ""
-    print(json.dumps(asdict(outcome(tool, form, Path(source), Path(out), converter))))
+    found = outcome(tool, form, Path(source), Path(out), converter)
+    said = found.said.replace(f"{out}/", "").replace(f"{source}/", "").replace(source, "the checkpoint")
+    print(json.dumps(asdict(replace(found, said=said))))
 
 
 def outcome(tool: str, form: str, source: Path, out: Path, converter: str) -> Outcome:
@@ -86,7 +89,7 @@ def compared(made: Path, form: str, source: Path) -> Outcome:
     if form == "gguf":  # llama.cpp computes GELU from a table of float16 values, whichever tool wrote the file
         config = json.loads((source / "config.json").read_text("utf-8"))
         gelu = "gelu" in str(config.get("hidden_activation") or config.get("hidden_act"))
-        allowed = max(limit(artifact.graph, "conversion"), limit("llama.cpp gemma3", "conversion") if gelu else 0)
+        allowed = max(limit(artifact.graph, "conversion"), GELU_BUDGETS["conversion"][0] if gelu else 0)
     reach = min(artifact.context or POSITIONS, POSITIONS)
     worst = worst_difference(artifact.runtime("CPU", Silent(), accurate=True), source, reach)
     engine = (artifact.manifest.engine or "") if artifact.manifest else ""

@@ -84,7 +84,7 @@ class Format(ABC, Generic[JobT, PreparedT]):
     Attributes:
         name: as commands, recipes and manifests have it.
         title: for people.
-        library: as the Hub's model cards name it (`library_name`).
+        hub_library: as the Hub's model cards name it (`library_name`).
         runner: what the smoke test loads a result in.
         runs_code: converting may run Python code that comes with the checkpoint, if the user consents; else it never does, and
             needs no consent.
@@ -94,7 +94,7 @@ class Format(ABC, Generic[JobT, PreparedT]):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    library: ClassVar[str]
+    hub_library: ClassVar[str]
     runner: ClassVar[Runner]
     runs_code: ClassVar[bool] = False
     precedence: ClassVar[int]

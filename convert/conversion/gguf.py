@@ -28,7 +28,7 @@ PROJECTOR = "mmproj"
 class Gguf(Format[GgufJob, "Prepared"]):
     """Implements `Format`."""
 
-    name, title, library = "gguf", "GGUF", "gguf"
+    name, title, hub_library = "gguf", "GGUF", "gguf"
     runner = Runner("cyllama", "llama.cpp (cyllama)", 1.5)
     shares_repository = True
     precedence = 2

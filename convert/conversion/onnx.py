@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Onnx(Format[OnnxJob, "Prepared"]):
     """Implements `Format`."""
 
-    name, title, library = "onnx", "ONNX", "onnx"
+    name, title, hub_library = "onnx", "ONNX", "onnx"
     runner = Runner("onnxruntime", "onnxruntime", 3.0)
     precedence = 0
 

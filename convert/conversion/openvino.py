@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class OpenVINO(Format[Job, "Prepared"]):
     """Implements `Format`."""
 
-    name, title, library = "openvino", "OpenVINO IR", "openvino"
+    name, title, hub_library = "openvino", "OpenVINO IR", "openvino"
     runner = Runner("openvino_genai", "openvino-genai", 2.0)
     runs_code = True
     precedence = 1

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import registry
 from .decoder import Decoder
-from .reading import UnsupportedArchitecture
+from .reading import Config, UnsupportedArchitecture
 from .registry import find
-from .spec import Config, Family, Scheme, VisionPart
+from .spec import Family, Scheme, VisionPart
 
 if TYPE_CHECKING:
     from .glm_edge_v import Vision

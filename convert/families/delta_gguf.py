@@ -14,9 +14,9 @@ import numpy.typing as npt
 from ..gguf_held import Held
 from ..gguf_values import Kind, Value, array, u32
 from .decoder import Decoder
+from .gguf_spec import GgufKeys, GgufTensors
 from .mixers import GatedDelta
-from .reading import UnsupportedArchitecture
-from .spec import Config, GgufKeys, GgufTensors
+from .reading import Config, UnsupportedArchitecture
 
 LINEAR, FULL = "linear_attention", "full_attention"
 """What config.json calls the kinds of layers."""

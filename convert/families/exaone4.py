@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from ..gguf_values import Value
 from .decoder import Decoder, Norms
+from .gguf_spec import Gguf
 from .llama import common
-from .reading import Reader, UnsupportedArchitecture
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader, UnsupportedArchitecture
+from .spec import Family
 from .windows import SLIDING, layer_kinds
 
 _BIGGEST = 64

@@ -9,12 +9,12 @@ takes them woven, row by row: MODULE.experts.gate_up_proj.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..derived import AS_IS, Form
-from .reading import Reader, contradicting, whole, wrong
+from .reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
 
 Shapes = dict[str, tuple[int, ...]]
 ROLES = ("gate", "up", "down")
@@ -194,3 +194,35 @@ def sparse_layers(read: Reader) -> tuple[bool, ...]:
         raise wrong("mlp_only_layers", dense, "a list")
     every = whole(step, "decoder_sparse_step")
     return tuple(layer not in dense and (layer + 1) % every == 0 for layer in range(read.layers()))
+
+
+def in_layers(experts: Experts, sparse: Sequence[bool]) -> tuple[Experts | None, ...]:
+    """Return the experts of each layer, None for a dense one; empty if all are dense."""
+    return tuple(experts if yes else None for yes in sparse) if any(sparse) else ()
+
+
+def read_experts(read: Reader, shared: Shared | None = None) -> tuple[Experts | None, ...]:
+    """Return the experts of each layer as Qwen's configs state them. Raises CheckpointError."""
+    experts = Experts(
+        count=read_count(read),
+        used=read.size("num_experts_per_tok"),
+        width=read.size("moe_intermediate_size"),
+        normalized=bool(read.get("norm_topk_prob")),
+        shared=shared,
+    )
+    return in_layers(experts, sparse_layers(read))
+
+
+def read_shared(read: Reader) -> Shared:
+    """Return the expert of Qwen's that all tokens pass through, with its gate. Raises CheckpointError."""
+    return Shared(read.size("shared_expert_intermediate_size"), "mlp.shared_expert", "mlp.shared_expert_gate")
+
+
+def require_everywhere(experts: Sequence[Experts | None], arch: str) -> list[Experts]:
+    """Return the experts of all layers. Raises UnsupportedArchitecture if a layer has none, for llama.cpp's graph of `arch`."""
+    found = [one for one in experts if one]
+    if not found or len(found) < len(experts):
+        raise UnsupportedArchitecture(
+            f"some of its layers have no experts, and llama.cpp's {arch} has them in every layer"
+        )
+    return found

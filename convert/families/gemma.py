@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from ..gguf_values import Value
 from .decoder import Decoder, Norms
+from .gguf_spec import GELU_BUDGETS, Gguf
 from .llama import common
-from .reading import Reader, UnsupportedArchitecture, positive
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader, UnsupportedArchitecture, positive
+from .spec import Family
 
 NORMS = Norms(
     after_attention="post_attention_layernorm",
@@ -20,11 +21,6 @@ NORMS = Norms(
     after_mlp="post_feedforward_layernorm",
 )
 """The norms of a layer since Gemma 2."""
-
-
-_GELU = "llama.cpp takes GELU from a table of float16: 0.009 was measured"
-GELU_BUDGETS = {"conversion": (0.02, _GELU), "long_context": (0.02, _GELU)}
-"""Budgets of the Gemmas in GGUF."""
 
 
 def require_tied(config: Config, decoder: Decoder) -> dict[str, Value]:

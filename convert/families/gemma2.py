@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from ..gguf_values import Value, f32, u32
 from .decoder import Decoder
-from .gemma import GELU_BUDGETS, NORMS, described, require_tied
-from .reading import UnsupportedArchitecture
-from .spec import Config, Family, Gguf, GgufKeys, GgufTensors
+from .gemma import NORMS, described, require_tied
+from .gguf_spec import GELU_BUDGETS, Gguf, GgufKeys, GgufTensors
+from .reading import Config, UnsupportedArchitecture
+from .spec import Family
 from .windows import FULL, layer_kinds
 
 _CAPS = ("attn_logit_softcapping", "final_logit_softcapping")

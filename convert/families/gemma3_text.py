@@ -18,10 +18,11 @@ import numpy as np
 
 from ..gguf_values import Kind, Value, array, f32, u32
 from .decoder import Decoder
-from .gemma import GELU_BUDGETS, NORMS, described
-from .reading import Reader, UnsupportedArchitecture, positive, wrong
+from .gemma import NORMS, described
+from .gguf_spec import GELU_BUDGETS, Gguf, GgufKeys, GgufTensors
+from .reading import Config, Reader, UnsupportedArchitecture, positive, wrong
 from .rope import Rope, kind_of, read_rope
-from .spec import Config, Family, Gguf, GgufKeys, GgufTensors
+from .spec import Family
 from .windows import SLIDING, layer_kinds
 
 PATTERN = 6

@@ -12,9 +12,9 @@ import numpy as np
 from ..gguf_values import Kind, Value, array, f32, u32
 from .decoder import Decoder
 from .gemma import require_tied
-from .reading import UnsupportedArchitecture
+from .gguf_spec import Gguf, Stretch
+from .reading import Config, UnsupportedArchitecture
 from .rope import Rope
-from .spec import Config, Gguf, Stretch
 
 _GELU = (
     "llama.cpp takes GELU from a table of float16, here twice a layer: 0.030 was measured, of its own converter's file 0.032; "

@@ -16,9 +16,9 @@ from .gemma import NORMS, cap
 from .gemma4_gguf import GGUF
 from .ops import Heads
 from .per_layer import PerLayer
-from .reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
+from .reading import Config, Reader, UnsupportedArchitecture, contradicting, whole, wrong
 from .rope import Rope, kind_of, read_rope
-from .spec import Config, Family
+from .spec import Family
 from .windows import FULL, SLIDING, layer_kinds
 
 PATTERN = 6

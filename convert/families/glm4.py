@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .decoder import Norms
+from .gguf_spec import Gguf
 from .glm import FAMILY as GLM
 from .glm import to_config
-from .spec import Gguf
 
 FAMILY = replace(
     GLM,

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from ..gguf_values import Value, boolean, f32, u32
 from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, Experts, Shared, bounded
+from .experts import COUNTS, SEPARATE, Experts, Shared, bounded, in_layers
+from .gguf_spec import Gguf
 from .llama import common
-from .reading import Reader, UnsupportedArchitecture, wrong
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader, UnsupportedArchitecture, wrong
+from .spec import Family
 
 _SIGMOID = 2
 """llama.cpp's number of the scores."""
@@ -34,8 +35,8 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
         used_groups=read.size("topk_group"),
         shared=Shared(width * read.size("n_shared_experts"), "mlp.shared_experts"),
     )
-    layers = tuple(None if layer < dense else experts for layer in range(decoder.num_layers))
-    return replace(decoder, experts=layers if any(layers) else (), qk_norm=bool(read.get("use_qk_norm")))
+    layers = in_layers(experts, [layer >= dense for layer in range(decoder.num_layers)])
+    return replace(decoder, experts=layers, qk_norm=bool(read.get("use_qk_norm")))
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:

@@ -24,8 +24,8 @@ from .glm_edge_v_model.facts import (
     image_tokens,
     is_glm_edge_v,
 )
-from .reading import DAMAGED, Reader, UnsupportedArchitecture
-from .spec import Config, VisionPart
+from .reading import DAMAGED, Config, Reader, UnsupportedArchitecture
+from .spec import VisionPart
 
 DEFAULTS = {
     "intermediate_size": 3072,

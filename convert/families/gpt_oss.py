@@ -15,10 +15,11 @@ from ..derived import Form
 from ..gguf_values import Kind, Value, array, u32
 from .decoder import Decoder
 from .experts import COUNTS, Experts, Stored, read_count
+from .gguf_spec import Gguf
 from .llama import common
-from .reading import Reader, wrong
+from .reading import Config, Reader, wrong
 from .rope import Rope, read_rope
-from .spec import Config, Family, Gguf
+from .spec import Family
 from .windows import SLIDING, layer_kinds
 
 _BOTH, _DOWN = "mlp.experts.gate_up_proj", "mlp.experts.down_proj"

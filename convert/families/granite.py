@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from ..gguf_values import Value, f32
 from .decoder import Decoder
+from .gguf_spec import Gguf
 from .llama import COMMON, biased
-from .reading import Reader
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader
+from .spec import Family
 
 FACTORS = {
     "embedding_multiplier": "embedding_scale",

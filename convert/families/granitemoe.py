@@ -10,10 +10,11 @@ from dataclasses import replace
 from ..derived import AS_IS
 from .decoder import Decoder
 from .experts import COUNTS, GATE, UP, Experts, Stored, read_count
+from .gguf_spec import Gguf
 from .granite import FACTORS, described, keys
 from .llama import common
 from .reading import Reader
-from .spec import Family, Gguf
+from .spec import Family
 
 STORED = Stored(
     module="block_sparse_moe",

@@ -9,10 +9,11 @@ from typing import Any
 
 from ..gguf_values import Value
 from .decoder import Decoder
+from .gguf_spec import Gguf, Stretch
 from .llama import common
-from .reading import Reader, UnsupportedArchitecture, positive
+from .reading import Config, Reader, UnsupportedArchitecture, positive
 from .rope import Rope, kind_of, parameters, read_rope
-from .spec import Config, Family, Gguf, Stretch
+from .spec import Family
 
 
 def _alpha(config: Config) -> Any:

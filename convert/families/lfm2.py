@@ -12,9 +12,10 @@ import numpy as np
 
 from ..gguf_values import Kind, Value, array, u32
 from .decoder import Decoder, Names, Norms
+from .gguf_spec import Gguf, GgufKeys, GgufTensors
 from .mixers import ShortConv
-from .reading import Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong
-from .spec import Config, Family, Gguf, GgufKeys, GgufTensors
+from .reading import Config, Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong
+from .spec import Family
 
 CONV, FULL = "conv", "full_attention"
 

@@ -13,9 +13,9 @@ from ..derived import AS_IS
 from ..gguf_values import Value, u32
 from . import lfm2
 from .decoder import Decoder
-from .experts import COUNTS, GATE, UP, Experts, Stored, read_count
-from .reading import Reader, UnsupportedArchitecture, wrong
-from .spec import Config, Gguf, GgufKeys, GgufTensors
+from .experts import COUNTS, GATE, UP, Experts, Stored, in_layers, read_count
+from .gguf_spec import Gguf, GgufKeys, GgufTensors
+from .reading import Config, Reader, UnsupportedArchitecture, wrong
 
 MODULE = "feed_forward"
 JOINED = f"{MODULE}.experts.gate_up_proj"
@@ -54,10 +54,7 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
     )
     sparse = [layer >= _dense(read) for layer in range(decoder.num_layers)]
     tied = bool(read.config.get("tie_embedding", decoder.tied))
-    decoder = replace(
-        decoder, tied=tied, experts=tuple(experts if yes else None for yes in sparse) if any(sparse) else ()
-    )
-    return lfm2.described(read, decoder)
+    return lfm2.described(read, replace(decoder, tied=tied, experts=in_layers(experts, sparse)))
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:

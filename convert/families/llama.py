@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from .decoder import Decoder
-from .spec import Family, Gguf, GgufKeys, GgufTensors
+from .gguf_spec import Gguf, GgufKeys, GgufTensors
+from .spec import Family
 
 COMMON: dict[str, Any] = {
     "head_dim": None,

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from .decoder import Decoder
 from .experts import COUNTS, JOINED, Experts, Stored, read_count
+from .gguf_spec import Gguf
 from .llama import common
 from .reading import Reader
-from .spec import Family, Gguf
+from .spec import Family
 
 STORED = Stored(
     each={role: f"mlp.experts.{{}}.{name}.weight" for role, name in (("gate", "w1"), ("up", "w3"), ("down", "w2"))},

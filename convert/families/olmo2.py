@@ -6,8 +6,9 @@ Sources: `transformers/models/olmo2/`; `src/models/olmo2.cpp` and `conversion/ol
 from __future__ import annotations
 
 from .decoder import Norms
+from .gguf_spec import Gguf
 from .llama import common
-from .spec import Family, Gguf
+from .spec import Family
 
 FAMILY = Family(
     "olmo2",

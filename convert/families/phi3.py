@@ -14,9 +14,10 @@ import numpy as np
 
 from ..gguf_values import Value, f32, u32
 from .decoder import Decoder
-from .reading import UnsupportedArchitecture
+from .gguf_spec import Gguf, GgufKeys, GgufTensors, Stretch
+from .reading import Config, UnsupportedArchitecture
 from .rope import kind_of, parameters
-from .spec import Config, Family, Gguf, GgufKeys, GgufTensors, Stretch
+from .spec import Family
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, Experts, Shared, read_count, sparse_layers
+from .experts import COUNTS, SEPARATE, read_experts, read_shared, require_everywhere
+from .gguf_spec import Gguf
 from .llama import common
-from .reading import Reader, UnsupportedArchitecture
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader, UnsupportedArchitecture
+from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
@@ -21,27 +22,13 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
         raise UnsupportedArchitecture(
             "some of its layers attend through sliding windows, of which no checkpoint was seen"
         )
-    experts = Experts(
-        count=read_count(read),
-        used=read.size("num_experts_per_tok"),
-        width=read.size("moe_intermediate_size"),
-        normalized=bool(read.get("norm_topk_prob")),
-        shared=Shared(read.size("shared_expert_intermediate_size"), "mlp.shared_expert", "mlp.shared_expert_gate"),
-    )
-    sparse = sparse_layers(read)
-    biased = bool(read.get("qkv_bias"))
-    return replace(
-        decoder, qkv_bias=biased, experts=tuple(experts if yes else None for yes in sparse) if any(sparse) else ()
-    )
+    experts = read_experts(read, read_shared(read))
+    return replace(decoder, qkv_bias=bool(read.get("qkv_bias")), experts=experts)
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Any]:
     """Refuse what llama.cpp's graph computes otherwise."""
-    if not decoder.experts or not all(decoder.experts):
-        raise UnsupportedArchitecture(
-            "some of its layers have no experts, and llama.cpp's qwen2moe has them in every layer"
-        )
-    if any(one.normalized for one in decoder.experts if one):
+    if any(one.normalized for one in require_everywhere(decoder.experts, "qwen2moe")):
         raise UnsupportedArchitecture(
             "norm_topk_prob is true, and llama.cpp's qwen2moe never divides the chosen experts' scores by their sum"
         )

@@ -13,9 +13,10 @@ from typing import Any
 from . import delta_gguf
 from .decoder import Decoder
 from .delta_gguf import FULL, INTERVAL, LINEAR
+from .gguf_spec import Gguf
 from .mixers import GatedDelta
 from .reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
-from .spec import Family, Gguf
+from .spec import Family
 
 
 def layer_kinds(read: Reader) -> list[str]:

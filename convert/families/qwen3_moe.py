@@ -10,32 +10,22 @@ from dataclasses import replace
 from typing import Any
 
 from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, Experts, read_count, sparse_layers
+from .experts import COUNTS, SEPARATE, read_experts, require_everywhere
+from .gguf_spec import Gguf
 from .llama import common
-from .reading import Reader, UnsupportedArchitecture
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader, UnsupportedArchitecture
+from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
     if read.get("use_sliding_window"):
         raise UnsupportedArchitecture("all its layers attend through sliding windows, of which no checkpoint was seen")
-    experts = Experts(
-        count=read_count(read),
-        used=read.size("num_experts_per_tok"),
-        width=read.size("moe_intermediate_size"),
-        normalized=bool(read.get("norm_topk_prob")),
-    )
-    sparse = sparse_layers(read)
-    return replace(decoder, experts=tuple(experts if yes else None for yes in sparse) if any(sparse) else ())
+    return replace(decoder, experts=read_experts(read))
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Any]:
     """Refuse what llama.cpp's graph computes otherwise."""
-    if not decoder.experts or not all(decoder.experts):
-        raise UnsupportedArchitecture(
-            "some of its layers have no experts, and llama.cpp's qwen3moe has them in every layer"
-        )
-    if not all(one.normalized for one in decoder.experts if one):
+    if not all(one.normalized for one in require_everywhere(decoder.experts, "qwen3moe")):
         raise UnsupportedArchitecture(
             "norm_topk_prob is false, and llama.cpp's qwen3moe always divides the chosen experts' scores by their sum"
         )

@@ -9,20 +9,12 @@ from dataclasses import replace
 
 from . import qwen3_5_text
 from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, Experts, Shared, read_count, sparse_layers
+from .experts import COUNTS, SEPARATE, read_experts, read_shared
 from .reading import Reader
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
-    experts = Experts(
-        count=read_count(read),
-        used=read.size("num_experts_per_tok"),
-        width=read.size("moe_intermediate_size"),
-        normalized=bool(read.get("norm_topk_prob")),
-        shared=Shared(read.size("shared_expert_intermediate_size"), "mlp.shared_expert", "mlp.shared_expert_gate"),
-    )
-    sparse = sparse_layers(read)
-    decoder = replace(decoder, experts=tuple(experts if yes else None for yes in sparse) if any(sparse) else ())
+    decoder = replace(decoder, experts=read_experts(read, read_shared(read)))
     return qwen3_5_text.described(read, decoder, by_key=True)
 
 

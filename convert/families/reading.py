@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core.errors import CheckpointError
 
+Config = Mapping[str, Any]
 ACTIVATIONS = ("silu", "gelu", "gelu_pytorch_tanh")
 DAMAGED = "The file is damaged or another model's; download it again."
 MAX_LAYERS = 10_000

@@ -16,6 +16,7 @@ _MECHANISM = (
     "delta_gguf",
     "experts",
     "gemma4_gguf",
+    "gguf_spec",
     "mixers",
     "ops",
     "per_layer",

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from ..gguf_values import Value
 from .decoder import Decoder
+from .gguf_spec import Gguf
 from .llama import biased, common
-from .reading import Reader, UnsupportedArchitecture, whole, wrong
-from .spec import Config, Family, Gguf
+from .reading import Config, Reader, UnsupportedArchitecture, whole, wrong
+from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

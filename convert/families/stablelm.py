@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from ..gguf_values import boolean
 from .decoder import Decoder
+from .gguf_spec import Gguf
 from .llama import biased, common
 from .reading import Reader, UnsupportedArchitecture
-from .spec import Family, Gguf
+from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

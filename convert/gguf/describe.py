@@ -11,9 +11,10 @@ from .. import claims, families
 from ..alternatives import InexpressibleError
 from ..families import registry
 from ..families.decoder import Decoder
+from ..families.gguf_spec import Gguf
 from ..families.reading import UnsupportedArchitecture
 from ..families.rope import parameters as require_one_rope
-from ..families.spec import Family, Gguf
+from ..families.spec import Family
 from . import positions
 from .model import Model, model, refuse
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..families.decoder import Decoder
-from ..families.reading import UnsupportedArchitecture, positive, whole, wrong
+from ..families.gguf_spec import Stretch
+from ..families.reading import Config, UnsupportedArchitecture, positive, whole, wrong
 from ..families.rope import Rope, kind_of, parameters
-from ..families.spec import Config, Family, Stretch
+from ..families.spec import Family
 from ..families.windows import WINDOW
 from ..gguf_values import f32, string, u32
 

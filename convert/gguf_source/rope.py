@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import CheckpointError
+from ..families.gguf_spec import Gguf
 from ..families.rope import Rope
-from ..families.spec import Gguf
 from ..gguf.positions import yarn_attention
 from ..gguf.read import GgufFile
 from .keys import Keys

@@ -69,7 +69,7 @@ class Prepared:
 
 
 class Raw(Format[RawJob, Prepared]):
-    name, title, library = "raw", "Raw", "edgeconv"
+    name, title, hub_library = "raw", "Raw", "edgeconv"
     runner = Runner("nothing", "nothing", 1.0)
     precedence = 9
 

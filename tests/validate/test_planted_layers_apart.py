@@ -110,4 +110,4 @@ def test_the_logits_check_finds(
     apart = float(np.abs(logits - expected).max())
     runtime.close()
     allowed = limit(artifact.graph, "conversion")
-    assert (apart <= allowed) if plant is None else (apart > allowed), apart
+    assert (apart <= allowed) if plant is None else (apart > 10 * allowed), apart
