@@ -1,6 +1,6 @@
 """Experts' matrices as stacks, in whatever form a checkpoint has them: a tensor each, all in one, gate and up joined or in turns.
 
-A stack [experts, rows, columns] has a name as if it were stored (`families.experts.Stored`), and is read in ranges of rows
+A stack [experts, rows, columns] has a name as if it were stored (`program.experts.Stored`), and is read in ranges of rows
 straight from the mapped files. Of biases, rows is 1.
 """
 
@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ..core.errors import CheckpointError
 from .derived import Form
-from .families.experts import WOVEN, Stored
 from .mapped_file import ITEM_SIZE, TensorInfo
+from .program.experts import WOVEN, Stored
 
 Array = npt.NDArray[Any]
 _LAYER = re.compile(r"(model\.layers\.\d+\.)(.+)")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgeconv.convert.families.gguf_spec import GELU_BUDGETS
+from edgeconv.convert.program.gguf_spec import GELU_BUDGETS
 from edgeconv.core.progress import Silent
 from edgeconv.validate.budget import limit
 from edgeconv.validate.formats import open_artifact

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ...core.errors import CheckpointError
-from ..families.rope import kind_of, tables
 from ..families.traced import SCALES_QUERIES
+from ..program.rope import kind_of, tables
 
 _ALWAYS = {
     "rope_type",

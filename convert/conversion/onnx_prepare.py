@@ -12,7 +12,6 @@ from ...quantize.scheme import Scheme, resolve, resolve_vision
 from ...quantize.tensor_precision import require_found
 from .. import families
 from ..checkpoint import Checkpoint
-from ..families.decoder import TABLE
 from ..families.glm_edge_v import Vision
 from ..onnx import assets, export, models, tokenizer, trace
 from ..onnx import sizes as sizes_of
@@ -20,6 +19,7 @@ from ..onnx.choose import Choice, choose
 from ..onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..openvino import stream, vision_files
 from ..openvino.tokenizer import require_files
+from ..program.decoder import TABLE
 from . import memory, smoke
 from .conflicts import Collector
 from .cost import cost, require

@@ -128,8 +128,8 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
 
     vision, notes, apart = choice.vision, [], []
     if choice.decoder:
-        from ..families.decoder import TABLE
         from ..openvino import stream, vision_files
+        from ..program.decoder import TABLE
 
         apart = [TABLE] if vision else []
         stream.check(checkpoint, choice.decoder, vision)

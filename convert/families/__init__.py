@@ -1,4 +1,4 @@
-"""The model families: one file for each `model_type`, in which everything about it is declared (`spec.Family`).
+"""The model families: one file for each `model_type`, in which everything about it is declared (`program.spec.Family`).
 
 Everybody else asks here. No other file names a family (tests/convert/test_family_names.py).
 """
@@ -9,11 +9,11 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..program.decoder import Decoder
+from ..program.reading import Config, UnsupportedArchitecture
+from ..program.spec import Family, Scheme, VisionPart
 from . import registry
-from .decoder import Decoder
-from .reading import Config, UnsupportedArchitecture
 from .registry import find
-from .spec import Family, Scheme, VisionPart
 
 if TYPE_CHECKING:
     from .glm_edge_v import Vision

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value, f32, u32
-from .decoder import Decoder, Norms
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder, Norms
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture
+from ..program.spec import Family
+from ..program.windows import SLIDING, layer_kinds
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture
-from .spec import Family
-from .windows import SLIDING, layer_kinds
 
 _EVERY = 4
 """Every so many layers one has no window."""

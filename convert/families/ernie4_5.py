@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value
-from .decoder import Decoder
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture
+from ..program.spec import Family
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture
-from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

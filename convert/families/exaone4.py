@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value
-from .decoder import Decoder, Norms
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder, Norms
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture
+from ..program.spec import Family
+from ..program.windows import SLIDING, layer_kinds
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture
-from .spec import Family
-from .windows import SLIDING, layer_kinds
 
 _BIGGEST = 64
 """Layers of the model (32B) that llama.cpp gives windows, whatever a file says."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ..gguf_values import Value
-from .decoder import Decoder, Norms
-from .gguf_spec import GELU_BUDGETS, Gguf
+from ..program.decoder import Decoder, Norms
+from ..program.gguf_spec import GELU_BUDGETS, Gguf, require_tied
+from ..program.reading import Reader, UnsupportedArchitecture, positive
+from ..program.spec import Family
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture, positive
-from .spec import Family
 
 NORMS = Norms(
     after_attention="post_attention_layernorm",
@@ -21,13 +20,6 @@ NORMS = Norms(
     after_mlp="post_feedforward_layernorm",
 )
 """The norms of a layer since Gemma 2."""
-
-
-def require_tied(config: Config, decoder: Decoder) -> dict[str, Value]:
-    """Return no keys. Raises UnsupportedArchitecture for biases, or for a head that is not the table of embeddings."""
-    if not decoder.tied or decoder.qkv_bias or decoder.output_bias:
-        raise UnsupportedArchitecture("it has biases, or a head of its own, which llama.cpp does not load here")
-    return {}
 
 
 def described(read: Reader, decoder: Decoder) -> Decoder:

@@ -6,12 +6,12 @@ Sources: `transformers/models/gemma2/`; `src/models/gemma2.cpp` and `conversion/
 from __future__ import annotations
 
 from ..gguf_values import Value, f32, u32
-from .decoder import Decoder
-from .gemma import NORMS, described, require_tied
-from .gguf_spec import GELU_BUDGETS, Gguf, GgufKeys, GgufTensors
-from .reading import Config, UnsupportedArchitecture
-from .spec import Family
-from .windows import FULL, layer_kinds
+from ..program.decoder import Decoder
+from ..program.gguf_spec import GELU_BUDGETS, Gguf, GgufKeys, GgufTensors, require_tied
+from ..program.reading import Config, UnsupportedArchitecture
+from ..program.spec import Family
+from ..program.windows import FULL, layer_kinds
+from .gemma import NORMS, described
 
 _CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
 """Names of the caps in config.json and in a GGUF."""

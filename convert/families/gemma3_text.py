@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from ..gguf_values import Kind, Value, array, f32, u32
-from .decoder import Decoder
+from ..program.decoder import Decoder
+from ..program.gguf_spec import GELU_BUDGETS, Gguf, GgufKeys, GgufTensors
+from ..program.reading import Config, Reader, UnsupportedArchitecture, positive, wrong
+from ..program.rope import Rope, kind_of, read_rope
+from ..program.spec import Family
+from ..program.windows import SLIDING, layer_kinds
 from .gemma import NORMS, described
-from .gguf_spec import GELU_BUDGETS, Gguf, GgufKeys, GgufTensors
-from .reading import Config, Reader, UnsupportedArchitecture, positive, wrong
-from .rope import Rope, kind_of, read_rope
-from .spec import Family
-from .windows import SLIDING, layer_kinds
 
 PATTERN = 6
 """Every so many layers one is global, if nothing else is stated."""

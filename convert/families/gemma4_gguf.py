@@ -10,11 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..gguf_values import Kind, Value, array, f32, u32
-from .decoder import Decoder
-from .gemma import require_tied
-from .gguf_spec import Gguf, Stretch
-from .reading import Config, UnsupportedArchitecture
-from .rope import Rope
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf, Stretch, require_tied
+from ..program.reading import Config, UnsupportedArchitecture
+from ..program.rope import Rope
 
 _GELU = (
     "llama.cpp takes GELU from a table of float16, here twice a layer: 0.030 was measured, of its own converter's file 0.032; "

@@ -10,16 +10,16 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from .attention import Attention, sources
-from .decoder import Decoder
+from ..program.attention import Attention, sources
+from ..program.decoder import Decoder
+from ..program.ops import Heads
+from ..program.per_layer import PerLayer
+from ..program.reading import Config, Reader, UnsupportedArchitecture, contradicting, whole, wrong
+from ..program.rope import Rope, kind_of, read_rope
+from ..program.spec import Family
+from ..program.windows import FULL, SLIDING, layer_kinds
 from .gemma import NORMS, cap
 from .gemma4_gguf import GGUF
-from .ops import Heads
-from .per_layer import PerLayer
-from .reading import Config, Reader, UnsupportedArchitecture, contradicting, whole, wrong
-from .rope import Rope, kind_of, read_rope
-from .spec import Family
-from .windows import FULL, SLIDING, layer_kinds
 
 PATTERN = 6
 """Every so many layers one is global, if nothing else is stated; the last always is."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.reading import Config
+from ..program.spec import Family, Scheme
 from .glm_edge_v_model.facts import MODEL_TYPE, VISION
 from .llama import biased
-from .reading import Config
-from .spec import Family, Scheme
 
 GLM_EDGE_INT4 = {"sym": True, "group_size": 128, "ratio": 0.8}
 """What the vendor of GLM-Edge compress their chat models with."""

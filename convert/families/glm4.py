@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .decoder import Norms
-from .gguf_spec import Gguf
+from ..program.decoder import Norms
+from ..program.gguf_spec import Gguf
 from .glm import FAMILY as GLM
 from .glm import to_config
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value, boolean, f32, u32
-from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, Experts, Shared, bounded, in_layers
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, SEPARATE, Experts, Shared, bounded, in_layers
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture, wrong
+from ..program.spec import Family
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture, wrong
-from .spec import Family
 
 _SIGMOID = 2
 """llama.cpp's number of the scores."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import CheckpointError
-from .decoder import Decoder
+from ..program.decoder import Decoder
+from ..program.reading import DAMAGED, Config, Reader, UnsupportedArchitecture
+from ..program.spec import VisionPart
 from .glm import FAMILY as GLM
 from .glm_edge_v_model.facts import (
     ADAPTER_GELU,
@@ -24,8 +26,6 @@ from .glm_edge_v_model.facts import (
     image_tokens,
     is_glm_edge_v,
 )
-from .reading import DAMAGED, Config, Reader, UnsupportedArchitecture
-from .spec import VisionPart
 
 DEFAULTS = {
     "intermediate_size": 3072,

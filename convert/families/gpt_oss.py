@@ -13,14 +13,14 @@ from typing import Any
 
 from ..derived import Form
 from ..gguf_values import Kind, Value, array, u32
-from .decoder import Decoder
-from .experts import COUNTS, Experts, Stored, read_count
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, Experts, Stored, read_count
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, wrong
+from ..program.rope import Rope, read_rope
+from ..program.spec import Family
+from ..program.windows import SLIDING, layer_kinds
 from .llama import common
-from .reading import Config, Reader, wrong
-from .rope import Rope, read_rope
-from .spec import Family
-from .windows import SLIDING, layer_kinds
 
 _BOTH, _DOWN = "mlp.experts.gate_up_proj", "mlp.experts.down_proj"
 STORED = Stored(

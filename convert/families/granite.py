@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value, f32
-from .decoder import Decoder
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader
+from ..program.spec import Family
 from .llama import COMMON, biased
-from .reading import Config, Reader
-from .spec import Family
 
 FACTORS = {
     "embedding_multiplier": "embedding_scale",

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..derived import AS_IS
-from .decoder import Decoder
-from .experts import COUNTS, GATE, UP, Experts, Stored, read_count
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, GATE, UP, Experts, Stored, read_count
+from ..program.gguf_spec import Gguf
+from ..program.reading import Reader
+from ..program.spec import Family
 from .granite import FACTORS, described, keys
 from .llama import common
-from .reading import Reader
-from .spec import Family
 
 STORED = Stored(
     module="block_sparse_moe",

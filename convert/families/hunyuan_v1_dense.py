@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..gguf_values import Value
-from .decoder import Decoder
-from .gguf_spec import Gguf, Stretch
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf, Stretch
+from ..program.reading import Config, Reader, UnsupportedArchitecture, positive
+from ..program.rope import Rope, kind_of, parameters, read_rope
+from ..program.spec import Family
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture, positive
-from .rope import Rope, kind_of, parameters, read_rope
-from .spec import Family
 
 
 def _alpha(config: Config) -> Any:

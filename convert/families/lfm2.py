@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..gguf_values import Kind, Value, array, u32
-from .decoder import Decoder, Names, Norms
-from .gguf_spec import Gguf, GgufKeys, GgufTensors
-from .mixers import ShortConv
-from .reading import Config, Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong
-from .spec import Family
+from ..program.decoder import Decoder, Names, Norms
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.mixers import ShortConv
+from ..program.reading import Config, Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong
+from ..program.spec import Family
 
 CONV, FULL = "conv", "full_attention"
 

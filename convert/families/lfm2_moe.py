@@ -11,11 +11,11 @@ from typing import Any
 
 from ..derived import AS_IS
 from ..gguf_values import Value, u32
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, GATE, UP, Experts, Stored, in_layers, read_count
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.reading import Config, Reader, UnsupportedArchitecture, wrong
 from . import lfm2
-from .decoder import Decoder
-from .experts import COUNTS, GATE, UP, Experts, Stored, in_layers, read_count
-from .gguf_spec import Gguf, GgufKeys, GgufTensors
-from .reading import Config, Reader, UnsupportedArchitecture, wrong
 
 MODULE = "feed_forward"
 JOINED = f"{MODULE}.experts.gate_up_proj"

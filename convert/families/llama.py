@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .decoder import Decoder
-from .gguf_spec import Gguf, GgufKeys, GgufTensors
-from .spec import Family
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.spec import Family
 
 COMMON: dict[str, Any] = {
     "head_dim": None,

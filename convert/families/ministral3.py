@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .decoder import Decoder
+from ..program.decoder import Decoder
+from ..program.reading import Reader, positive
+from ..program.rope import Rope, parameters, read_rope
+from ..program.spec import Family
 from .llama import common
-from .reading import Reader, positive
-from .rope import Rope, parameters, read_rope
-from .spec import Family
 
 _TABLE: dict[str, Any] = {
     "rope_type": "yarn", "rope_theta": 1_000_000.0, "factor": 16.0, "original_max_position_embeddings": 16384,

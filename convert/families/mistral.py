@@ -5,8 +5,8 @@ In a GGUF a Mistral is a Llama. Source: `transformers/models/mistral/`.
 
 from __future__ import annotations
 
+from ..program.spec import Family
 from .llama import GGUF, common
-from .spec import Family
 
 FAMILY = Family(
     "mistral",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .decoder import Decoder
-from .experts import COUNTS, JOINED, Experts, Stored, read_count
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, JOINED, Experts, Stored, read_count
+from ..program.gguf_spec import Gguf
+from ..program.reading import Reader
+from ..program.spec import Family
 from .llama import common
-from .reading import Reader
-from .spec import Family
 
 STORED = Stored(
     each={role: f"mlp.experts.{{}}.{name}.weight" for role, name in (("gate", "w1"), ("up", "w3"), ("down", "w2"))},

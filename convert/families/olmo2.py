@@ -5,10 +5,10 @@ Sources: `transformers/models/olmo2/`; `src/models/olmo2.cpp` and `conversion/ol
 
 from __future__ import annotations
 
-from .decoder import Norms
-from .gguf_spec import Gguf
+from ..program.decoder import Norms
+from ..program.gguf_spec import Gguf
+from ..program.spec import Family
 from .llama import common
-from .spec import Family
 
 FAMILY = Family(
     "olmo2",

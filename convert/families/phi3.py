@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..gguf_values import Value, f32, u32
-from .decoder import Decoder
-from .gguf_spec import Gguf, GgufKeys, GgufTensors, Stretch
-from .reading import Config, UnsupportedArchitecture
-from .rope import kind_of, parameters
-from .spec import Family
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors, Stretch
+from ..program.reading import Config, UnsupportedArchitecture
+from ..program.rope import kind_of, parameters
+from ..program.spec import Family
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:

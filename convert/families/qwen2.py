@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
+from ..program.spec import Family
 from .llama import common
-from .spec import Family
 
 
 def _to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:

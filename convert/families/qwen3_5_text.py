@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from . import delta_gguf
-from .decoder import Decoder
-from .delta_gguf import FULL, INTERVAL, LINEAR
-from .gguf_spec import Gguf
-from .mixers import GatedDelta
-from .reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
-from .spec import Family
+from ..program import delta_gguf
+from ..program.decoder import Decoder
+from ..program.delta_gguf import FULL, INTERVAL, LINEAR
+from ..program.gguf_spec import Gguf
+from ..program.mixers import GatedDelta
+from ..program.reading import Reader, UnsupportedArchitecture, contradicting, whole, wrong
+from ..program.spec import Family
 
 
 def layer_kinds(read: Reader) -> list[str]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, read_experts, require_everywhere
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, SEPARATE, read_experts, require_everywhere
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture
+from ..program.spec import Family
 from .llama import common
-from .reading import Config, Reader, UnsupportedArchitecture
-from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

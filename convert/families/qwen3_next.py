@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..program.decoder import Decoder
+from ..program.experts import COUNTS, SEPARATE, read_experts, read_shared
+from ..program.reading import Reader
 from . import qwen3_5_text
-from .decoder import Decoder
-from .experts import COUNTS, SEPARATE, read_experts, read_shared
-from .reading import Reader
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

@@ -7,27 +7,9 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 
-from .spec import Family
+from ..program.spec import Family
 
-_MECHANISM = (
-    "attention",
-    "block",
-    "decoder",
-    "delta_gguf",
-    "experts",
-    "gemma4_gguf",
-    "gguf_spec",
-    "mixers",
-    "ops",
-    "per_layer",
-    "reading",
-    "registry",
-    "rope",
-    "spec",
-    "traced",
-    "vision_block",
-    "windows",
-)
+_NO_FAMILY = ("gemma4_gguf", "registry", "traced", "vision_block")
 """The files here that are not a family; a folder is a model of a family for transformers."""
 
 
@@ -45,7 +27,7 @@ def names() -> list[str]:
 def _listed(folders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         sorted(
-            found.name for found in pkgutil.iter_modules(folders) if not found.ispkg and found.name not in _MECHANISM
+            found.name for found in pkgutil.iter_modules(folders) if not found.ispkg and found.name not in _NO_FAMILY
         )
     )
 

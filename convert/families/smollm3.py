@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value
-from .decoder import Decoder
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture, whole, wrong
+from ..program.spec import Family
 from .llama import biased, common
-from .reading import Config, Reader, UnsupportedArchitecture, whole, wrong
-from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

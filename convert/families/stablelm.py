@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import boolean
-from .decoder import Decoder
-from .gguf_spec import Gguf
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf
+from ..program.reading import Reader, UnsupportedArchitecture
+from ..program.spec import Family
 from .llama import biased, common
-from .reading import Reader, UnsupportedArchitecture
-from .spec import Family
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:

@@ -5,8 +5,8 @@ Source: `transformers/models/siglip/modeling_siglip.py` without the pooling head
 
 from __future__ import annotations
 
+from ..program.ops import Heads, Ops, T
 from .glm_edge_v import ADAPTER, PROJECTION, TOWER, Vision
-from .ops import Heads, Ops, T
 
 
 def encode(ops: Ops[T], v: Vision, pixels: T) -> T:

@@ -1,4 +1,4 @@
-"""A checkpoint in llama.cpp's terms, by what its family's file declares (`families.spec.Gguf`)."""
+"""A checkpoint in llama.cpp's terms, by what its family's file declares (`program.spec.Gguf`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...core.errors import CheckpointError
 from .. import claims, families
 from ..alternatives import InexpressibleError
 from ..families import registry
-from ..families.decoder import Decoder
-from ..families.gguf_spec import Gguf
-from ..families.reading import UnsupportedArchitecture
-from ..families.rope import parameters as require_one_rope
-from ..families.spec import Family
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Gguf
+from ..program.reading import UnsupportedArchitecture
+from ..program.rope import parameters as require_one_rope
+from ..program.spec import Family
 from . import positions
 from .model import Model, model, refuse
 

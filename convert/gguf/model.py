@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from ...core.errors import CheckpointError
 from ..alternatives import InexpressibleError
-from ..families.decoder import Decoder, Norms
-from ..families.experts import ROLES, Experts
 from ..gguf_held import AS_IT_IS, Held
 from ..gguf_values import Value, f32, u32
+from ..program.decoder import Decoder, Norms
+from ..program.experts import ROLES, Experts
 
 _OUTER = {
     "model.embed_tokens": "token_embd",

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..families.decoder import Decoder
-from ..families.gguf_spec import Stretch
-from ..families.reading import Config, UnsupportedArchitecture, positive, whole, wrong
-from ..families.rope import Rope, kind_of, parameters
-from ..families.spec import Family
-from ..families.windows import WINDOW
 from ..gguf_values import f32, string, u32
+from ..program.decoder import Decoder
+from ..program.gguf_spec import Stretch
+from ..program.reading import Config, UnsupportedArchitecture, positive, whole, wrong
+from ..program.rope import Rope, kind_of, parameters
+from ..program.spec import Family
+from ..program.windows import WINDOW
 
 
 def context(config: Config, default: Any) -> int:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import CheckpointError
-from ..families.gguf_spec import Gguf
-from ..families.rope import Rope
 from ..gguf.positions import yarn_attention
 from ..gguf.read import GgufFile
+from ..program.gguf_spec import Gguf
+from ..program.rope import Rope
 from .keys import Keys
 
 FACTORS = "rope_freqs.weight"

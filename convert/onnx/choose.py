@@ -10,9 +10,9 @@ from ...core.errors import UsageError
 from .. import alternatives, claims, families
 from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
-from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
-from ..families.reading import UnsupportedArchitecture
+from ..program.decoder import Decoder
+from ..program.reading import UnsupportedArchitecture
 from .trace_support import TRACED, refusal
 
 ENGINES = ("auto", "stream", "trace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import UsageError
-from ..families.experts import WOVEN, Experts
+from ..program.experts import WOVEN, Experts
 from .ops import MICROSOFT, Graph, Value
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _TINY = 1e-37
 
 
 def experts(graph: Graph, hidden: Value, prefix: str, e: Experts, activation: str) -> Value:
-    """Implement `families.ops.Ops.experts`."""
+    """Implement `program.ops.Ops.experts`."""
     if activation != "silu":
         raise UsageError(f"onnxruntime's operator for experts has no {activation}.", "Take another format.")
     layer = _Layer(graph, prefix, e)

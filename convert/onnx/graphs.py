@@ -9,9 +9,10 @@ pixel_values float32 [n, channels, S, S], normalized, to image_features float32 
 
 from __future__ import annotations
 
-from ..families import block, vision_block
-from ..families.decoder import Decoder
+from ..families import vision_block
 from ..families.glm_edge_v import Vision
+from ..program import block
+from ..program.decoder import Decoder
 from .layers import Layers
 from .names import EMBEDS, FEATURES, IDS, LOGITS, PIXELS
 from .ops import Graph

@@ -1,4 +1,4 @@
-"""The layers of `families.ops` as ONNX nodes.
+"""The layers of `program.ops` as ONNX nodes.
 
 All operators but MatMulNBits, MoE and QMoE are standard ONNX. Query heads that share a key are multiplied with it together, as
 further rows of one matrix: keys and values are never repeated.
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..families.experts import Experts
-from ..families.ops import UNIT_EPSILON, Heads, Rotation, State
-from ..families.rope import Rope
+from ..program.experts import Experts
+from ..program.ops import UNIT_EPSILON, Heads, Rotation, State
+from ..program.rope import Rope
 from . import experts as stacked
 from . import names
 from .names import FEATURES, LOGITS
@@ -24,7 +24,7 @@ _MASKED = -65504.0
 
 
 class Layers:
-    """`families.ops.Ops` over `Value`; the nodes go to `graph`.
+    """`program.ops.Ops` over `Value`; the nodes go to `graph`.
 
     Attributes:
         graph: the graph under construction.

@@ -17,11 +17,11 @@ from ...core.dtypes import FLOATS
 from ...quantize.assign import Assignment, Weight, assign
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..families.decoder import Decoder
 from ..families.glm_edge_v import Vision
 from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
 from ..openvino.tensor_layout import Constant, TensorLayout, is_stack
+from ..program.decoder import Decoder
 from . import graphs
 from .names import TEXT, VISION_PARTS
 from .ops import Graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..families.ops import State
+from ..program.ops import State
 
 TEXT = "model"
 MODEL = f"{TEXT}.onnx"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..families.ops import State
+from ..program.ops import State
 
 Caches = list[tuple[tuple[int, int], tuple[int, int]]]
 """Of each layer, [heads, head_dim] of the key and of the value that it keeps."""
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 class HasSizes(Protocol):
-    """A description that knows the sizes, as `families.decoder.Decoder` does."""
+    """A description that knows the sizes, as `program.decoder.Decoder` does."""
 
     @property
     def vocab_size(self) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..claims import native
-from ..families.rope import kind_of, tables
 from ..families.traced import RECURRENT, TRACED
+from ..program.rope import kind_of, tables
 
 __all__ = ["RECURRENT", "TRACED", "refusal"]
 

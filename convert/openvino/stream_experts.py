@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..families.decoder import Decoder
-from ..families.experts import WOVEN, Experts
+from ..program.decoder import Decoder
+from ..program.experts import WOVEN, Experts
 from .stream_ops import Node, Operations
 
 ALPHA = 1.702
@@ -26,7 +26,7 @@ def woven(decoder: Decoder) -> bool:
 
 
 def experts(layers: Operations, hidden: Node, prefix: str, e: Experts, activation: str) -> Node:
-    """Implement `families.ops.Ops.experts`."""
+    """Implement `program.ops.Ops.experts`."""
     ops, i64 = layers.ops, layers.i64
     width = hidden.get_output_partial_shape(0)[2].get_length()
     flat = ops.reshape(hidden, i64([-1, width]), special_zero=False)

@@ -15,8 +15,8 @@ from typing import Any
 from ...quantize.assign import Assignment, Role, Weight, assign
 from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
-from ..families.decoder import HEAD, TABLE, Decoder
 from ..families.glm_edge_v import Vision
+from ..program.decoder import HEAD, TABLE, Decoder
 from . import stream_experts, stream_models
 from .stream_layers import rotary_name
 from .stream_ops import Weights
@@ -104,7 +104,7 @@ def cut(
 ) -> list[Ir]:
     """Return the IRs of a checkpoint, the one that generates first.
 
-    `woven`: gate and up of experts are one stack (`families.experts`); None: where OpenVINO's fusion wants it so.
+    `woven`: gate and up of experts are one stack (`program.experts`); None: where OpenVINO's fusion wants it so.
     """
     if vision is None or vision_scheme is None:
         return [_text(decoder, scheme, stream_experts.woven(decoder) if woven is None else woven)]

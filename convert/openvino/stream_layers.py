@@ -1,4 +1,4 @@
-"""The layers of `families.ops` in OpenVINO's opset, as optimum-intel's exporter shapes them.
+"""The layers of `program.ops` in OpenVINO's opset, as optimum-intel's exporter shapes them.
 
 The form follows what the runtime's fusions look for (stateful attention, grouped heads, RMS norm, rotary embedding): change it
 only with tests/convert/openvino/test_stream.py at hand.
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..families.experts import Experts
-from ..families.ops import Heads, Rotation
-from ..families.rope import Rope
+from ..program.experts import Experts
+from ..program.ops import Heads, Rotation
+from ..program.rope import Rope
 from . import stream_experts
 from .stream_ops import Node, Weights
 from .stream_states import StateLayers
@@ -31,7 +31,7 @@ _MASKED = np.float32(-65504.0)
 
 
 class Layers(StateLayers):
-    """`families.ops.Ops` over `Node`."""
+    """`program.ops.Ops` over `Node`."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)

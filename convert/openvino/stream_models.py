@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..families import block, vision_block
-from ..families.decoder import Decoder
+from ..families import vision_block
 from ..families.glm_edge_v import Vision
+from ..program import block
+from ..program.decoder import Decoder
 from .stream_layers import Layers
 from .stream_ops import Weights
 

@@ -1,4 +1,4 @@
-"""The layers of `families.ops` that keep a state, in OpenVINO's opset: variables, written and read for each call.
+"""The layers of `program.ops` that keep a state, in OpenVINO's opset: variables, written and read for each call.
 
 The forms are those that the runtime's fusions and its paged attention look for (docs/decisions/0027-states.md).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..families.ops import UNIT_EPSILON, State
+from ..program.ops import UNIT_EPSILON, State
 from . import delta_rule
 from .stream_ops import Node, Operations, Weights
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...convert.families.decoder import TABLE
 from ...convert.openvino.data_aware import Calibration
+from ...convert.program.decoder import TABLE
 from ...core import limits
 from ...core.digest import sha256_file
 from ...core.errors import UsageError

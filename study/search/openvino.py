@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...convert import families
-from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino import stream
+from ...convert.program.reading import UnsupportedArchitecture
 from ...core.errors import CheckpointError
 from ...core.format_names import FormatName
 from ...quantize import integer

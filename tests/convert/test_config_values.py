@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import families
-from edgeconv.convert.families.reading import UnsupportedArchitecture
 from edgeconv.convert.gguf.describe import describe, supported
+from edgeconv.convert.program.reading import UnsupportedArchitecture
 from edgeconv.core.errors import EdgeconvError
 
 from ..models import tiny

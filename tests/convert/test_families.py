@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.families import decoder, find, streamed
-from edgeconv.convert.families.decoder import Decoder
-from edgeconv.convert.families.reading import UnsupportedArchitecture
+from edgeconv.convert.program.decoder import Decoder
+from edgeconv.convert.program.reading import UnsupportedArchitecture
 from edgeconv.core.errors import CheckpointError
 
 STREAMED = streamed()

@@ -80,8 +80,8 @@ class Config(Builtin):
         from edgeconv.convert import families
         from edgeconv.convert.claims import purpose
         from edgeconv.convert.conversion.artifact import source_of
-        from edgeconv.convert.families.reading import UnsupportedArchitecture
         from edgeconv.convert.open_checkpoint import open_headers
+        from edgeconv.convert.program.reading import UnsupportedArchitecture
 
         checkpoint = open_headers(self.folder, {}, {})
         with suppress(UnsupportedArchitecture):  # as it promises

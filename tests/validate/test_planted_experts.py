@@ -15,9 +15,9 @@ import pytest
 
 from edgeconv.convert import conversion
 from edgeconv.convert.families import granitemoe, qwen3_moe
-from edgeconv.convert.families.experts import Experts
 from edgeconv.convert.onnx.ops import Graph
 from edgeconv.convert.openvino.stream_layers import Layers
+from edgeconv.convert.program.experts import Experts
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate

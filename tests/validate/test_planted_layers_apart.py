@@ -13,9 +13,9 @@ import pytest
 
 from edgeconv.convert import conversion
 from edgeconv.convert.families import gemma4_text
-from edgeconv.convert.families.per_layer import PerLayer
 from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.open_checkpoint import open_checkpoint
+from edgeconv.convert.program.per_layer import PerLayer
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.budget import limit

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ...convert import base_names, families, remote_code
-from ...convert.families.decoder import Decoder
+from ...convert.program.decoder import Decoder
 from ...quantize.assign import check_groups
 from ...quantize.scheme import Request, resolve, resolve_vision
 from .glm_edge import EVIDENCE, ROTARY_NOTE, is_glm_edge

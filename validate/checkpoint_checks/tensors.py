@@ -8,8 +8,8 @@ from collections import Counter
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import purpose, unused
-from ...convert.families.decoder import Decoder
 from ...convert.families.glm_edge_v import Vision
+from ...convert.program.decoder import Decoder
 from ...core.dtypes import BY_STORED
 from .row import Row, judged, some
 from .subject import Refused, Subject

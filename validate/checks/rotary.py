@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.decoder import Decoder
+from ...convert.program.decoder import Decoder
 from ..weights.constant import StoredWeight
 from ..weights.openvino_ir import WeightsByName
 from . import weights as common

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.decoder import Decoder
-from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino.tokenizer import FILES
 from ...convert.parallel import in_order
+from ...convert.program.decoder import Decoder
+from ...convert.program.reading import UnsupportedArchitecture
 from ...core.errors import ArtifactError, CheckpointError
 from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, Manifest, read_manifest

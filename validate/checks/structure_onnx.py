@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.decoder import Decoder
-from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.onnx import sizes
 from ...convert.onnx.names import past
 from ...convert.onnx.sizes import HasSizes
 from ...convert.parallel import in_order
+from ...convert.program.decoder import Decoder
+from ...convert.program.reading import UnsupportedArchitecture
 from ...core.errors import ArtifactError, CheckpointError
 from ...core.manifest import Manifest
 from ...core.progress import Progress

@@ -19,8 +19,8 @@ from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
-from ...convert.families.reading import UnsupportedArchitecture
 from ...convert.openvino import stream
+from ...convert.program.reading import UnsupportedArchitecture
 from ...core.errors import ArtifactError
 from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, read_manifest

@@ -13,13 +13,13 @@ from edgeconv.convert.checkpoint import Checkpoint
 from edgeconv.convert.claims import native
 from edgeconv.convert.claims.fields import CHANGING, HARMLESS
 from edgeconv.convert.families.glm_edge_v import FIELDS as GLM_EDGE_V
-from edgeconv.convert.families.reading import UnsupportedArchitecture
 from edgeconv.convert.families.traced import ALWAYS_SO
 from edgeconv.convert.gguf import describe as gguf
 from edgeconv.convert.onnx import choose as onnx
 from edgeconv.convert.onnx.trace_support import TRACED
 from edgeconv.convert.openvino import choose as openvino
 from edgeconv.convert.openvino import trace_support
+from edgeconv.convert.program.reading import UnsupportedArchitecture
 from edgeconv.core.errors import CheckpointError
 
 from ...models import tiny

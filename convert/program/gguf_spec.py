@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..gguf_held import Held
 from ..gguf_values import Value
 from .decoder import Decoder
-from .reading import Config
+from .reading import Config, UnsupportedArchitecture
 
 _GELU = "llama.cpp takes GELU from a table of float16: 0.009 was measured"
 GELU_BUDGETS: Mapping[str, tuple[float, str]] = {"conversion": (0.02, _GELU), "long_context": (0.02, _GELU)}
@@ -106,3 +106,10 @@ class Gguf:
     readable: bool = True
     budgets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     width_as_context: bool = False
+
+
+def require_tied(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return no keys. Raises UnsupportedArchitecture for biases, or for a head that is not the table of embeddings."""
+    if not decoder.tied or decoder.qkv_bias or decoder.output_bias:
+        raise UnsupportedArchitecture("it has biases, or a head of its own, which llama.cpp does not load here")
+    return {}

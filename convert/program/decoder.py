@@ -245,7 +245,7 @@ class Decoder:
     def tensors(self, *, woven: bool = False) -> dict[str, tuple[int, ...]]:
         """Return name and shape of every tensor that the block uses, in the order in which the graph reads them.
 
-        `woven`: gate and up of experts are one stack, row by row (`families.experts`).
+        `woven`: gate and up of experts are one stack, row by row (`program.experts`).
         """
         shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         if self.per_layer:
