@@ -2,7 +2,8 @@
 
 buffers             what old checkpoints store and transformers computes from the config
 prediction heads    layers that guess further tokens ahead (multi-token prediction, MTP), which the model itself runs without:
-                    Qwen3.5 and Qwen3-Next call them mtp.*, GLM-4.5 and DeepSeek-V3 number them behind the last layer
+                    Qwen3.5 and Qwen3-Next call them mtp.*, ERNIE 4.5 model.mtp_*, GLM-4.5 and DeepSeek-V3 number them behind the
+                    last layer
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ BUFFERS = (
 _COUNTS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 """Fields of config.json that say how many layers predict further tokens."""
 _HEAD = re.compile(r"(?:model\.|language_model\.)*mtp\.")
+_KNOWN = re.compile(r"mtp\.|model\.mtp_(?:block|emb_norm|hidden_norm|linear_proj)\.")
+"""Names of which no other tensor has the like."""
 _OWN = re.compile(r"model\.layers\.(\d+)\.self_attn\.(?:k_proj|v_proj|k_norm|v_norm)\.(?:weight|bias)")
 _LAYER = re.compile(r"(?:\w+\.)*?layers\.(\d+)\.")
 
@@ -31,9 +34,9 @@ def is_buffer(name: str) -> bool:
 def is_prediction_head(name: str, config: Mapping[str, Any]) -> bool:
     """True for a tensor of a head that predicts further tokens.
 
-    A name alone says so if it begins with "mtp."; any other has to be among what config.json counts.
+    A name alone says so if it begins with "mtp." or is one of ERNIE's; any other has to be among what config.json counts.
     """
-    if name.startswith("mtp."):
+    if _KNOWN.match(name):
         return True
     text = config.get("text_config")
     stated = {**config, **(text if isinstance(text, dict) else {})}

@@ -199,6 +199,8 @@ def _shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape in the file: biases of experts without a dimension of 1, the gate of a shared one as a vector."""
     if name.endswith("_exps.bias"):
         return (shape[0], shape[2])
+    if name.endswith("exp_probs_b.bias"):
+        return shape[-1:]
     if name.endswith(KERNELS):
         return (shape[0], shape[2])
     return shape[1:] if name.endswith("ffn_gate_inp_shexp.weight") else shape

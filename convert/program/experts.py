@@ -101,6 +101,7 @@ class Experts:
         normalized: the chosen ones' scores are divided by their sum.
         factor: multiplies the weights in the end.
         correction: the tensor behind the layer's prefix that is added to the scores for choosing, not for weighing.
+        correction_rows: it is stored as a row of a matrix, [1, count].
         groups: experts are parted in so many; only the `used_groups` best are looked at.
         used_groups: likewise.
         bias: router and experts have biases.
@@ -117,6 +118,7 @@ class Experts:
     normalized: bool = True
     factor: float = 1.0
     correction: str | None = None
+    correction_rows: bool = False
     groups: int = 1
     used_groups: int = 1
     bias: bool = False
@@ -138,7 +140,7 @@ class Experts:
         if self.bias:
             shapes[f"{self.stored.router}.bias"] = (self.count,)
         if self.correction:
-            shapes[self.correction] = (self.count,)
+            shapes[self.correction] = (1, self.count) if self.correction_rows else (self.count,)
         for role, (rows, columns) in self._matrices(hidden, woven).items():
             shapes[self.stored.stack(role)] = (self.count, rows, columns)
             if self.bias:

@@ -74,6 +74,13 @@ FURTHER: dict[str, dict[str, Any]] = {
     },
     "glm4": {"attention_bias": True, "rope_parameters": ROPE | {"partial_rotary_factor": 0.5}},
     "ernie4_5": {},
+    "ernie4_5_moe": {
+        "num_hidden_layers": 3,
+        "moe_num_experts": 8,
+        "moe_k": 2,
+        "moe_num_shared_experts": 2,
+        "moe_intermediate_size": 32,
+    },
     "exaone4": {"layer_types": _ALTERNATE, "sliding_window": 32},
     "gemma": {"tie_word_embeddings": True},
     "gemma4_text": {
@@ -239,6 +246,8 @@ STREAMED: dict[str, dict[str, Any]] = {
     "exaone4": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
     "exaone4-whole": {"sliding_window": None, "layer_types": ["full_attention"] * 2},
     "ernie4_5": {"use_bias": True},
+    "ernie4_5_moe": {},
+    "ernie4_5_moe-some": {"num_hidden_layers": 5, "moe_layer_interval": 2, "moe_layer_end_index": 3, "moe_num_shared_experts": 0},
     "lfm2": {},
     "lfm2_moe": {},
     "lfm2-biases": {"conv_bias": True, "conv_L_cache": 4, "block_auto_adjust_ff_dim": False},

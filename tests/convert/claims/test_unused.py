@@ -24,6 +24,7 @@ from .test_checkpoints import PLANS, changed
 
 HEADS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "named": ({}, ["mtp.layers.0.mlp.up_proj.weight", "mtp.norm.weight"]),
+    "ERNIE's": ({}, ["model.mtp_block.0.mlp.up_proj.weight", "model.mtp_linear_proj.0.weight"]),
     "numbered": (
         {"num_nextn_predict_layers": 1},
         ["model.layers.2.eh_proj.weight", "model.layers.2.mlp.up_proj.weight"],

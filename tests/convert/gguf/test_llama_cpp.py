@@ -63,6 +63,8 @@ MODELS = {
     "glm4": ("glm4", {}),
     "cohere2": ("cohere2", {"num_hidden_layers": 5, "layer_types": None, "sliding_window": 24}),
     "ernie4_5": ("ernie4_5", {}),
+    "ernie4_5_moe": ("ernie4_5_moe", {}),
+    "ernie4_5_moe, none shared": ("ernie4_5_moe", {"moe_num_shared_experts": 0, "moe_layer_start_index": 0}),
     "exaone4": ("exaone4", {"sliding_window": None, "layer_types": ["full_attention"] * 2}),
     "gemma": ("gemma", {}),
     "gemma2": ("gemma2", {"num_hidden_layers": 3, "layer_types": None, "sliding_window": 24}),
