@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from . import disk, gguf, growth, onnx, openvino, outcome, profile, startup, validate
+from . import disk, full_size, gguf, growth, openvino, outcome, profile, startup, validate
+from .published import published
 from .result import Result, Target
 from .setting import Setting
 
@@ -21,6 +22,8 @@ _GGUF = {
 }  # fmt: skip
 _BARE = {"wall": Target(at_least=1 / 1.2)}
 _FLAT = {"anonymous": Target(at_most=0.6)}
+_NO_OPTIMUM_ONNX = "Alone: optimum-onnx is not in the environments of the peers."
+_NO_FAMILY = "Alone: optimum-cli 2.2 refuses this model type under transformers 5.5 (docs/coverage.md)."
 
 
 def _beside_optimum(size: str, scheme: str, targets: Mapping[str, Target], engine: str = "stream") -> Case:
@@ -29,6 +32,10 @@ def _beside_optimum(size: str, scheme: str, targets: Mapping[str, Target], engin
 
 def _alone(size: str, why: str) -> Case:
     return lambda setting, name: openvino.alone(setting, name, size, "int4", _FLAT, why=why)
+
+
+def _every_format(size: str) -> Case:
+    return lambda setting, name: full_size.full_size(setting, name, size, full_size.INT4, flat=0.5, why=_NO_FAMILY)
 
 
 CASES: Mapping[str, Case] = {
@@ -42,7 +49,10 @@ CASES: Mapping[str, Case] = {
     "openvino-4b-2gib": lambda setting, name: openvino.within_a_limit(setting, name, "4b", 2 << 30),
     "openvino-v-2b": _alone("v-2b", "optimum-cli does not know GLM-Edge-V."),
     "gguf-q4_k_m": lambda setting, name: gguf.random_weights(setting, name, "1.5b", "q4_k_m", _GGUF),
-    "onnx": lambda setting, name: onnx.full_size(setting, name, "1.5b"),
+    "onnx": lambda setting, name: full_size.full_size(
+        setting, name, "1.5b", full_size.ONNX, flat=0.6, why=_NO_OPTIMUM_ONNX
+    ),
+    **{size: _every_format(size) for size in published()},
     "validate": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=False),
     "validate-quick": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=True),
     "validate-quick-words": lambda setting, name: validate.beside_bare_passes(

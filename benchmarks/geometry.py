@@ -1,4 +1,4 @@
-"""Full-size checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT` (or v-2b, chatglm2-6b).
+"""Full-size checkpoints of random weights, written in seconds: `python -m benchmarks.geometry 1.5b OUT` (--help lists the sizes).
 
 Time, memory and disk of a conversion depend on the sizes of the tensors, not on what the model knows, so these stand in
 for GLM-Edge where its weights cannot be had. The values are bell-shaped, with a width of its own for each output
@@ -23,6 +23,7 @@ from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, VISI
 
 from . import chatglm
 from .chatglm import CHATGLM2_6B, ChatGlm
+from .published import Published, published
 
 NOISE_VALUES = 1 << 25  # 64 MiB of bfloat16
 CHUNK_VALUES = 1 << 23
@@ -112,9 +113,9 @@ LLAMA_1B = Geometry(
 """Llama 3.2 1B."""
 GLM_EDGE_V_2B = replace(GLM_EDGE_1_5B, vision=SIGLIP)
 GLM_EDGE_V_5B = replace(GLM_EDGE_4B, vision=SIGLIP)
-SIZES: dict[str, Geometry | ChatGlm] = {
+SIZES: dict[str, Geometry | ChatGlm | Published] = {
     "1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B, "v-2b": GLM_EDGE_V_2B, "v-5b": GLM_EDGE_V_5B, "chatglm2-6b": CHATGLM2_6B,
-    "0.4b": GLM_0_4B, "llama-1b": LLAMA_1B,
+    "0.4b": GLM_0_4B, "llama-1b": LLAMA_1B, **published(),
 }  # fmt: skip
 
 
@@ -155,8 +156,10 @@ class Noise:
         return self._block[start : start + rows * columns].view(rows, columns)
 
 
-def make(folder: Path, geometry: Geometry | ChatGlm, *, seed: int = 0, shard_bytes: int | None = None) -> Path:
-    """Write a bfloat16 checkpoint of type `glm`, or ChatGLM's pickles, to `folder`, which must be absent or empty, and return it.
+def make(
+    folder: Path, geometry: Geometry | ChatGlm | Published, *, seed: int = 0, shard_bytes: int | None = None
+) -> Path:
+    """Write a bfloat16 checkpoint, or ChatGLM's pickles, to `folder`, which must be absent or empty, and return it.
 
     Raises:
         FileExistsError: `folder` holds something already.
@@ -169,21 +172,22 @@ def make(folder: Path, geometry: Geometry | ChatGlm, *, seed: int = 0, shard_byt
     if isinstance(geometry, ChatGlm):
         chatglm.write(folder, geometry, _shards(geometry.tensors(), shard_bytes or chatglm.SHARD_BYTES), noise)
         return folder
-    shards = _shards(geometry.tensors(), shard_bytes or SHARD_BYTES)
+    tensors = geometry.tensors()
+    shards = _shards(tensors, shard_bytes or SHARD_BYTES)
     weight_map = {}
-    for number, tensors in enumerate(shards, 1):
+    for number, shard in enumerate(shards, 1):
         alone = len(shards) == 1
         name = "model.safetensors" if alone else f"model-{number:05}-of-{len(shards):05}.safetensors"
-        _write_shard(folder / name, tensors, noise)
-        weight_map |= dict.fromkeys(tensors, name)
+        _write_shard(folder / name, shard, noise)
+        weight_map |= dict.fromkeys(shard, name)
     if len(shards) > 1:
-        total = geometry.parameters() * BYTES_PER_VALUE
+        total = sum(map(prod, tensors.values())) * BYTES_PER_VALUE
         _write_json(
             folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
         )
     _write_tokenizer(folder, geometry.vocab)
     _write_config(folder, geometry)
-    if geometry.vision:
+    if isinstance(geometry, Geometry) and geometry.vision:
         _write_vision_files(folder, geometry.vision)
     return folder
 
@@ -260,18 +264,22 @@ def _write_vision_files(folder: Path, vision: dict[str, Any]) -> None:
     _write_json(folder / "tokenizer_config.json", tokenizer | {"chat_template": template})
 
 
-def _write_config(folder: Path, geometry: Geometry) -> None:
+def _write_config(folder: Path, geometry: Geometry | Published) -> None:
     """Write config.json and generation_config.json."""
-    config = _config(geometry)
+    config = _config(geometry) if isinstance(geometry, Geometry) else geometry.config() | _ends(geometry.vocab)
     _write_json(folder / "generation_config.json", {key: config[key] for key in ("eos_token_id", "pad_token_id")})
     _write_json(folder / "config.json", config)
 
 
+def _ends(vocab: int) -> dict[str, Any]:
+    end = vocab - MARKER_ROOM
+    return {"eos_token_id": [end, end + 7, end + 9], "pad_token_id": end}  # <|endoftext|>, <|user|>, <|observation|>
+
+
 def _config(geometry: Geometry) -> dict[str, Any]:
     """Return config.json with the keys of GLM-Edge's own, those of transformers 4."""
-    end = geometry.vocab - MARKER_ROOM
-    ends = [end, end + 7, end + 9]  # <|endoftext|>, <|user|>, <|observation|>
-    ids: dict[str, Any] = {"eos_token_id": ends, "pad_token_id": end}
+    ids = _ends(geometry.vocab)
+    end = ids["pad_token_id"]
     if geometry.vision:
         ids |= {"boi_token_id": end + 10, "eoi_token_id": end + 11, "vision_config": geometry.vision}
     config = {
@@ -303,7 +311,9 @@ def _config(geometry: Geometry) -> dict[str, Any]:
 
 def main() -> None:
     """Read the command line and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.geometry", description="Write a full-size random GLM.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.geometry", description="Write a full-size random checkpoint."
+    )
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("out", type=Path, help="absent or empty folder")
     parser.add_argument("--seed", type=int, default=0)

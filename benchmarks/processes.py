@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 def checkpoint(work: Path, size: str) -> Path:
     """Return a full-size checkpoint of random weights, made if it is not there, and put it into the page cache."""
     known = geometry.SIZES[size]
-    prefix = "" if size.startswith(("llama", "chatglm")) else "glm-edge-"
-    source = work / f"{prefix}{size}"
+    edge = isinstance(known, geometry.Geometry) and known.model_type == "glm"
+    source = work / (f"glm-edge-{size}" if edge else size)
     if not (source / "config.json").is_file():
         shutil.rmtree(source, ignore_errors=True)
         geometry.make(source, known)

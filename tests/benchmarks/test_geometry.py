@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from edgeconv.benchmarks import chatglm, geometry
+from edgeconv.benchmarks import chatglm, geometry, published
 
 SMALL = geometry.Geometry(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, head_dim=16, vocab=4200)
 
@@ -28,6 +28,29 @@ def folder(tmp_path_factory):
 def test_sizes_are_those_of_glm_edge(size, parameters, tensors):
     assert size.parameters() == parameters
     assert len(size.tensors()) == tensors
+
+
+@pytest.mark.parametrize(
+    ("size", "billions", "tensors"),
+    [("qwen3.5-4b", 4.206, 426), ("gemma4-e2b", 4.629, 540), ("lfm2-1.2b", 1.170, 148), ("lfm2-8b-a1b", 8.340, 2302)],
+)
+def test_published_sizes(size, billions, tensors):
+    known = geometry.SIZES[size]
+    assert round(known.parameters() / 1e9, 3) == billions
+    assert len(known.tensors()) == tensors
+
+
+@pytest.mark.parametrize("size", ["qwen3.5-4b", "lfm2-8b-a1b"])
+def test_a_published_size_is_taken_by_transformers(tmp_path, size):
+    """With its layers, experts and widths shrunk, so that there is something to load."""
+    known = geometry.SIZES[size]
+    small = {"vocab_size": 4200, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_experts": 4}
+    small |= {"moe_intermediate_size": 32, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "head_dim": 32}
+    if "layer_types" in known.fields:
+        small["layer_types"] = known.fields["layer_types"][:4]
+    folder = geometry.make(tmp_path / "m", published.Published(known.fields | small))
+    _, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
 def test_transformers_takes_every_tensor(folder):

@@ -1,4 +1,4 @@
-"""A real model of the most used family, in five precisions and as others packaged it: `make qwen` (an hour, 5 GB of disk).
+"""A real model of the most used family, in six precisions and as others packaged it: `make qwen` (an hour, 5 GB of disk).
 
 Qwen2.5-Coder-0.5B has what made-up models lack: 151,936 tokens, NFC, a bos that config.json states and nothing adds, a template
 with tools, rows of 896. Its artifacts are right, so only the quantization may cost them their verdict: tokens, template,
@@ -31,6 +31,7 @@ CASES = {
     "gguf-q8_0": ["gguf", "--type", "q8_0"],
     "gguf-q4_k_m": ["gguf", "--type", "q4_k_m"],
     "onnx-int8": ["onnx", "--precision", "int8"],
+    "onnx-int4": ["onnx", "--precision", "int4"],
 }
 PACKAGED = "packaged-q4_k_m"
 
