@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
 _INSIDE, _ALONE = "model.language_model.", "model."
-_SMALL = ("*.json", "*.jinja", "*.txt", "*.model", "README.md", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 _SEEING = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
-_LARGEST = 64 << 20
-"""Bytes of a small file."""
 _FORM = 1
 """To be raised when what is written changes while edgeconv's version does not."""
 
@@ -62,13 +59,7 @@ def _renamed(checkpoint: Checkpoint, prefix: str | tuple[str, ...]) -> Checkpoin
 
 
 def _small_files(source: Path, text: dict[str, Any]) -> Path:
-    found = {
-        path.name: path
-        for pattern in _SMALL
-        for path in sorted(source.glob(pattern))
-        if path.is_file() and not path.name.endswith(".index.json") and path.stat().st_size <= _LARGEST
-    }
-    kept = [path for name, path in found.items() if name not in ("config.json", *_SEEING)]
+    kept = [path for name, path in native_files.small_files(source).items() if name not in ("config.json", *_SEEING)]
 
     def make(folder: Path) -> None:
         native_files.write_json(folder / "config.json", text)

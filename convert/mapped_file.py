@@ -46,6 +46,14 @@ class TensorInfo:
         return self.size * ITEM_SIZE[self.dtype]
 
 
+@dataclass(frozen=True)
+class Spread(TensorInfo):
+    """A tensor whose rows lie in groups of a larger one's: `taken` of them, and a group begins `step` bytes behind the last."""
+
+    taken: int
+    step: int
+
+
 class MappedFile:
     """One open shard, whatever its format: `tensors` says what lies where."""
 
@@ -58,7 +66,7 @@ class MappedFile:
         bus_guard.watch(self._map, path)
 
     def view(self, info: TensorInfo) -> npt.NDArray[Any]:
-        """Return the tensor as a read-only view of the file; bfloat16 as its bits in uint16.
+        """Return the tensor as a read-only view of the file, of one that is spread a copy; bfloat16 as its bits in uint16.
 
         Raises:
             CheckpointError: a type that is no floating-point weight of 16 or 32 bits, or a file that was cut short meanwhile.
@@ -69,12 +77,34 @@ class MappedFile:
                 f"{self.path.name}: {info.name} has the type {info.dtype}; weights of {NAMED} can be converted.",
                 "Take the checkpoint in one of these types (an unquantized revision of the model).",
             )
+        if isinstance(info, Spread):
+            return self._gathered(info, 0, info.shape[0])
         flat = np.frombuffer(self._map, BY_STORED[info.dtype].numpy, info.size, info.start)
         return flat.reshape(info.shape)
 
     def rows(self, info: TensorInfo, start: int, stop: int) -> npt.NDArray[Any]:
         """Return elements [start, stop) of a tensor's first dimension; as `view` otherwise."""
+        if isinstance(info, Spread) and info.dtype in BY_STORED:
+            bus_guard.require_whole(self.path)
+            return self._gathered(info, start, stop)
         return self.view(info)[start:stop]
+
+    def _gathered(self, info: Spread, start: int, stop: int) -> npt.NDArray[Any]:
+        """Return rows [start, stop) of a tensor that is spread; those of one group are a view."""
+        rest = info.shape[1:]
+        kind, count = BY_STORED[info.dtype].numpy, info.taken * math.prod(rest)
+        first = start // info.taken
+        parts = [
+            np.frombuffer(self._map, kind, count, info.start + group * info.step).reshape(info.taken, *rest)
+            for group in range(first, max(-(-stop // info.taken), first + 1))
+        ]
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return whole[start - first * info.taken : stop - first * info.taken]
+
+    @property
+    def address(self) -> int:
+        """Where the file lies in memory."""
+        return int(np.frombuffer(self._map, np.uint8, 1).ctypes.data)
 
     def with_tensors(self, tensors: Mapping[str, TensorInfo]) -> MappedFile:
         """Return the same open file with other names for what lies in it."""

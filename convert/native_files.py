@@ -49,6 +49,32 @@ def obtain(made_of: Any, make: Callable[[Path], None]) -> Path:
     return place
 
 
+_SMALL = (
+    "*.json",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+    "README.md",
+    "LICENSE*",
+    "LICENCE*",
+    "MODEL_LICENSE*",
+    "NOTICE*",
+    "USE_POLICY*",
+)
+_LARGEST = 64 << 20
+"""Bytes of a small file."""
+
+
+def small_files(folder: Path) -> dict[str, Path]:
+    """Return a checkpoint's small files by name: configs, tokenizer, templates, card, licenses; no index of shards, no code."""
+    return {
+        path.name: path
+        for pattern in _SMALL
+        for path in sorted(folder.glob(pattern))
+        if path.is_file() and not path.name.endswith(".index.json") and path.stat().st_size <= _LARGEST
+    }
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object as transformers lays its files out."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -80,11 +80,9 @@ def _notes(folder: Path, shards: Mapping[str, MappedFile | Header]) -> tuple[str
 
 def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     """Look at families, and at names, that transformers has in another form as if they had been saved by it."""
-    from . import chatglm, families
+    from . import families, makers
 
-    if checkpoint.model_type == chatglm.MODEL_TYPE:
-        checkpoint = chatglm.view(checkpoint)
-    seen = base_names.view(language_part.view(checkpoint))
+    seen = base_names.view(language_part.view(makers.view(checkpoint)))
     family = families.find(seen.model_type)
     if family is None:
         return seen

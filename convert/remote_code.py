@@ -20,13 +20,12 @@ UNKNOWN = (
 
 def is_needed(config: dict[str, Any]) -> bool:
     """Whether the architecture is known to the checkpoint's own code alone, which is never run."""
-    from . import chatglm
+    from . import makers
     from .families import is_native
     from .openvino import trace_support
 
-    return not (
-        is_native(config) or config["model_type"] == chatglm.MODEL_TYPE or trace_support.known(config["model_type"])
-    )
+    kind = config["model_type"]
+    return not (is_native(config) or kind in makers.MODEL_TYPES or trace_support.known(kind))
 
 
 def consented(folder: Path, name: str, commit: str | None) -> list[str]:

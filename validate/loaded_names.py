@@ -8,7 +8,7 @@ seen as it loads it.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -65,7 +65,7 @@ class _Loaded(Checkpoint):
             return self.plain.info(name)
         first = self.plain.info(self.recipes[name].sources[0][1])
         if self.recipes[name].conversion is None:
-            return TensorInfo(name, first.dtype, first.shape, first.start, first.end)
+            return replace(first, name=name)
         shape = tuple(self.model.state_dict()[name].shape)
         return TensorInfo(name, first.dtype, shape, 0, int(np.prod(shape)) * ITEM_SIZE[first.dtype])
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from edgeconv.builtin import model_path
 
+from . import makers
+
 TABLE = Path(__file__).with_name("checkpoints.json")
 REFERENCE = "reference.npz"
 POSITIONS = 200
@@ -33,6 +35,8 @@ class Row:
         architecture: transformers' class.
         config: config.json, but for the vocabulary.
         mtp: it holds a multi-token-prediction head beside the model, as that repository does.
+        maker: config.json of makers who bring code, beside what it shares with `config`, the same model for transformers; None:
+            it is transformers' own.
     """
 
     name: str
@@ -40,11 +44,12 @@ class Row:
     architecture: str
     config: dict[str, Any]
     mtp: bool = False
+    maker: dict[str, Any] | None = None
 
     @property
     def model_type(self) -> str:
         """As config.json says."""
-        return str(self.config["model_type"])
+        return str((self.maker or self.config)["model_type"])
 
 
 def rows() -> dict[str, Row]:
@@ -53,7 +58,9 @@ def rows() -> dict[str, Row]:
     found = {}
     for name, row in table["checkpoints"].items():
         base = {key: value for key, value in table["base"].items() if key not in row.get("without", ())}
-        found[name] = Row(name, row["like"], row["architecture"], base | row["config"], row.get("mtp", False))
+        found[name] = Row(
+            name, row["like"], row["architecture"], base | row["config"], row.get("mtp", False), row.get("maker")
+        )
     return found
 
 
@@ -66,7 +73,7 @@ def make(row: Row, folder: Path) -> None:
     for name in _TOKENIZER:
         shutil.copyfile(model_path() / name, folder / name)
     stated = _stated(row)
-    config = CONFIG_MAPPING[row.model_type].from_dict(copy.deepcopy(stated))
+    config = CONFIG_MAPPING[row.config["model_type"]].from_dict(copy.deepcopy(stated))
     model = AutoModelForCausalLM.from_config(config).float().eval()
     _randomize(model)
     model.to(torch.bfloat16)
@@ -76,7 +83,7 @@ def make(row: Row, folder: Path) -> None:
         _add_prediction_head(folder)
     (folder / "config.json").write_text(json.dumps({"architectures": [row.architecture], **stated}, indent=1))
     ids = np.random.default_rng(7).integers(20, stated["vocab_size"], POSITIONS)
-    config = CONFIG_MAPPING[row.model_type].from_dict(copy.deepcopy(stated))
+    config = CONFIG_MAPPING[row.config["model_type"]].from_dict(copy.deepcopy(stated))
     loaded = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, attn_implementation="eager"
     )
@@ -86,6 +93,10 @@ def make(row: Row, folder: Path) -> None:
     if not np.isfinite(logits).all() or logits.std() < 0.05:
         raise SystemExit(f"{row.name}: the reference says nothing (its logits deviate by {logits.std():.3f})")
     np.savez(folder / REFERENCE, ids=ids, logits=logits)
+    if row.maker:
+        makers.rewrite(
+            folder, {key: stated[key] for key in stated if key not in row.maker.get("without", ())} | row.maker
+        )
 
 
 def _stated(row: Row) -> dict[str, Any]:

@@ -48,6 +48,7 @@ FAMILY = Family(
     gguf=Gguf(
         "granite",
         permute_qk=True,
+        rope_factors=True,
         keys=keys,
         reads=frozenset(FACTORS.values()),
         to_config=lambda file, keys: {

@@ -61,7 +61,27 @@ def stretch(config: Config, decoder: Decoder, context: int, *, rope_factors: boo
         )  # fmt: skip
         factors = decoder.rope.inverse_frequencies() / stretched.inverse_frequencies()
         return Stretch(factors={"rope_freqs.weight": factors.astype(np.float32)})
+    if kind == "longrope" and rope_factors:
+        return _one_factor(table, decoder.rope, original, context)
     raise UnsupportedArchitecture(f"it has rotary embeddings of the kind {kind!r}")
+
+
+def _one_factor(table: Config, rope: Rope, original: int, context: int) -> Stretch:
+    """Write the factors of a long rope that no text up to the context switches, for graphs that have one table of them."""
+    short, long = (np.asarray(table.get(f"{name}_factor") or (), np.float32).reshape(-1) for name in ("short", "long"))
+    if short.size != rope.dim // 2:
+        raise UnsupportedArchitecture(f"rope's short_factor has {short.size} numbers, not {rope.dim // 2}")
+    if original < context and not np.array_equal(short, long):
+        raise UnsupportedArchitecture(
+            f"its rotary embeddings of the kind 'longrope' switch factors at {original:,} positions, which llama.cpp "
+            "does for other architectures only"
+        )
+    scaling = {"factor": table.get("factor") or context / original} | dict(table)
+    attention = Rope(
+        rope.theta, rope.dim, False, {**scaling, "rope_type": "longrope", "original_max_position_embeddings": original}
+    ).attention_factor
+    keys = {} if math.isclose(attention, 1.0) else {"rope.scaling.attn_factor": f32(attention)}
+    return Stretch(keys, {"rope_freqs.weight": short})
 
 
 def _yarn(table: Config, original: int, context: int) -> Stretch:

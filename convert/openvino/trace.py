@@ -252,10 +252,8 @@ def releaser(checkpoint: Checkpoint) -> Callable[[Array], None]:
     """Return a function that gives back the pages of an array, if it is a part of a mapped shard."""
     shards: list[tuple[int, MappedFile]] = []
     for file in checkpoint.shards.values():
-        names = weights_of(checkpoint) & set(file.tensors)
-        if names and isinstance(file, MappedFile):
-            info = file.tensors[min(names)]
-            shards.append((file.view(info).ctypes.data - info.start, file))
+        if isinstance(file, MappedFile) and weights_of(checkpoint) & set(file.tensors):
+            shards.append((file.address, file))
 
     def release(array: Array) -> None:
         start = array.ctypes.data
