@@ -11,7 +11,7 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
@@ -171,8 +171,14 @@ def save(model: Any, tokenizer: Any, folder: Path, provenance: dict[str, Any]) -
     (folder / "PROVENANCE.json").write_text(text + "\n", encoding="utf-8")
 
 
-def train(folder: Path, steps: int) -> dict[str, Any]:
-    """Make corpus, tokenizer and model from `SEED`, train `steps` steps, write `folder`; return the provenance."""
+def train(folder: Path, steps: int, make_model: Callable[[Any], Any] | None = None) -> dict[str, Any]:
+    """Make corpus, tokenizer and model from `SEED`, train `steps` steps, write `folder`; return the provenance.
+
+    Args:
+        folder: of the checkpoint.
+        steps: batches.
+        make_model: given the tokenizer, returns the causal model of transformers that learns; None: the built-in one.
+    """
     import torch
     from transformers import GlmForCausalLM
 
@@ -182,7 +188,7 @@ def train(folder: Path, steps: int) -> dict[str, Any]:
     chooser = Random(SEED)
     sample = [corpus.conversation(chooser) for _ in range(CHAT_SAMPLE)]
     tokenizer = make_tokenizer(learn + [message["content"] for messages in sample for message in messages])
-    model = GlmForCausalLM(make_config(tokenizer))
+    model = make_model(tokenizer) if make_model else GlmForCausalLM(make_config(tokenizer))
     unseen = Batches(tokenizer, held_out, SEED + 1)
     watch = Watch(
         text=torch.stack([unseen.text[i * 128 : i * 128 + 129] for i in range(min(16, len(unseen.text) // 129))]),
