@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from edgeconv.convert.openvino.trace_support import CAPPED, LIFTED, SUPPORTED, supported
+from edgeconv.convert.openvino.trace_support import (
+    CAPPED,
+    LIFTED,
+    SUPPORTED,
+    VISION,
+    VISION_CAPPED,
+    VISION_LIFTED,
+    VISION_UNPROVEN,
+    supported,
+)
 
 ENCODER_DECODERS = {"bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "pegasus"}
 """Their decoders alone can be language models, but no checkpoint of that kind is about."""
 
 
-def registry() -> dict[str, str | None]:
-    """Model type → the newest transformers that optimum-intel exports it under (None: no cap), decoders only."""
+def registry(task: str, known: Collection[str]) -> dict[str, str | None]:
+    """Model type → the newest transformers that optimum-intel exports it under for a task (None: no cap)."""
     from edgeconv.core.telemetry import silence_telemetry
 
     silence_telemetry()
     import optimum.exporters.openvino  # noqa: F401 - registers its configurations
     import transformers
-    from optimum.exporters.openvino.utils import MULTI_MODAL_TEXT_GENERATION_MODELS
     from optimum.exporters.tasks import TasksManager
     from packaging.version import Version
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     found = {}
     for kind, exporters in TasksManager._SUPPORTED_MODEL_TYPE.items():
-        constructor: Any = exporters.get("openvino", {}).get("text-generation-with-past")
-        known = kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        if constructor is None or not known or kind in ENCODER_DECODERS or kind in MULTI_MODAL_TEXT_GENERATION_MODELS:
+        constructor: Any = exporters.get("openvino", {}).get(task)
+        if constructor is None or kind not in known:
             continue
         newest = getattr(constructor.func, "MAX_TRANSFORMERS_VERSION", None)
         capped = newest is not None and Version(str(newest)) < Version(transformers.__version__)
@@ -38,10 +45,22 @@ def registry() -> dict[str, str | None]:
     return found
 
 
-def test_table_is_the_registry() -> None:
-    found = registry()
+def test_the_tables_of_decoders_are_the_registry() -> None:
+    from optimum.exporters.openvino.utils import MULTI_MODAL_TEXT_GENERATION_MODELS
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    decoders = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - ENCODER_DECODERS - set(MULTI_MODAL_TEXT_GENERATION_MODELS)
+    found = registry("text-generation-with-past", decoders)
     assert {kind for kind, cap in found.items() if cap is None} == SUPPORTED
     assert {kind: cap for kind, cap in found.items() if cap is not None} == CAPPED | LIFTED
+
+
+def test_the_tables_of_vision_are_the_registry() -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    found = registry("image-text-to-text", MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    assert {kind for kind, cap in found.items() if cap is None} == VISION | VISION_UNPROVEN
+    assert {kind: cap for kind, cap in found.items() if cap is not None} == VISION_CAPPED | VISION_LIFTED
 
 
 @pytest.mark.parametrize("kind", ["llama", "glm", "gemma3_text"])
