@@ -136,7 +136,10 @@ def torch_model(folder: Path, replaced: dict[str, np.ndarray] | None = None) -> 
     import torch
     from transformers import AutoModelForCausalLM
 
+    from edgeconv.core.mended_models import mended
+
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = mended(model)
     return holding(model, replaced) if replaced else model
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.errors import ConversionError
 from ..core.lean_transformers import import_models
+from ..core.mended_models import mended
 
 FAST, PLAIN = "sdpa", "eager"
 """transformers' names of two ways to compute attention; the first needs no matrix of all scores."""
@@ -27,7 +28,7 @@ def shell(config: Any, attention: str | None = None) -> Any:
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention or PLAIN).eval()
         if attention is None and (chosen := attention_of(model)) != PLAIN:  # some classes fix it when they are built
             model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen).eval()
-    return model
+    return mended(model)
 
 
 def attention_of(model: Any) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.kept import Kept
+from ..core.mended_models import mended
 from ..core.progress import Progress, Silent
 from .reference import LayeredReference
 from .reference_shell import PLAIN
@@ -172,9 +173,9 @@ def _random(config: Any) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_config(
-        copy.deepcopy(config), attn_implementation=PLAIN, dtype=torch.float32
-    ).eval()
+    model = mended(
+        AutoModelForCausalLM.from_config(copy.deepcopy(config), attn_implementation=PLAIN, dtype=torch.float32).eval()
+    )
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

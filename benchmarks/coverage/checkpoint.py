@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeconv.builtin import model_path
+from edgeconv.core.mended_models import mended
 
 from . import makers
 
@@ -87,6 +88,7 @@ def make(row: Row, folder: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, attn_implementation="eager"
     )
+    mended(loaded)
     shared = "num_kv_shared_layers" in stated  # keys and values are handed on through the cache
     with torch.no_grad():
         logits = loaded.eval()(input_ids=torch.tensor(ids)[None], use_cache=shared).logits[0].numpy()

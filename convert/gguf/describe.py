@@ -93,6 +93,7 @@ def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
     return model(
         gguf.arch, decoder, context,
         keys={**keys, **stretch.keys}, constants=stretch.factors, names=gguf.names, held=gguf.held(decoder),
+        split=gguf.split(decoder),
         permute_qk=gguf.permute_qk, norm_offset=gguf.norm_offset, skipped_tensors=gguf.skipped_tensors, notes=notes,
     )  # fmt: skip
 

@@ -29,8 +29,8 @@ def encode(placed: Placed, rows: Array, first_row: int, importance: Array | None
     tensor = placed.tensor
     if tensor.head_dim:
         rows = to_neighbors(rows, tensor.head_dim, 1 if len(tensor.shape) == 1 else placed.cols)
-    if tensor.held.decays:
-        rows = tensor.held.apply(to_float32(rows))
+    if tensor.held.changed:
+        rows = tensor.held.apply(to_float32(rows), first_row)
     if tensor.plus:
         rows = to_float32(rows) + np.float32(tensor.plus)
     out = np.empty((len(rows), placed.type.row_bytes(placed.cols)), np.uint8)

@@ -8,6 +8,7 @@ export      weights → files and their digests
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -128,7 +129,7 @@ def _keys(checkpoint: Checkpoint, model: Model, vocabulary: Vocabulary, recipe: 
         checkpoint.generation_config,
         strips=vocabulary.strips and _is_phi3(vocabulary),
         file_type=FILE_TYPES[recipe.file_type].number,
-        parameters=sum(checkpoint.info(tensor.source).size for tensor in model.tensors if tensor.source),
+        parameters=sum(math.prod(tensor.shape) for tensor in model.tensors if tensor.source),
         version=version("edgeconv"),
     )
     return {"general.architecture": string(model.arch), **general_keys, **model.keys, **vocabulary.keys()}

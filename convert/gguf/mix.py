@@ -40,6 +40,7 @@ class Facts:
         heads_per_kv: query heads that share a key head.
         experts: number of experts; 0: there are none.
         delicate: tensors that get no fewer than eight bits unless the user names them.
+        rescaled: tensors that hold the checkpoint's values times a number: 16 bits would round them anew.
         is_70b: llama.cpp takes it for a model of "type 70B" (80 layers of Llama with shared key heads, or of Qwen2).
     """
 
@@ -48,6 +49,7 @@ class Facts:
     is_70b: bool = False
     experts: int = 0
     delicate: frozenset[str] = frozenset()
+    rescaled: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -168,7 +170,7 @@ def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
     if named:
         return _require_fit(tensor, named)
     if not TYPES[recipe.base].quantized:
-        return recipe.base
+        return "f32" if tensor.name in state.facts.rescaled else recipe.base
     if tensor.name in state.named:
         return _fallback(tensor, _as_asked(tensor, state.named[tensor.name], state), state)
     chosen = recipe.base if recipe.pure else _mixed(tensor, category, state)

@@ -107,6 +107,7 @@ def model(
     constants: Mapping[str, npt.NDArray[Any]] | None = None,
     names: Mapping[str, str] | None = None,
     held: Mapping[str, Held] | None = None,
+    split: Mapping[str, Mapping[str, Held]] | None = None,
     permute_qk: bool = False,
     norm_offset: float = 0.0,
     skipped_tensors: tuple[str, ...] = (),
@@ -122,6 +123,7 @@ def model(
         constants: float32 tensors that the config implies, by GGUF name.
         names: modules of a block → names in the file, where they are not the common ones.
         held: how the file holds tensors otherwise, by their names behind a layer's prefix.
+        split: tensors that the file holds in several: name behind a layer's prefix → name in the block → how.
         permute_qk: the rows of q and k are to be reordered.
         norm_offset: what the checkpoint leaves out of the weights of its norms.
         skipped_tensors: as in `Model`.
@@ -129,9 +131,13 @@ def model(
     """
     tensors, block = [], {**_BLOCK, **_norms(decoder.norms), **_experts(decoder), **(names or {})}
     for source, shape in decoder.tensors().items():
+        inside = _IN_BLOCK.fullmatch(source)
+        if inside and inside[2] in (split or {}):
+            for part, how in (split or {})[inside[2]].items():
+                tensors.append(Tensor(f"blk.{inside[1]}.{part}", how.shape(shape), source, held=how))
+            continue
         name = gguf_name(source, block)
         turned = permute_qk and re.search(r"\.attn_[qk]\.", name)
-        inside = _IN_BLOCK.fullmatch(source)
         own = (held or {}).get(inside[2], AS_IT_IS) if inside else AS_IT_IS
         tensors.append(
             Tensor(

@@ -41,7 +41,7 @@ def write(
     Raises:
         CheckpointError: a weight is NaN or infinite, or does not fit the type it is to have.
     """
-    sources = [placed.tensor.source for placed in layout.tensors]
+    sources = dict.fromkeys(placed.tensor.source for placed in layout.tensors)
     task = progress.task("Writing tensors", sum(checkpoint.info(source).bytes for source in sources if source))
     digests = {file.name: _write(checkpoint, file, folder, importance or {}, task) for file in layout.files}
     task.finish()
@@ -120,9 +120,11 @@ def _importance(placed: Placed, start: int, importance: Array | None) -> Array |
 
 def _rows(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> Array:
     """Return rows [start, stop) of the tensor as [rows, cols]."""
-    source = str(placed.tensor.source)
-    if placed.tensor.held.moved:
-        return placed.tensor.held.cut(checkpoint.tensor(source).reshape(placed.rows, placed.cols), start, stop)
+    source, held = str(placed.tensor.source), placed.tensor.held
+    if held.part:
+        return held.cut(checkpoint.tensor(source), start, stop)
+    if held.moved:
+        return held.cut(checkpoint.tensor(source).reshape(placed.rows, placed.cols), start, stop)
     if len(placed.tensor.shape) == 2 and len(checkpoint.info(source).shape) == 2:
         return checkpoint.rows(source, start, stop)
     if len(placed.tensor.shape) == 3:

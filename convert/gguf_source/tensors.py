@@ -41,7 +41,7 @@ class Source:
     def changed(self) -> bool:
         """False if the values lie in the file as they are wanted."""
         return self.type not in BY_ELEMENT or bool(
-            self.tensor.head_dim or self.tensor.plus or self.tensor.held.moved or self.tensor.held.decays
+            self.tensor.head_dim or self.tensor.plus or self.tensor.held.moved or self.tensor.held.changed
         )
 
 
@@ -62,7 +62,7 @@ class GgufShard(MappedFile):
         source = self._sources[info.name]
         if not source.changed:
             return super().view(info)[start:stop]
-        if source.tensor.held.moved or source.tensor.held.decays:
+        if source.tensor.held.moved or source.tensor.held.changed:
             return self._undone(source)[start:stop]
         unit = source.tensor.head_dim or 1
         first, last = start // unit * unit, min(-(-stop // unit) * unit, info.shape[0])
@@ -146,7 +146,7 @@ def _part(file: GgufFile, tensor: Tensor, left: Mapping[str, TensorLayout]) -> I
 def _source(stored: TensorLayout, tensor: Tensor, start: int, name: str, size: int | None = None) -> Source:
     if size is None and stored.shape != tensor.shape:
         raise _misshapen(stored, tensor)
-    kind = BY_ELEMENT.get("f32" if tensor.plus or tensor.held.decays else stored.type, BY_ELEMENT["f32"])
+    kind = BY_ELEMENT.get("f32" if tensor.plus or tensor.held.changed else stored.type, BY_ELEMENT["f32"])
     end = start + (stored.bytes if size is None else size)
     return Source(TensorInfo(name, kind.stored, tensor.shape, start, end), stored.type, tensor)
 

@@ -138,7 +138,7 @@ def _for_choice(g: Graph, scores: Value, prefix: str, e: Experts) -> Value:
         return scores
     size = e.count // e.groups
     parted = g.op("Reshape", scores, g.i64([-1, e.groups, size]))
-    best = g.op("ReduceSum", _top(g, parted, min(2, size))[0], g.i64([-1]), keepdims=0)
+    best = g.op("ReduceSum", _top(g, parted, min(e.group_best, size))[0], g.i64([-1]), keepdims=0)
     _, taken = _top(g, best, e.used_groups)
     mask = g.op("ScatterElements", _filled(g, best, 0.0), taken, _filled(g, taken, 1.0), axis=1)
     return g.op("Reshape", g.op("Mul", parted, g.op("Unsqueeze", mask, g.i64([-1]))), g.i64([-1, e.count]))

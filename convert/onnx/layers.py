@@ -137,6 +137,13 @@ class Layers:
         g = self.graph
         return g.op("Reshape", g.op("Transpose", rows, perm=[0, 2, 1]), g.i64([0, width, side, side]))
 
+    def repeated(self, states: Value, heads: Heads) -> Value:
+        g = self.graph
+        if heads.groups == 1:
+            return states
+        wide = g.op("Tile", g.op("Unsqueeze", states, g.i64([2])), g.i64([1, 1, heads.groups, 1, 1]))
+        return g.op("Reshape", wide, g.i64([0, heads.queries, -1, heads.width]))
+
     # -- rotary embedding
 
     def rotation(self, positions: Value, rope: Rope) -> Rotation[Value]:
@@ -206,7 +213,10 @@ class Layers:
         return mask if groups == 1 else g.op("Tile", mask, g.i64([1, 1, groups, 1]))
 
     def remember(self, key: Value, value: Value, layer: int, heads: Heads) -> tuple[Value, Value]:
-        return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
+        return (
+            self._remember(key, layer, "key", heads.keys, heads.width),
+            self._remember(value, layer, "value", heads.keys, heads.value_width),
+        )
 
     def kept(self, start: Value, attention_mask: Value) -> Value:
         g = self.graph
@@ -263,10 +273,10 @@ class Layers:
     def _keep(self, value: Value, state: State) -> None:
         self.caches.append((value, ["batch", *state.shape]))
 
-    def _remember(self, states: Value, layer: int, kind: str, heads: Heads) -> Value:
+    def _remember(self, states: Value, layer: int, kind: str, count: int, width: int) -> Value:
         g, name = self.graph, f"present.{layer}.{kind}"
-        past = g.input(f"past_key_values.{layer}.{kind}", g.types.FLOAT, ["batch", heads.keys, "past", heads.width])
-        self.caches.append((name, ["batch", heads.keys, "total", heads.width]))
+        past = g.input(f"past_key_values.{layer}.{kind}", g.types.FLOAT, ["batch", count, "past", width])
+        self.caches.append((name, ["batch", count, "total", width]))
         return g.op("Concat", past, states, axis=2, name=name)
 
     def attention(
@@ -279,7 +289,7 @@ class Layers:
         scores = g.op("MatMul", query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
         masked = g.op("Add", self._capped(scores, softcap), mask)
         weights = g.op("Softmax", masked, axis=-1)
-        context = g.op("Reshape", g.op("MatMul", weights, value), g.i64([0, heads.queries, -1, heads.width]))
+        context = g.op("Reshape", g.op("MatMul", weights, value), g.i64([0, heads.queries, -1, heads.value_width]))
         if sinks is not None:  # what a further score in the softmax leaves to the others
             total = g.op("ReduceLogSumExp", masked, g.i64([-1]), keepdims=1)
             total = g.op("Reshape", total, g.i64([0, heads.queries, -1, 1]))
@@ -299,5 +309,5 @@ class Layers:
         """[batch, heads, n, width] -> [batch, n, heads * width]."""
         g = self.graph
         return g.op(
-            "Reshape", g.op("Transpose", context, perm=[0, 2, 1, 3]), g.i64([0, 0, heads.queries * heads.width])
+            "Reshape", g.op("Transpose", context, perm=[0, 2, 1, 3]), g.i64([0, 0, heads.queries * heads.value_width])
         )

@@ -55,6 +55,10 @@ class HasSizes(Protocol):
     def head_dim(self) -> int:
         """Width of a head."""
 
+    @property
+    def value_dim(self) -> int:
+        """Width of its value."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -66,6 +70,11 @@ class Sizes:
     num_heads: int
     num_kv_heads: int
     head_dim: int
+
+    @property
+    def value_dim(self) -> int:
+        """As wide as the rest of a head."""
+        return self.head_dim
 
     @property
     def remembering(self) -> range:

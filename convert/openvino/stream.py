@@ -21,6 +21,7 @@ from ..checkpoint import Checkpoint
 from ..families import unused_tensors
 from ..families.glm_edge_v import Vision
 from ..program.decoder import Decoder
+from ..program.latent import KV_A, Latent
 from ..tensor_accounting import check_coverage
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
 from .data_aware import Calibration
@@ -155,7 +156,10 @@ def row_orders(decoder: Decoder) -> dict[str, npt.NDArray[np.int64]]:
     if not decoder.rope.interleaved:
         return {}
     dim = decoder.rope.dim
-    head = np.concatenate([np.arange(0, dim, 2), np.arange(1, dim, 2), np.arange(dim, decoder.head_dim)])
+    halves = np.concatenate([np.arange(0, dim, 2), np.arange(1, dim, 2)])
+    if decoder.latent:
+        return _latent_orders(decoder.latent, decoder.num_layers, halves)
+    head = np.concatenate([halves, np.arange(dim, decoder.head_dim)])
     orders = {}
     for layer in range(decoder.num_layers):
         for part, heads in (("q", decoder.num_heads), ("k", decoder.num_kv_heads)):
@@ -163,6 +167,16 @@ def row_orders(decoder: Decoder) -> dict[str, npt.NDArray[np.int64]]:
             for kind in ("weight", "bias") if decoder.qkv_bias else ("weight",):
                 orders[f"model.layers.{layer}.self_attn.{part}_proj.{kind}"] = order
     return orders
+
+
+def _latent_orders(latent: Latent, layers: int, halves: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
+    """Return `row_orders` where a part of each query, and a key of all heads, is rotated."""
+    head = np.concatenate([np.arange(latent.plain), latent.plain + halves])
+    queries = (np.arange(latent.heads)[:, None] * latent.width + head[None, :]).reshape(-1)
+    common = np.concatenate([np.arange(latent.rank), latent.rank + halves])
+    own = {f"{'q_proj' if latent.query_rank is None else 'q_b_proj'}.weight": queries}
+    own |= {f"{KV_A}.{kind}": common for kind in (("weight", "bias") if latent.bias else ("weight",))}
+    return {f"model.layers.{layer}.self_attn.{name}": order for layer in range(layers) for name, order in own.items()}
 
 
 def rotate_half(decoder: Decoder) -> Decoder:

@@ -84,7 +84,7 @@ def _for_choice(layers: Operations, scores: Node, prefix: str, e: Experts) -> No
         return scores
     size = e.count // e.groups
     parted = ops.reshape(scores, i64([-1, e.groups, size]), special_zero=False)
-    best = ops.reduce_sum(_top(layers, parted, min(2, size), 2).output(0), i64([-1]), keep_dims=False)
+    best = ops.reduce_sum(_top(layers, parted, min(e.group_best, size), 2).output(0), i64([-1]), keep_dims=False)
     taken = _top(layers, best, e.used_groups).output(1)
     zeros = ops.multiply(best, ops.constant(0.0, np.float32))
     ones = ops.broadcast(ops.constant(1.0, np.float32), ops.shape_of(taken))

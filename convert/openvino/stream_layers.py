@@ -7,6 +7,7 @@ only with tests/convert/openvino/test_stream.py at hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -235,15 +236,18 @@ class Layers(StateLayers):
         return ops.slice(mask, self.i64([0]), whole, self.i64([1]), last)
 
     def remember(self, key: Node, value: Node, layer: int, heads: Heads) -> tuple[Node, Node]:
-        return self._remember(key, layer, "key", heads), self._remember(value, layer, "value", heads)
+        return (
+            self._remember(key, layer, "key", heads.keys, heads.width),
+            self._remember(value, layer, "value", heads.keys, heads.value_width),
+        )
 
-    def _remember(self, states: Node, layer: int, kind: str, heads: Heads) -> Node:
+    def _remember(self, states: Node, layer: int, kind: str, count: int, width: int) -> Node:
         import openvino as ov
 
         ops = self.ops
-        sizes = [self.i64([heads.keys]), self.i64([0]), self.i64([heads.width])]
+        sizes = [self.i64([count]), self.i64([0]), self.i64([width])]
         empty = ops.broadcast(ops.constant(0.0, np.float32), ops.concat([self.batch, *sizes], 0))
-        shape = ov.PartialShape([-1, heads.keys, -1, heads.width])
+        shape = ov.PartialShape([-1, count, -1, width])
         name = f"past_key_values.{layer}.{kind}present.{layer}.{kind}"
         past = ops.read_value(empty, name, np.float32, shape, name=f"{kind}.{layer}.read")
         past = ops.gather(past, self.beam, self.i64(0))
@@ -256,7 +260,7 @@ class Layers(StateLayers):
         softcap: float | None = None, sinks: str | None = None,
     ) -> Node:  # fmt: skip
         ops = self.ops
-        key, value = self._repeat(key, heads), self._repeat(value, heads)
+        key, value = self.repeated(key, heads), self.repeated(value, replace(heads, width=heads.value_width))
         if sinks is not None:
             context = self._sinking(query, key, value, mask, scale=scale, sinks=sinks, name=name)
         elif softcap is None:
@@ -266,7 +270,7 @@ class Layers(StateLayers):
         else:  # which the runtime's one operation for attention cannot do
             scores = self._capped(self.scale(ops.matmul(query, key, False, True), scale), softcap)
             context = ops.matmul(ops.softmax(ops.add(scores, mask), -1), value, False, False, name=name)
-        return ops.reshape(self.swap(context), self.i64([0, 0, heads.queries * heads.width]), special_zero=True)
+        return ops.reshape(self.swap(context), self.i64([0, 0, heads.queries * heads.value_width]), special_zero=True)
 
     def _sinking(self, query: Node, key: Node, value: Node, mask: Node, *, scale: float, sinks: str, name: str) -> Node:
         """Attend with a sixth input, which Python's opset does not know yet."""
@@ -287,8 +291,7 @@ class Layers(StateLayers):
         unmasked = self.ops.constant(0.0, np.float32)
         return self.attention(query, key, value, unmasked, heads=heads, scale=heads.width**-0.5, name=name)
 
-    def _repeat(self, states: Node, heads: Heads) -> Node:
-        """Give every query head its key or value head."""
+    def repeated(self, states: Node, heads: Heads) -> Node:
         ops = self.ops
         if heads.groups == 1:
             return states

@@ -108,10 +108,8 @@ def _mixed(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
 def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix, how = layer.prefix + "self_attn.", d.attention_of(layer.index)
     assert layer.mask is not None
-    parts, gate = _projections(ops, d, hidden, prefix, how)
-    query, *own = map(ops.heads_first, parts)
-    if layer.rotation:
-        query, *own[:1] = (ops.rotate(states, layer.rotation, how.heads.width) for states in (query, *own[:1]))
+    made, gate = _heads(ops, d, hidden, layer)
+    query, *own = made
     if layer.growth is not None:
         query = ops.multiply(query, layer.growth)
     if d.qk_norm and d.qk_norm_late:
@@ -127,6 +125,20 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     if gate is not None:
         context = ops.multiply(context, ops.sigmoid(ops.flat(gate, how.heads.queries * how.heads.width)))
     return ops.linear(context, layer.prefix + d.names.output, d.output_bias)
+
+
+def _heads(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> tuple[list[T], T | None]:
+    """Query, and of a layer that has its own, key and value, rotated: [batch, heads, n, width]; and the gate, if there is one."""
+    prefix, how, rotation = layer.prefix + "self_attn.", d.attention_of(layer.index), layer.rotation
+    if d.latent:
+        assert rotation is not None
+        return [*d.latent.parts(ops, hidden, prefix, rotation)], None
+    parts, gate = _projections(ops, d, hidden, prefix, how)
+    turning = 1 + (how.reads is None)
+    made = [ops.heads_first(part) for part in parts]
+    if rotation:
+        made[:turning] = [ops.rotate(states, rotation, how.heads.width) for states in made[:turning]]
+    return made, gate
 
 
 def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str, how: Attention) -> tuple[list[T], T | None]:

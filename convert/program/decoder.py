@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..gguf_values import epsilon_key
 from .attention import Attention
 from .experts import Experts
+from .latent import Latent
 from .mixers import Mixer
 from .ops import Heads, State
 from .per_layer import LAYER_TABLE, PerLayer
@@ -101,6 +102,8 @@ class Decoder:
     """How each layer attends. Empty: all have `heads`, and keys and values of their own."""
     inner_sizes: tuple[int, ...] = ()
     """The width of each layer's MLP. Empty: `intermediate_size`."""
+    latent: Latent | None = None
+    """How queries, keys and values are made of narrow vectors; None: they are not."""
     per_layer: PerLayer | None = None
     """What each token gives to each layer; None: nothing."""
     layer_scalar: bool = False
@@ -149,7 +152,12 @@ class Decoder:
     @property
     def heads(self) -> Heads:
         """The heads of its attention."""
-        return Heads(self.num_heads, self.num_kv_heads, self.head_dim)
+        return self.latent.all_heads if self.latent else Heads(self.num_heads, self.num_kv_heads, self.head_dim)
+
+    @property
+    def value_dim(self) -> int:
+        """Width of a head's value."""
+        return self.heads.value_width
 
     def attention_of(self, layer: int) -> Attention:
         """Return how a layer attends."""
@@ -272,6 +280,8 @@ class Decoder:
     def _attention(self, how: Attention) -> dict[str, tuple[int, ...]]:
         hidden, width, shapes = self.hidden_size, how.heads.width, dict[str, tuple[int, ...]]()
         q, kv = how.heads.queries * width, how.heads.keys * width
+        if self.latent:
+            return self.latent.tensors(hidden) | self._output(how.heads.queries * how.heads.value_width)
         sizes = {"q": 2 * q if self.gated else q, "k": kv, "v": kv}
         parts = {"qkv": q + 2 * kv} if self.fused_qkv else {part: sizes[part] for part in how.parts}
         for part, rows in parts.items():
@@ -282,12 +292,17 @@ class Decoder:
             widths = (q, kv) if self.qk_norm_whole else (width, width)
             named = zip(self.qk_norm_names, widths if how.reads is None else widths[:1], strict=False)
             shapes |= {f"self_attn.{name}.weight": (wide,) for name, wide in named}
-        shapes[f"{self.names.output}.weight"] = (hidden, q)
-        if self.output_bias:
-            shapes[f"{self.names.output}.bias"] = (hidden,)
+        shapes |= self._output(q)
         if self.sinks:
             shapes[f"self_attn.{SINKS}"] = (self.num_heads,)
         return shapes
+
+    def _output(self, width: int) -> dict[str, tuple[int, ...]]:
+        """The projection of what heads of this width in all have found."""
+        bias: dict[str, tuple[int, ...]] = (
+            {f"{self.names.output}.bias": (self.hidden_size,)} if self.output_bias else {}
+        )
+        return {f"{self.names.output}.weight": (self.hidden_size, width)} | bias
 
     def _mlp(self, inner: int) -> dict[str, tuple[int, ...]]:
         hidden, names, shapes = self.hidden_size, self.names, dict[str, tuple[int, ...]]()

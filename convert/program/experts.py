@@ -104,6 +104,7 @@ class Experts:
         correction_rows: it is stored as a row of a matrix, [1, count].
         groups: experts are parted in so many; only the `used_groups` best are looked at.
         used_groups: likewise.
+        group_best: a group is as good as so many of its best scores together.
         bias: router and experts have biases.
         limit: gate is cut off above it, up beyond ± it, and the MLP is gate * sigmoid(1.702 gate) * (up + 1); None: a plain one.
         shared: an expert for all tokens.
@@ -121,6 +122,7 @@ class Experts:
     correction_rows: bool = False
     groups: int = 1
     used_groups: int = 1
+    group_best: int = 2
     bias: bool = False
     limit: float | None = None
     shared: Shared | None = None

@@ -69,6 +69,8 @@ class Gguf:
         names: modules of a block, or tensors that are no module's, and the last norm → llama.cpp's names, where they are not the
             common ones.
         held: decoder → for tensors by their names behind a layer's prefix, how the file holds them otherwise.
+        split: decoder → for tensors that the file holds in several, by their names behind a layer's prefix: how it holds each of
+            these, by their names in the block.
         skipped_tensors: patterns of tensors in the checkpoint that belong to no language model.
         flatten: config → the config of the layers whose rope the file's keys state, for families with several.
         keys: (config, decoder) → keys beside the common ones, without "ARCH." in front; UnsupportedArchitecture is raised for
@@ -94,6 +96,7 @@ class Gguf:
     norm_offset: float = 0.0
     names: Mapping[str, str] = field(default_factory=dict)
     held: Callable[[Decoder], Mapping[str, Held]] = nothing
+    split: Callable[[Decoder], Mapping[str, Mapping[str, Held]]] = nothing
     skipped_tensors: tuple[str, ...] = ()
     flatten: Callable[[Config], Config] = lambda config: config
     keys: Callable[[Config, Decoder], Mapping[str, Value]] = nothing

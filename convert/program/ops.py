@@ -26,11 +26,18 @@ class Heads:
         queries: their number.
         keys: number of keys, and of values; each is shared by as many queries.
         width: of one head.
+        values: width of a value, where it is not that of a key.
     """
 
     queries: int
     keys: int
     width: int
+    values: int | None = None
+
+    @property
+    def value_width(self) -> int:
+        """Width of a value."""
+        return self.width if self.values is None else self.values
 
     @property
     def groups(self) -> int:
@@ -128,6 +135,9 @@ class Ops(Protocol[T]):
     def heads_first(self, states: T) -> T:
         """[batch, n, heads, width] -> [batch, heads, n, width]."""
 
+    def repeated(self, states: T, heads: Heads) -> T:
+        """Give every query head its key or value: [batch, keys, n, width] -> [batch, queries, n, width]."""
+
     def rotation(self, positions: T, rope: Rope) -> Rotation[T]:
         """Compute the angles of positions int64 [batch, n], once for all layers that rotate so."""
 
@@ -151,7 +161,10 @@ class Ops(Protocol[T]):
         """Return 1, and 0 where `attention_mask` has a 0, for the new positions: [batch, n, 1]; arguments as of `mask`."""
 
     def remember(self, key: T, value: T, layer: int, heads: Heads) -> tuple[T, T]:
-        """Append [batch, heads, n, width] to the layer's cache, and return all of it: any layer may attend to that."""
+        """Append [batch, heads, n, width] to the layer's cache, and return all of it: any layer may attend to that.
+
+        A value has the width of `heads.value_width`.
+        """
 
     def attention(
         self,
@@ -167,6 +180,8 @@ class Ops(Protocol[T]):
         sinks: str | None = None,
     ) -> T:
         """Attend: query [batch, queries, n, width], key and value [batch, keys, past + n, width] to [batch, n, queries * width].
+
+        The last is the width of a value.
 
         Scores are multiplied by `scale`, then capped at ± `softcap` by its hyperbolic tangent, then masked. `sinks` is a stored
         tensor [queries]: the score of each head for a position that holds nothing.

@@ -175,6 +175,18 @@ def _yarn_attention(scaling: Mapping[str, Any]) -> float:
     return scale(1.0)
 
 
+def scores_factor(scaling: Mapping[str, Any]) -> float:
+    """Return the factor of mscale_all_dim, by whose square latent attention multiplies its scores; 1 where none is stated.
+
+    Source: `yarn_apply_mscale` of transformers' deepseek_v3, which every kind of scaling with a factor is given.
+    """
+    stated, factor = scaling.get("mscale_all_dim"), scaling.get("factor")
+    if not scaling or not stated or factor is None:
+        return 1.0
+    by = positive(stated, "rope_parameters.mscale_all_dim")
+    return 0.1 * by * math.log(factor) + 1.0 if positive(factor, "rope_parameters.factor") > 1 else 1.0
+
+
 def _llama3(frequencies: npt.NDArray[np.float32], scaling: dict[str, Any]) -> npt.NDArray[np.float32]:
     """Llama 3.1's scaling by wavelength: long ones divided by `factor`, middle ones blended."""
     factor, low, high = (np.float32(scaling[k]) for k in ("factor", "low_freq_factor", "high_freq_factor"))

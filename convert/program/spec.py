@@ -88,6 +88,7 @@ class Family:
         details: (reader, description) → the description with what config.json states beside the switches.
         aliases: config.json's name → the common one.
         also_reads: fields that are read and have no default.
+        head_dim: reader → the width of a head, for families that state it in parts.
         rope: (reader, head_dim) → the rope that the description states, for families with several.
         rope_synonyms: the family's own words for kinds of rope scaling.
         int4_default: config → the vendor's own choice.
@@ -125,6 +126,7 @@ class Family:
     details: Callable[[Reader, Decoder], Decoder] = lambda read, decoder: decoder
     aliases: Mapping[str, str] = field(default_factory=dict)
     also_reads: frozenset[str] = frozenset()
+    head_dim: Callable[[Reader], int] | None = None
     rope: Callable[[Reader, int], Rope] | None = None
     rope_synonyms: Mapping[str, str] = field(default_factory=dict)
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
@@ -178,7 +180,7 @@ class Family:
 
     def _described(self, read: Reader, *, scaled: bool) -> Decoder:
         heads, hidden = read.size("num_attention_heads"), read.size("hidden_size")
-        head_dim = read.size_or("head_dim", hidden // heads)
+        head_dim = self.head_dim(read) if self.head_dim else read.size_or("head_dim", hidden // heads)
         asked = None in (self.qkv_bias, self.output_bias)
         bias = self._stated(read, "attention_bias") if asked else False
         described = Decoder(

@@ -39,6 +39,10 @@ ROPES: dict[str, dict[str, Any]] = {
 OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {**tiny.FURTHER["lfm2_moe"], "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]},
     "gemma4_text": {**tiny.FURTHER["gemma4_text"], "num_hidden_layers": 4},
+    **{
+        kind: {**tiny.FURTHER[kind], "num_hidden_layers": 2, "partial_rotary_factor": None}
+        for kind in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite")
+    },
 }
 """What families want to be stated besides."""
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion, families
+from edgeconv.core.mended_models import mended
 from edgeconv.quantize.scheme import Request
 
 from ..models import tiny
@@ -32,7 +33,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = request.param
     model_type, _, _ = name.partition("-")
     folder = tiny.make(model_type, tmp_path_factory.mktemp(name) / "model", dtype="float32", **tiny.STREAMED[name])
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = mended(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    )
     ids = np.random.default_rng(3).integers(3, model.config.vocab_size, (2, LENGTH))
     states = families.decoder(json.loads((folder / "config.json").read_text())).states
     expected: list[np.ndarray] = []

@@ -32,6 +32,22 @@ YARN: dict[str, Any] = ROPE | {
     "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32, "mscale": 1.0, "mscale_all_dim": 1.0,
     "llama_4_scaling_beta": 0.1,
 }  # fmt: skip
+LATENT: dict[str, Any] = {
+    "num_key_value_heads": 4,
+    "head_dim": HEAD_DIM,
+    "kv_lora_rank": 24,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": HEAD_DIM,
+    "v_head_dim": 16,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+}
+"""Latent attention with values narrower than keys, and experts."""
+LATENT_YARN: dict[str, Any] = ROPE | {
+    "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 32, "mscale": 1.0, "mscale_all_dim": 1.0,
+}  # fmt: skip
 _ALTERNATE = ["sliding_attention", "full_attention"]
 _THREE = ["sliding_attention", "sliding_attention", "full_attention"]
 # What each family has that the others lack, at a size where it shows.
@@ -116,6 +132,24 @@ FURTHER: dict[str, dict[str, Any]] = {
         "routed_scaling_factor": 1.5,
         "attention_bias": True,
         "rope_parameters": ROPE | {"partial_rotary_factor": 0.5},
+    },
+    "glm4_moe_lite": LATENT | {"num_hidden_layers": 3, "q_lora_rank": 32, "routed_scaling_factor": 1.8},
+    "deepseek_v2": LATENT
+    | {
+        "num_hidden_layers": 3,
+        "q_lora_rank": None,
+        "n_shared_experts": 2,
+        "first_k_dense_replace": 1,
+        "rope_parameters": LATENT_YARN | {"mscale": 0.707, "mscale_all_dim": 0.707},
+    },
+    "deepseek_v3": LATENT
+    | {
+        "num_hidden_layers": 3,
+        "q_lora_rank": 32,
+        "n_group": 4,
+        "topk_group": 2,
+        "first_k_dense_replace": 1,
+        "rope_parameters": LATENT_YARN,
     },
     "granite": {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
     "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64},
@@ -261,6 +295,14 @@ STREAMED: dict[str, dict[str, Any]] = {
     "granitemoe": {"attention_multiplier": 0.15, "logits_scaling": 4.0, "residual_multiplier": 0.5},
     "glm4_moe": {"num_hidden_layers": 3},
     "glm4_moe-groups": {"n_group": 4, "topk_group": 2, "norm_topk_prob": False, "use_qk_norm": False},
+    "glm4_moe_lite": {},
+    "glm4_moe_lite-halves": {"rope_interleave": False, "attention_bias": True, "mlp_layer_types": ["sparse", "dense", "sparse"]},
+    "deepseek_v2": {},
+    "deepseek_v2-groups": {
+        "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2, "routed_scaling_factor": 16.0, "q_lora_rank": 32,
+        "rope_parameters": LATENT_YARN | {"mscale": 0.5},
+    },
+    "deepseek_v3": {},
     "gpt_oss": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
     "mixtral": {},
     "qwen2_moe": {},

@@ -11,6 +11,7 @@ import pytest
 from edgeconv.convert.native_config import read_config
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import ConversionError
+from edgeconv.core.mended_models import mended
 from edgeconv.core.progress import Silent
 from edgeconv.validate import reference_shell, self_check
 from edgeconv.validate.loaded_names import as_loaded
@@ -40,7 +41,7 @@ def whole(folder: Path, dtype: str, attention: str = "sdpa") -> list[np.ndarray]
     from transformers import AutoModelForCausalLM
 
     kind = getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation=attention).eval()
+    model = mended(AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation=attention).eval())
     with torch.no_grad():
         return [model(input_ids=torch.tensor([ids])).logits[0].float().numpy() for ids in DOCUMENTS]
 

@@ -53,12 +53,12 @@ class GgufMatch:
             return [(0, 1)]
         return [(start, min(start + step, self.info.rows)) for start in range(0, self.info.rows, step)]
 
-    def source_rows(self, rows: Array) -> Array:
-        """Return rows of the checkpoint as the file should hold them, float32 [n, cols]."""
+    def source_rows(self, rows: Array, first: int) -> Array:
+        """Return rows of the checkpoint, from number `first` on, as the file should hold them, float32 [n, cols]."""
         values = to_float32(rows).reshape(-1, self.info.cols)
         if self.tensor.head_dim:
             values = to_neighbors(values, self.tensor.head_dim, self._cols)
-        values = self.tensor.held.apply(values)
+        values = self.tensor.held.apply(values, first)
         return values + np.float32(self.tensor.plus) if self.tensor.plus else values
 
     def checkpoint_form(self, values: Array) -> Array:
@@ -100,6 +100,11 @@ class Half:
     def tensor(self, name: str) -> Array:
         """Return a tensor as the file holds it: float32, in the checkpoint's shape and row order. Raises KeyError."""
         match, *others = self.matched[name]
+        if match.tensor.held.part:
+            joined = np.full(self._checkpoint.info(name).shape, np.nan, np.float32)
+            for part in (match, *others):
+                part.tensor.held.put(self.file.dequantized(part.info.name), joined)
+            return joined
         if match.form == AS_IS:
             held = match.checkpoint_form(self.file.dequantized(match.info.name))
             return held.reshape(self._checkpoint.info(name).shape)
@@ -116,12 +121,14 @@ class Half:
             ArtifactError: its type cannot be decoded.
         """
         info, stored = match.info, self._checkpoint.info(name)
-        whole = match.form.cut(self._checkpoint.tensor(name)).reshape(info.rows, info.cols)
-        changed = match.tensor.plus or match.tensor.held.decays
+        whole = match.form.cut(self._checkpoint.tensor(name))
+        if not match.tensor.held.part:
+            whole = whole.reshape(info.rows, info.cols)
+        changed = match.tensor.plus or match.tensor.held.changed
         exact = info.type == element_of(stored.dtype) and not changed
         data, sums = self.file.data(info.name), Sums()
         for start, stop in match.ranges():
-            source = match.source_rows(match.tensor.held.cut(whole, start, stop))
+            source = match.source_rows(match.tensor.held.cut(whole, start, stop), start)
             bound = error_bound(info.type, data[start:stop], source, exact=exact, weighted=self._weighted)
             with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted
                 held = np.require(self.file.dequantized(info.name, start, stop), requirements="W")
@@ -175,7 +182,7 @@ class GgufWeights(Half):
     def _add(self, source: str, tensor: Tensor, form: Form = AS_IS) -> None:
         info = self.file.info(tensor.name)
         shape = self._checkpoint.info(source).shape
-        cut = form.cut(np.broadcast_to(np.int8(0), shape)).shape
+        cut = tensor.held.shape(form.cut(np.broadcast_to(np.int8(0), shape)).shape)
         if info.shape == tensor.shape == tuple(n for n in cut if n != 1 or len(cut) == len(tensor.shape)):
             self.matched[source] = (*self.matched.get(source, ()), GgufMatch(info, tensor, source, form))
         else:

@@ -23,6 +23,7 @@ ARCHS = {
     "gemma4_text": "gemma4",
     "gemma3_text": "gemma3", "glm": "chatglm", "glm4": "glm4", "llama": "llama", "mistral": "llama", "olmo2": "olmo2",
     "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "granitemoe": "granitemoe",
+    "glm4_moe_lite": "deepseek2", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
     "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
 }  # fmt: skip
 
