@@ -6,17 +6,18 @@ Sources: `transformers/models/exaone4/`; `src/models/exaone4.cpp` and `conversio
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from ..gguf_values import Value
+from ..gguf_values import Value, u32
 from ..program.decoder import Decoder, Norms
-from ..program.gguf_spec import Gguf
+from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
 from ..program.reading import Config, Reader, UnsupportedArchitecture
 from ..program.spec import Family
-from ..program.windows import SLIDING, layer_kinds
+from ..program.windows import FULL, SLIDING, layer_kinds
 from .llama import common
 
-_BIGGEST = 64
-"""Layers of the model (32B) that llama.cpp gives windows, whatever a file says."""
+_BIGGEST, _EVERY = 64, 4
+"""Layers of the model (32B) that llama.cpp gives windows, whatever a file says, and how many of them to one that sees all."""
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
@@ -27,10 +28,25 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
-    """Return no keys; llama.cpp's graph has windows for the model of 64 layers alone, and b9190 of May 2026 errs there."""
-    if decoder.ropes or decoder.num_layers == _BIGGEST:
-        raise UnsupportedArchitecture("some of its layers have windows and others no rotary embedding")
-    return {}
+    """Return the window; llama.cpp's graph has windows in a model of 64 layers, and in no other."""
+    if bool(decoder.ropes) != (decoder.num_layers == _BIGGEST):
+        raise UnsupportedArchitecture(
+            f"it has {decoder.num_layers} layers, {'some' if decoder.ropes else 'none'} with a window, and llama.cpp's exaone4 "
+            f"has windows in a model of {_BIGGEST} layers, and in no other"
+        )
+    if not decoder.ropes:
+        return {}
+    if any((rope is None) != ((layer + 1) % _EVERY == 0) for layer, rope in enumerate(decoder.ropes)):
+        raise UnsupportedArchitecture("its layers without a window are not each fourth one, as in llama.cpp's exaone4")
+    return {"attention.sliding_window": u32(FAMILY.reader(config).size("sliding_window"))}
+
+
+def _to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
+    layers = keys.size("block_count")
+    if layers != _BIGGEST:
+        return {"sliding_window": None, "layer_types": [FULL] * layers}
+    kinds = [FULL if (layer + 1) % _EVERY == 0 else SLIDING for layer in range(layers)]
+    return {"sliding_window": keys.size("attention.sliding_window", 4096), "layer_types": kinds}
 
 
 FAMILY = Family(
@@ -41,16 +57,17 @@ FAMILY = Family(
     output_bias=False,
     qk_norm=True,
     norms=Norms(None, "post_attention_layernorm", None, "post_feedforward_layernorm"),
-    full_every=4,
+    full_every=_EVERY,
     also_reads=frozenset(["sliding_window_pattern"]),
     details=_described,
     gguf=Gguf(
         "exaone4",
+        square_heads=True,
+        rope_factors=True,
+        windows=True,
         keys=_keys,
         output_bias=False,
-        to_config=lambda file, keys: {
-            "sliding_window": None,
-            "layer_types": ["full_attention"] * keys.size("block_count"),
-        },
+        reads=frozenset(["attention.sliding_window"]),
+        to_config=_to_config,
     ),
 )

@@ -1,6 +1,7 @@
 """Ministral 3, text: Llama's block with YaRN, and queries that grow with the logarithm of their position.
 
-Source: `transformers/models/ministral3/`.
+Sources: `transformers/models/ministral3/`; `src/models/mistral3.cpp` and `conversion/mistral.py` of llama.cpp, which rotates
+neighboring pairs.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..gguf_values import Value, f32
 from ..program.decoder import Decoder
-from ..program.reading import Reader, positive
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture, positive
 from ..program.rope import Rope, parameters, read_rope
 from ..program.spec import Family
 from .llama import common
@@ -23,6 +26,21 @@ _TABLE: dict[str, Any] = {
 
 def _table(read: Reader) -> dict[str, Any]:
     return parameters(read.config) or _TABLE
+
+
+def _with_table(config: Config) -> Config:
+    return {**config, "rope_scaling": None, "rope_parameters": parameters(config) or _TABLE}
+
+
+def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return how fast queries grow; llama.cpp takes YaRN's original length for the length of a step."""
+    if decoder.query_growth is None:
+        return {}
+    if decoder.rope.kind != "yarn":
+        raise UnsupportedArchitecture(
+            "its queries grow with their position, and it has no YaRN, whose length llama.cpp takes"
+        )
+    return {"attention.temperature_scale": f32(decoder.query_growth[0])}
 
 
 def _rope(read: Reader, head_dim: int) -> Rope:
@@ -53,4 +71,13 @@ FAMILY = Family(
     ),
     rope=_rope,
     details=_described,
+    gguf=Gguf(
+        "mistral3",
+        permute_qk=True,
+        rope_factors=True,
+        output_bias=False,
+        flatten=_with_table,
+        keys=_keys,
+        readable=False,
+    ),
 )

@@ -5,10 +5,20 @@ Sources: `transformers/models/olmo2/`; `src/models/olmo2.cpp` and `conversion/ol
 
 from __future__ import annotations
 
-from ..program.decoder import Norms
+from ..gguf_values import Value
+from ..program.decoder import Decoder, Norms
 from ..program.gguf_spec import Gguf
+from ..program.reading import Config, UnsupportedArchitecture
 from ..program.spec import Family
 from .llama import common
+
+
+def keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return no keys. Raises UnsupportedArchitecture for a head that is the table of embeddings."""
+    if decoder.tied:
+        raise UnsupportedArchitecture("its head is the table of embeddings, and llama.cpp's olmo2 loads one of its own")
+    return {}
+
 
 FAMILY = Family(
     "olmo2",
@@ -17,5 +27,7 @@ FAMILY = Family(
     qk_norm=True,
     qk_norm_whole=True,
     norms=Norms(None, "post_attention_layernorm", None, "post_feedforward_layernorm"),
-    gguf=Gguf("olmo2", square_heads=True, output_bias=False, to_config=lambda file, keys: {"attention_bias": False}),
+    gguf=Gguf(
+        "olmo2", square_heads=True, output_bias=False, keys=keys, to_config=lambda file, keys: {"attention_bias": False}
+    ),
 )

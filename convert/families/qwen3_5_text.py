@@ -97,7 +97,7 @@ FAMILY = Family(
         held=delta_gguf.held,
         output_bias=False,
         norm_offset=1.0,
-        keys=delta_gguf.keys,
+        keys=delta_gguf.sectioned,
         reads=delta_gguf.READS,
         to_config=delta_gguf.to_config,
     ),

@@ -1,21 +1,34 @@
 """Qwen3-Next: Qwen 3.5's layers, with experts in the place of the MLP; the delta rule's projections are in order of its keys.
 
-Source: `transformers/models/qwen3_next/`. llama.cpp's qwen3next wants these projections apart: no GGUF is written.
+Sources: `transformers/models/qwen3_next/`; `src/models/qwen3next.cpp` and `conversion/qwen.py` of llama.cpp, whose graph has
+experts in every layer and divides the chosen ones' scores by their sum.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from ..gguf_values import Value
+from ..program import delta_gguf
 from ..program.decoder import Decoder
-from ..program.experts import COUNTS, SEPARATE, read_experts, read_shared
-from ..program.reading import Reader
+from ..program.experts import COUNTS, SEPARATE, read_experts, read_shared, require_everywhere
+from ..program.gguf_spec import Gguf
+from ..program.reading import Config, Reader, UnsupportedArchitecture
 from . import qwen3_5_text
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
     decoder = replace(decoder, experts=read_experts(read, read_shared(read)))
     return qwen3_5_text.described(read, decoder, by_key=True)
+
+
+def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return the delta rule's sizes; refuse experts of which llama.cpp's graph computes others."""
+    if not all(one.normalized for one in require_everywhere(decoder.experts, "qwen3next")):
+        raise UnsupportedArchitecture(
+            "norm_topk_prob is false, and llama.cpp's qwen3next always divides the chosen experts' scores by their sum"
+        )
+    return delta_gguf.keys(config, decoder)
 
 
 FAMILY = replace(
@@ -40,5 +53,14 @@ FAMILY = replace(
     details=_described,
     within=frozenset(),
     also_reads=qwen3_5_text.FAMILY.also_reads | COUNTS | {"mlp_only_layers"},
-    gguf=None,
+    gguf=Gguf(
+        "qwen3next",
+        names=delta_gguf.NAMES,
+        held=delta_gguf.held_by_key,
+        split=delta_gguf.split_by_key,
+        output_bias=False,
+        norm_offset=1.0,
+        keys=_keys,
+        readable=False,
+    ),
 )

@@ -7,6 +7,7 @@ judged apart.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def stretch(config: Config, decoder: Decoder, context: int, *, rope_factors: boo
             decoder.rope.theta, decoder.rope.dim, False,
             {**table, "rope_type": "llama3", "original_max_position_embeddings": original},
         )  # fmt: skip
-        factors = decoder.rope.inverse_frequencies() / stretched.inverse_frequencies()
+        factors = replace(decoder.rope, scaling={}).inverse_frequencies() / stretched.inverse_frequencies()
         return Stretch(factors={"rope_freqs.weight": factors.astype(np.float32)})
     if kind == "longrope" and rope_factors:
         return _one_factor(table, decoder.rope, original, context)

@@ -1,11 +1,12 @@
 """How llama.cpp knows layers of the gated delta rule beside those that attend (Qwen 3.5).
 
-Heads of values that share a key stand as far apart as there are keys, and rates of decay are negative numbers, not logarithms.
-Sources: `src/models/qwen35.cpp` and `conversion/qwen.py` of llama.cpp.
+Heads of values that share a key stand as far apart as there are keys (of Qwen3-Next side by side), and rates of decay are
+negative numbers, not logarithms. Sources: `src/models/qwen35.cpp`, `qwen3next.cpp` and `conversion/qwen.py` of llama.cpp.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,28 @@ def held(decoder: Decoder) -> dict[str, Held]:
     }
 
 
+def held_by_key(decoder: Decoder) -> dict[str, Held]:
+    """Return the same where the projections are in order of the keys."""
+    return {"linear_attn.A_log": Held(decays=True), "linear_attn.norm.weight": Held(whole=True)}
+
+
+def split_by_key(decoder: Decoder) -> Mapping[str, Mapping[str, Held]]:
+    """Return how the file holds the projection to queries, keys, values and gates, key by key in the checkpoint."""
+    rule = _rule(decoder)
+    if rule is None:
+        return {}
+    wide = rule.heads // rule.keys * rule.width
+    rows = np.arange(rule.channels + rule.size).reshape(rule.keys, -1)
+    query, key, value, gate = np.split(rows, np.cumsum([rule.key_width, rule.key_width, wide]), axis=1)
+    mixed = np.concatenate([part.reshape(-1) for part in (query, key, value)])
+    return {
+        "linear_attn.in_proj_qkvz.weight": {
+            "attn_qkv.weight": Held(rows=mixed, part=True),
+            "attn_gate.weight": Held(rows=gate.reshape(-1), part=True),
+        }
+    }
+
+
 def _apart(rule: GatedDelta, width: int) -> npt.NDArray[np.int64] | None:
     """Return the order in which the first heads of all keys come first; None: each key has one head."""
     each = rule.heads // rule.keys
@@ -65,7 +88,6 @@ def keys(config: Config, decoder: Decoder) -> dict[str, Value]:
     every = kinds.index(True) + 1 if True in kinds else decoder.num_layers + 1
     if kinds != [(layer + 1) % every == 0 for layer in range(decoder.num_layers)]:
         raise UnsupportedArchitecture("its layers that attend are not every so many-th, as in llama.cpp")
-    sections = (config.get("rope_scaling") or config.get("rope_parameters") or {}).get("mrope_section", SECTIONS)
     return {
         "ssm.conv_kernel": u32(rule.taps),
         "ssm.state_size": u32(rule.key_width),
@@ -73,8 +95,13 @@ def keys(config: Config, decoder: Decoder) -> dict[str, Value]:
         "ssm.time_step_rank": u32(rule.heads),
         "ssm.inner_size": u32(rule.size),
         "full_attention_interval": u32(every),
-        "rope.dimension_sections": array(Kind.I32, [*sections, 0]),
     }
+
+
+def sectioned(config: Config, decoder: Decoder) -> dict[str, Value]:
+    """Return `keys`, and the sections of the rotary embedding."""
+    sections = (config.get("rope_scaling") or config.get("rope_parameters") or {}).get("mrope_section", SECTIONS)
+    return keys(config, decoder) | {"rope.dimension_sections": array(Kind.I32, [*sections, 0])}
 
 
 def to_config(file: GgufTensors, keys: GgufKeys) -> dict[str, Any]:
@@ -99,6 +126,7 @@ NAMES = {
     "linear_attn.in_proj_z": "attn_gate",
     "linear_attn.in_proj_a": "ssm_alpha",
     "linear_attn.in_proj_b": "ssm_beta",
+    "linear_attn.in_proj_ba": "ssm_ba",
     "linear_attn.A_log": "ssm_a",
     "linear_attn.dt_bias": "ssm_dt.bias",
     "linear_attn.conv1d": "ssm_conv1d",

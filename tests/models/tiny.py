@@ -256,6 +256,7 @@ STREAMED: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "olmo2": {},
     "olmo3": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
+    "olmo3-yarn": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE, "rope_parameters": LATENT_YARN},
     "gemma": {"rms_norm_eps": 1e-6},
     "gemma2": {"num_hidden_layers": 3, "sliding_window": 17, "query_pre_attn_scalar": 24, "layer_types": _THREE},
     "gemma3_text": {"hidden_size": 96, "sliding_window": 17, "query_pre_attn_scalar": 24},

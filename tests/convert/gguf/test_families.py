@@ -24,7 +24,8 @@ ARCHS = {
     "gemma3_text": "gemma3", "glm": "chatglm", "glm4": "glm4", "llama": "llama", "mistral": "llama", "olmo2": "olmo2",
     "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "granitemoe": "granitemoe",
     "glm4_moe_lite": "deepseek2", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
-    "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
+    "qwen3_next": "qwen3next", "ministral3": "mistral3",
+    "olmo3": "olmo2", "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
 }  # fmt: skip
 
 
