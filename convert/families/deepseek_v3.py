@@ -104,5 +104,5 @@ FAMILY = Family(
     head_dim=width,
     rope=rope,
     also_reads=COUNTS | {"scoring_func", "topk_method"},
-    gguf=latent_gguf.GGUF,
+    gguf=latent_gguf.known_as("deepseek2"),
 )

@@ -23,7 +23,6 @@ from .latent import EPSILON, KV_A, KV_B, Latent
 from .reading import Config, UnsupportedArchitecture
 from .rope import scores_factor
 
-ARCH = "deepseek2"
 _GATING = {"softmax": 1, "sigmoid": 2}
 """llama.cpp's numbers of the scores."""
 NAMES = {
@@ -61,18 +60,18 @@ def keys(config: Config, decoder: Decoder) -> dict[str, Value]:
     dense = sum(one is None for one in decoder.experts)
     if latent.bias or not decoder.rope.interleaved:
         raise UnsupportedArchitecture(
-            f"its narrow projections have biases, or halves are rotated, unlike llama.cpp's {ARCH}"
+            "its narrow projections have biases, or halves are rotated, unlike in llama.cpp's graph"
         )
     if experts is None or experts.shared is None or any(one is None for one in decoder.experts[dense:]):
         raise UnsupportedArchitecture(
-            f"a layer behind the first ones has no experts, or none is shared, unlike llama.cpp's {ARCH}"
+            "a layer behind the first ones has no experts, or none is shared, unlike in llama.cpp's graph"
         )
     if experts.groups > 1 and experts.group_best != min(2, experts.count // experts.groups):
         raise UnsupportedArchitecture(
-            f"a group of experts is taken for its best one, and llama.cpp's {ARCH} takes it for the sum of its best two"
+            "a group of experts is taken for its best one, and llama.cpp's graph takes it for the sum of its best two"
         )
     if experts.groups > 1 and experts.count // experts.groups < 2:
-        raise UnsupportedArchitecture(f"its groups have one expert each, and llama.cpp's {ARCH} looks at two")
+        raise UnsupportedArchitecture("its groups have one expert each, and llama.cpp's graph looks at two")
     return {
         "attention.head_count_kv": u32(1),
         "attention.key_length": u32(latent.rank + latent.rotated),
@@ -132,4 +131,8 @@ def held(decoder: Decoder) -> dict[str, Held]:
     return made
 
 
-GGUF = Gguf(ARCH, output_bias=False, names=NAMES, held=held, split=split, keys=keys, stretch=stretch, readable=False)
+def known_as(arch: str) -> Gguf:
+    """Return how llama.cpp knows a family of one of its architectures with such attention."""
+    return Gguf(
+        arch, output_bias=False, names=NAMES, held=held, split=split, keys=keys, stretch=stretch, readable=False
+    )

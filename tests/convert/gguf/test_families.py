@@ -228,7 +228,7 @@ def of(thing):
             yield from of(value)
 
 
-ELSEWHERE = {"cohere2", "exaone4", "hunyuan_v1_dense", "smollm3"}
+ELSEWHERE = {"cohere2", "exaone4", "hunyuan_v1_dense", "olmo3", "smollm3"}
 """llama.cpp does not take what is tiny of these families."""
 
 
