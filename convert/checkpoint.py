@@ -19,7 +19,7 @@ from ..core.paths import model_name
 from ..core.unchanged import Unchanged
 from .mapped_file import MappedFile, TensorInfo
 from .safetensors_file import Header
-from .stacks import Stack
+from .stacks import Part, Stack
 
 __all__ = ["GGUF", "Checkpoint", "read_json"]
 
@@ -40,7 +40,7 @@ class Checkpoint:
         source: where the checkpoint itself lies, if `folder` is only its small files in transformers' form: a folder, or a GGUF.
         notes: what had to be found out or decided to bring it into that form, as sentences.
         unchanged: the source's files as they were before anything of them was read.
-        stacks: tensors that are read as if they were stored, by name: experts' matrices in one.
+        stacks: tensors that are read as if they were stored, by name: experts' matrices in one, parts of a matrix.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class Checkpoint:
     source: Path | None = None
     notes: tuple[str, ...] = ()
     unchanged: Unchanged = field(default_factory=Unchanged)
-    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    stacks: Mapping[str, Stack | Part] = field(default_factory=dict)
 
     @property
     def place(self) -> Path:
@@ -147,6 +147,8 @@ class Checkpoint:
 
     def rows(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
         """Return elements [start, stop) of a tensor's first dimension, of one that is quantized no more than these decoded."""
+        if name in self.stacks:
+            return self.matrix(name, start, stop)
         return self.shard_of(name).rows(self.info(name), start, stop)
 
     def matrix(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:

@@ -25,6 +25,8 @@ class Held:
         part: `rows` are some of the checkpoint's; further tensors of the file hold the others.
         matrices: the rows are so many matrices, which the file has as a stack; 0: one matrix.
         turned: each of them is turned over.
+        times: by what each row (of a vector each element) is multiplied, in the file's order; one number for all. None: nothing.
+        lies: the shape in the file, where neither rows nor parts make it another.
     """
 
     rows: npt.NDArray[np.int64] | None = field(default=None, compare=False)
@@ -36,6 +38,8 @@ class Held:
     part: bool = False
     matrices: int = 0
     turned: bool = False
+    times: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    lies: tuple[int, ...] | None = None
 
     @property
     def moved(self) -> bool:
@@ -45,12 +49,12 @@ class Held:
     @property
     def changed(self) -> bool:
         """True if values are others."""
-        return self.decays or bool(self.until)
+        return self.decays or bool(self.until) or self.times is not None
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape in the file of a tensor of the checkpoint's."""
         if not self.part or self.rows is None:
-            return stored
+            return self.lies or stored
         rows = (len(self.rows), *stored[1:])
         if not self.matrices:
             return rows
@@ -79,7 +83,15 @@ class Held:
         if self.until > first:
             values = values.copy()
             values[: self.until - first] *= np.float32(self.factor)
-        return -np.exp(values) if self.decays else values
+        values = -np.exp(values) if self.decays else values
+        return values if self.times is None else values * self._times(values, first)
+
+    def _times(self, values: Array, first: int) -> Array:
+        """Return the factors of these rows; of a vector, which is one row, those of its elements."""
+        assert self.times is not None
+        if self.times.size == 1 or (len(values) == 1 and values.shape[1] == self.times.size):
+            return self.times
+        return self.times[first : first + len(values), None]
 
     def put(self, held: Array, into: Array) -> None:
         """Put what a part holds, float32, into its rows of the whole tensor [rows, columns] as the checkpoint has it."""
@@ -90,6 +102,8 @@ class Held:
 
     def undo(self, whole: Array) -> Array:
         """Return a whole tensor [rows, columns], float32, as the checkpoint has it."""
+        if self.times is not None:
+            whole = whole / self._times(whole, 0)
         if self.decays:
             with np.errstate(invalid="ignore", divide="ignore"):
                 whole = np.log(-whole)

@@ -88,7 +88,8 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
         return seen
     if family.renamed:
         seen = base_names.renamed(seen, family.renamed)
-    return replace(seen, stacks=stacks.find(seen.names, family.experts)) if family.experts else seen
+    found = stacks.find(seen.names, family.experts) if family.experts else {}
+    return replace(seen, stacks={**found, **stacks.parts(seen.names, family.parts)})
 
 
 def _generation_config(folder: Path) -> dict[str, Any]:

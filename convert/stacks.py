@@ -1,5 +1,6 @@
 """Experts' matrices as stacks, in whatever form a checkpoint has them: a tensor each, all in one, gate and up joined or in turns.
 
+Parts of a matrix, gate and up in one, are seen as matrices of their own as well (`Part`).
 A stack [experts, rows, columns] has a name as if it were stored (`program.experts.Stored`), and is read in ranges of rows
 straight from the mapped files. Of biases, rows is 1.
 """
@@ -137,6 +138,66 @@ class Stack:
         for number in range(start // each, stop // each):
             for source in self.sources:
                 source.release(checkpoint, number, count)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a stored matrix, as if they were one.
+
+    Attributes:
+        name: that it has here.
+        source: the matrix.
+        form: which of its rows they are.
+    """
+
+    name: str
+    source: str
+    form: Form
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The tensor that it is of."""
+        return iter([self.source])
+
+    def info(self, checkpoint: Tensors) -> TensorInfo:
+        """Describe it, as if it were stored. Raises CheckpointError if the matrix is missing, or cannot be parted so."""
+        whole = checkpoint.info(self.source)
+        if len(whole.shape) != 2 or whole.shape[0] % self.form.parts:
+            raise CheckpointError(
+                f"{checkpoint.file_of(self.source)}: {self.source} is {list(whole.shape)}, which has no {self.form.parts} "
+                "equal parts.",
+                "The checkpoint is damaged; download it again.",
+            )
+        rows = whole.shape[0] // self.form.parts
+        return TensorInfo(self.name, whole.dtype, (rows, whole.shape[1]), 0, whole.bytes // self.form.parts)
+
+    def tensor(self, checkpoint: Tensors) -> Array:
+        """Return it as a view of its file."""
+        return self.form.cut(checkpoint.tensor(self.source))
+
+    def rows(self, checkpoint: Tensors, start: int, stop: int) -> Array:
+        """Return rows [start, stop)."""
+        return self.tensor(checkpoint)[start:stop]
+
+    def release(self, checkpoint: Tensors, start: int, stop: int) -> None:
+        """Give back the pages of these rows."""
+        rows = self.info(checkpoint).shape[0]
+        first = rows * self.form.part
+        checkpoint.release(self.source, first + start, first + stop, rows * self.form.parts)
+
+
+def parts(names: Collection[str], within: Mapping[str, tuple[str, Form]]) -> dict[str, Part]:
+    """Return the parts of tensors of these names, by their own.
+
+    `within`: name behind a layer's prefix → the tensor that it is part of, and which part.
+    """
+    prefixes = {found[1] for found in map(_LAYER.fullmatch, names) if found}
+    return {
+        prefix + name: Part(prefix + name, prefix + source, form)
+        for prefix in prefixes
+        for name, (source, form) in within.items()
+        if prefix + source in names
+    }
 
 
 def find(names: Collection[str], stored: Stored) -> dict[str, Stack]:

@@ -52,6 +52,16 @@ def _joined(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         module = gate.removesuffix("gate_proj.weight")
         up, down = (found.pop(f"{module}{role}_proj.weight") for role in ("up", "down"))
         found |= loaded_experts(module, found.pop(gate), up, down)
+    return whole_mlps(found)
+
+
+def whole_mlps(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Gate and up of Granite 4's MLP in one, as its checkpoints have them."""
+    for gate in [name for name in found if name.endswith("shared_mlp.gate_proj.weight")]:
+        module = gate.removesuffix("gate_proj.weight")
+        both = np.concatenate([found.pop(gate), found.pop(f"{module}up_proj.weight")])
+        found |= {f"{module}input_linear.weight": both}
+        found[f"{module}output_linear.weight"] = found.pop(f"{module}down_proj.weight")
     return found
 
 
@@ -161,4 +171,4 @@ def torch_logits(model: Any, ids: list[int], positions: list[int] | None = None)
 
     places = None if positions is None else torch.tensor([positions])
     with torch.no_grad():
-        return model(input_ids=torch.tensor([ids]), position_ids=places).logits[0].numpy()
+        return model(input_ids=torch.tensor([ids]), position_ids=places, use_cache=False).logits[0].numpy()

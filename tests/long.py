@@ -97,6 +97,22 @@ LONG = (
     "tests/validate/test_planted_vision.py::test_weights_of_the_tower[no_end]",  # 10; swapped_layers
     "tests/validate/test_planted_vision.py::test_a_picture_in_the_middle",  # 9; begin and end exchanged
     "tests/validate/test_planted_states.py::test_a_fault_is_caught[growing_state-openvino]",  # 9; onnx
+    # of each fault of a scan one graph stays, and one file
+    *(
+        f"tests/validate/test_planted_scans.py::test_a_fault_is_caught[{one}"
+        for one in (
+            "shifted_state-onnx",
+            "growing_state-openvino",
+            "no_bias_of_steps-openvino",
+            "no_skip-onnx",
+            "vectors_exchanged-openvino",
+            "norm_in_front_of_the_gate-onnx",
+            "shifted_state-gguf",
+            "growing_state-gguf",
+            "no_skip-gguf",
+            "vectors_exchanged-gguf",
+        )
+    ),  # 10 each
     "tests/study/test_bench.py::test_a_gguf_beside_its_checkpoint",  # 8; an IR beside its checkpoint
     "tests/study/test_search.py::test_onnx_weight_by_weight",  # 8; an IR weight by weight
     "tests/validate/test_gguf_ladder.py::test_an_untouched_file_passes[f32]",  # 8; q4_k_m

@@ -7,6 +7,8 @@ layers are transformers' own; their weights come from the checkpoint, or de-quan
 from __future__ import annotations
 
 import contextlib
+import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +41,15 @@ class Layer:
 
 
 class _Recorder:
-    """Stands in a layer's place and remembers how the model calls it."""
+    """Stands in a layer's place and remembers how the model calls it; gives a tuple where the model takes the first of one."""
 
-    def __init__(self, calls: list[dict[str, Any]]) -> None:
+    def __init__(self, calls: list[dict[str, Any]], *, in_tuple: bool = False) -> None:
         import torch
 
         class Stand(torch.nn.Module):  # type: ignore[misc]
             def forward(self, hidden: Any, *arguments: Any, **options: Any) -> Any:
                 calls.append({"arguments": arguments, "options": options})
-                return hidden
+                return (hidden,) if in_tuple else hidden
 
         self.module = Stand()
 
@@ -80,9 +82,8 @@ class LayeredReference:
         self.frequencies: Array | None = None
         """Rotary frequencies to take for those of the config, float32 [n], where a module has so many."""
         self._softcap = getattr(config, "final_logit_softcapping", None)
-        self._scale = float(getattr(config, "logit_scale", None) or 1) / float(
-            getattr(config, "logits_scaling", None) or 1
-        )
+        scales = (getattr(config, name, None) for name in ("logit_scale", "lm_head_multiplier"))
+        self._scale = math.prod(float(one or 1) for one in scales) / float(getattr(config, "logits_scaling", None) or 1)
 
     def hidden_states(
         self,
@@ -219,9 +220,11 @@ class LayeredReference:
             norm = getattr(body, last)
             setattr(body, last, torch.nn.Identity())
             try:
+                in_tuple = _takes_first(body, layers[0])
                 for d, row in enumerate(laid):
                     made: list[dict[str, Any]] = []
-                    body.layers = torch.nn.ModuleList([_like(_Recorder(made).module, layer) for layer in layers])
+                    stands = [_Recorder(made, in_tuple=in_tuple).module for _ in layers]
+                    body.layers = torch.nn.ModuleList(map(_like, stands, layers))
                     entered = (
                         {"input_ids": torch.tensor([row.ids])}
                         if embeddings is None
@@ -278,14 +281,25 @@ class LayeredReference:
         for name, part in list(module.named_modules()):
             if name and "inv_freq" in part._non_persistent_buffers_set:  # its buffers follow from the config
                 assign(module, name, self._turning(part))
-        derived = {name for name, buffer in module.named_buffers() if buffer.is_meta} - set(module.state_dict())
-        if derived - {"embed_scale"}:
+        buffers = {name for name, buffer in module.named_buffers() if buffer.is_meta}
+        derived = buffers - set(module.state_dict())
+        if {name.rpartition(".")[2] for name in derived} - set(DERIVED):
             raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(sorted(derived))}.")
         for name in derived:
             owner = held(module, name.rpartition(".")[0]) if "." in name else module
-            assign(module, name, torch.tensor(_scale_of(owner), dtype=kind))
+            made = DERIVED[name.rpartition(".")[2]](self._shell.config, owner)
+            assign(module, name, torch.as_tensor(made, dtype=kind))
         with loaded(module, prefix, tensors or self._tensors, kind):
             yield
+
+
+def _takes_first(body: Any, layer: Any) -> bool:
+    """Tell whether a model takes its layers' outputs for tuples, which takes an axis from what is none."""
+    import torch
+
+    body.layers = torch.nn.ModuleList([_like(_Recorder([]).module, layer)])
+    made = body(input_ids=torch.tensor([[0]]), use_cache=False).last_hidden_state
+    return bool(made.ndim < 3)
 
 
 def _turns(name: str, module: Any) -> bool:
@@ -296,6 +310,18 @@ def _turns(name: str, module: Any) -> bool:
 def _scale_of(module: Any) -> float:
     """Return what a table's rows are multiplied by, which transformers' class keeps beside the buffer of it."""
     return float(getattr(module, "scalar_embed_scale", 1.0))
+
+
+def _mup_vector(config: Any, owner: Any) -> Any:
+    """Return the factors of what a scan's first matrix gives, as the module's own file computes them of the config."""
+    return sys.modules[type(owner).__module__].compute_mup_vector(config)
+
+
+DERIVED: dict[str, Callable[[Any, Any], Any]] = {
+    "embed_scale": lambda config, owner: _scale_of(owner),
+    "mup_vector": _mup_vector,
+}
+"""Buffers that no checkpoint holds: (config, the module that has them) → what is in them."""
 
 
 def _like(recorder: Any, layer: Any) -> Any:

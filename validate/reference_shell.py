@@ -40,7 +40,7 @@ def attention_of(model: Any) -> str:
     return PLAIN if parameters & set(_NEEDS_PLAIN) else FAST
 
 
-NORMS = ("norm", "embedding_norm")
+NORMS = ("norm", "embedding_norm", "final_layernorm")
 """What transformers calls the last norm."""
 
 

@@ -33,6 +33,11 @@ router_aux_loss_coef router_z_loss_coef aux_loss_alpha seq_aux output_router_log
 gradient_checkpointing use_cache problem_type id2label label2id num_labels neftune_noise_alpha loss_type label_smoothing
 use_bfloat16 fp16 bf16 fp32 torchscript tf_legacy_loss save_model_to_fp16 keys_to_ignore_at_inference prefix
 """)
+_SCANS = _words("""
+mamba_chunk_size chunk_size time_step_min time_step_max time_step_floor time_step_scale time_step_init_scheme use_mambapy
+use_associative_scan residual_in_fp32
+""")
+"""How scans are begun with, cut for a GPU, and added up."""
 _GENERATION = _words("""
 bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id unk_token_id mask_token_id decoder_start_token_id
 forced_bos_token_id forced_eos_token_id max_length min_length max_new_tokens do_sample temperature top_k top_p min_p typical_p
@@ -48,7 +53,7 @@ max_position_embeddings original_max_position_embeddings head_dim _sliding_windo
 """)
 """What these promise shows in the checkpoint's tensors, each of which must have a place and its shape; or no graph computes
 with it."""
-HARMLESS = frozenset((*_NAMES, *_TRAINING, *_GENERATION, *_TOLD_BY_TENSORS))
+HARMLESS = frozenset((*_NAMES, *_TRAINING, *_SCANS, *_GENERATION, *_TOLD_BY_TENSORS))
 
 
 def is_harmless(field: str) -> bool:

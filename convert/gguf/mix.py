@@ -148,6 +148,8 @@ _KEPT = ("_norm.weight", _ROUTER, *KERNELS)
 """Matrices of these names are not quantized."""
 
 
+_FLOAT32 = ("_exps.bias", ".ssm_a", ".ssm_d")
+"""What is float32 whatever shape it has."""
 _AS_STORED = "per_layer_model_proj"
 """What llama-quantize leaves in the type that it has."""
 
@@ -162,7 +164,7 @@ def quantizable(tensor: Shaped) -> bool:
 
 def _choose(tensor: Shaped, stored: str, category: str, state: _State) -> str:
     recipe = state.recipe
-    if len(tensor.shape) < 2 or any(part in tensor.name for part in _KEPT) or tensor.name.endswith("_exps.bias"):
+    if len(tensor.shape) < 2 or any(part in tensor.name for part in _KEPT) or tensor.name.endswith(_FLOAT32):
         return "f32"  # llama.cpp's converter writes these so
     if not quantizable(tensor) or (category == "output" and recipe.leave_output):
         return stored

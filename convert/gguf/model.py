@@ -13,7 +13,7 @@ from ...core.errors import CheckpointError
 from ..alternatives import InexpressibleError
 from ..gguf_held import AS_IT_IS, Held
 from ..gguf_values import Value, f32, u32
-from ..program.decoder import Decoder, Norms
+from ..program.decoder import HEAD, TABLE, Decoder, Names, Norms
 from ..program.experts import ROLES, Experts
 
 _OUTER = {
@@ -122,14 +122,16 @@ def model(
         keys: keys of this family beside the common ones, without "ARCH." in front.
         constants: float32 tensors that the config implies, by GGUF name.
         names: modules of a block → names in the file, where they are not the common ones.
-        held: how the file holds tensors otherwise, by their names behind a layer's prefix.
+        held: how the file holds tensors otherwise, by their names behind a layer's prefix; a tied head's makes it
+            a tensor of its own.
         split: tensors that the file holds in several: name behind a layer's prefix → name in the block → how.
         permute_qk: the rows of q and k are to be reordered.
         norm_offset: what the checkpoint leaves out of the weights of its norms.
         skipped_tensors: as in `Model`.
         notes: as in `Model`.
     """
-    tensors, block = [], {**_BLOCK, **_norms(decoder.norms), **_experts(decoder), **(names or {})}
+    roles = _norms(decoder.norms) | _mlp(decoder.names)
+    tensors, block = [], {**_BLOCK, **roles, **_experts(decoder), **(names or {})}
     for source, shape in decoder.tensors().items():
         inside = _IN_BLOCK.fullmatch(source)
         if inside and inside[2] in (split or {}):
@@ -138,16 +140,20 @@ def model(
             continue
         name = gguf_name(source, block)
         turned = permute_qk and re.search(r"\.attn_[qk]\.", name)
-        own = (held or {}).get(inside[2], AS_IT_IS) if inside else AS_IT_IS
+        own = (held or {}).get(inside[2] if inside else source, AS_IT_IS)
         tensors.append(
             Tensor(
                 name=name,
-                shape=_shape(name, shape),
+                shape=own.lies or _shape(name, shape),
                 source=source,
                 head_dim=decoder.head_dim if turned else 0,
                 plus=norm_offset if name.endswith("_norm.weight") and not own.whole else 0.0,
                 held=own,
             )
+        )
+    if decoder.tied and HEAD in (held or {}):  # its rows are other numbers than the table's
+        tensors.append(
+            Tensor("output.weight", (decoder.vocab_size, decoder.hidden_size), TABLE, held=(held or {})[HEAD])
         )
     tensors += [Tensor(name, values.shape, None, values=values) for name, values in (constants or {}).items()]
     stated = common_keys(decoder, context) | dict(keys or {})
@@ -221,6 +227,11 @@ def _norms(norms: Norms) -> dict[str, str]:
         norms.after_mlp: "post_ffw_norm",
     }
     return {module: name for module, name in places.items() if module is not None}
+
+
+def _mlp(names: Names) -> dict[str, str]:
+    """Return llama.cpp's names of the modules of a dense MLP, by those in the checkpoint."""
+    return {names.gate: "ffn_gate", names.up: "ffn_up", names.down: "ffn_down"}
 
 
 def gguf_name(source: str, block: Mapping[str, str]) -> str:

@@ -11,29 +11,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..program.experts import Experts
-from ..program.ops import UNIT_EPSILON, Heads, Rotation, State
+from ..program.ops import Heads, Rotation
 from ..program.rope import Rope
 from . import experts as stacked
-from . import names
 from .names import FEATURES, LOGITS
-from .ops import MICROSOFT, Graph, Value
+from .ops import Graph, Value
+from .states import StateLayers
 
 FREQUENCIES = "rotary/frequencies"
 _MASKED = -65504.0
 """What a masked position gets: float16's lowest, as in the IR."""
 
 
-class Layers:
-    """`program.ops.Ops` over `Value`; the nodes go to `graph`.
-
-    Attributes:
-        graph: the graph under construction.
-        caches: names and shapes of the outputs that continue caches.
-    """
+class Layers(StateLayers):
+    """`program.ops.Ops` over `Value`; the nodes go to `graph`."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.caches: list[tuple[str, list[int | str]]] = []
+        super().__init__(graph)
         self._rotations = 0
 
     # -- stored weights
@@ -99,6 +93,10 @@ class Layers:
     def multiply_stored(self, states: Value, name: str) -> Value:
         return self.graph.op("Mul", states, self.graph.vector(name))
 
+    def multiply_each(self, states: Value, name: str) -> Value:
+        g = self.graph
+        return g.op("Mul", states, g.op("Reshape", g.vector(name), g.i64([-1, 1])))
+
     def scale(self, states: Value, factor: float) -> Value:
         return self.graph.op("Mul", states, self.graph.f32(factor))
 
@@ -119,12 +117,6 @@ class Layers:
 
     def joined(self, parts: Sequence[Value]) -> Value:
         return self.graph.op("Concat", *parts, axis=-1)
-
-    def heads(self, states: Value, count: int, width: int) -> Value:
-        return self.graph.op("Reshape", states, self.graph.i64([0, 0, count, width]))
-
-    def flat(self, states: Value, width: int) -> Value:
-        return self.graph.op("Reshape", states, self.graph.i64([0, 0, width]))
 
     def heads_first(self, states: Value) -> Value:
         return self.graph.op("Transpose", states, perm=[0, 2, 1, 3])
@@ -217,61 +209,6 @@ class Layers:
             self._remember(key, layer, "key", heads.keys, heads.width),
             self._remember(value, layer, "value", heads.keys, heads.value_width),
         )
-
-    def kept(self, start: Value, attention_mask: Value) -> Value:
-        g = self.graph
-        first = g.op("Neg", g.op("Shape", start, start=1, end=2))
-        last = g.op("Slice", attention_mask, first, g.i64([2**63 - 1]), g.i64([1]))
-        return g.float32(g.op("Unsqueeze", last, g.i64([2])))
-
-    def causal_convolution(self, states: Value, name: str, state: State, bias: bool) -> Value:
-        g, (channels, taps) = self.graph, state.shape
-        whole = g.op("Concat", self._past(state), g.op("Transpose", states, perm=[0, 2, 1]), axis=2)
-        end, last = g.i64([2**63 - 1]), g.i64([2])
-        self._keep(g.op("Slice", whole, g.i64([-taps]), end, last, name=names.present(state)), state)
-        read = g.op("Slice", whole, g.i64([1]), end, last)
-        return g.op("Transpose", g.depthwise(read, name, channels, bias), perm=[0, 2, 1])
-
-    def decay(self, states: Value, rate: str, bias: str) -> Value:
-        g = self.graph
-        steps = g.op("Softplus", g.op("Add", states, g.vector(bias)))
-        return g.op("Mul", g.op("Neg", g.op("Exp", g.vector(rate))), steps)
-
-    def delta_rule(
-        self, query: Value, key: Value, value: Value, *, decay: Value, beta: Value, state: State, keys: int
-    ) -> Value:
-        g, (heads, width, out) = self.graph, state.shape
-        query, key = (
-            self.flat(self._served(self._unit(one), keys, heads, width), heads * width) for one in (query, key)
-        )
-        value, past = self.flat(value, heads * out), self._past(state)
-        made, kept = g.ops(
-            "LinearAttention", [query, key, value, past, decay, beta], 2, domain=MICROSOFT, update_rule="gated_delta",
-            q_num_heads=heads, kv_num_heads=heads, scale=width**-0.5,
-        )  # fmt: skip
-        self._keep(g.op("Identity", kept, name=names.present(state)), state)
-        return self.heads(made, heads, out)
-
-    def _served(self, states: Value, keys: int, heads: int, width: int) -> Value:
-        """Give every head of the state its query or key: [batch, n, heads, width]."""
-        g = self.graph
-        if keys == heads:
-            return states
-        wide = g.op("Tile", g.op("Unsqueeze", states, g.i64([3])), g.i64([1, 1, 1, heads // keys, 1]))
-        return g.op("Reshape", wide, g.i64([0, 0, heads, width]))
-
-    def _unit(self, states: Value) -> Value:
-        """Divide the last dimension by its Euclidean length."""
-        g = self.graph
-        length = g.op("ReduceSum", g.op("Mul", states, states), g.i64([-1]), keepdims=1)
-        return g.op("Div", states, g.op("Sqrt", g.op("Add", length, g.f32(UNIT_EPSILON))))
-
-    def _past(self, state: State) -> Value:
-        """Add the input of what a layer kept."""
-        return self.graph.input(names.past(state), self.graph.types.FLOAT, ["batch", *state.shape])
-
-    def _keep(self, value: Value, state: State) -> None:
-        self.caches.append((value, ["batch", *state.shape]))
 
     def _remember(self, states: Value, layer: int, kind: str, count: int, width: int) -> Value:
         g, name = self.graph, f"present.{layer}.{kind}"

@@ -110,6 +110,9 @@ class Layers(StateLayers):
     def multiply_stored(self, states: Node, name: str) -> Node:
         return self.ops.multiply(states, self.weights(name))
 
+    def multiply_each(self, states: Node, name: str) -> Node:
+        return self.ops.multiply(states, self.ops.reshape(self.weights(name), self.i64([-1, 1]), special_zero=False))
+
     def activate(self, states: Node, kind: str) -> Node:
         if kind == "silu":
             return self.ops.swish(states)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..program.ops import UNIT_EPSILON, State
-from . import delta_rule
+from ..program.ops import NO_LIMITS, UNIT_EPSILON, State
+from . import delta_rule, scan
 from .stream_ops import Node, Operations, Weights
 
 _KINDS = {"conv": "conv", "recurrent": "ssm"}
@@ -56,11 +56,24 @@ class StateLayers(Operations):
         made = ops.transpose(ops.slice(made, self.i64([1]), end, step, last), ops.constant([0, 2, 1], np.int32))
         return ops.add(made, self.weights(f"{name}.bias")) if bias else made
 
-    def decay(self, states: Node, rate: str, bias: str) -> Node:
+    def steps(self, states: Node, bias: str, limits: tuple[float, float] | None = None) -> Node:
         """As `Ops` says."""
         ops = self.ops
         steps = ops.softplus(ops.add(states, self.weights(bias)))
+        if limits is None or limits == NO_LIMITS:
+            return steps
+        return ops.clamp(steps, *limits)
+
+    def decay(self, steps: Node, rate: str) -> Node:
+        """As `Ops` says."""
+        ops = self.ops
         return ops.multiply(self.negative(ops.exp(self.weights(rate))), steps)
+
+    def scan(self, query: Node, key: Node, value: Node, *, decay: Node, state: State, keys: int) -> Node:
+        """As `Ops` says."""
+        made, kept = scan.loop(self.ops, [query, key, value, decay], self._past(state), state, keys)
+        self._keep(kept, state)
+        return made
 
     def delta_rule(
         self, query: Node, key: Node, value: Node, *, decay: Node, beta: Node, state: State, keys: int

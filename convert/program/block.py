@@ -102,12 +102,16 @@ def _mixed(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     if mixer is None:
         return _attention(ops, d, hidden, layer)
     assert layer.kept is not None
-    return mixer.mix(ops, hidden, layer.kept, layer.prefix, layer.index)
+    made = mixer.mix(ops, hidden, layer.kept, layer.prefix, layer.index)
+    if not d.beside:
+        return made
+    return ops.add(_scaled(ops, made, d.scales.mixer_out), _attention(ops, d, hidden, layer))
 
 
 def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix, how = layer.prefix + "self_attn.", d.attention_of(layer.index)
     assert layer.mask is not None
+    hidden = _scaled(ops, hidden, d.scales.attention_in)
     made, gate = _heads(ops, d, hidden, layer)
     query, *own = made
     if layer.growth is not None:
@@ -124,7 +128,7 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     )  # fmt: skip
     if gate is not None:
         context = ops.multiply(context, ops.sigmoid(ops.flat(gate, how.heads.queries * how.heads.width)))
-    return ops.linear(context, layer.prefix + d.names.output, d.output_bias)
+    return _scaled(ops, ops.linear(context, layer.prefix + d.names.output, d.output_bias), d.scales.attention_out)
 
 
 def _heads(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> tuple[list[T], T | None]:
@@ -147,6 +151,7 @@ def _projections(ops: Ops[T], d: Decoder, hidden: T, prefix: str, how: Attention
         parts = [*ops.split(ops.linear(hidden, prefix + "qkv_proj", d.qkv_bias), [d.q_size, d.kv_size, d.kv_size])]
     else:
         parts = [ops.linear(hidden, f"{prefix}{part}_proj", d.qkv_bias) for part in how.parts]
+        parts[1:2] = [_scaled(ops, key, d.scales.keys) for key in parts[1:2]]
     if d.qk_norm and d.qk_norm_whole:
         parts = _qk_norm(ops, d, parts, prefix)
     heads, gate = how.heads, None
@@ -191,4 +196,5 @@ def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:
         gate, up = ops.halves(ops.linear(hidden, prefix + "mlp.gate_up_proj", d.mlp_bias))
     else:
         gate, up = (ops.linear(hidden, prefix + part, d.mlp_bias) for part in (d.names.gate, d.names.up))
-    return ops.linear(ops.multiply(ops.activate(gate, d.activation), up), prefix + d.names.down, d.mlp_bias)
+    gated = ops.multiply(ops.activate(_scaled(ops, gate, d.scales.gate), d.activation), up)
+    return _scaled(ops, ops.linear(gated, prefix + d.names.down, d.mlp_bias), d.scales.down)

@@ -53,6 +53,27 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Scales:
+    """What a layer's parts are multiplied by, where that is not 1 (Falcon-H1).
+
+    Attributes:
+        attention_in: what attention reads.
+        keys: its keys.
+        attention_out: what it gives.
+        mixer_out: what the mixer beside it gives.
+        gate: the MLP's gate, before it is activated.
+        down: what the MLP gives.
+    """
+
+    attention_in: float = 1.0
+    keys: float = 1.0
+    attention_out: float = 1.0
+    mixer_out: float = 1.0
+    gate: float = 1.0
+    down: float = 1.0
+
+
+@dataclass(frozen=True)
 class Decoder:
     """One decoder: sizes, rope, and which of the optional parts its block has.
 
@@ -85,6 +106,8 @@ class Decoder:
     names: Names = Names()
     mixers: tuple[Mixer | None, ...] = ()
     """What mixes positions in each layer; None: attention does. Empty: attention in all layers."""
+    beside: bool = False
+    """Each layer attends, too: attention and mixer read the same norm, and both are added."""
     layer_norm: bool = False
     """Its norms subtract the mean (LayerNorm); without it, they are RMS norms."""
     norm_bias: bool = False
@@ -116,6 +139,7 @@ class Decoder:
     sinks: bool = False
     """Each head has a score of its own for a position that holds nothing (`SINKS`)."""
     embedding_scale: float = 1.0
+    scales: Scales = Scales()
     residual_scale: float = 1.0
     """What attention and MLP give is multiplied by it before it is added."""
     logit_scale: float = 1.0
@@ -183,7 +207,7 @@ class Decoder:
     @property
     def attending(self) -> tuple[int, ...]:
         """The layers that attend."""
-        return tuple(layer for layer in range(self.num_layers) if self.mixer_of(layer) is None)
+        return tuple(layer for layer in range(self.num_layers) if self.beside or self.mixer_of(layer) is None)
 
     @property
     def remembering(self) -> tuple[int, ...]:
@@ -269,7 +293,10 @@ class Decoder:
     def _layer(self, layer: int, woven: bool) -> dict[str, tuple[int, ...]]:
         mixer, experts, norms = self.mixer_of(layer), self.experts_of(layer), self.norms
         shapes: dict[str, tuple[int, ...]] = self._norm(norms.before_attention)
-        shapes |= mixer.tensors(self.hidden_size) if mixer else self._attention(self.attention_of(layer))
+        if mixer:
+            shapes |= mixer.tensors(self.hidden_size)
+        if self.beside or not mixer:
+            shapes |= self._attention(self.attention_of(layer))
         shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
         shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp(self.inner_of(layer))
         shapes |= self._norm(norms.after_mlp)

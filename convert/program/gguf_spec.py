@@ -59,6 +59,7 @@ class Gguf:
 
     Attributes:
         arch: general.architecture.
+        arch_of: decoder → general.architecture, where not all of the family have the same.
         activation: the one that llama.cpp's graph has built in.
         square_heads: llama.cpp's loader takes heads * head_dim == hidden_size for granted.
         permute_qk: llama.cpp rotates neighboring pairs where transformers rotates halves: rows of q and k are reordered.
@@ -87,6 +88,7 @@ class Gguf:
     """
 
     arch: str
+    arch_of: Callable[[Decoder], str] | None = None
     activation: str = "silu"
     square_heads: bool = False
     permute_qk: bool = False

@@ -6,6 +6,7 @@ its runtime's fusions know. T is a value of the graph under construction. An ope
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -14,6 +15,8 @@ from .experts import Experts
 from .rope import Rope
 
 T = TypeVar("T")
+NO_LIMITS = (0.0, math.inf)
+"""What no number that is positive goes beyond."""
 UNIT_EPSILON = 1e-6
 """Added to the square of a length by which `delta_rule` divides."""
 
@@ -101,6 +104,9 @@ class Ops(Protocol[T]):
 
     def multiply_stored(self, states: T, name: str) -> T:
         """Multiply by a stored tensor."""
+
+    def multiply_each(self, states: T, name: str) -> T:
+        """Multiply [batch, n, heads, width] by a stored tensor, [heads]."""
 
     def scale(self, states: T, factor: float) -> T:
         """Multiply by a number."""
@@ -201,8 +207,29 @@ class Ops(Protocol[T]):
             bias: whether a `name`.bias is added.
         """
 
-    def decay(self, states: T, rate: str, bias: str) -> T:
-        """Return log decays [batch, n, heads]: -exp(`rate`) * log(1 + exp(states + `bias`)), both stored, [heads]."""
+    def steps(self, states: T, bias: str, limits: tuple[float, float] | None = None) -> T:
+        """Return log(1 + exp(states + `bias`)), [batch, n, heads], within limits; `bias` is stored, [heads]."""
+
+    def decay(self, steps: T, rate: str) -> T:
+        """Return log decays [batch, n, heads]: -exp(`rate`) * steps; `rate` is stored, [heads]."""
+
+    def scan(self, query: T, key: T, value: T, *, decay: T, state: State, keys: int) -> T:
+        """Scan position by position, from where `state` was left, and keep it.
+
+        Of each head a matrix S [key width, value width] forgets, and learns: S *= exp(decay); S += key value^T; the output is
+        S^T query.
+
+        Args:
+            query: [batch, n, keys, key width].
+            key: the same.
+            value: [batch, n, heads, value width]; a key serves as many heads that lie side by side.
+            decay: [batch, n, heads], a logarithm.
+            state: [batch, heads, key width, value width].
+            keys: number of keys.
+
+        Returns:
+            [batch, n, heads, value width].
+        """
 
     def delta_rule(self, query: T, key: T, value: T, *, decay: T, beta: T, state: State, keys: int) -> T:
         """Apply the gated delta rule, position by position, from where `state` was left, and keep it.

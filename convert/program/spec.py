@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..derived import Form
 from .decoder import Decoder, Names, Norms
 from .experts import Stored
 from .gguf_spec import Gguf
@@ -93,6 +94,7 @@ class Family:
         rope_synonyms: the family's own words for kinds of rope scaling.
         int4_default: config → the vendor's own choice.
         experts: how its checkpoints call the tensors of experts; None: it has none.
+        parts: matrices that are part of one in its checkpoints → that one, and which part; names behind a layer's prefix.
         within: model types whose text_config is of this family, and whose language model is taken alone.
         vision_prefix: what the names of their other tensors begin with.
         renamed: parts of the names of tensors in checkpoints → what transformers has in their place.
@@ -131,9 +133,14 @@ class Family:
     rope_synonyms: Mapping[str, str] = field(default_factory=dict)
     int4_default: Callable[[Config], Scheme | None] = lambda config: None
     experts: Stored | None = None
+    parts: Mapping[str, tuple[str, Form]] = field(default_factory=dict)
     within: frozenset[str] = frozenset()
     vision_prefix: str | tuple[str, ...] = "model.visual."
     renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def loaded(self, name: str) -> tuple[str, Form] | None:
+        """Return the tensor of transformers that a stack or part is of, both behind a layer's prefix, and which; None: none."""
+        return self.parts.get(name) or (self.experts.loaded(name) if self.experts else None)
 
     @property
     def fields(self) -> frozenset[str]:

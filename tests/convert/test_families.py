@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,15 @@ OPEN: dict[str, dict[str, Any]] = {
     "gemma2": {"layer_types": ["full_attention"]},
     "gemma3_text": {"layer_types": ["full_attention"]},
     "gemma4_text": {"layer_types": ["full_attention"]},
+    "granitemoehybrid": {
+        "num_hidden_layers": 2,
+        "layer_types": ["mamba", "attention"],
+        "position_embedding_type": "rope",
+    },
     "lfm2_moe": {"layer_types": ["conv"]},
     "olmo3": {"layer_types": ["full_attention"]},
 }
-"""Families that have windows where nothing is stated: one layer whose kind is stated; and whose heads have each a key."""
+"""Families that have windows, or no rope, where nothing is stated: layers of stated kinds; and whose heads have each a key."""
 ROPES: list[dict[str, Any]] = [
     {},
     {"rope_theta": 1e6},
@@ -116,7 +122,20 @@ def loaded(described: Decoder) -> dict[str, tuple[int, ...]]:
             found[prefix + owner] = whole[:2] if name.endswith("bias") else whole
         if experts and experts.correction:
             found.pop(prefix + experts.correction)  # which transformers has as a buffer
+    for name in [name for name in found if _part(described, name)]:
+        owner, form = _part(described, name)
+        rows, columns = found.pop(name)
+        found[name.removesuffix(_inside(name)) + owner] = (rows * form.parts, columns)
     return found
+
+
+def _inside(name: str) -> str:
+    """A tensor's name behind its layer's prefix."""
+    return re.sub(r"model\.layers\.\d+\.", "", name)
+
+
+def _part(described: Decoder, name: str) -> Any:
+    return find(described.family).parts.get(_inside(name))
 
 
 @pytest.mark.parametrize("kind", STREAMED)

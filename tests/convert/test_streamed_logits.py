@@ -24,6 +24,11 @@ PIECES = ([LENGTH], [40, 1, 1, 30, 1, 47], [70, *[1] * 50])
 """A text in pieces: all at once; chunks and steps; a prompt and steps."""
 
 
+CACHELESS = ("granitemoehybrid-attention", "falcon_h1-normed", "falcon_h1-behind")
+"""Checkpoints of which transformers 5.5 makes no cache, for its class looks for a layer that scans, or steps of two rows wrong:
+behind Falcon-H1's norm they lose an axis, and each row gets the sum of both."""
+
+
 @pytest.fixture(scope="module", params=tiny.STREAMED)
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Folder of a checkpoint, ids, and transformers' logits for each way to cut the text."""
@@ -40,9 +45,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     states = families.decoder(json.loads((folder / "config.json").read_text())).states
     expected: list[np.ndarray] = []
     for pieces in PIECES:
-        if states and any(size > 1 for size in pieces[1:]):
+        if name in CACHELESS or (states and any(size > 1 for size in pieces[1:])):
             # transformers forgets the states of a layer that reads a chunk behind a prompt
-            expected.append(expected[0])
+            expected.append(expected[0] if expected else whole(model, ids))
             continue
         cache, found, start = None, [], 0
         for size in pieces:
@@ -52,6 +57,14 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             found.append(out.logits.numpy())
         expected.append(np.concatenate(found, 1))
     return folder, ids, expected
+
+
+def whole(model: Any, ids: np.ndarray) -> np.ndarray:
+    """transformers' logits of all positions at once, without a cache."""
+    import torch
+
+    with torch.no_grad():
+        return model(torch.tensor(ids), use_cache=False).logits.numpy()
 
 
 def close(found: np.ndarray, expected: np.ndarray) -> None:

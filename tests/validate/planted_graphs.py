@@ -282,11 +282,11 @@ Graph = Any  # either of the two
 
 
 def _place(name: str) -> tuple[str, int]:
-    """The kind and layer of a state: past_key_values.3.key…, cache_params.past.conv.3…"""
-    kind, layer = re.search(r"\.(key|value|conv|ssm)", name), re.search(r"\.(\d+)", name)
+    """The kind and layer of a state: past_key_values.3.key…, cache_params.past.conv.3…, past_recurrent.3."""
+    kind, layer = re.search(r"[._](key|value|conv|ssm|recurrent)\b", name), re.search(r"\.(\d+)", name)
     assert kind, name
     assert layer, name
-    return kind[1], int(layer[1])
+    return kind[1].replace("recurrent", "ssm"), int(layer[1])
 
 
 def of_another_layer(*kinds: str) -> Callable[[Graph], None]:

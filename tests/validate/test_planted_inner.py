@@ -1,4 +1,4 @@
-"""Faults inside a model that has experts, or states: each kind in each format that can have it, and why the others cannot.
+"""Faults inside a model that has experts, or states: each kind in each format that can have it.
 
 What a weight should be is the checkpoint's, so a sound artifact beside a checkpoint in which two tensors changed places is an
 artifact in which they did: it is converted once, and each fault is planted into a copy of its reference.
@@ -17,10 +17,6 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion
-from edgeconv.convert.alternatives import InexpressibleError
-from edgeconv.convert.checkpoint import Checkpoint
-from edgeconv.convert.gguf.describe import describe
-from edgeconv.convert.onnx.choose import chosen
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
@@ -57,10 +53,6 @@ def gguf(source: Path, out: Path) -> Path:
 
 
 CONVERT = {"openvino": openvino, "onnx": onnx_model, "gguf": gguf}
-REFUSE: dict[str, Callable[[Checkpoint], Any]] = {
-    "onnx": lambda checkpoint: chosen(checkpoint.config, checkpoint.names),
-    "gguf": lambda checkpoint: describe(checkpoint.config),
-}
 
 
 # Weights: each changes a checkpoint.
@@ -172,11 +164,8 @@ WEIGHTS: dict[Callable[[Tensors], None], tuple[tuple[Model, ...], str]] = {
     channels_reversed: ((HYBRID,), r"mamba\.conv1d"),
     convolution_of_another_layer: ((HYBRID,), r"mamba\.conv1d"),
 }
-# Why a format has no such weights or states: no converter of ours writes them, and in those words it says so.
-CANNOT: dict[tuple[str, str], str] = {
-    ("onnx", "granitemoehybrid"): "keeps a state besides keys and values",
-    ("gguf", "granitemoehybrid"): "cannot be written for model_type granitemoehybrid",
-}
+STATELESS = {("gguf", "granitemoehybrid")}
+"""llama.cpp keeps such states itself, in memory of another form than its cells: test_planted_states plants faults into files."""
 # Kinds of faults of the cache, by format. llama.cpp's cache is the engine's, not the file's: the fault is planted there.
 KEYS, CONVOLVED = 2, 2
 """The axis of positions: [batch, heads, position, width] and [batch, channel, position]."""
@@ -189,9 +178,18 @@ STATES: dict[str, tuple[Model, dict[str, Any]]] = {
         PLAIN,
         dict.fromkeys(("openvino", "onnx"), graphs.one_late("key", KEYS)) | {"gguf": cells.one_late},
     ),
-    "convolution states of another layer": (HYBRID, {"openvino": graphs.of_another_layer("conv")}),
-    "convolution states one place late": (HYBRID, {"openvino": graphs.one_late("conv", CONVOLVED)}),
-    "recurrent states of another layer": (HYBRID, {"openvino": graphs.of_another_layer("ssm")}),
+    "convolution states of another layer": (
+        HYBRID,
+        dict.fromkeys(("openvino", "onnx"), graphs.of_another_layer("conv")),
+    ),
+    "convolution states one place late": (
+        HYBRID,
+        dict.fromkeys(("openvino", "onnx"), graphs.one_late("conv", CONVOLVED)),
+    ),
+    "recurrent states of another layer": (
+        HYBRID,
+        dict.fromkeys(("openvino", "onnx"), graphs.of_another_layer("ssm")),
+    ),
 }
 
 
@@ -237,7 +235,7 @@ MODELS = (SEPARATE, STACKED, TURNED, HYBRID)
 
 @pytest.mark.parametrize(
     ("kind", "model"),
-    [(kind, model) for kind in CONVERT for model in MODELS if (kind, model.family) not in CANNOT],
+    [(kind, model) for kind in CONVERT for model in MODELS],
     ids=lambda one: one if isinstance(one, str) else one.family,
 )
 def test_a_fault_of_the_weights(
@@ -279,22 +277,10 @@ def test_exchanged_experts_of_few_bits(
     ], failures
 
 
-@pytest.mark.parametrize(("kind", "family"), CANNOT)
-def test_a_format_without_such_weights_refuses_the_model(
-    kind: str, family: str, source: Callable[[Model], Path]
-) -> None:
-    """Where one of these is written one day, the faults above are to be planted there too."""
-    model = next(model for model in MODELS if model.family == family)
-    with pytest.raises(InexpressibleError, match=CANNOT[kind, family]):
-        REFUSE[kind](open_checkpoint(source(model)))
-
-
 def test_every_format_has_each_kind_or_a_reason() -> None:
-    weights = {(kind, model.family) for models, _ in WEIGHTS.values() for model in models for kind in CONVERT}
-    assert {(kind, family) for kind, family in weights if kind != "openvino"} >= set(CANNOT)
     for name, (model, formats) in STATES.items():
         missing = set(CONVERT) - set(formats)
-        assert missing == {kind for kind, family in CANNOT if family == model.family}, name
+        assert missing == {kind for kind, family in STATELESS if family == model.family}, name
 
 
 def opened(artifact: Path) -> Runtime:
@@ -323,7 +309,7 @@ def test_cells_are_read_and_written_as_they_are(sound: Callable[[str, Model], Pa
 def test_a_fault_of_the_cache(name: str, kind: str, sound: Callable[[str, Model], Path], tmp_path: Path) -> None:
     model, formats = STATES[name]
     if kind not in formats:
-        assert (kind, model.family) in CANNOT
+        assert (kind, model.family) in STATELESS
         return
     artifact = sound(kind, model)
     untouched = opened(artifact)

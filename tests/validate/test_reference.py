@@ -27,7 +27,7 @@ FAMILIES = ("glm", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text")
 
 
 EVERY = sorted({*tiny.FAMILIES, *tiny.FURTHER})
-ALONE = {"gpt_oss", "granitemoehybrid", "lfm2", "lfm2_moe", "qwen3_5_text", "qwen3_next"}
+ALONE = {"falcon_h1", "gpt_oss", "granitemoehybrid", "lfm2", "lfm2_moe", "qwen3_5_text", "qwen3_next"}
 """Whose documents cannot share a row."""
 
 

@@ -7,6 +7,7 @@ and v in one, for instance) stays unmatched.
 from __future__ import annotations
 
 import fnmatch
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,7 +175,8 @@ class GgufWeights(Half):
                 self._add(part[0], tensor, part[1])
             elif tensor.source in self._checkpoint.names:
                 self._add(tensor.source, tensor)
-        if self.model.decoder.tied and "output.weight" in self.file.tensors:
+        written = any(tensor.name == "output.weight" for tensor in self.model.tensors)
+        if self.model.decoder.tied and "output.weight" in self.file.tensors and not written:
             # llama.cpp then takes it and not the embedding, so it has to be the same
             embedding = next(t for t in self.model.tensors if t.name == "token_embd.weight")
             self._add("model.embed_tokens.weight", Tensor("output.weight", embedding.shape, embedding.source))
@@ -182,8 +184,10 @@ class GgufWeights(Half):
     def _add(self, source: str, tensor: Tensor, form: Form = AS_IS) -> None:
         info = self.file.info(tensor.name)
         shape = self._checkpoint.info(source).shape
-        cut = tensor.held.shape(form.cut(np.broadcast_to(np.int8(0), shape)).shape)
-        if info.shape == tensor.shape == tuple(n for n in cut if n != 1 or len(cut) == len(tensor.shape)):
+        cut = form.cut(np.broadcast_to(np.int8(0), shape)).shape
+        lies = tensor.held.shape(cut)
+        wanted = lies if tensor.held.lies else tuple(n for n in lies if n != 1 or len(lies) == len(tensor.shape))
+        if info.shape == tensor.shape == wanted and (tensor.held.part or math.prod(wanted) == math.prod(cut)):
             self.matched[source] = (*self.matched.get(source, ()), GgufMatch(info, tensor, source, form))
         else:
             self.misshapen.append(

@@ -57,11 +57,11 @@ def by_name(stored: StoredWeight, checkpoint: Checkpoint) -> Held | None:
 
 
 def stacked(name: str, checkpoint: Checkpoint) -> Held | None:
-    """Return which of the checkpoint's tensors, as transformers loads it, holds a stack of experts; None: the name is of none."""
+    """Return which of the checkpoint's tensors, as transformers loads it, a stack of experts or a part lies in; None: neither."""
     layer, family = _LAYER.fullmatch(name), families.find(checkpoint.model_type)
-    if layer is None or family is None or family.experts is None:
+    if layer is None or family is None:
         return None
-    found = family.experts.loaded(layer[2])
+    found = family.loaded(layer[2])
     return (layer[1] + found[0], found[1]) if found and layer[1] + found[0] in checkpoint.names else None
 
 

@@ -90,6 +90,15 @@ MODELS = {
     "stablelm, parallel": ("stablelm", {"use_parallel_residual": True}),
     "granite": ("granite", {"attention_multiplier": 0.15, "logits_scaling": 0.5, "tie_word_embeddings": True}),
     "granitemoe": ("granitemoe", {"attention_multiplier": 0.15, "logits_scaling": 0.5}),
+    "falcon_h1": ("falcon_h1", {}),
+    "falcon_h1, tied, biases": ("falcon_h1", {"tie_word_embeddings": True, "mlp_bias": True}),
+    "falcon_h1, normed": ("falcon_h1", {"mamba_rms_norm": True, "mamba_n_groups": 2, "mamba_d_ssm": 64, "mamba_d_head": 8}),
+    "granitemoehybrid": ("granitemoehybrid", {"attention_multiplier": 0.15, "logits_scaling": 0.5}),
+    "granitemoehybrid, dense": ("granitemoehybrid", {"num_local_experts": 0, "num_hidden_layers": 3,
+                                                     "layer_types": ["mamba", "attention", "mamba"]}),
+    "granitemoehybrid, attention": ("granitemoehybrid", {"num_local_experts": 0, "layer_types": ["attention"] * 2,
+                                                         "position_embedding_type": "rope"}),
+    "granitemoehybrid, attention, experts": ("granitemoehybrid", {"layer_types": ["attention"] * 2}),
     "glm4_moe": ("glm4_moe", {"num_hidden_layers": 3}),
     "glm4_moe_lite": ("glm4_moe_lite", {}),
     "deepseek_v2": ("deepseek_v2", {}),
@@ -133,6 +142,27 @@ def test_types_of_per_layer_inputs_are_llama_quantizes(kind, tiny_model, tmp_pat
     theirs = llama_cpp.quantize(tmp_path / "bf16.gguf", tmp_path / "theirs.gguf", FILE_TYPES[kind].number)
     write_gguf(source, tmp_path / "ours.gguf", kind)
     assert types(tmp_path / "ours.gguf") == types(theirs)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"layer_types": ["mamba"] * 2}, "none of its layers attends"),
+        ({"mamba_n_groups": 2}, "llama.cpp normalizes each of the 2 groups"),
+        ({"mamba_proj_bias": True}, "the projections of its scans have biases"),
+        ({"time_step_limit": [0.5, 2.0]}, "kept within"),
+        ({"mamba_expand": 4, "mamba_d_head": 32}, "its scans are 256 wide, and llama.cpp's twice the model"),
+        ({"family": "falcon_h1", "attention_bias": True}, "its output projections have biases"),
+        ({"family": "falcon_h1", "projectors_bias": True}, "the projections of its scans have biases"),
+        ({"family": "falcon_h1", "mamba_rms_norm": True, "mamba_norm_before_gate": True}, "normalized before the gate"),
+    ],
+)
+def test_scans_that_llama_cpp_lacks_are_refused(fields, why, tiny_model, tmp_path):
+    source = tiny_model(
+        **{"model_type": "granitemoehybrid", **{k.replace("family", "model_type"): v for k, v in fields.items()}}
+    )
+    with pytest.raises(CheckpointError, match=why):
+        write_gguf(source, tmp_path / "a.gguf", "f32")
 
 
 def test_layers_that_llama_cpp_gives_other_caches_are_refused(tiny_model, tmp_path):

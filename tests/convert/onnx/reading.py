@@ -74,7 +74,7 @@ def _parted(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         module = woven.removesuffix("gate_up_proj.weight")
         both = made.pop(woven)
         made |= ir.loaded_experts(module, both[:, 0::2], both[:, 1::2], made.pop(f"{module}down_proj.weight"))
-    return made
+    return ir.whole_mlps(made)
 
 
 def experts(values: np.ndarray, scale: np.ndarray, zero: np.ndarray | None) -> np.ndarray:
