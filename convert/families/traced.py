@@ -72,7 +72,6 @@ RECURRENT = frozenset(
 
 ALWAYS_SO = {
     "apertus": frozenset(["qk_norm"]),
-    "cohere": frozenset(["position_embedding_type"]),
 }
 """Families that do what a field says whatever it says."""
 SCALES_QUERIES = ("ministral3", "mistral4")

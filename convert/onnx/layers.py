@@ -43,8 +43,11 @@ class Layers(StateLayers):
         shape = g.i64([0, 0, heads, width])
         return g.op("Reshape", g.linear(hidden, name, bias=True), shape)
 
-    def logits(self, hidden: Value, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> Value:
-        product = self.graph.matmul(hidden, weight, LOGITS if (scale, softcap) == (1.0, None) else None)
+    def logits(
+        self, hidden: Value, weight: str, *, scale: float = 1.0, softcap: float | None = None, bias: str | None = None
+    ) -> Value:
+        product = self.graph.matmul(hidden, weight, LOGITS if (scale, softcap, bias) == (1.0, None, None) else None)
+        product = self.add_stored(product, bias) if bias else product
         return self._capped(product if scale == 1.0 else self.scale(product, scale), softcap)
 
     def _capped(self, states: Value, cap: float | None) -> Value:

@@ -51,8 +51,11 @@ class Layers(StateLayers):
     def linear_heads(self, hidden: Node, name: str, heads: int, width: int) -> Node:
         return self.heads(self.linear(hidden, name, True), heads, width)
 
-    def logits(self, hidden: Node, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> Node:
+    def logits(
+        self, hidden: Node, weight: str, *, scale: float = 1.0, softcap: float | None = None, bias: str | None = None
+    ) -> Node:
         product = self.ops.matmul(hidden, self.weights(weight), transpose_a=False, transpose_b=True, name="logits")
+        product = self.add_stored(product, bias) if bias else product
         return self._capped(product if scale == 1.0 else self.scale(product, scale), softcap)
 
     def _capped(self, states: Node, cap: float | None) -> Node:

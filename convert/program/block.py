@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from .attention import Attention
-from .decoder import HEAD, SINKS, TABLE, Decoder
+from .decoder import HEAD, HEAD_BIAS, SINKS, TABLE, Decoder
 from .experts import ROLES
 from .ops import Ops, Rotation, T
 
@@ -64,7 +64,8 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
         layer = _Layer(index, rotation, mask, growth, kept, vector, remembered)
         hidden = _layer(ops, d, hidden, layer)
     hidden = _norm(ops, d, hidden, d.names.last_norm)
-    return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap)
+    bias = HEAD_BIAS if d.head_bias else None
+    return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap, bias=bias)
 
 
 def _scaled(ops: Ops[T], states: T, factor: float) -> T:
@@ -194,6 +195,9 @@ def _fed_forward(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
 def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:
     if d.fused_gate_up:
         gate, up = ops.halves(ops.linear(hidden, prefix + "mlp.gate_up_proj", d.mlp_bias))
+    elif d.names.gate is None:
+        acted = ops.activate(ops.linear(hidden, prefix + d.names.up, d.mlp_bias), d.activation)
+        return ops.linear(acted, prefix + d.names.down, d.mlp_bias)
     else:
         gate, up = (ops.linear(hidden, prefix + part, d.mlp_bias) for part in (d.names.gate, d.names.up))
     gated = ops.multiply(ops.activate(_scaled(ops, gate, d.scales.gate), d.activation), up)

@@ -19,7 +19,7 @@ from .reading import contradicting
 from .rope import Rope
 
 TABLE = "model.embed_tokens.weight"
-HEAD = "lm_head.weight"
+HEAD, HEAD_BIAS = "lm_head.weight", "lm_head.bias"
 SINKS = "sinks"
 """A tensor of attention, [heads]."""
 
@@ -46,7 +46,8 @@ class Names:
     """The modules of a checkpoint by their role, where families call them differently; a layer's are behind its prefix."""
 
     output: str = "self_attn.o_proj"
-    gate: str = "mlp.gate_proj"
+    gate: str | None = "mlp.gate_proj"
+    """None: the MLP has two matrices, and what the first gives is activated."""
     up: str = "mlp.up_proj"
     down: str = "mlp.down_proj"
     last_norm: str = "model.norm"
@@ -143,6 +144,8 @@ class Decoder:
     residual_scale: float = 1.0
     """What attention and MLP give is multiplied by it before it is added."""
     logit_scale: float = 1.0
+    head_bias: bool = False
+    """Something is added to each logit."""
     logit_softcap: float | None = None
     fused_qkv: bool = False
     fused_gate_up: bool = False
@@ -288,6 +291,8 @@ class Decoder:
         shapes |= self._norm(self.names.last_norm)
         if not self.tied:
             shapes[HEAD] = (self.vocab_size, self.hidden_size)
+        if self.head_bias:
+            shapes[HEAD_BIAS] = (self.vocab_size,)
         return shapes
 
     def _layer(self, layer: int, woven: bool) -> dict[str, tuple[int, ...]]:
@@ -333,7 +338,9 @@ class Decoder:
 
     def _mlp(self, inner: int) -> dict[str, tuple[int, ...]]:
         hidden, names, shapes = self.hidden_size, self.names, dict[str, tuple[int, ...]]()
-        parts = {"mlp.gate_up_proj": 2 * inner} if self.fused_gate_up else {names.gate: inner, names.up: inner}
+        parts = {"mlp.gate_up_proj": 2 * inner} if self.fused_gate_up else {names.up: inner}
+        if names.gate and not self.fused_gate_up:
+            parts = {names.gate: inner, **parts}
         for part, rows in parts.items():
             shapes[f"{part}.weight"] = (rows, hidden)
             if self.mlp_bias:

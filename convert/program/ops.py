@@ -84,8 +84,10 @@ class Ops(Protocol[T]):
     def linear_heads(self, hidden: T, name: str, heads: int, width: int) -> T:
         """Multiply [batch, n, in] by a weight with a bias, and part the product: [batch, n, heads, width]."""
 
-    def logits(self, hidden: T, weight: str, *, scale: float = 1.0, softcap: float | None = None) -> T:
-        """Multiply by the head [vocab, hidden], then by `scale`; cap at ± `softcap` by its hyperbolic tangent."""
+    def logits(
+        self, hidden: T, weight: str, *, scale: float = 1.0, softcap: float | None = None, bias: str | None = None
+    ) -> T:
+        """Multiply by the head [vocab, hidden], add `bias` [vocab], multiply by `scale`; cap at ± `softcap` by its tanh."""
 
     def rms_norm(self, states: T, name: str | None, eps: float, offset: float = 0.0) -> T:
         """Divide the last dimension by its root mean square; multiply by `name`.weight + `offset`, if there is a name."""

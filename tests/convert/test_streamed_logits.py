@@ -94,7 +94,8 @@ def fusible(folder: Path) -> tuple[int, int, int]:
     with safe_open(folder / "model.safetensors", "np") as file:
         names = list(file.keys())
     config = json.loads((folder / "config.json").read_text())
-    attentions = sum(name.endswith(("self_attn.o_proj.weight", "self_attn.out_proj.weight")) for name in names)
+    outputs = ("self_attn.o_proj.weight", "self_attn.out_proj.weight", "self_attn.dense.weight")
+    attentions = sum(name.endswith(outputs) for name in names)
     if shared := config.get("num_kv_shared_layers"):
         attentions -= shared + len(set(config["layer_types"][-shared:]))
     norms = sum("norm" in name and name.endswith(".weight") for name in names)

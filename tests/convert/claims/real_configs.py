@@ -113,7 +113,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_scaling": None, "rope_theta": 500000,
         "tie_word_embeddings": False,
     }),
-    "phi-2": (("openvino", "onnx"), {
+    "phi-2": (("openvino", "gguf", "onnx"), {
         "architectures": ["PhiForCausalLM"], "model_type": "phi", "embd_pdrop": 0.0, "hidden_act": "gelu_new",
         "layer_norm_eps": 1e-5,
         "max_position_embeddings": 2048, "partial_rotary_factor": 0.4, "qk_layernorm": False, "resid_pdrop": 0.1,

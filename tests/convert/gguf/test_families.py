@@ -26,7 +26,8 @@ ARCHS = {
     "phi3": "phi3", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "granitemoe": "granitemoe",
     "glm4_moe_lite": "deepseek2", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
     "qwen3_next": "qwen3next", "ministral3": "mistral3",
-    "olmo3": "olmo2", "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
+    "cohere": "command-r", "phi": "phi2", "olmo3": "olmo2",
+    "mixtral": "llama", "qwen2_moe": "qwen2moe", "gpt_oss": "gpt-oss", "glm4_moe": "glm4moe",
 }  # fmt: skip
 
 
