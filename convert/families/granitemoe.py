@@ -41,5 +41,5 @@ FAMILY = Family(
     experts=STORED,
     details=_described,
     also_reads=COUNTS,
-    gguf=Gguf("granitemoe", permute_qk=True, output_bias=False, keys=keys),
+    gguf=Gguf("granitemoe", permute_qk=True, rope_factors=True, output_bias=False, keys=keys),
 )

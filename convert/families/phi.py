@@ -47,12 +47,7 @@ FAMILY = Family(
         "phi2",
         activation="gelu_pytorch_tanh",
         square_heads=True,
-        names={
-            "self_attn.dense": "attn_output",
-            "mlp.fc1": "ffn_up",
-            "mlp.fc2": "ffn_down",
-            "model.final_layernorm": "output_norm",
-        },
+        names={"self_attn.dense": "attn_output", "model.final_layernorm": "output_norm"},
         reads=frozenset(["attention.layer_norm_epsilon"]),
         to_config=lambda file, keys: {"hidden_act": "gelu_new", "qk_layernorm": False},
         budgets=GELU_BUDGETS,

@@ -231,7 +231,8 @@ def _norms(norms: Norms) -> dict[str, str]:
 
 def _mlp(names: Names) -> dict[str, str]:
     """Return llama.cpp's names of the modules of a dense MLP, by those in the checkpoint."""
-    return {names.gate: "ffn_gate", names.up: "ffn_up", names.down: "ffn_down"}
+    gate = {names.gate: "ffn_gate"} if names.gate else {}
+    return {**gate, names.up: "ffn_up", names.down: "ffn_down"}
 
 
 def gguf_name(source: str, block: Mapping[str, str]) -> str:

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from ..gguf_values import f32, string, u32
+from ..gguf_values import Value, f32, string, u32
 from ..program.decoder import Decoder
 from ..program.gguf_spec import Stretch
 from ..program.reading import Config, UnsupportedArchitecture, positive, whole, wrong
 from ..program.rope import Rope, kind_of, parameters
 from ..program.spec import Family
 from ..program.windows import WINDOW
+
+_BUILT_IN = {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": True}
+"""What llama.cpp computes YaRN with, whatever is stated."""
 
 
 def context(config: Config, default: Any) -> int:
@@ -53,18 +56,33 @@ def stretch(config: Config, decoder: Decoder, context: int, *, rope_factors: boo
     original = int(
         config.get("original_max_position_embeddings") or table.get("original_max_position_embeddings") or context
     )
-    if kind == "yarn":
+    if kind == "yarn" and not (rope_factors and _computed_otherwise(table)):
         return _yarn(table, original, context)
-    if kind == "llama3" and rope_factors:
-        stretched = Rope(
-            decoder.rope.theta, decoder.rope.dim, False,
-            {**table, "rope_type": "llama3", "original_max_position_embeddings": original},
-        )  # fmt: skip
-        factors = replace(decoder.rope, scaling={}).inverse_frequencies() / stretched.inverse_frequencies()
-        return Stretch(factors={"rope_freqs.weight": factors.astype(np.float32)})
+    if kind in ("llama3", "yarn") and rope_factors:
+        scaling = {**table, "rope_type": kind, "original_max_position_embeddings": original}
+        return _factors(decoder.rope, scaling | ({} if table.get("factor") else {"factor": context / original}))
     if kind == "longrope" and rope_factors:
         return _one_factor(table, decoder.rope, original, context)
     raise UnsupportedArchitecture(f"it has rotary embeddings of the kind {kind!r}")
+
+
+def _computed_otherwise(table: Config) -> dict[str, Any]:
+    """Return what a YaRN states where llama.cpp computes with other numbers."""
+    stated = {name: table[name] for name in _BUILT_IN if table.get(name) is not None}
+    return {name: value for name, value in stated.items() if not math.isclose(value, _BUILT_IN[name], rel_tol=1e-6)}
+
+
+def _factors(plain: Rope, scaling: dict[str, Any]) -> Stretch:
+    """State every frequency by a factor of its own, and what cosines and sines are multiplied by."""
+    plain = replace(plain, scaling={})
+    stretched = replace(plain, scaling=scaling)
+    factors = plain.inverse_frequencies() / stretched.inverse_frequencies()
+    keys: dict[str, Value] = {}
+    if not math.isclose(stretched.attention_factor, 1.0, rel_tol=1e-6):
+        keys["rope.scaling.attn_factor"] = f32(stretched.attention_factor)
+    if stretched.kind == "yarn":  # some graphs read its length for something else, too
+        keys["rope.scaling.original_context_length"] = u32(scaling["original_max_position_embeddings"])
+    return Stretch(keys, {"rope_freqs.weight": factors.astype(np.float32)})
 
 
 def _one_factor(table: Config, rope: Rope, original: int, context: int) -> Stretch:
@@ -88,10 +106,10 @@ def _one_factor(table: Config, rope: Rope, original: int, context: int) -> Stret
 def _yarn(table: Config, original: int, context: int) -> Stretch:
     """llama.cpp reads factor and length; what it computes itself must be what the config says."""
     factor = positive(table.get("factor") or context / original, "rope_parameters.factor")
-    for name, value in {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": True}.items():
-        stated = table.get(name)
-        if stated is not None and not math.isclose(stated, value, rel_tol=1e-6):
-            raise UnsupportedArchitecture(f"its YaRN states {name} = {stated}, where llama.cpp computes with {value}")
+    for name, stated in _computed_otherwise(table).items():
+        raise UnsupportedArchitecture(
+            f"its YaRN states {name} = {stated}, where llama.cpp computes with {_BUILT_IN[name]}"
+        )
     keys = {
         "rope.scaling.type": string("yarn"),
         "rope.scaling.factor": f32(factor),

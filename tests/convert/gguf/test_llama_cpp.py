@@ -43,6 +43,12 @@ MODELS = {
     "llama, yarn, tied": ("llama", {"rope_parameters": YARN, "tie_word_embeddings": True}),
     "llama, yarn, attention factor": ("llama", {"rope_parameters": YARN | {"attention_factor": 1.5}}),
     "qwen3, yarn, attention factor of 1": ("qwen3", {"rope_parameters": YARN | {"attention_factor": 1.0}}),
+    "llama, yarn, borders as they are": ("llama", {"rope_parameters": YARN | {"truncate": False, "beta_fast": 20.0}}),
+    "exaone4, yarn, borders as they are": ("exaone4", {
+        "sliding_window": None, "layer_types": ["full_attention"] * 2, "rope_parameters": YARN | {"truncate": False}}),
+    "ministral3, yarn, borders as they are": ("ministral3", {"rope_parameters": tiny.YARN | {"truncate": False, "mscale": 1.5}}),
+    "granite, scaled as Llama's": ("granite", {"rope_parameters": LLAMA3}),
+    "granitemoe, yarn, borders as they are": ("granitemoe", {"rope_parameters": YARN | {"truncate": False}}),
     "llama, yarn, mscale": ("llama", {"rope_parameters": YARN | {"mscale": 1.5, "mscale_all_dim": 0.7}}),
     "mistral": ("mistral", {}),
     "olmo2": ("olmo2", {}),
