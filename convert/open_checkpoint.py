@@ -89,6 +89,7 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     if family.renamed:
         seen = base_names.renamed(seen, family.renamed)
     found = stacks.find(seen.names, family.experts) if family.experts else {}
+    found |= stacks.joined(seen.names, family.joined)
     return replace(seen, stacks={**found, **stacks.parts(seen.names, family.parts)})
 
 

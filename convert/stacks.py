@@ -7,6 +7,7 @@ straight from the mapped files. Of biases, rows is 1.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -198,6 +199,17 @@ def parts(names: Collection[str], within: Mapping[str, tuple[str, Form]]) -> dic
         for name, (source, form) in within.items()
         if prefix + source in names
     }
+
+
+def iter_numbered(pattern: str, names: Collection[str]) -> Iterator[str]:
+    """Give the names of a pattern, numbered from 0, up to the first that there is not."""
+    return itertools.takewhile(names.__contains__, map(pattern.format, itertools.count()))
+
+
+def joined(names: Collection[str], patterns: Mapping[str, str]) -> dict[str, Stack]:
+    """Return the stacks that numbered tensors make, by their names: name → pattern."""
+    parts = {name: tuple(iter_numbered(pattern, names)) for name, pattern in patterns.items()}
+    return {name: Stack(name, (Source(found),)) for name, found in parts.items() if found}
 
 
 def find(names: Collection[str], stored: Stored) -> dict[str, Stack]:

@@ -170,5 +170,6 @@ def torch_logits(model: Any, ids: list[int], positions: list[int] | None = None)
     import torch
 
     places = None if positions is None else torch.tensor([positions])
+    through = bool(getattr(model.config, "num_kv_shared_layers", None))  # which some models hand on in the cache alone
     with torch.no_grad():
-        return model(input_ids=torch.tensor([ids]), position_ids=places, use_cache=False).logits[0].numpy()
+        return model(input_ids=torch.tensor([ids]), position_ids=places, use_cache=through).logits[0].numpy()

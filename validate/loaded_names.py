@@ -8,6 +8,7 @@ seen as it loads it.
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,9 @@ from ..convert.native_config import read_config
 from ..core.lean_transformers import import_models
 from .module_weights import checkpoint_tensors
 from .reference_shell import shell
+
+_WHOLE = re.compile(r"\w+\.(?:\w+\.)*(?:h|layers|blocks)\.\d+\.")
+"""The name of a layer's tensor behind that of the decoder."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def as_loaded(checkpoint: Checkpoint) -> Checkpoint:
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if not get_checkpoint_conversion_mapping(checkpoint.model_type):
+    if not get_checkpoint_conversion_mapping(checkpoint.model_type) and not _lacks_prefix(checkpoint):
         return checkpoint
     config = read_config(checkpoint.folder)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
@@ -48,6 +52,11 @@ def as_loaded(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     own = {one.name: getattr(checkpoint, one.name) for one in fields(checkpoint)}
     return _Loaded(**own, recipes=recipes, model=model, plain=checkpoint)
+
+
+def _lacks_prefix(checkpoint: Checkpoint) -> bool:
+    """Whether it was saved from a model without its head, as GPT-2's were: no name begins as those of a whole model do."""
+    return not any(_WHOLE.match(name) for name in checkpoint.names)
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,13 @@ from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.progress import Progress
 from . import peaks, rows
+from .derived_buffers import derive
+from .handed_on import handed_on, is_needed
 from .head import Head
 from .lookups import lookup
-from .module_weights import Tensors, assign, held, loaded
-from .reference_shell import norm_of, require_layers, shell
+from .module_weights import Tensors, loaded
+from .recorder import Recorder, Tail
+from .reference_shell import shell, structure
 
 Array = npt.NDArray[Any]
 _UNWATCHED: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
@@ -38,20 +40,6 @@ class Layer:
     module: Any
     prefix: str
     run: Callable[[int, Any], Any]
-
-
-class _Recorder:
-    """Stands in a layer's place and remembers how the model calls it; gives a tuple where the model takes the first of one."""
-
-    def __init__(self, calls: list[dict[str, Any]], *, in_tuple: bool = False) -> None:
-        import torch
-
-        class Stand(torch.nn.Module):  # type: ignore[misc]
-            def forward(self, hidden: Any, *arguments: Any, **options: Any) -> Any:
-                calls.append({"arguments": arguments, "options": options})
-                return (hidden,) if in_tuple else hidden
-
-        self.module = Stand()
 
 
 class LayeredReference:
@@ -69,13 +57,16 @@ class LayeredReference:
             attention: transformers' name of its implementation; None: the fastest that computes all that the model's does.
 
         Raises:
-            ConversionError: transformers has no decoder of that kind with `model.layers` and `lm_head`.
+            ConversionError: as `reference_shell.structure`.
         """
         self._tensors = tensors
         self._dtype = dtype
         config = read_config(source) if isinstance(source, Path) else source
-        self._shell = shell(config, attention)
-        self._body: Any = require_layers(self._shell)
+        self._shell = shell(config, attention, dtype)
+        self._parts = structure(self._shell)
+        self._body: Any = self._parts.body
+        self._tail: Tail | None = None
+        self._entered: list[Callable[[], dict[str, Any]]] = []
         self.attention = str(self._shell.config.get_text_config()._attn_implementation)
         self.peaks: list[float] = []
         """The largest activation of each layer in the last `hidden_states`."""
@@ -131,20 +122,24 @@ class LayeredReference:
     @property
     def depth(self) -> int:
         """Number of layers."""
-        return len(self._body.layers)
+        return len(self._layers)
+
+    @property
+    def _layers(self) -> Any:
+        return getattr(self._body, self._parts.layers)
 
     @property
     def embedding_scale(self) -> float:
         """What the model multiplies a token's embedding with: 1, but for Gemma and Granite."""
         config = self._shell.config.get_text_config()
-        if hasattr(self._body.embed_tokens, "embed_scale"):
+        if hasattr(self._shell.get_input_embeddings(), "embed_scale"):
             return float(config.hidden_size**0.5)
         return float(getattr(config, "embedding_multiplier", None) or 1)
 
     @contextlib.contextmanager
     def layer(self, index: int, calls: Calls, tensors: Tensors | None = None) -> Iterator[Layer]:
         """Load a layer for a while, with the checkpoint's weights or with others; `calls` as `enter` gives them."""
-        module, prefix = self._body.layers[index], f"model.layers.{index}."
+        module, prefix = self._layers[index], f"{self._parts.prefix}{self._parts.layers}.{index}."
 
         def run(document: int, states: Any) -> Any:
             call = calls[document][index]
@@ -154,33 +149,65 @@ class LayeredReference:
         with self._loaded(module, prefix, tensors):
             yield Layer(module, prefix, run)
 
-    @contextlib.contextmanager
-    def norm(self, tensors: Tensors | None = None) -> Iterator[Any]:
-        """Load the last norm for a while, with the checkpoint's weights or with others."""
-        name = norm_of(self._body)
-        with self._loaded(getattr(self._body, name), f"model.{name}.", tensors):
-            yield getattr(self._body, name)
-
     def leave(self, states: Sequence[Any], tensors: Tensors | None = None) -> list[Array]:
-        """Pass what the last layer made, torch [1, n, hidden] of each document, through the last norm: float32 [n, hidden]."""
+        """Pass what the last layer made, of each document, through what stands behind it: float32 [n, hidden].
+
+        `tensors`: other weights than the checkpoint's.
+        """
+        if self._known_tail.modules is None:
+            return self._again(states, tensors)
         with self.norm(tensors) as norm:
             return [norm(made)[0].float().numpy() for made in states]
+
+    @property
+    def _known_tail(self) -> Tail:
+        if self._tail is None:
+            raise RuntimeError("nothing has entered the model")
+        return self._tail
+
+    @contextlib.contextmanager
+    def norm(self, tensors: Tensors | None = None) -> Iterator[Callable[[Any], Any]]:
+        """Load for a while what states pass behind the layers, mostly a norm; something must have entered before.
+
+        Raises:
+            ConversionError: more happens there than that.
+        """
+        tail = self._known_tail
+        if tail.modules is None:
+            raise ConversionError(
+                f"What model_type {self._shell.config.model_type} does behind its layers is not a norm alone."
+            )
+        with contextlib.ExitStack() as stack:
+            for name in tail.modules:
+                stack.enter_context(self._loaded(getattr(self._body, name), f"{self._parts.prefix}{name}.", tensors))
+            yield lambda states: tail.run(self._body, states)
+
+    def _again(self, states: Sequence[Any], tensors: Tensors | None) -> list[Array]:
+        """Run all but the layers once more, which give what they are told."""
+        finals = []
+        with self._outside(tensors):
+            for made, entered in zip(states, self._entered, strict=True):
+                recorder = Recorder(self._layers, as_tuple=self._known_tail.as_tuple, given=made)
+                with recorder.standing_in(self._body, self._parts.layers):
+                    finals.append(self._body(**entered(), use_cache=False).last_hidden_state)
+        return [final[0].float().numpy() for final in finals]
 
     @property
     def head_name(self) -> str:
         """The tensor that the last projection uses: the embeddings' if they are tied."""
         tied = self._shell.config.get_text_config().tie_word_embeddings
-        return "model.embed_tokens.weight" if tied else "lm_head.weight"
+        return f"{self._parts.table if tied else self._parts.head}.weight"
 
     def head(self, tensors: Tensors | None = None) -> Head:
         """Return the projection to logits, of the checkpoint's weights or of others."""
         tensors = tensors or self._tensors
-        bias = tensors("lm_head.bias") if self._shell.lm_head.bias is not None else None
+        module = self._shell.get_output_embeddings()
+        bias = tensors(f"{self._parts.head}.bias") if module.bias is not None else None
         return Head(tensors(self.head_name), bias, self._dtype, self._softcap, self._scale)
 
     def embed(self, documents: Sequence[Sequence[int]]) -> list[Array]:
         """Look each document's tokens up: float32 [n, hidden], as the table holds them."""
-        table = self._tensors("model.embed_tokens.weight")
+        table = self._tensors(f"{self._parts.table}.weight")
         return [table[list(ids)].float().numpy() for ids in documents]
 
     def enter(
@@ -210,123 +237,94 @@ class LayeredReference:
         import torch
 
         states, calls = [], []
-        body = self._body
-        layers = list(body.layers)
-        rotary = {name: module for name, module in body.named_children() if _turns(name, module)}
-        last = norm_of(body)
-        with self._entrance(last, tensors):
-            for name, module in rotary.items():
-                setattr(body, name, self._turning(module))
-            norm = getattr(body, last)
-            setattr(body, last, torch.nn.Identity())
-            try:
-                in_tuple = _takes_first(body, layers[0])
-                for d, row in enumerate(laid):
-                    made: list[dict[str, Any]] = []
-                    stands = [_Recorder(made, in_tuple=in_tuple).module for _ in layers]
-                    body.layers = torch.nn.ModuleList(map(_like, stands, layers))
-                    entered = (
-                        {"input_ids": torch.tensor([row.ids])}
-                        if embeddings is None
-                        else {"inputs_embeds": torch.from_numpy(embeddings[d])[None].to(getattr(torch, self._dtype))}
-                    )
-                    if row.positions is not None:
-                        entered["position_ids"] = torch.tensor([row.positions])
-                    result = body(**entered, use_cache=False)
-                    states.append(result.last_hidden_state)
-                    calls.append(made)
-            finally:
-                body.layers = torch.nn.ModuleList(layers)
-                setattr(body, last, norm)
+        kind = getattr(torch, self._dtype)
+        self._entered = [
+            self._arguments(row, None if embeddings is None else embeddings[d], kind) for d, row in enumerate(laid)
+        ]
+        with self._outside(tensors):
+            for entered in self._entered:
+                recorder = self._recorded(entered)
+                states.append(recorder.entered)
+                calls.append(recorder.calls)
         return states, calls
 
-    @contextlib.contextmanager
-    def _entrance(self, last: str, tensors: Tensors | None) -> Iterator[None]:
-        """Load for a while what stands before the layers: the embeddings, and what makes further inputs of layers."""
+    def _recorded(self, entered: Callable[[], dict[str, Any]]) -> Recorder:
+        """Run all but the layers, and learn how they are called, what they give back, and what stands behind them."""
+        said, problem = "", None
+        for as_tuple in (False, True) if self._tail is None else (self._tail.as_tuple,):
+            recorder = Recorder(self._layers, as_tuple=as_tuple)
+            try:
+                with recorder.standing_in(self._body, self._parts.layers):
+                    result = self._body(**entered(), use_cache=False)
+            except (
+                IndexError,
+                RuntimeError,
+                TypeError,
+                ValueError,
+            ) as error:  # a state where a tuple should be, or the reverse
+                problem = problem or error
+                continue
+            if recorder.untouched:
+                self._tail = self._tail or recorder.tail(result.last_hidden_state)
+                return recorder
+            said = "states are changed between its layers"
+        kind = self._shell.config.model_type
+        raise ConversionError(
+            f"The reference of model_type {kind} cannot be run layer by layer: {said or problem}."
+        ) from problem
+
+    def _arguments(self, row: rows.Row, embedded: Array | None, kind: Any) -> Callable[[], dict[str, Any]]:
+        """Return what makes a model's arguments for a row, anew for each run."""
         import torch
 
-        body, tables = self._body, {}
-        kind, source = getattr(torch, self._dtype), tensors or self._tensors
+        def made() -> dict[str, Any]:
+            entered: dict[str, Any] = (
+                {"input_ids": torch.tensor([row.ids])}
+                if embedded is None
+                else {"inputs_embeds": torch.from_numpy(embedded)[None].to(kind)}
+            )
+            if row.positions is not None:
+                entered["position_ids"] = torch.tensor([row.positions])
+            if is_needed(self._shell.config.get_text_config(), self._layers[0]):
+                entered["past_key_values"] = handed_on()
+            return entered
+
+        return made
+
+    @contextlib.contextmanager
+    def _outside(self, tensors: Tensors | None) -> Iterator[None]:
+        """Load for a while what stands around the layers: the embeddings, what makes further inputs of layers, the last norm."""
+        import torch
+
+        body, prefix, table = self._body, self._parts.prefix, self._shell.get_input_embeddings()
+        kind, source, tables = getattr(torch, self._dtype), tensors or self._tensors, {}
         with contextlib.ExitStack() as stack:
+            derive(body, body, prefix, self.frequencies, deep=False)
             for name, module in list(body.named_children()):
-                if name in ("layers", last) or _turns(name, module):
+                if name == self._parts.layers:
                     continue
-                if isinstance(module, torch.nn.Embedding) and name != "embed_tokens":
+                plain = isinstance(module, torch.nn.Embedding) and hasattr(module, "scalar_embed_scale")
+                if plain and module is not table:  # of Gemma's second table, which takes gigabytes, rows are read
                     tables[name] = module
-                    setattr(body, name, lookup(source, f"model.{name}.weight", _scale_of(module), kind))
+                    setattr(body, name, lookup(source, f"{prefix}{name}.weight", _scale_of(module), kind))
                 else:
-                    stack.enter_context(self._loaded(module, f"model.{name}.", tensors))
+                    stack.enter_context(self._loaded(module, f"{prefix}{name}.", tensors))
             try:
                 yield
             finally:
                 for name, module in tables.items():
                     setattr(body, name, module)
 
-    def _turning(self, module: Any) -> Any:
-        """Make a rotary embedding anew: its buffers follow from the config, or are those that were given."""
-        import torch
-
-        made = type(module)(config=self._shell.config)
-        given, own = self.frequencies, getattr(made, "inv_freq", None)
-        if given is not None and own is not None and own.numel() == given.size:
-            made.inv_freq = torch.from_numpy(given.copy()).reshape(own.shape)
-        return made
-
     @contextlib.contextmanager
     def _loaded(self, module: Any, prefix: str, tensors: Tensors | None = None) -> Iterator[None]:
-        """Give a module its weights, and its buffers: those that a checkpoint holds, and Gemma's scale, for a while."""
+        """Give a module its weights and buffers for a while."""
         import torch
 
-        kind = getattr(torch, self._dtype)
-        for name, part in list(module.named_modules()):
-            if name and "inv_freq" in part._non_persistent_buffers_set:  # its buffers follow from the config
-                assign(module, name, self._turning(part))
-        buffers = {name for name, buffer in module.named_buffers() if buffer.is_meta}
-        derived = buffers - set(module.state_dict())
-        if {name.rpartition(".")[2] for name in derived} - set(DERIVED):
-            raise ConversionError(f"{prefix} has buffers that no checkpoint holds: {', '.join(sorted(derived))}.")
-        for name in derived:
-            owner = held(module, name.rpartition(".")[0]) if "." in name else module
-            made = DERIVED[name.rpartition(".")[2]](self._shell.config, owner)
-            assign(module, name, torch.as_tensor(made, dtype=kind))
-        with loaded(module, prefix, tensors or self._tensors, kind):
+        derive(self._body, module, prefix, self.frequencies)
+        with loaded(module, prefix, tensors or self._tensors, getattr(torch, self._dtype)):
             yield
-
-
-def _takes_first(body: Any, layer: Any) -> bool:
-    """Tell whether a model takes its layers' outputs for tuples, which takes an axis from what is none."""
-    import torch
-
-    body.layers = torch.nn.ModuleList([_like(_Recorder([]).module, layer)])
-    made = body(input_ids=torch.tensor([[0]]), use_cache=False).last_hidden_state
-    return bool(made.ndim < 3)
-
-
-def _turns(name: str, module: Any) -> bool:
-    """Tell a rotary embedding, whose buffers follow from the config."""
-    return "rotary" in name or hasattr(module, "inv_freq")
 
 
 def _scale_of(module: Any) -> float:
     """Return what a table's rows are multiplied by, which transformers' class keeps beside the buffer of it."""
     return float(getattr(module, "scalar_embed_scale", 1.0))
-
-
-def _mup_vector(config: Any, owner: Any) -> Any:
-    """Return the factors of what a scan's first matrix gives, as the module's own file computes them of the config."""
-    return sys.modules[type(owner).__module__].compute_mup_vector(config)
-
-
-DERIVED: dict[str, Callable[[Any, Any], Any]] = {
-    "embed_scale": lambda config, owner: _scale_of(owner),
-    "mup_vector": _mup_vector,
-}
-"""Buffers that no checkpoint holds: (config, the module that has them) → what is in them."""
-
-
-def _like(recorder: Any, layer: Any) -> Any:
-    """Give the recorder what a model reads from its layers before it calls them."""
-    for name in ("attention_type", "layer_type", "is_sliding", "is_attention_layer"):
-        if hasattr(layer, name):
-            setattr(recorder, name, getattr(layer, name))
-    return recorder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ConversionError
@@ -10,24 +11,28 @@ from ..core.mended_models import mended
 
 FAST, PLAIN = "sdpa", "eager"
 """transformers' names of two ways to compute attention; the first needs no matrix of all scores."""
-_NEEDS_PLAIN = ("attn_logit_softcapping", "attention_sinks", "sinks")
-"""What torch's fast attention leaves out without a word: fields of a config, or parameters of a module."""
+_NEEDS_PLAIN = ("attn_logit_softcapping", "attention_sinks", "sinks", "alibi")
+"""What torch's fast attention, or transformers with it, leaves out without a word: fields of a config, parameters of a module."""
 
 
-def shell(config: Any, attention: str | None = None) -> Any:
+def shell(config: Any, attention: str | None = None, dtype: str = "float32") -> Any:
     """Build the causal language model on torch's "meta" device, in evaluation mode.
 
-    `attention` is transformers' name of an implementation; None: the one that `attention_of` says.
+    Args:
+        config: of transformers.
+        attention: transformers' name of an implementation; None: the one that `attention_of` says.
+        dtype: torch's name of the type of its weights, and of the factors that it keeps beside them.
     """
     import torch
 
     import_models()
     from transformers import AutoModelForCausalLM
 
+    kind = getattr(torch, dtype)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention or PLAIN).eval()
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention or PLAIN, dtype=kind).eval()
         if attention is None and (chosen := attention_of(model)) != PLAIN:  # some classes fix it when they are built
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen).eval()
+            model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen, dtype=kind).eval()
     return mended(model)
 
 
@@ -40,26 +45,54 @@ def attention_of(model: Any) -> str:
     return PLAIN if parameters & set(_NEEDS_PLAIN) else FAST
 
 
-NORMS = ("norm", "embedding_norm", "final_layernorm")
-"""What transformers calls the last norm."""
+@dataclass(frozen=True)
+class Structure:
+    """Where the parts of a causal language model lie, found by what they are, not by what a family calls them.
+
+    Attributes:
+        body: the decoder, which calls the layers.
+        prefix: what the names of its tensors begin with.
+        layers: its name of the list of layers.
+        table: the name of the module that looks tokens up, from the model on.
+        head: the same of the last projection.
+    """
+
+    body: Any
+    prefix: str
+    layers: str
+    table: str
+    head: str
+
+    @property
+    def first_layer(self) -> Any:
+        """The first layer."""
+        return getattr(self.body, self.layers)[0]
 
 
-def norm_of(body: Any) -> str:
-    """Return the name of a decoder's last norm."""
-    return next((name for name in NORMS if hasattr(body, name)), NORMS[0])
-
-
-def require_layers(model: Any) -> Any:
-    """Return the decoder inside a model.
+def structure(model: Any) -> Structure:
+    """Find the layers, the table and the head.
 
     Raises:
-        ConversionError: its parts are not where a layered reference looks for them.
+        ConversionError: no list of modules is as long as the config says there are layers, or no decoder calls it.
     """
-    body = getattr(model, "model", None)
-    parts = ("embed_tokens", "layers", norm_of(body))
-    if not all(hasattr(body, part) for part in parts) or not hasattr(model, "lm_head"):
-        raise ConversionError(
-            f"The reference of model_type {model.config.model_type} cannot be run layer by layer.",
-            f"Decoders whose parts transformers calls {', '.join(parts)} and lm_head can be validated.",
-        )
-    return body
+    import torch
+    from transformers import PreTrainedModel
+
+    names = {id(module): name for name, module in model.named_modules()}
+    depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    lists = [one for one in model.modules() if isinstance(one, torch.nn.ModuleList) and len(one) == depth]
+    table, head = (names.get(id(part)) for part in (model.get_input_embeddings(), model.get_output_embeddings()))
+    if lists and table and head:
+        layers = names[id(max(lists, key=_size))]
+        prefix, _, last = layers.rpartition(".")
+        body = model.get_submodule(prefix)
+        if isinstance(body, PreTrainedModel) and body is not model and table.startswith(prefix):
+            return Structure(body, f"{prefix}.", last, table, head)
+    raise ConversionError(
+        f"The reference of model_type {model.config.model_type} cannot be run layer by layer.",
+        "A decoder with one list of layers, a table of embeddings and a head can be validated.",
+    )
+
+
+def _size(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

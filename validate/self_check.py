@@ -18,8 +18,9 @@ from ..core.errors import ConversionError
 from ..core.kept import Kept
 from ..core.mended_models import mended
 from ..core.progress import Progress, Silent
+from .handed_on import is_needed
 from .reference import LayeredReference
-from .reference_shell import PLAIN
+from .reference_shell import PLAIN, structure
 
 TOKENS = 32
 LIMIT = 2e-3
@@ -101,7 +102,8 @@ def _whole(config: Any, ids: list[int]) -> tuple[Any, Any, Any]:
         try:
             model = _random(small)
             with torch.no_grad():
-                logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
+                through = is_needed(small.get_text_config(), structure(model).first_layer)
+                logits = model(input_ids=torch.tensor([ids]), use_cache=through).logits[0].float().numpy()
         except Exception as error:  # noqa: BLE001 - sizes of some families hang together: the larger one is tried
             problem = error
         else:
@@ -127,6 +129,9 @@ def _narrow(config: Any) -> Any:
     for name in ("num_experts", "num_local_experts", "n_routed_experts"):
         _at_most(inner, name, _EXPERTS)
     _at_most(inner, "num_experts_per_tok", _EXPERTS // 2)
+    widths = getattr(inner, "intermediate_size", None)
+    if isinstance(widths, list):
+        inner.intermediate_size = [min(width, _INNER) for width in widths]
     if hasattr(inner, "mamba_n_heads"):
         inner.mamba_n_heads = inner.mamba_expand * inner.hidden_size // inner.mamba_d_head
     return made
@@ -139,6 +144,8 @@ def _at_most(config: Any, name: str, limit: int) -> None:
 
 def _shallow(config: Any) -> Any:
     """Return a copy of a config with few tokens, a short window, and no more layers than hold each kind of layer."""
+    import torch
+
     made = copy.deepcopy(config)
     text = made.get_text_config()
     kinds = getattr(text, "layer_types", None)
@@ -157,7 +164,7 @@ def _shallow(config: Any) -> Any:
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(text, name, None)
     _at_most(text, "sliding_window", _WINDOW)
-    made.dtype = text.dtype = "float32"
+    made.dtype = text.dtype = torch.float32
     return made
 
 

@@ -21,6 +21,8 @@ from . import makers
 
 TABLE = Path(__file__).with_name("checkpoints.json")
 REFERENCE = "reference.npz"
+_UNDIVIDED = "Gemma3n"
+"""In the names of models that do not divide scores by the width of a head."""
 POSITIONS = 200
 """More than six times the windows of 32."""
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -138,6 +140,8 @@ def _randomize(model: Any) -> None:
                 noise /= parameter[0].numel() ** 0.5
             else:  # stacked experts: [experts, out, in], of GPT-OSS [experts, in, out]
                 noise /= parameter.shape[1 if "gpt_oss" in type(model).__module__ else -1] ** 0.5
+            if _UNDIVIDED in type(model).__name__ and name.endswith("q_norm.weight"):
+                noise /= 4  # as trained ones are: with scores that nothing divides, each rounding grows over 25 layers
             parameter.copy_(noise.to(torch.bfloat16))
         for name, buffer in model.named_buffers():
             if name.endswith(("e_score_correction_bias", "expert_bias")):

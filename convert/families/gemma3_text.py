@@ -37,7 +37,7 @@ _PATTERN_NOTE = (
 )
 
 
-def _ropes(read: Reader) -> tuple[float, dict[str, Any]]:
+def ropes(read: Reader) -> tuple[float, dict[str, Any]]:
     """Return the base of local layers, and the parameters of global ones (`Gemma3TextConfig.convert_rope_params_to_dict`)."""
     config = read.config
     parameters = _table(config.get("rope_parameters"), "rope_parameters")
@@ -59,20 +59,20 @@ def _table(value: Any, name: str) -> dict[str, Any]:
 
 
 def _global_rope(read: Reader, head_dim: int) -> Rope:
-    return Rope(positive(_ropes(read)[1]["rope_theta"], "rope_theta"), head_dim)
+    return Rope(positive(ropes(read)[1]["rope_theta"], "rope_theta"), head_dim)
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
     """Give each layer the rotary embedding of its kind."""
-    local, whole = _ropes(read)
+    local, whole = ropes(read)
     scaled = read_rope(FAMILY.reader({**read.config, "rope_scaling": None, "rope_parameters": whole}), decoder.head_dim)
     kinds = layer_kinds(read, PATTERN)
-    ropes = tuple(Rope(local, decoder.head_dim) if kind == SLIDING else scaled for kind in kinds)
-    return described(read, replace(decoder, ropes=ropes))
+    each = tuple(Rope(local, decoder.head_dim) if kind == SLIDING else scaled for kind in kinds)
+    return described(read, replace(decoder, ropes=each))
 
 
 def _flatten(config: Config) -> Config:
-    return {**config, "rope_scaling": None, "rope_parameters": _ropes(FAMILY.reader(config))[1]}
+    return {**config, "rope_scaling": None, "rope_parameters": ropes(FAMILY.reader(config))[1]}
 
 
 def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
@@ -85,7 +85,7 @@ def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
         )
     cap = config.get("final_logit_softcapping")
     capped = {"final_logit_softcapping": f32(float(cap))} if cap else {}
-    return {**_windows(read, decoder), "rope.freq_base_swa": f32(_ropes(read)[0]), **capped}
+    return {**_windows(read, decoder), "rope.freq_base_swa": f32(ropes(read)[0]), **capped}
 
 
 def _require_scale(read: Reader, decoder: Decoder) -> None:

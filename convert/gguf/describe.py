@@ -94,6 +94,7 @@ def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
         gguf.arch_of(decoder) if gguf.arch_of else gguf.arch, decoder, context,
         keys={**keys, **stretch.keys}, constants=stretch.factors, names=gguf.names, held=gguf.held(decoder),
         split=gguf.split(decoder),
+        joined=family.joined, keys_of_all=gguf.keys_of_all,
         permute_qk=gguf.permute_qk, norm_offset=gguf.norm_offset, skipped_tensors=gguf.skipped_tensors, notes=notes,
     )  # fmt: skip
 

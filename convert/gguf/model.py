@@ -15,6 +15,7 @@ from ..gguf_held import AS_IT_IS, Held
 from ..gguf_values import Value, f32, u32
 from ..program.decoder import HEAD, TABLE, Decoder, Names, Norms
 from ..program.experts import ROLES, Experts
+from ..stacks import iter_numbered
 
 _OUTER = {
     "model.embed_tokens": "token_embd",
@@ -106,6 +107,8 @@ def model(
     keys: Mapping[str, Value] | None = None,
     constants: Mapping[str, npt.NDArray[Any]] | None = None,
     names: Mapping[str, str] | None = None,
+    joined: Mapping[str, str] | None = None,
+    keys_of_all: bool = False,
     held: Mapping[str, Held] | None = None,
     split: Mapping[str, Mapping[str, Held]] | None = None,
     permute_qk: bool = False,
@@ -122,6 +125,8 @@ def model(
         keys: keys of this family beside the common ones, without "ARCH." in front.
         constants: float32 tensors that the config implies, by GGUF name.
         names: modules of a block → names in the file, where they are not the common ones.
+        joined: as of `Family`: tensors that the file has as one, a dimension more.
+        keys_of_all: as of `Gguf`.
         held: how the file holds tensors otherwise, by their names behind a layer's prefix; a tied head's makes it
             a tensor of its own.
         split: tensors that the file holds in several: name behind a layer's prefix → name in the block → how.
@@ -132,7 +137,8 @@ def model(
     """
     roles = _norms(decoder.norms) | _mlp(decoder.names)
     tensors, block = [], {**_BLOCK, **roles, **_experts(decoder), **(names or {})}
-    for source, shape in decoder.tensors().items():
+    shapes = decoder.tensors() | (decoder.passed_over() if keys_of_all else {})
+    for source, shape in _joined(shapes, joined or {}).items():
         inside = _IN_BLOCK.fullmatch(source)
         if inside and inside[2] in (split or {}):
             for part, how in (split or {})[inside[2]].items():
@@ -160,6 +166,16 @@ def model(
     return Model(
         arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in stated.items()}, skipped_tensors, notes
     )
+
+
+def _joined(shapes: Mapping[str, tuple[int, ...]], joined: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
+    """Put one tensor in the place of those of a pattern, one behind another."""
+    left, made = dict(shapes), {}
+    for name, pattern in joined.items():
+        parts = [left.pop(part) for part in iter_numbered(pattern, shapes)]
+        if parts:
+            made[name] = (len(parts), *parts[0])
+    return left | made
 
 
 def common_keys(decoder: Decoder, context: int) -> dict[str, Value]:

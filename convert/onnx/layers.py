@@ -109,6 +109,28 @@ class Layers(StateLayers):
     def sigmoid(self, states: Value) -> Value:
         return self.graph.op("Sigmoid", states)
 
+    def tanh(self, states: Value) -> Value:
+        return self.graph.op("Tanh", states)
+
+    def divide(self, left: Value, right: Value) -> Value:
+        return self.graph.op("Div", left, right)
+
+    def magnitude(self, states: Value, least: float) -> Value:
+        g = self.graph
+        return g.op("Sqrt", g.op("Max", self._mean(g.op("Mul", states, states)), g.f32(least)))
+
+    def above(self, states: Value, deviations: float) -> Value:
+        g = self.graph
+        off = g.op("Sub", states, self._mean(states))
+        deviation = g.op("Sqrt", self._mean(g.op("Mul", off, off)))
+        return g.op("Relu", g.op("Sub", off, self.scale(deviation, deviations)))
+
+    def _mean(self, states: Value) -> Value:
+        return self.graph.op("ReduceMean", states, self.graph.i64([-1]), keepdims=1)
+
+    def product(self, left: Value, right: Value) -> Value:
+        return self.graph.op("MatMul", left, right)
+
     def experts(self, hidden: Value, prefix: str, experts: Experts, activation: str) -> Value:
         return stacked.experts(self.graph, hidden, prefix, experts, activation)
 

@@ -142,8 +142,14 @@ class Graph:
 
     def linear(self, hidden: Value, name: str, bias: bool) -> Value:
         """Multiply [..., in] by the weight `name` [out, in], and add its bias if it has one."""
-        product = self.matmul(hidden, name + ".weight", None if bias else name)
-        return self.op("Add", product, self.vector(name + ".bias"), name=name) if bias else product
+        node = self._new_name(name)
+        product = self.matmul(hidden, name + ".weight", None if bias else node)
+        return self.op("Add", product, self.vector(name + ".bias"), name=node) if bias else product
+
+    def _new_name(self, module: str) -> str:
+        """Return a module's name; with a number behind it if it has been used, by a layer that calls it again."""
+        times = self._counts[module] = self._counts.get(module, 0) + 1
+        return module if times == 1 else f"{module}/{times}"
 
     def convolution(self, states: Value, name: str, step: int) -> Value:
         """Convolve without overlap and without padding by [out, in, step, step], with a bias for each output channel."""

@@ -37,6 +37,7 @@ class Layers(StateLayers):
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self._rotations = 0
+        self._calls: dict[str, int] = {}
 
     # -- stored weights
 
@@ -45,7 +46,9 @@ class Layers(StateLayers):
         return ops.gather(self.weights(table), ops.convert(ids, np.int32), ops.constant(0, np.int32))
 
     def linear(self, hidden: Node, name: str, bias: bool) -> Node:
-        product = self.ops.matmul(hidden, self.weights(name + ".weight"), False, True, name=name)
+        times = self._calls[name] = self._calls.get(name, 0) + 1
+        node = name if times == 1 else f"{name}/{times}"
+        product = self.ops.matmul(hidden, self.weights(name + ".weight"), False, True, name=node)
         return self.ops.add(product, self.weights(name + ".bias")) if bias else product
 
     def linear_heads(self, hidden: Node, name: str, heads: int, width: int) -> Node:
@@ -123,6 +126,29 @@ class Layers(StateLayers):
 
     def sigmoid(self, states: Node) -> Node:
         return self.ops.sigmoid(states)
+
+    def tanh(self, states: Node) -> Node:
+        return self.ops.tanh(states)
+
+    def divide(self, left: Node, right: Node) -> Node:
+        return self.ops.divide(left, right)
+
+    def magnitude(self, states: Node, least: float) -> Node:
+        ops = self.ops
+        mean = self._mean(ops.multiply(states, states))
+        return ops.sqrt(ops.maximum(mean, ops.constant(least, np.float32)))
+
+    def above(self, states: Node, deviations: float) -> Node:
+        ops = self.ops
+        off = ops.subtract(states, self._mean(states))
+        deviation = ops.sqrt(self._mean(ops.multiply(off, off)))
+        return ops.relu(ops.subtract(off, self.scale(deviation, deviations)))
+
+    def _mean(self, states: Node) -> Node:
+        return self.ops.reduce_mean(states, self.i64([-1]), keep_dims=True)
+
+    def product(self, left: Node, right: Node) -> Node:
+        return self.ops.matmul(left, right, False, False)
 
     def experts(self, hidden: Node, prefix: str, experts: Experts, activation: str) -> Node:
         return stream_experts.experts(self, hidden, prefix, experts, activation)

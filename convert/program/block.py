@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+from . import laurel
+from .altup import AltUp
 from .attention import Attention
 from .decoder import HEAD, HEAD_BIAS, SINKS, TABLE, Decoder
 from .experts import ROLES
@@ -58,11 +61,16 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
     growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
     kept = ops.kept(start, attention_mask) if d.states else None
     remembered: dict[int, tuple[T, T]] = {}
+    streams = d.altup.spread(ops, hidden) if d.altup else []
     for index in range(d.num_layers):
         rope, vector = d.rope_of(index), vectors[index] if vectors else None
         rotation, mask = rotations.get(rope) if rope else None, masks.get(d.sight_of(index))
         layer = _Layer(index, rotation, mask, growth, kept, vector, remembered)
-        hidden = _layer(ops, d, hidden, layer)
+        if d.altup is None:
+            hidden = _layer(ops, d, hidden, layer)
+        else:
+            streams = _beside(ops, d, d.altup, streams, layer)
+    hidden = d.altup.merged(ops, streams) if d.altup else hidden
     hidden = _norm(ops, d, hidden, d.names.last_norm)
     bias = HEAD_BIAS if d.head_bias else None
     return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap, bias=bias)
@@ -76,14 +84,28 @@ def _layer(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     prefix, norms = layer.prefix, d.norms
     normed = _placed(ops, d, hidden, prefix, norms.before_attention)
     given = _placed(ops, d, _mixed(ops, d, normed, layer), prefix, norms.after_attention)
+    beside = laurel.given(ops, normed, prefix, d.rms_norm_eps) if d.laurel_rank else None
     hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "residual")
+    if beside is not None:
+        hidden = ops.scale(ops.add(hidden, beside), 2.0**-0.5)
     if not d.parallel:
         normed = _placed(ops, d, hidden, prefix, norms.before_mlp)
     given = _placed(ops, d, _fed_forward(ops, d, normed, layer), prefix, norms.after_mlp)
     hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "output")
-    if d.per_layer and layer.vector is not None:
+    if d.per_layer and layer.vector is not None and not d.altup:
         hidden = ops.add(hidden, d.per_layer.given(ops, hidden, layer.vector, prefix))
     return ops.multiply_stored(hidden, prefix + "layer_scalar") if d.layer_scalar else hidden
+
+
+def _beside(ops: Ops[T], d: Decoder, altup: AltUp, streams: Sequence[T], layer: _Layer[T]) -> list[T]:
+    """Pass a layer with one of several streams, and let the others follow: Gemma 3n's layer."""
+    predicted = altup.predicted(ops, streams, layer.prefix)
+    made = _layer(ops, d, predicted[altup.active], layer)
+    corrected = altup.corrected(ops, predicted, made, layer.prefix)
+    if d.per_layer is None or layer.vector is None:
+        return corrected
+    given = d.per_layer.given(ops, altup.scaled(ops, corrected[altup.active], layer.prefix), layer.vector, layer.prefix)
+    return [corrected[0], *(ops.add(one, given) for one in corrected[1:])]
 
 
 def _placed(ops: Ops[T], d: Decoder, hidden: T, prefix: str, module: str | None) -> T:
@@ -179,7 +201,7 @@ def _fed_forward(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     """Pass the layer's MLP, or its experts and the one that all tokens share."""
     experts, prefix = d.experts_of(layer.index), layer.prefix
     if experts is None:
-        return _mlp(ops, d, hidden, prefix)
+        return _mlp(ops, d, hidden, prefix, d.sparsity[layer.index] if d.sparsity else None)
     given = ops.experts(hidden, prefix, experts, d.activation)
     shared = experts.shared
     if shared is None:
@@ -192,7 +214,7 @@ def _fed_forward(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     return ops.add(given, beside)
 
 
-def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:
+def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str, deviations: float | None) -> T:
     if d.fused_gate_up:
         gate, up = ops.halves(ops.linear(hidden, prefix + "mlp.gate_up_proj", d.mlp_bias))
     elif d.names.gate is None:
@@ -200,5 +222,7 @@ def _mlp(ops: Ops[T], d: Decoder, hidden: T, prefix: str) -> T:
         return ops.linear(acted, prefix + d.names.down, d.mlp_bias)
     else:
         gate, up = (ops.linear(hidden, prefix + part, d.mlp_bias) for part in (d.names.gate, d.names.up))
+    if deviations is not None:
+        gate = ops.above(gate, deviations)
     gated = ops.multiply(ops.activate(_scaled(ops, gate, d.scales.gate), d.activation), up)
     return _scaled(ops, ops.linear(gated, prefix + d.names.down, d.mlp_bias), d.scales.down)

@@ -6,9 +6,11 @@ express is refused with `UnsupportedArchitecture`, and the trace engine takes it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..gguf_values import epsilon_key
+from . import laurel
+from .altup import COEFFICIENTS, AltUp
 from .attention import Attention
 from .experts import Experts
 from .latent import Latent
@@ -130,6 +132,12 @@ class Decoder:
     """How queries, keys and values are made of narrow vectors; None: they are not."""
     per_layer: PerLayer | None = None
     """What each token gives to each layer; None: nothing."""
+    altup: AltUp | None = None
+    """How several streams of states pass the layers beside each other; None: there is one."""
+    laurel_rank: int | None = None
+    """Between the two matrices of a low rank that are a residual of their own beside attention (LAuReL); None: there are none."""
+    sparsity: tuple[float | None, ...] = ()
+    """By how many standard deviations a gate must exceed the mean in each layer, or it is 0; None: all count. Empty: in all."""
     layer_scalar: bool = False
     """What a layer gives is multiplied by a stored number."""
     attention_scale: float | None = None
@@ -162,6 +170,7 @@ class Decoder:
             "experts": self.experts,
             "heads": self.attentions,
             "widths of MLPs": self.inner_sizes,
+            "shares of idle gates": self.sparsity,
         }
         for what, each in each_layers.items():
             if each and len(each) != self.num_layers:
@@ -231,7 +240,12 @@ class Decoder:
             if mixer
             for name in mixer.delicate()
         }
-        return frozenset(mixed | self.routers)
+        between = {
+            f"model.layers.{layer}.{name}"
+            for layer in range(self.num_layers if self.altup else 0)
+            for name in COEFFICIENTS
+        }
+        return frozenset(mixed | between | self.routers)
 
     @property
     def routers(self) -> frozenset[str]:
@@ -285,6 +299,8 @@ class Decoder:
         shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         if self.per_layer:
             shapes |= self.per_layer.outer()
+        if self.altup:
+            shapes |= self.altup.outer()
         for layer in range(self.num_layers):
             inside = self._layer(layer, woven)
             shapes.update({f"model.layers.{layer}.{name}": shape for name, shape in inside.items()})
@@ -294,6 +310,17 @@ class Decoder:
         if self.head_bias:
             shapes[HEAD_BIAS] = (self.vocab_size,)
         return shapes
+
+    def passed_over(self) -> dict[str, tuple[int, ...]]:
+        """Return name and shape of what would make keys and values in layers that read those of another."""
+        own = Attention(self.heads)
+        found: dict[str, tuple[int, ...]] = {}
+        for layer in range(self.num_layers):
+            how = self.attention_of(layer)
+            if how.reads is not None:
+                whole, used = self._attention(replace(own, heads=how.heads)), self._attention(how)
+                found |= {f"model.layers.{layer}.{name}": whole[name] for name in whole if name not in used}
+        return found
 
     def _layer(self, layer: int, woven: bool) -> dict[str, tuple[int, ...]]:
         mixer, experts, norms = self.mixer_of(layer), self.experts_of(layer), self.norms
@@ -305,6 +332,10 @@ class Decoder:
         shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
         shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp(self.inner_of(layer))
         shapes |= self._norm(norms.after_mlp)
+        if self.laurel_rank:
+            shapes |= laurel.inner(self.hidden_size, self.laurel_rank)
+        if self.altup:
+            shapes |= self.altup.inner()
         if self.per_layer:
             shapes |= self.per_layer.inner()
         return shapes | ({"layer_scalar": (1,)} if self.layer_scalar else {})

@@ -69,6 +69,7 @@ class Gguf:
         norm_offset: what the checkpoint leaves out of the weights of its norms.
         names: modules of a block, or tensors that are no module's, and the last norm → llama.cpp's names, where they are not the
             common ones.
+        keys_of_all: llama.cpp loads the projections of keys and values of layers that read those of another, too.
         held: decoder → for tensors by their names behind a layer's prefix, how the file holds them otherwise.
         split: decoder → for tensors that the file holds in several, by their names behind a layer's prefix: how it holds each of
             these, by their names in the block.
@@ -97,6 +98,7 @@ class Gguf:
     windows: bool = False
     norm_offset: float = 0.0
     names: Mapping[str, str] = field(default_factory=dict)
+    keys_of_all: bool = False
     held: Callable[[Decoder], Mapping[str, Held]] = nothing
     split: Callable[[Decoder], Mapping[str, Mapping[str, Held]]] = nothing
     skipped_tensors: tuple[str, ...] = ()

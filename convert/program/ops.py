@@ -119,6 +119,21 @@ class Ops(Protocol[T]):
     def sigmoid(self, states: T) -> T:
         """Apply the logistic function."""
 
+    def tanh(self, states: T) -> T:
+        """Apply the hyperbolic tangent."""
+
+    def divide(self, left: T, right: T) -> T:
+        """Divide value by value."""
+
+    def magnitude(self, states: T, least: float) -> T:
+        """Return the root of the mean square of the last dimension, of which that is at least `least`: [..., 1]."""
+
+    def above(self, states: T, deviations: float) -> T:
+        """Return by how much values exceed the mean of the last dimension and so many (population) standard deviations, or 0."""
+
+    def product(self, left: T, right: T) -> T:
+        """Multiply matrices: [..., rows, inner] and [..., inner, columns]."""
+
     def experts(self, hidden: T, prefix: str, experts: Experts, activation: str) -> T:
         """Pass [batch, n, hidden] through the experts that the router chooses; `prefix` is the layer's.
 

@@ -98,6 +98,8 @@ class Family:
         within: model types whose text_config is of this family, and whose language model is taken alone.
         vision_prefix: what the names of their other tensors begin with.
         renamed: parts of the names of tensors in checkpoints → what transformers has in their place.
+        joined: name → the pattern of tensors, numbered from 0, that formats which want them as one have under that name.
+        plain_fields: config → the same with one number for each field that may hold a list.
     """
 
     model_type: str
@@ -137,6 +139,8 @@ class Family:
     within: frozenset[str] = frozenset()
     vision_prefix: str | tuple[str, ...] = "model.visual."
     renamed: Mapping[str, str] = field(default_factory=dict)
+    joined: Mapping[str, str] = field(default_factory=dict)
+    plain_fields: Callable[[Config], Config] = lambda config: config
 
     def loaded(self, name: str) -> tuple[str, Form] | None:
         """Return the tensor of transformers that a stack or part is of, both behind a layer's prefix, and which; None: none."""
@@ -183,7 +187,7 @@ class Family:
     def reader(self, config: Config) -> Reader:
         """Return config.json under the common names, with the family's defaults."""
         renamed = {ours: config.get(theirs) for theirs, ours in self.aliases.items()}
-        return Reader({**config, **renamed}, self.defaults)
+        return Reader(self.plain_fields({**config, **renamed}), self.defaults)
 
     def _described(self, read: Reader, *, scaled: bool) -> Decoder:
         heads, hidden = read.size("num_attention_heads"), read.size("hidden_size")

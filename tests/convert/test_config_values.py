@@ -38,6 +38,7 @@ ROPES: dict[str, dict[str, Any]] = {
 
 OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {**tiny.FURTHER["lfm2_moe"], "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]},
+    "gemma3n_text": {**tiny.FURTHER["gemma3n_text"], "num_hidden_layers": 6},
     "gemma4_text": {**tiny.FURTHER["gemma4_text"], "num_hidden_layers": 4},
     **{
         kind: {**tiny.FURTHER[kind], "num_hidden_layers": 2, "partial_rotary_factor": None}
@@ -48,8 +49,8 @@ OWN: dict[str, dict[str, Any]] = {
 
 
 def ropes(model_type: str, table: dict[str, Any]) -> dict[str, Any]:
-    """The rotary embeddings in the form of config.json: of Gemma 4 a table for each kind of layer."""
-    if model_type != "gemma4_text":
+    """The rotary embeddings in the form of config.json: of Gemma 3n and 4 a table for each kind of layer."""
+    if model_type not in ("gemma3n_text", "gemma4_text"):
         return table
     return {"sliding_attention": table, "full_attention": tiny.FURTHER[model_type]["rope_parameters"]["full_attention"]}
 

@@ -29,7 +29,7 @@ def test_defaults_are_those_of_transformers(kind: str) -> None:
     theirs = {ours: name for name, ours in find(kind).aliases.items()}
     for ours, value in find(kind).defaults.items():
         key = theirs.get(ours, ours)
-        if kind == "gemma3_text" and "rope" in key:
+        if kind in ("gemma3_text", "gemma3n_text") and "rope" in key:
             layers = "sliding_attention" if "local" in key else "full_attention"
             assert config.rope_parameters[layers]["rope_theta"] == value
         elif key in ("rope_theta", "partial_rotary_factor"):
@@ -38,6 +38,8 @@ def test_defaults_are_those_of_transformers(kind: str) -> None:
             expected = config.num_attention_heads
             expected = config.hidden_size // expected if key == "head_dim" else expected
             assert getattr(config, key, expected) in (expected, None)
+        elif isinstance(getattr(config, key), list):  # of each layer
+            assert set(getattr(config, key)) == {value}
         else:
             assert getattr(config, key) == value, key
 
@@ -51,6 +53,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "exaone4": {"layer_types": ["full_attention"], "sliding_window": None},
     "gemma2": {"layer_types": ["full_attention"]},
     "gemma3_text": {"layer_types": ["full_attention"]},
+    "gemma3n_text": {"layer_types": ["full_attention"], "num_kv_shared_layers": 0},
     "gemma4_text": {"layer_types": ["full_attention"]},
     "granitemoehybrid": {
         "num_hidden_layers": 2,
@@ -89,8 +92,8 @@ def test_rotary_frequencies_are_those_of_transformers(kind: str, rope: dict[str,
         pytest.skip("it takes a table of its own where config.json has none: test_streamed_logits")
     if OPEN.get(kind) is LATENT and "partial_rotary_factor" in rope:
         pytest.skip("transformers cannot run it with a part of the rotated part")
-    if kind in ("gemma3_text", "gemma4_text"):
-        pytest.skip("its two kinds of layers state theirs apart: test_the_ropes_of_gemma_3, test_the_ropes_of_gemma_4")
+    if kind in ("gemma3_text", "gemma3n_text", "gemma4_text"):
+        pytest.skip("its two kinds of layers state theirs apart: test_the_ropes_of_gemma_3 and the like")
     described = decoder({**config})
     with torch.device("meta"):
         shell = AutoModelForCausalLM.from_config(native(_copy(config)))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import conversion, families
+from edgeconv.convert.claims import unused
 from edgeconv.core.mended_models import mended
 from edgeconv.quantize.scheme import Request
 
@@ -73,7 +74,7 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
     assert float(np.abs(found - expected).max()) < 1e-3
 
 
-VALUES_NORMED = ("gemma4_text",)
+VALUES_NORMED = ("gemma3n_text", "gemma4_text")
 """Families whose values are normalized, without a weight."""
 
 
@@ -94,11 +95,14 @@ def fusible(folder: Path) -> tuple[int, int, int]:
     with safe_open(folder / "model.safetensors", "np") as file:
         names = list(file.keys())
     config = json.loads((folder / "config.json").read_text())
+    names = [name.replace("language_model.", "") for name in names]
+    names = [name for name in names if not unused.is_passed_over(name, config)]
     outputs = ("self_attn.o_proj.weight", "self_attn.out_proj.weight", "self_attn.dense.weight")
     attentions = sum(name.endswith(outputs) for name in names)
     if shared := config.get("num_kv_shared_layers"):
         attentions -= shared + len(set(config["layer_types"][-shared:]))
     norms = sum("norm" in name and name.endswith(".weight") for name in names)
+    norms += sum(name.endswith("router_norm.weight") for name in names)  # before a layer and behind it
     if config["model_type"] in VALUES_NORMED:
         norms += sum(name.endswith("k_proj.weight") for name in names)
     rules = sum(name.endswith("linear_attn.A_log") for name in names)

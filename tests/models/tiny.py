@@ -99,6 +99,23 @@ FURTHER: dict[str, dict[str, Any]] = {
     },
     "exaone4": {"layer_types": _ALTERNATE, "sliding_window": 32},
     "gemma": {"tie_word_embeddings": True},
+    "gemma3n_text": {
+        "num_hidden_layers": 6,
+        "layer_types": _THREE * 2,
+        "sliding_window": 32,
+        "num_kv_shared_layers": 3,
+        "laurel_rank": 8,
+        "hidden_size_per_layer_input": 32,
+        "vocab_size_per_layer_input": 4096,
+        "activation_sparsity_pattern": [0.95, 0.0, 0.5, 0.0, 0.95, 0.0],
+        "final_logit_softcapping": 3.0,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "rope_parameters": {
+            "sliding_attention": ROPE,
+            "full_attention": {"rope_type": "default", "rope_theta": 1_000_000.0},
+        },
+    },
     "gemma4_text": {
         "num_hidden_layers": 4,
         "layer_types": _ALTERNATE * 2,
@@ -246,6 +263,17 @@ FURTHER: dict[str, dict[str, Any]] = {
     "stablelm": {"rope_parameters": ROPE | {"partial_rotary_factor": 0.25}, "use_qkv_bias": True},
     "starcoder2": {},
 }
+LIKE_E2B: dict[str, Any] = {
+    "num_hidden_layers": 25,
+    "layer_types": [*["sliding_attention"] * 4, "full_attention"] * 5,
+    "num_kv_shared_layers": 5,
+    "laurel_rank": 64,
+    "hidden_size_per_layer_input": 256,
+    "activation_sparsity_pattern": [0.95] * 10 + [0.0] * 15,
+    "final_logit_softcapping": 30.0,
+    "intermediate_size": 1024,
+}
+"""Fields of a gemma3n_text with the numbers that llama.cpp has built in."""
 LONG_ROPE: dict[str, Any] = {
     "original_max_position_embeddings": 256,
     "max_position_embeddings": 2048,
@@ -275,6 +303,11 @@ STREAMED: dict[str, dict[str, Any]] = {
     "gemma": {"rms_norm_eps": 1e-6},
     "gemma2": {"num_hidden_layers": 3, "sliding_window": 17, "query_pre_attn_scalar": 24, "layer_types": _THREE},
     "gemma3_text": {"hidden_size": 96, "sliding_window": 17, "query_pre_attn_scalar": 24},
+    "gemma3n_text": {"hidden_size": 96, "sliding_window": 17},
+    "gemma3n_text-streams": {
+        "altup_num_inputs": 3, "altup_active_idx": 1, "num_kv_shared_layers": 0, "activation_sparsity_pattern": [0.0] * 6,
+        "intermediate_size": [64, 96, 128, 64, 96, 128],
+    },
     "gemma4_text": {
         "hidden_size": 96, "sliding_window": 17, "num_hidden_layers": 6, "layer_types": _THREE * 2, "num_kv_shared_layers": 3,
     },
@@ -282,6 +315,7 @@ STREAMED: dict[str, dict[str, Any]] = {
         "sliding_window": 17, "num_kv_shared_layers": 0, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True,
         "num_global_key_value_heads": 1,
     },
+    "phi-keys": {"num_key_value_heads": 4, "hidden_act": "silu", "rope_parameters": ROPE | {"partial_rotary_factor": 0.25}},
     "phi3": {},
     "phi3-windows": {"sliding_window": 17},
     "phi3-longrope": LONG_ROPE | {
@@ -292,6 +326,7 @@ STREAMED: dict[str, dict[str, Any]] = {
     "glm4": {},
     "smollm3": {"num_hidden_layers": 3, "no_rope_layers": [1, 0, 1]},
     "granite": {"attention_multiplier": 0.15},
+    "cohere-biases": {"attention_bias": True, "tie_word_embeddings": False, "logit_scale": 0.5},
     "cohere2": {"num_hidden_layers": 3, "sliding_window": 17, "layer_types": _THREE},
     "cohere": {"logit_scale": 0.5},
     "phi": {},
@@ -398,7 +433,7 @@ def _randomize(model: Any, seed: int) -> None:
             noise = torch.randn(parameter.shape, generator=random)
             if name.endswith("linear_attn.A_log"):
                 parameter.copy_(-3 + noise)  # as fresh ones are, a state forgets all but the last position
-            elif parameter.ndim == 1:
+            elif parameter.ndim < 2:
                 parameter.add_(0.1 * noise)
             else:
                 widths = torch.exp(0.5 * torch.randn(parameter.shape[0], 1, generator=random))

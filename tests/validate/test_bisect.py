@@ -274,11 +274,18 @@ def test_what_is_no_number_departs() -> None:
 
 
 def test_a_reference_that_cannot_run_by_layers_is_refused(sound: Callable[[str, str], Path], tmp_path: Path) -> None:
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import BertGenerationConfig, BertGenerationDecoder
 
     source = tmp_path / "source"
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=4096, n_positions=128)
-    GPT2LMHeadModel(config).save_pretrained(source)
+    config = BertGenerationConfig(
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        hidden_size=32,
+        intermediate_size=32,
+        vocab_size=4096,
+        is_decoder=True,
+    )
+    BertGenerationDecoder(config).save_pretrained(source)
     for name in TOKENIZER_FILES:
         shutil.copyfile(model_path() / name, source / name)
     with pytest.raises(ConversionError, match="cannot be run layer by layer"):

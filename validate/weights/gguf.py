@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
@@ -159,12 +160,26 @@ class GgufWeights(Half):
         super().__init__(file, checkpoint)
         self.model: Model = describe(checkpoint.config)
         self.constants = {tensor.name: tensor for tensor in self.model.tensors if tensor.source is None}
+        family = families.find(checkpoint.model_type)
+        joined = family.joined if family else ()
+        self._joined = {name: checkpoint.stacks[name] for name in joined if name in checkpoint.stacks}
         self._match()
         foreign = set(file.tensors) - {m.info.name for matches in self.matched.values() for m in matches}
         self.unmatched_artefact = [name for name in file.tensors if name in foreign - set(self.constants)]
         unread = (*self.model.skipped_tensors, *(["lm_head.weight"] if self.model.decoder.tied else []))
-        left = {n for n in checkpoint.names - set(self.matched) if not unused.is_unused(n, checkpoint.config)}
+        held = set(self.matched) | {
+            part for name, one in self._joined.items() if name in self.matched for part in one.names
+        }
+        left = {n for n in checkpoint.names - held if not unused.is_unused(n, checkpoint.config)}
         self.unmatched_checkpoint = sorted(n for n in left if not any(fnmatch.fnmatch(n, p) for p in unread))
+
+    def tensor(self, name: str) -> Array:
+        """Return a tensor as `Half.tensor` does; of several that the file has as one, its own."""
+        for whole, stack in self._joined.items():
+            if whole in self.matched and name in (parts := list(stack.names)):
+                found: Array = super().tensor(whole)[parts.index(name)]
+                return found
+        return super().tensor(name)
 
     def _match(self) -> None:
         for tensor in self.model.tensors:
@@ -173,7 +188,7 @@ class GgufWeights(Half):
             part = stacked(tensor.source, self._checkpoint)
             if part:
                 self._add(part[0], tensor, part[1])
-            elif tensor.source in self._checkpoint.names:
+            elif tensor.source in self._checkpoint.names or tensor.source in self._joined:
                 self._add(tensor.source, tensor)
         written = any(tensor.name == "output.weight" for tensor in self.model.tensors)
         if self.model.decoder.tied and "output.weight" in self.file.tensors and not written:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...convert.checkpoint import Checkpoint
-from ...convert.onnx.trace_source import is_conv1d
 from ...runtimes import onnx_models
 from ...runtimes.onnx_graph import OnnxGraph, open_graph
-from .constant import StoredWeight
-from .match import Held
 from .onnx_find import find
 from .openvino_ir import WeightsByName
 
@@ -26,9 +23,3 @@ class OnnxWeights(WeightsByName):
         graphs = [open_graph(folder / name) for name in onnx_models.names(folder)]
         self.graph: OnnxGraph = graphs[0]
         super().__init__(folder, checkpoint, [stored for graph in graphs for stored in find(graph)], {})
-
-    def _add(self, held: Held, stored: StoredWeight, how: str) -> None:
-        """A square weight's shape does not tell how it lies, and GPT-2's checkpoints have theirs the other way round."""
-        if is_conv1d(self._checkpoint, held[0]):
-            stored.turned = not stored.turned
-        super()._add(held, stored, how)

@@ -30,12 +30,18 @@ def find(model: Any) -> list[StoredWeight]:
         if node.get_type_name() == "Constant" or (sources and all(fixed) and not (_has_state(node) or _computes(node))):
             constant.add(node.get_name())
             continue
-        for source, is_fixed in zip(sources, fixed, strict=True):
+        for place, (source, is_fixed) in enumerate(zip(sources, fixed, strict=True)):
             if is_fixed and _is_weight(source):
                 stored = parse(source)
+                stored.turned = place == 1 and _multiplies_as_it_lies(node)
                 known = found.setdefault(_made_of(stored), stored)
                 known.names.append(node.get_friendly_name())
     return list(found.values())
+
+
+def _multiplies_as_it_lies(node: Any) -> bool:
+    """Tell a product whose right side is [columns, rows], not [rows, columns]."""
+    return node.get_type_name() == "MatMul" and not node.get_attributes()["transpose_b"]
 
 
 def _made_of(stored: StoredWeight) -> tuple[str, ...]:

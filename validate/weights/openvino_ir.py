@@ -19,6 +19,7 @@ from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
+from ...convert.onnx.trace_source import is_conv1d
 from ...convert.openvino import stream
 from ...convert.program.reading import UnsupportedArchitecture
 from ...core.errors import ArtifactError
@@ -185,6 +186,10 @@ class WeightsByName:
 
     def _add(self, held: match.Held, stored: StoredWeight, how: str) -> None:
         name, form = held
+        if is_conv1d(
+            self._checkpoint, name
+        ):  # the shape of a square one does not tell that it lies the other way round
+            stored.turned = not stored.turned
         shape = form.cut(np.broadcast_to(np.float32(0), self._checkpoint.info(name).shape)).shape
         made = Match(stored, how, match.is_transposed(stored, shape), self._orders.get(name), form)
         self.matched[name] = (*self.matched.get(name, ()), made)

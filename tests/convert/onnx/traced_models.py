@@ -34,8 +34,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
 QUICK = ("gpt2", "stablelm")
 
 
-def make(model_type: str, folder: Path, dtype: str = "float32", **fields: Any) -> Path:
-    """Write a checkpoint to `folder` and return it."""
+def make(
+    model_type: str, folder: Path, dtype: str = "float32", base: dict[str, Any] | None = None, **fields: Any
+) -> Path:
+    """Write a checkpoint to `folder` and return it; `base` in the place of the row of `CONFIGS`."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
@@ -45,7 +47,7 @@ def make(model_type: str, folder: Path, dtype: str = "float32", **fields: Any) -
     builtin = AutoConfig.from_pretrained(model_path())
     ids = {"eos_token_id": builtin.eos_token_id, "pad_token_id": builtin.pad_token_id, "bos_token_id": None}
     config = AutoConfig.for_model(
-        model_type, vocab_size=builtin.vocab_size, **(ids | CONFIGS.get(model_type, USUAL) | fields)
+        model_type, vocab_size=builtin.vocab_size, **(ids | (base or CONFIGS.get(model_type, USUAL)) | fields)
     )
     model = AutoModelForCausalLM.from_config(config)
     tiny._randomize(model, 0)
