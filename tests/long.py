@@ -31,6 +31,12 @@ LONG = (
     "tests/validate/test_bisect.py::test_a_large_real_model_has_no_culprit_and_a_planted_one_is_named[onnx",  # 20; openvino
     "tests/validate/test_bisect.py::test_a_traced_graph[cohere-onnx",  # 20; the OpenVINO ones, test_inner
     "tests/validate/test_bisect.py::test_a_large_real_model_has_no_culprit_and_a_planted_one_is_named[gguf",  # 20; openvino
+    # experts stored one by one, in every scheme, and the other forms in int8 and with both of int4's; 3 each
+    *(
+        f"tests/convert/openvino/test_stream_experts.py::test_constants_are_nncfs[{scheme}-{family}]"
+        for scheme in ("int8_sym", "int4_asym", "int4_sym", "int4_rows")
+        for family in ("mixtral", "granitemoe", "gpt_oss")
+    ),
     # one real tokenizer a kind of vocabulary stays: llama3_1 (byte pairs), llama2 (SentencePiece)
     "tests/convert/test_tokenizer_copy.py::test_real_tokenizers_load_right_everywhere[deepseek_v3]",  # 13
     "tests/convert/test_tokenizer_copy.py::test_real_tokenizers_load_right_everywhere[mistral_v1]",  # 7

@@ -19,6 +19,14 @@ from ...ir import constants
 
 # A family for each form of matrices in a checkpoint and of graph, and the products with stacks that its graph has a layer.
 FAMILIES = {"qwen3_moe": 3, "mixtral": 3, "granitemoe": 3, "gpt_oss": 2}
+SCHEMES = {
+    "int8_asym": Request("int8"),
+    "int8_sym": Request("int8", sym=True),
+    "int4_asym": Request("int4", group_size=32),
+    "int4_sym": Request("int4", group_size=32, sym=True),
+    "int4_rows": Request("int4", group_size=-1),
+    "int4_half": Request("int4", group_size=32, ratio=0.5),
+}
 
 
 def converted(source: Path, out: Path, request: Request, **options: Any) -> Path:
@@ -26,20 +34,9 @@ def converted(source: Path, out: Path, request: Request, **options: Any) -> Path
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(
-    "request_",
-    [
-        Request("int8"),
-        Request("int8", sym=True),
-        Request("int4", group_size=32),
-        Request("int4", group_size=32, sym=True),
-        Request("int4", group_size=-1),
-        Request("int4", group_size=32, ratio=0.5),
-    ],
-    ids=str,
-)
-def test_constants_are_nncfs(family: str, request_: Request, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
-    source = tiny_model(family)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_constants_are_nncfs(family: str, scheme: str, tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+    source, request_ = tiny_model(family), SCHEMES[scheme]
     ours, theirs = (
         {name: held for name, held in constants(path).items() if not re.search(r"\.(gate|router|layer)\.weight", name)}
         for path in (
