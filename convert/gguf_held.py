@@ -20,12 +20,11 @@ class Held:
         columns: the same of columns; of a vector its elements.
         decays: it holds -exp(w), in float32.
         whole: it is no norm of the kind whose weights the checkpoint stores less an offset.
-        factor: the first `until` rows are multiplied by it, in float32.
-        until: as above.
         part: `rows` are some of the checkpoint's; further tensors of the file hold the others.
         matrices: the rows are so many matrices, which the file has as a stack; 0: one matrix.
         turned: each of them is turned over.
         times: by what each row (of a vector each element) is multiplied, in the file's order; one number for all. None: nothing.
+        exact: where the file has 16 bits, which would round the products anew, this is float32.
         lies: the shape in the file, where neither rows nor parts make it another.
     """
 
@@ -33,12 +32,11 @@ class Held:
     columns: npt.NDArray[np.int64] | None = field(default=None, compare=False)
     decays: bool = False
     whole: bool = False
-    factor: float = 1.0
-    until: int = 0
     part: bool = False
     matrices: int = 0
     turned: bool = False
     times: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    exact: bool = False
     lies: tuple[int, ...] | None = None
 
     @property
@@ -49,7 +47,7 @@ class Held:
     @property
     def changed(self) -> bool:
         """True if values are others."""
-        return self.decays or bool(self.until) or self.times is not None
+        return self.decays or self.times is not None
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape in the file of a tensor of the checkpoint's."""
@@ -80,9 +78,6 @@ class Held:
 
     def apply(self, values: Array, first: int = 0) -> Array:
         """Apply the function to float32 rows, of which the first has the number `first`."""
-        if self.until > first:
-            values = values.copy()
-            values[: self.until - first] *= np.float32(self.factor)
         values = -np.exp(values) if self.decays else values
         return values if self.times is None else values * self._times(values, first)
 
@@ -107,9 +102,6 @@ class Held:
         if self.decays:
             with np.errstate(invalid="ignore", divide="ignore"):
                 whole = np.log(-whole)
-        if self.until:
-            whole = whole.copy()
-            whole[: self.until] /= np.float32(self.factor)
         if not self.moved:
             return whole
         made = np.empty_like(whole)

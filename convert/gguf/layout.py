@@ -88,7 +88,7 @@ def facts(model: Model) -> mix.Facts:
         heads_per_kv=decoder.num_heads // decoder.num_kv_heads,
         experts=next((one.count for one in decoder.experts if one), 0),
         delicate=frozenset(tensor.name for tensor in model.tensors if tensor.source in decoder.delicate),
-        rescaled=frozenset(tensor.name for tensor in model.tensors if tensor.held.until),
+        rescaled=frozenset(tensor.name for tensor in model.tensors if tensor.held.exact),
         is_70b=family is not None and family.gguf is not None and family.gguf.is_70b(decoder),
     )
 

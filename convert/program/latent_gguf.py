@@ -125,9 +125,10 @@ def held(decoder: Decoder) -> dict[str, Held]:
     latent, factor = _latent(decoder), math.sqrt(decoder.rms_norm_eps / EPSILON)
     if math.isclose(factor, 1.0):
         return {}
-    made = {f"self_attn.{KV_A}.weight": Held(factor=factor, until=latent.rank)}
+    narrow, common = np.full(latent.rank, factor, np.float32), np.ones(latent.rotated, np.float32)
+    made = {f"self_attn.{KV_A}.weight": Held(times=np.concatenate([narrow, common]), exact=True)}
     if latent.query_rank:
-        made["self_attn.q_a_proj.weight"] = Held(factor=factor, until=latent.query_rank)
+        made["self_attn.q_a_proj.weight"] = Held(times=np.full(latent.query_rank, factor, np.float32), exact=True)
     return made
 
 
