@@ -72,30 +72,32 @@ def test_it_becomes_the_same_model(seeing: Path, alone: Path, tmp_path: Path) ->
     assert [note for note in made[0].manifest.notes if "takes no pictures" in note]
 
 
-def test_a_whole_gemma_4_gives_its_text_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "title"), [("gemma3n", "Gemma3n"), ("gemma4", "Gemma4")])
+def test_a_whole_gemma_gives_its_text_model(kind: str, title: str, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     from edgeconv.convert import conversion
     from edgeconv.quantize.scheme import Request
 
-    text = tiny.make("gemma4_text", tmp_path / "text", dtype="float32")
+    text = tiny.make(f"{kind}_text", tmp_path / "text", dtype="float32")
     whole = tmp_path / "whole"
     whole.mkdir()
     for name in tiny.TOKENIZER_FILES:
         (whole / name).write_bytes((text / name).read_bytes())
-    stated = {"model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "vision_config": {},
+    stated = {"model_type": kind, "architectures": [f"{title}ForConditionalGeneration"], "vision_config": {},
               "text_config": json.loads((text / "config.json").read_text())}  # fmt: skip
     (whole / "config.json").write_text(json.dumps(stated))
     extra = (
         "model.vision_tower.a.weight",
         "model.embed_audio.b.weight",
-        "model.language_model.layers.3.self_attn.k_proj.weight",
     )
+    passed_over = "model.language_model.layers.3.self_attn.k_proj.weight"
     tensors = {
-        name.replace("model.", "model.language_model.", 1): w
+        name.replace("language_model.", "").replace("model.", "model.language_model.", 1): w
         for name, w in load_file(text / "model.safetensors").items()
     }
-    save_file(tensors | {name: np.ones((2, 2), np.float32) for name in extra}, whole / "model.safetensors")
+    more = {name: np.ones((2, 2), np.float32) for name in extra}
+    save_file({passed_over: np.ones((2, 2), np.float32)} | tensors | more, whole / "model.safetensors")
     checkpoint = open_checkpoint(whole)
     assert checkpoint.config["tie_word_embeddings"]
     assert [note for note in checkpoint.notes if "its 2 tensors for pictures and sound are left out" in note]
