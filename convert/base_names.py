@@ -29,19 +29,20 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     if any(name.startswith(PREFIX) for name in names):
         return checkpoint
-    seen = _with_names(checkpoint, lambda name: name if name.startswith(_OUTSIDE) else PREFIX + name)
-    return replace(seen, notes=(*checkpoint.notes, NOTE))
+    whole = _with_names(checkpoint, lambda name: name if name.startswith(_OUTSIDE) else PREFIX + name)
+    return replace(whole, notes=(*checkpoint.notes, NOTE))
 
 
 def renamed(checkpoint: Checkpoint, parts: Mapping[str, str]) -> Checkpoint:
     """Return the checkpoint with other names in the place of parts of its tensors' names."""
+    return _with_names(checkpoint, lambda name: seen(name, parts))
 
-    def name_of(name: str) -> str:
-        for old, new in parts.items():
-            name = name.replace(old, new)
-        return name
 
-    return _with_names(checkpoint, name_of)
+def seen(name: str, parts: Mapping[str, str]) -> str:
+    """Return a tensor's name with others in the place of its parts."""
+    for old, new in parts.items():
+        name = name.replace(old, new)
+    return name
 
 
 def _with_names(checkpoint: Checkpoint, name_of: Callable[[str], str]) -> Checkpoint:

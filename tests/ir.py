@@ -157,8 +157,13 @@ def holding(model: Any, replaced: dict[str, np.ndarray]) -> Any:
     """The model with other weights, every one of them, by name."""
     import torch
 
+    from edgeconv.convert import families
+    from edgeconv.convert.base_names import seen
+
+    family = families.find(model.config.model_type)
     own = dict(model.named_parameters())
     own |= {name: part for name, part in model.named_buffers() if name in model.state_dict()}
+    own = {seen(name, family.renamed if family else {}): part for name, part in own.items()}
     assert set(own) == set(replaced), set(own) ^ set(replaced)
     with torch.no_grad():
         for name, value in replaced.items():

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..convert import families
+from ..convert.base_names import seen
 from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.progress import Progress
@@ -59,9 +61,11 @@ class LayeredReference:
         Raises:
             ConversionError: as `reference_shell.structure`.
         """
-        self._tensors = tensors
+        self._given = tensors
         self._dtype = dtype
         config = read_config(source) if isinstance(source, Path) else source
+        family = families.find(str(config.model_type))
+        self._renamed = family.renamed if family else {}
         self._shell = shell(config, attention, dtype)
         self._parts = structure(self._shell)
         self._body: Any = self._parts.body
@@ -147,7 +151,7 @@ class LayeredReference:
             return output[0] if isinstance(output, tuple) else output
 
         with self._loaded(module, prefix, tensors):
-            yield Layer(module, prefix, run)
+            yield Layer(module, self._seen(prefix), run)
 
     def leave(self, states: Sequence[Any], tensors: Tensors | None = None) -> list[Array]:
         """Pass what the last layer made, of each document, through what stands behind it: float32 [n, hidden].
@@ -196,18 +200,18 @@ class LayeredReference:
     def head_name(self) -> str:
         """The tensor that the last projection uses: the embeddings' if they are tied."""
         tied = self._shell.config.get_text_config().tie_word_embeddings
-        return f"{self._parts.table if tied else self._parts.head}.weight"
+        return self._seen(f"{self._parts.table if tied else self._parts.head}.weight")
 
     def head(self, tensors: Tensors | None = None) -> Head:
         """Return the projection to logits, of the checkpoint's weights or of others."""
-        tensors = tensors or self._tensors
+        tensors = self._source(tensors)
         module = self._shell.get_output_embeddings()
         bias = tensors(f"{self._parts.head}.bias") if module.bias is not None else None
         return Head(tensors(self.head_name), bias, self._dtype, self._softcap, self._scale)
 
     def embed(self, documents: Sequence[Sequence[int]]) -> list[Array]:
         """Look each document's tokens up: float32 [n, hidden], as the table holds them."""
-        table = self._tensors(f"{self._parts.table}.weight")
+        table = self._source(None)(f"{self._parts.table}.weight")
         return [table[list(ids)].float().numpy() for ids in documents]
 
     def enter(
@@ -297,7 +301,7 @@ class LayeredReference:
         import torch
 
         body, prefix, table = self._body, self._parts.prefix, self._shell.get_input_embeddings()
-        kind, source, tables = getattr(torch, self._dtype), tensors or self._tensors, {}
+        kind, source, tables = getattr(torch, self._dtype), self._source(tensors), {}
         with contextlib.ExitStack() as stack:
             derive(body, body, prefix, self.frequencies, deep=False)
             for name, module in list(body.named_children()):
@@ -321,8 +325,17 @@ class LayeredReference:
         import torch
 
         derive(self._body, module, prefix, self.frequencies)
-        with loaded(module, prefix, tensors or self._tensors, getattr(torch, self._dtype)):
+        with loaded(module, prefix, self._source(tensors), getattr(torch, self._dtype)):
             yield
+
+    def _seen(self, name: str) -> str:
+        """Return the name by which checkpoints are seen here of one of transformers' modules or tensors (`base_names`)."""
+        return seen(name, self._renamed)
+
+    def _source(self, tensors: Tensors | None) -> Tensors:
+        """Return weights by the names of transformers' modules: the checkpoint's, or others."""
+        given = tensors or self._given
+        return lambda name: given(self._seen(name))
 
 
 def _scale_of(module: Any) -> float:

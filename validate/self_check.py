@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..convert import families
+from ..convert.base_names import seen
 from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.kept import Kept
@@ -63,7 +65,7 @@ def difference(config: Any) -> float:
     """
     ids = np.random.default_rng(0).integers(0, _VOCABULARY // 2, TOKENS).tolist()
     small, model, expected = _whole(config, ids)
-    state = model.state_dict()
+    state = _state(model)
     reference = LayeredReference(small, lambda name: state[name])
     (states,) = reference.hidden_states([ids], Silent(), "self-check")
     made = reference.head().logits(states)
@@ -77,12 +79,18 @@ def difference(config: Any) -> float:
     return apart
 
 
+def _state(model: Any) -> dict[str, Any]:
+    """Return a model's tensors by the names by which checkpoints are seen here."""
+    family = families.find(str(model.config.model_type))
+    return {seen(name, family.renamed if family else {}): tensor for name, tensor in model.state_dict().items()}
+
+
 def may_share(config: Any) -> bool:
     """Say whether documents in one row come out as each alone, on a small model of transformers' `config`."""
     ids = np.random.default_rng(1).integers(0, _VOCABULARY // 2, 2 * TOKENS).tolist()
     documents = [ids[:_UNEVEN], ids[_UNEVEN:TOKENS], ids[TOKENS:]]
     small, model, _ = _whole(config, ids[:1])
-    state = model.state_dict()
+    state = _state(model)
     reference = LayeredReference(small, lambda name: state[name])
     apart = reference.hidden_states(documents, Silent(), "self-check")
     try:
@@ -118,7 +126,9 @@ def _narrow(config: Any) -> Any:
     """Return a copy with small sizes in every direction; what rotary embeddings depend on, the heads' width, stays."""
     text, made = config.get_text_config(), _shallow(config)
     inner = made.get_text_config()
-    heads = text.num_attention_heads
+    heads = getattr(text, "num_attention_heads", None)
+    if not heads:
+        return _narrow_scans(made)
     ratio = max(1, heads // (getattr(text, "num_key_value_heads", None) or heads))
     inner.num_attention_heads, inner.num_key_value_heads = 2 * ratio, 2
     own = getattr(text, "head_dim", None)
@@ -135,6 +145,15 @@ def _narrow(config: Any) -> Any:
     if hasattr(inner, "mamba_n_heads"):
         inner.mamba_n_heads = inner.mamba_expand * inner.hidden_size // inner.mamba_d_head
     return made
+
+
+def _narrow_scans(config: Any) -> Any:
+    """Make a config without attention narrow; the heads' width and their groups stay."""
+    inner = config.get_text_config()
+    if hasattr(inner, "num_heads"):
+        inner.num_heads = inner.n_groups
+        inner.hidden_size = inner.num_heads * inner.head_dim // inner.expand
+    return config
 
 
 def _at_most(config: Any, name: str, limit: int) -> None:

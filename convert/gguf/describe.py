@@ -18,6 +18,8 @@ from ..program.spec import Family
 from . import positions
 from .model import Model, model, refuse
 
+UNBOUNDED = 2**20
+"""The context of a model that counts no positions, as llama.cpp's own converter states it."""
 __all__ = ["describe", "describe_as_claimed", "fields", "supported"]
 
 
@@ -81,7 +83,7 @@ def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
     require_one_rope(flat)
     decoder = family.plain(config)
     _require(gguf, decoder)
-    context = positions.context(config, family.defaults["max_position_embeddings"])
+    context = positions.context(config, family.defaults.get("max_position_embeddings", UNBOUNDED))
     keys = gguf.keys(config, decoder)
     stretch = gguf.stretch(config, decoder, context)
     if stretch is None:

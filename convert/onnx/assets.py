@@ -52,7 +52,8 @@ def _documents(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision 
     generation = checkpoint.generation_config or generation_config(config)
     made = {"config.json": config, "generation_config.json": generation}
     if vision is None:
-        if decoder and decoder.value_dim == decoder.head_dim:  # onnxruntime-genai has one width for keys and values
+        # onnxruntime-genai has one width for keys and values, and names of keys in any case
+        if decoder and decoder.value_dim == decoder.head_dim and decoder.remembering:
             made[GENAI] = genai_config(config, generation, decoder, tokenizer_ends(checkpoint.folder))
     else:
         made["config.json"] = config | {"model_type": vision.family, "architectures": [ARCHITECTURE]}

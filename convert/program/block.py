@@ -88,6 +88,8 @@ def _layer(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     hidden = ops.add(hidden, _scaled(ops, given, d.residual_scale), prefix + "residual")
     if beside is not None:
         hidden = ops.scale(ops.add(hidden, beside), 2.0**-0.5)
+    if not d.mlp:
+        return hidden
     if not d.parallel:
         normed = _placed(ops, d, hidden, prefix, norms.before_mlp)
     given = _placed(ops, d, _fed_forward(ops, d, normed, layer), prefix, norms.after_mlp)

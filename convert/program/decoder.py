@@ -111,6 +111,8 @@ class Decoder:
     """What mixes positions in each layer; None: attention does. Empty: attention in all layers."""
     beside: bool = False
     """Each layer attends, too: attention and mixer read the same norm, and both are added."""
+    mlp: bool = True
+    """Each layer has an MLP, or experts, behind what mixes positions."""
     layer_norm: bool = False
     """Its norms subtract the mean (LayerNorm); without it, they are RMS norms."""
     norm_bias: bool = False
@@ -330,7 +332,8 @@ class Decoder:
         if self.beside or not mixer:
             shapes |= self._attention(self.attention_of(layer))
         shapes |= self._norm(norms.after_attention) | self._norm(norms.before_mlp)
-        shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp(self.inner_of(layer))
+        if self.mlp:
+            shapes |= experts.tensors(self.hidden_size, woven=woven) if experts else self._mlp(self.inner_of(layer))
         shapes |= self._norm(norms.after_mlp)
         if self.laurel_rank:
             shapes |= laurel.inner(self.hidden_size, self.laurel_rank)

@@ -31,6 +31,8 @@ SIZES = frozenset(
 WINDOWS = frozenset(["sliding_window", "layer_types"])
 WINDOWED = frozenset(["sliding_window", "use_sliding_window"])
 """Fields of which a family with windows has a default for one."""
+_NO_HEAD = 2
+"""The width of heads that no layer has: rotated they are pairs."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Family:
         gguf: how llama.cpp knows it; None: it does not.
         vision: model_type of the family whose vision part its checkpoints may have.
         vision_part: the vision part that a converted model of this type has.
+        attends: False: no layer has attention, and config.json no heads.
+        mlp: False: no layer has one.
         streamed: the block that the stream engines build expresses it; else the trace engines may take it.
         interleaved_rope: neighboring pairs are rotated, not halves.
         partial_rotary: transformers reads partial_rotary_factor.
@@ -108,6 +112,8 @@ class Family:
     gguf: Gguf | None = None
     vision: str | None = None
     vision_part: VisionPart | None = None
+    attends: bool = True
+    mlp: bool = True
     streamed: bool = True
     interleaved_rope: bool = False
     partial_rotary: bool = False
@@ -190,21 +196,22 @@ class Family:
         return Reader(self.plain_fields({**config, **renamed}), self.defaults)
 
     def _described(self, read: Reader, *, scaled: bool) -> Decoder:
-        heads, hidden = read.size("num_attention_heads"), read.size("hidden_size")
+        heads, hidden = read.size("num_attention_heads") if self.attends else 1, read.size("hidden_size")
         head_dim = self.head_dim(read) if self.head_dim else read.size_or("head_dim", hidden // heads)
+        head_dim = head_dim if self.attends else _NO_HEAD
         asked = None in (self.qkv_bias, self.output_bias)
         bias = self._stated(read, "attention_bias") if asked else False
         described = Decoder(
             family=self.model_type,
             vocab_size=read.size("vocab_size"),
             hidden_size=hidden,
-            intermediate_size=read.size("intermediate_size"),
+            intermediate_size=read.size("intermediate_size") if self.mlp else 0,
             num_layers=read.layers(),
             num_heads=heads,
-            num_kv_heads=read.size_or("num_key_value_heads", heads),
+            num_kv_heads=read.size_or("num_key_value_heads", heads) if self.attends else heads,
             head_dim=head_dim,
             rms_norm_eps=read.number("rms_norm_eps"),
-            rope=self.rope(read, head_dim) if self.rope else self._rope(read, head_dim, scaled=scaled),
+            rope=self._own_rope(read, head_dim, scaled=scaled),
             activation=self.activation or read.activation(),
             qkv_bias=bias if self.qkv_bias is None else self.qkv_bias,
             output_bias=bias if self.output_bias is None else self.output_bias,
@@ -215,6 +222,7 @@ class Family:
             qk_norm_names=self.qk_norm_names,
             norms=self.norms,
             names=self.names,
+            mlp=self.mlp,
             layer_norm=self.layer_norm,
             norm_bias=self.norm_bias,
             norm_offset=self.norm_offset,
@@ -228,6 +236,11 @@ class Family:
     def _stated(self, read: Reader, key: str) -> bool:
         """Return a switch that the family has if it has a default for it."""
         return bool(read.get(key)) if key in self.defaults else False
+
+    def _own_rope(self, read: Reader, head_dim: int, *, scaled: bool) -> Rope:
+        if not self.attends:
+            return Rope(1.0, _NO_HEAD)
+        return self.rope(read, head_dim) if self.rope else self._rope(read, head_dim, scaled=scaled)
 
     def _rope(self, read: Reader, head_dim: int, *, scaled: bool) -> Rope:
         return read_rope(

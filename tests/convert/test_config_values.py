@@ -39,6 +39,7 @@ ROPES: dict[str, dict[str, Any]] = {
 OWN: dict[str, dict[str, Any]] = {
     "lfm2_moe": {**tiny.FURTHER["lfm2_moe"], "num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]},
     "gemma3n_text": {**tiny.FURTHER["gemma3n_text"], "num_hidden_layers": 6},
+    "mamba2": tiny.FURTHER["mamba2"],
     "gemma4_text": {**tiny.FURTHER["gemma4_text"], "num_hidden_layers": 4},
     **{
         kind: {**tiny.FURTHER[kind], "num_hidden_layers": 2, "partial_rotary_factor": None}

@@ -6,6 +6,7 @@ Prefilled, in chunks and step by step, in texts longer than the windows and than
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     )
     ids = np.random.default_rng(3).integers(3, model.config.vocab_size, (2, LENGTH))
     states = families.decoder(json.loads((folder / "config.json").read_text())).states
+    kept = next(name for name in ("cache_params", "past_key_values") if name in signature(model.forward).parameters)
     expected: list[np.ndarray] = []
     for pieces in PIECES:
         if name in CACHELESS or (states and any(size > 1 for size in pieces[1:])):
@@ -53,8 +55,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         cache, found, start = None, [], 0
         for size in pieces:
             with torch.no_grad():
-                out = model(torch.tensor(ids[:, start : start + size]), past_key_values=cache, use_cache=True)
-            cache, start = out.past_key_values, start + size
+                out = model(torch.tensor(ids[:, start : start + size]), **{kept: cache}, use_cache=True)
+            cache, start = out[kept], start + size
             found.append(out.logits.numpy())
         expected.append(np.concatenate(found, 1))
     return folder, ids, expected

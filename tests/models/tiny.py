@@ -212,6 +212,17 @@ FURTHER: dict[str, dict[str, Any]] = {
         "norm_eps": 1e-5,
         "tie_word_embeddings": True,
     },
+    "mamba2": {
+        "num_heads": 8,
+        "head_dim": 16,
+        "state_size": 16,
+        "expand": 2,
+        "n_groups": 1,
+        "conv_kernel": 4,
+        "chunk_size": 64,
+        "use_bias": False,
+        "layer_norm_epsilon": 1e-5,
+    },
     "ministral3": {"rope_parameters": YARN},
     "phi": {"rope_parameters": ROPE | {"partial_rotary_factor": 0.5}, "layer_norm_eps": 1e-5},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 64, "sliding_window": None},
@@ -350,6 +361,8 @@ STREAMED: dict[str, dict[str, Any]] = {
     "granitemoehybrid-dense": {"num_hidden_layers": 3, "layer_types": ["mamba", "attention", "mamba"], "num_local_experts": 0,
                                "mamba_n_groups": 2, "mamba_proj_bias": True, "time_step_limit": [0.5, 2.0]},
     "granitemoehybrid-attention": {"layer_types": ["attention"] * 2, "num_local_experts": 0, "position_embedding_type": "rope"},
+    "mamba2": {},
+    "mamba2-groups": {"n_groups": 2, "use_bias": True, "tie_word_embeddings": True},
     "falcon_h1": {},
     "falcon_h1-normed": {"mamba_rms_norm": True, "mamba_norm_before_gate": True, "mamba_n_groups": 2, "projectors_bias": True,
                          "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
@@ -407,7 +420,9 @@ def make(
     fields = copy.deepcopy(
         COMMON | {"vocab_size": builtin.vocab_size} | ids | (FURTHER | FAMILIES)[model_type] | overrides
     )
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **fields))
+    with torch.random.fork_rng():  # what some classes are born with is random (Mamba 2's biases of steps)
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **fields))
     _randomize(model, seed)
     model.to(getattr(torch, dtype))
     model.config.dtype = dtype

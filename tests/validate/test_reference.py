@@ -28,7 +28,17 @@ FAMILIES = ("glm", "llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3_text")
 
 
 EVERY = sorted({*tiny.FAMILIES, *tiny.FURTHER})
-ALONE = {"falcon_h1", "gemma3n_text", "gpt_oss", "granitemoehybrid", "lfm2", "lfm2_moe", "qwen3_5_text", "qwen3_next"}
+ALONE = {
+    "falcon_h1",
+    "gemma3n_text",
+    "gpt_oss",
+    "granitemoehybrid",
+    "lfm2",
+    "lfm2_moe",
+    "mamba2",
+    "qwen3_5_text",
+    "qwen3_next",
+}
 """Whose documents cannot share a row."""
 
 

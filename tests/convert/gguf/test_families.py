@@ -16,7 +16,7 @@ from .samples import GEMMA, config, keys, write_checkpoint, write_gguf
 ROPE = {"rope_type": "default", "rope_theta": 1e6}
 SURVIVE = {"rope_parameters": ROPE, "rms_norm_eps": 1e-3, "max_position_embeddings": 512}
 ARCHS = {
-    "lfm2": "lfm2", "lfm2_moe": "lfm2moe", "granitemoehybrid": "granitehybrid", "falcon_h1": "falcon-h1",
+    "lfm2": "lfm2", "lfm2_moe": "lfm2moe", "granitemoehybrid": "granitehybrid", "falcon_h1": "falcon-h1", "mamba2": "mamba2",
     "qwen3_5_text": "qwen35",
     "cohere2": "cohere2", "ernie4_5": "ernie4_5", "ernie4_5_moe": "ernie4_5-moe",
     "exaone4": "exaone4", "gemma": "gemma", "gemma2": "gemma2",

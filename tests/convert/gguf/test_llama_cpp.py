@@ -101,6 +101,8 @@ MODELS = {
     "falcon_h1": ("falcon_h1", {}),
     "falcon_h1, tied, biases": ("falcon_h1", {"tie_word_embeddings": True, "mlp_bias": True}),
     "falcon_h1, normed": ("falcon_h1", {"mamba_rms_norm": True, "mamba_n_groups": 2, "mamba_d_ssm": 64, "mamba_d_head": 8}),
+    "mamba2": ("mamba2", {}),
+    "mamba2, tied": ("mamba2", {"tie_word_embeddings": True}),
     "granitemoehybrid": ("granitemoehybrid", {"attention_multiplier": 0.15, "logits_scaling": 0.5}),
     "granitemoehybrid, dense": ("granitemoehybrid", {"num_local_experts": 0, "num_hidden_layers": 3,
                                                      "layer_types": ["mamba", "attention", "mamba"]}),
