@@ -30,7 +30,7 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
     if any(name.startswith(PREFIX) for name in names):
         return checkpoint
     whole = _with_names(checkpoint, lambda name: name if name.startswith(_OUTSIDE) else PREFIX + name)
-    return replace(whole, notes=(*checkpoint.notes, NOTE))
+    return whole if checkpoint.sentence else replace(whole, notes=(*checkpoint.notes, NOTE))
 
 
 def renamed(checkpoint: Checkpoint, parts: Mapping[str, str]) -> Checkpoint:

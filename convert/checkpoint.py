@@ -17,7 +17,9 @@ from ..core.errors import CheckpointError
 from ..core.json_file import read_json
 from ..core.paths import model_name
 from ..core.unchanged import Unchanged
+from . import sentence
 from .mapped_file import MappedFile, TensorInfo
+from .program.task import Task
 from .safetensors_file import Header
 from .stacks import Part, Stack
 
@@ -86,6 +88,11 @@ class Checkpoint:
     def model_type(self) -> str:
         """The family's name as transformers registers it."""
         return str(self.config["model_type"])
+
+    @cached_property
+    def sentence(self) -> Task | None:
+        """What the files of sentence-transformers beside it say; None: there are none. Raises CheckpointError."""
+        return None if self.is_file else sentence.read(self.origin)
 
     @property
     def has_weights(self) -> bool:

@@ -56,11 +56,13 @@ def keep_pipeline(artifact: Path) -> list[str]:
     ]
 
 
-def copy(source: Path, target: Path, made: dict[str, str]) -> None:
-    """Copy a file of the checkpoint's into the artifact, into a folder of its own too, unless it is among those `made`."""
-    if target.name not in made:
+def copy(path: Path, folder: Path, out: Path, made: dict[str, str]) -> None:
+    """Copy a file of the checkpoint's folder into the artifact's, in a folder of its own too, unless it is among those `made`."""
+    name = path.relative_to(folder)
+    target = out / name
+    if name.as_posix() not in made:
         target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copyfile(path, target)
 
 
 def dump(content: dict[str, Any]) -> str:

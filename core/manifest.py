@@ -77,6 +77,25 @@ class VisionFacts(_Model):
     placeholder_id: int
 
 
+class EncoderFacts(_Model):
+    """What an encoder is for.
+
+    `task` is "embed" or "score", `output` the graph's output. Of a model that embeds: `pooling` makes one vector of the states of
+    a text's tokens ("mean", "cls", "last"; None: the checkpoint does not say), the layers in the folders `dense` follow, and
+    `normalize` divides it by its length. Of one that scores: `labels` numbers. Texts are cut at `max_length` tokens, if the
+    checkpoint says so, and at `positions` at the latest.
+    """
+
+    task: Literal["embed", "score"]
+    output: str
+    pooling: str | None = None
+    normalize: bool = False
+    dense: list[str] = []
+    max_length: int | None = None
+    positions: int
+    labels: int | None = None
+
+
 class CalibrationFacts(_Model):
     """The text that the weights were compressed with.
 
@@ -102,6 +121,7 @@ class Manifest(_Model):
     row_order: str | None = None
     """How the rows of q and k lie: "source", or "rotate_half" if `--rope fused` permuted them."""
     vision: VisionFacts | None = None
+    encoder: EncoderFacts | None = None
     calibration: CalibrationFacts | None = None
     assumed: list[str] = []
     """Values that config.json leaves out and that change the mathematics, with the default taken."""
@@ -114,8 +134,9 @@ class Manifest(_Model):
     def write(self, folder: Path, name: str = MANIFEST_NAME) -> None:
         """Write `edgeconv.json` into the folder: sorted keys, one form for one content."""
         content = self.model_dump(mode="json")
-        if self.calibration is None:
-            del content["calibration"]  # what no text was used for has the form that it had before there were any
+        for newer in ("calibration", "encoder"):  # what has none has the form that it had before there were any
+            if content[newer] is None:
+                del content[newer]
         text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
         (folder / name).write_text(text + "\n", "utf-8")
 

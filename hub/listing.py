@@ -29,6 +29,10 @@ METADATA_PATTERNS = (
     "*preprocessor_config.json",
     "processor_config.json",
     "*.safetensors.index.json",
+    "modules.json",  # of sentence-transformers, and its modules' folders
+    "sentence_bert_config.json",
+    "[1-4]_*/config.json",
+    "[1-4]_Dense/model.safetensors",
     "LICEN[CS]E*",
     "MODEL_LICENSE*",  # ChatGLM's
     "NOTICE*",

@@ -17,9 +17,12 @@ from typing import Any
 
 from ..convert import families
 from ..convert.checkpoint import read_json
+from ..convert.program.encoder import STATES
+from ..convert.program.task import Task
 from ..core.errors import ArtifactError, EdgeconvError
 from ..core.foreign_code import block_optional_packages
 from ..core.graph_file import read_graph
+from .encoder import Text
 
 TEXT = "Hello."
 _LLM_INPUTS = {"input_ids", "attention_mask", "position_ids", "beam_idx"}
@@ -52,11 +55,30 @@ def _openvino(folder: Path, _: Path | None) -> list[str]:
     if "input_ids" in inputs and inputs <= _LLM_INPUTS and "beam_idx" in inputs:
         _genai(folder, "LLMPipeline")
         return [_named("openvino_genai")]
+    if not irs.stateful(folder / irs.names(folder)[0]):
+        return _openvino_encoder(folder, model)
     from .openvino import OpenVINORuntime
 
     runtime = OpenVINORuntime(folder, accurate=False)
     runtime.generate([0], 1, [])
     return [_named("openvino")]
+
+
+def _openvino_encoder(folder: Path, model: Any) -> list[str]:
+    """Make one vector, or one score, as a user's pipeline does; of several scores as the graph does."""
+    from . import openvino_genai_rag
+
+    shape = model.output(0).get_partial_shape()
+    if model.output(0).get_any_name() == STATES:
+        openvino_genai_rag.embed(folder, Task("embed"), [TEXT], accurate=False)
+    elif shape[-1].is_static and shape[-1].get_length() == 1:
+        openvino_genai_rag.rerank(folder, TEXT, [TEXT], accurate=False)
+    else:
+        from .openvino_encoder import OpenVINOEncoder
+
+        OpenVINOEncoder(folder, accurate=False).run([Text([0], [0])])
+        return [_named("openvino")]
+    return [_named("openvino_genai")]
 
 
 def _openvino_vision(folder: Path) -> list[str]:
@@ -116,6 +138,12 @@ def _onnx(folder: Path, _: Path | None) -> list[str]:
     from .onnxruntime import OnnxRuntime, OnnxTower
 
     takes_images = onnx_models.takes_images(folder)
+    if not takes_images and onnx_models.encodes(folder):
+        from .onnx_encoder import OnnxEncoder
+
+        ids = _ids(folder)
+        OnnxEncoder(folder, accurate=False).run([Text(ids, [0] * len(ids))])
+        return [_named("onnxruntime")]
     OnnxRuntime(folder, accurate=False).generate(_ids(folder), 1, [])
     if takes_images:
         OnnxTower(folder, accurate=False)

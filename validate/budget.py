@@ -35,7 +35,7 @@ class Budget:
     @property
     def higher_is_better(self) -> bool:
         """True for shares of agreement."""
-        return self.metric.startswith("top") or self.metric == "cosine"
+        return self.metric.startswith("top") or self.metric in ("cosine", "rank")
 
 
 _LLAMA_CPP = (

@@ -27,7 +27,7 @@ BLOCK = 512
 METRICS = frozenset(
     ["mean_kl", "median_kl", "kl_90", "kl_95", "kl_99", "kl_99_9", "max_kl", "top1", "top5", "top10", "mean_dp", "rms_dp",
      "dp_1", "dp_5", "dp_95", "dp_99", "ppl_reference", "ppl_artefact", "ln_ppl_ratio", "max_abs_logit", "mean_abs_logit",
-     "cosine", "not_finite"]
+     "cosine", "not_finite", "max_abs_state", "state", "length", "rank"]
 )  # fmt: skip
 """Every figure of a comparison, by name."""
 

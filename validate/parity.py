@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,8 +16,10 @@ from ..core.progress import Progress, Silent
 from ..runtimes.base import Runtime
 from . import budget, first_checks, peaks, verdict
 from .answering import Answering
+from .ask import Ask
 from .checks import batched, decode, deep, logits, tokenizer_pair
 from .checks.runtime_defects import as_failures
+from .encoders import run as encoders_run
 from .first_checks import FirstChecks
 from .formats import Weights
 from .passes import PassResult, TorchPasses
@@ -33,31 +33,12 @@ from .token_display import shown
 from .tokenizer import open_tokenizer
 from .vision_formats import VISION_CHECKS
 
+__all__ = ["Ask", "validate"]
+
 SHARE = 1024
 """Tokens over which the noise floor and the device's defaults are measured."""
 QUICK = 128
 """Tokens over which a quick validation measures the conversion: a graph that computes something else shows in a few."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a user asks of a validation.
-
-    `quick` runs the reference and the artifact once, teacher-forced, the conversion over QUICK tokens, no more. `strict` makes
-    every listed defect of the engine a failure. `recipe` is the SHA-256 of the recipe that asks, which the
-    report names.
-    """
-
-    artifact: Path
-    reference: str | None = None
-    suite: Path | None = None
-    budgets: Mapping[str, float] = field(default_factory=dict)
-    max_tokens: int | None = None
-    reference_dtype: str = "float32"
-    device: str = "CPU"
-    quick: bool = False
-    strict: bool = False
-    recipe: str = ""
 
 
 def validate(ask: Ask, progress: Progress | None = None) -> Report:
@@ -74,6 +55,8 @@ def validate(ask: Ask, progress: Progress | None = None) -> Report:
         pair = open_pair(ask.artifact, ask.reference, progress, beside.start)
         artifact = pair.artifact
         artifact.require_device(ask.device)
+        if pair.encoder is not None:
+            return encoders_run.validate(ask, pair, pair.encoder, suite, progress)
         table = budget.table(
             artifact.bits, pair.checkpoint.parameters, takes_images=pair.takes_images, graph=artifact.graph
         )

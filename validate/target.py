@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..convert import claims, families
+from ..convert import claims, encoders, families
 from ..convert.checkpoint import Checkpoint, read_json
 from ..convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ..convert.open_checkpoint import open_checkpoint
+from ..convert.program.encoder import Encoder
 from ..core.errors import ArtifactError, UsageError
 from ..core.file_digest import file_digest
 from ..core.manifest import Manifest, log_path, manifest_path
@@ -33,6 +34,7 @@ class ValidationTarget:
         reference_name: what it is called.
         weights_digest: SHA-256 over config and shards of the reference.
         artifact_files: the artifact's as they were before anything of them was read.
+        encoder: the checkpoint's description, if it is an encoder.
     """
 
     artifact: Artifact
@@ -40,6 +42,7 @@ class ValidationTarget:
     reference_name: str
     weights_digest: str
     artifact_files: Unchanged = field(default_factory=Unchanged)
+    encoder: Encoder | None = None
 
     def require_unchanged(self) -> None:
         """Refuse if a file of a side is not what it was before it was read. Raises CheckpointError."""
@@ -115,8 +118,12 @@ def open_pair(
 
     fetched = fetch(parse(source, revision), progress=progress)
     checkpoint = open_checkpoint(fetched.path)
-    claims.require(checkpoint.config, checkpoint.names)
-    claims.unread(checkpoint.config, "transformers, which runs the reference,")
+    encoder = encoders.describe(checkpoint.config, checkpoint.names, checkpoint.sentence)
+    if encoder is None:
+        claims.require(checkpoint.config, checkpoint.names)
+        claims.unread(checkpoint.config, "transformers, which runs the reference,")
+    else:
+        encoders.claim(encoder, checkpoint.config, checkpoint.names)
     if artifact.takes_images and not _known(checkpoint):
         artifact = artifact.without_vision()
     _require_layout(artifact)
@@ -127,7 +134,8 @@ def open_pair(
         _require_the_same(manifest, digests, source)
     config = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode()).hexdigest()
     whole = hashlib.sha256(json.dumps([config, digests]).encode()).hexdigest()
-    return ValidationTarget(artifact, as_loaded(checkpoint), fetched.repo_id or checkpoint.name, whole, files)
+    seen = as_loaded(checkpoint) if encoder is None else checkpoint
+    return ValidationTarget(artifact, seen, fetched.repo_id or checkpoint.name, whole, files, encoder)
 
 
 def _known(checkpoint: Checkpoint) -> bool:

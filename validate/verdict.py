@@ -37,13 +37,27 @@ def report(
     dtype: str,
     found: Record,
     recipe: str = "",
+    expected: tuple[CheckName, ...] | None = None,
+    counted: tuple[int, int] | None = None,
 ) -> Report:
-    """Judge, and put the report together."""
-    expected = order(takes_images=pair.takes_images)
+    """Judge, and put the report together.
+
+    Args:
+        pair: what was measured.
+        suite: the texts.
+        documents: of them, in tokens.
+        budgets: the limits.
+        dtype: of the reference.
+        found: checks and figures.
+        recipe: the SHA-256 of the recipe that asked.
+        expected: the checks that there have to be, in their order; None: those of a decoder.
+        counted: number of texts and of tokens, where there are no documents.
+    """
+    expected = expected or order(takes_images=pair.takes_images)
     checks = sorted(found.rungs, key=lambda check: expected.index(check.name))
     lines = [*budget.judge(budgets, found.comparisons), *found.lines]
     first = _first_failed(checks, lines, expected)
-    tokens = sum(len(document.ids) for document in documents)
+    texts, tokens = counted or (len(documents), sum(len(document.ids) for document in documents))
     return Report(
         verdict="failed" if first else "passed" if all(line.passed for line in lines) else "undecided",
         first_failed=first,
@@ -56,7 +70,7 @@ def report(
         suite=Subject(
             name=suite.name,
             digest=suite.digest,
-            facts={"documents": str(len(documents)), "tokens": str(tokens)} | ({"recipe": recipe} if recipe else {}),
+            facts={"documents": str(texts), "tokens": str(tokens)} | ({"recipe": recipe} if recipe else {}),
         ),
         budgets=lines,
         rungs=checks,

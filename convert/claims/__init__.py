@@ -55,6 +55,22 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
     return (*notes, *purpose.require(config, names), *unused.notes(config, names))
 
 
+def require_encoder(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
+    """Refuse of an encoder what no format can express; arguments and what is returned as of `require`.
+
+    Raises:
+        CheckpointError: its weights are quantized or an adapter's, or its config.json cannot be one model's.
+    """
+    quantized.refuse(config, names)
+    purpose.refuse_adapter(names)
+    if config.get("is_decoder") is True or config.get("add_cross_attention") is True:
+        raise CheckpointError(
+            "config.json states that it is a decoder (is_decoder), whose tokens see only those before them.",
+            "Encoders see all of a text; take one.",
+        )
+    return ()
+
+
 def unread(config: dict[str, Any], reader: str, reads: Collection[str] | None = None) -> tuple[str, ...]:
     """Look at the fields that nobody reads.
 

@@ -51,7 +51,7 @@ def require(config: dict[str, Any], names: Collection[str]) -> tuple[str, ...]:
             "and converted are models that make text.",
             "Take the model that it was made from, if that is the one you want.",
         )
-    _refuse_adapter(names)
+    refuse_adapter(names)
     base = [name for name in classes if name.endswith("Model") and not name.endswith(_GENERATES)]
     if generates or not base:
         return ()
@@ -76,7 +76,8 @@ def no_head(config: dict[str, Any]) -> CheckpointError:
     )
 
 
-def _refuse_adapter(names: Collection[str]) -> None:
+def refuse_adapter(names: Collection[str]) -> None:
+    """Raise CheckpointError for tensors of a model with an adapter."""
     wrapped = next((name for name in sorted(names) if name.startswith(_WRAPPED) or ".lora_A." in name), None)
     if wrapped:
         raise CheckpointError(

@@ -15,7 +15,7 @@ from typing import Any
 
 BUFFERS = (
     "*rotary_emb.inv_freq", "*.attn.bias", "*.masked_bias", "*.attention.bias", "*.embed_positions.weights",
-    "*.embeddings.position_ids",
+    "*.embeddings.position_ids", "embeddings.position_ids",
 )  # fmt: skip
 _COUNTS = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 """Fields of config.json that say how many layers predict further tokens."""

@@ -19,6 +19,7 @@ from .smoke import Runner
 if TYPE_CHECKING:
     from ...quantize.scheme import Scheme
     from ..gguf.recipe import Recipe
+    from ..program.task import Task
     from .artifact import Planned
     from .conflicts import Collector
     from .source import OpenedSource
@@ -101,12 +102,13 @@ class Format(ABC, Generic[JobT, PreparedT]):
     shares_repository: ClassVar[bool] = False
 
     @abstractmethod
-    def require(self, config: dict[str, Any], names: Collection[str]) -> None:
+    def require(self, config: dict[str, Any], names: Collection[str], sentence: Task | None = None) -> None:
         """Check that the format can express a checkpoint.
 
         Args:
             config: its config.json.
             names: of its tensors.
+            sentence: what the files of sentence-transformers beside it say, if there are any.
 
         Raises:
             CheckpointError: it cannot.

@@ -18,6 +18,7 @@ from .smoke import Runner
 
 if TYPE_CHECKING:
     from ..gguf.recipe import Recipe
+    from ..program.task import Task
     from .gguf_prepare import Prepared
     from .source import OpenedSource
 
@@ -33,7 +34,7 @@ class Gguf(Format[GgufJob, "Prepared"]):
     shares_repository = True
     precedence = 2
 
-    def require(self, config: dict[str, Any], names: Collection[str]) -> None:
+    def require(self, config: dict[str, Any], names: Collection[str], sentence: Task | None = None) -> None:
         """Ask whether llama.cpp has the architecture."""
         from ..gguf.describe import describe_as_claimed
 

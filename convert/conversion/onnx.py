@@ -13,6 +13,7 @@ from .onnx_plan import OnnxJob
 from .smoke import Runner
 
 if TYPE_CHECKING:
+    from ..program.task import Task
     from .conflicts import Collector
     from .onnx_prepare import Prepared
     from .source import OpenedSource
@@ -25,11 +26,11 @@ class Onnx(Format[OnnxJob, "Prepared"]):
     runner = Runner("onnxruntime", "onnxruntime", 3.0)
     precedence = 0
 
-    def require(self, config: dict[str, Any], names: Collection[str]) -> None:
+    def require(self, config: dict[str, Any], names: Collection[str], sentence: Task | None = None) -> None:
         """Ask both engines."""
         from ..onnx.choose import chosen
 
-        chosen(config, names)
+        chosen(config, names, sentence=sentence)
 
     def holds(self, path: Path) -> bool:
         """Know a folder by the model that generates."""

@@ -64,10 +64,14 @@ def prepare(job: OnnxJob, opened: OpenedSource, collector: Collector, runner: sm
     parts = _models(checkpoint, choice, scheme, vision_scheme)
     predicted = collector.check(lambda: export.predicted_size(checkpoint, parts, job.accuracy_level))
     collector.stop()
-    described = choice.decoder or sizes_of.of_config(checkpoint.config)
-    layers = described.num_layers if described else 0
+    described = None if choice.encoder else choice.decoder or sizes_of.of_config(checkpoint.config)
+    layers = choice.encoder.num_layers if choice.encoder else described.num_layers if described else 0
     output = job.output or Path(f"{opened.base_name}-onnx-{scheme.precision}")
-    size = (predicted or 0) + assets.size(checkpoint, described, vision) + _graph(choice, layers)
+    size = (
+        (predicted or 0)
+        + assets.size(checkpoint, described, vision, generates=choice.encoder is None)
+        + _graph(choice, layers)
+    )
     tensors = [stored for model in parts for stored in model.forecast(checkpoint)]
     told = cost(opened.pending, output, size, memory.onnx(checkpoint, tensors, layers, engine=choice.engine))
     collector.check(lambda: check_output(output, force=job.force))
@@ -85,7 +89,7 @@ def prepare(job: OnnxJob, opened: OpenedSource, collector: Collector, runner: sm
         input_bytes=checkpoint.size,
         output_bytes=size,
         output=output,
-        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
+        assumed=[*(choice.described.assumed if choice.described else ()), *(vision.assumed if vision else ())],
         notes=[*checkpoint.notes, *choice.notes, *said, *notes],
         vision_scheme=vision_scheme,
         image_tokens=vision.image_tokens if vision else None,
@@ -97,14 +101,14 @@ def prepare(job: OnnxJob, opened: OpenedSource, collector: Collector, runner: sm
 
 
 def _models(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, vision_scheme: Scheme | None) -> list[models.Model]:
-    if choice.decoder:
-        return models.cut(choice.decoder, scheme, choice.vision, vision_scheme)
+    if choice.described:
+        return models.cut(choice.described, scheme, choice.vision, vision_scheme)
     return [trace.forecast(checkpoint, scheme)]
 
 
 def _graph(choice: Choice, layers: int) -> int:
     """Return the bytes of a graph that the forecast leaves out: a trace's is known once it is made."""
-    return 0 if choice.decoder else trace.GRAPH + layers * trace.GRAPH_LAYER
+    return 0 if choice.described else trace.GRAPH + layers * trace.GRAPH_LAYER
 
 
 def _schemes(
@@ -125,17 +129,17 @@ def _schemes(
 
 def _check(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Collector) -> list[str]:
     """Check tensors and small files, and say what the scheme does to the rows."""
-    decoder, vision, said = choice.decoder, choice.vision, []
-    if decoder is None:
+    described, decoder, vision, said = choice.described, choice.decoder, choice.vision, []
+    if described is None:
         trace.require_package()
         weights = trace.forecast(checkpoint, scheme).weights
     else:
-        stream.check(checkpoint, decoder, vision)
-        if vision:
+        stream.check(checkpoint, described, vision)
+        if vision and decoder:
             said = vision_files.check(checkpoint.folder, vision)
             if decoder.tied:
                 said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
-        weights = stream.weights(decoder, scheme, vision, woven=True)
+        weights = stream.weights(described, scheme, vision, woven=True)
     names = [*(weight.name for weight in weights), *([TABLE] if vision else [])]
     collector.check(lambda: require_found(names, scheme.tensor_precision))
     groups = collector.check(lambda: check_groups(weights, scheme))

@@ -13,7 +13,7 @@ from .. import tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..onnx import assets, export, trace
 from ..openvino.engine import Exported
-from . import vision_facts
+from . import encoder_facts, vision_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .small_files import inputs
 from .source import OpenedSource
@@ -40,6 +40,7 @@ def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progr
         compressor=exported.compressor,
         scheme=planned.scheme.as_dict(),
         vision=vision_facts.facts(vision, exported.vision_scheme),
+        encoder=encoder_facts.facts(ready.choice.encoder),
         row_order="source",
         assumed=planned.assumed,
         notes=planned.notes + exported.notes + kept,
@@ -53,7 +54,7 @@ def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progr
 def _write(ready: Prepared, checkpoint: Checkpoint, folder: Path, progress: Progress) -> Exported:
     """Write the models and what lies beside them."""
     planned, choice = ready.plan, ready.choice
-    if choice.decoder is None:
+    if choice.described is None:
         made = trace.prepare(checkpoint, progress)
         exported = trace.write(
             checkpoint, made, planned.scheme, folder, accuracy_level=planned.accuracy_level, progress=progress
@@ -62,7 +63,7 @@ def _write(ready: Prepared, checkpoint: Checkpoint, folder: Path, progress: Prog
         return exported
     exported = export.export(
         checkpoint,
-        choice.decoder,
+        choice.described,
         planned.scheme,
         folder,
         vision=choice.vision,
@@ -70,5 +71,5 @@ def _write(ready: Prepared, checkpoint: Checkpoint, folder: Path, progress: Prog
         accuracy_level=planned.accuracy_level,
         progress=progress,
     )
-    assets.write(checkpoint, choice.decoder, folder, choice.vision)
+    assets.write(checkpoint, choice.decoder, folder, choice.vision, generates=choice.encoder is None)
     return exported

@@ -13,6 +13,7 @@ from .openvino_plan import Job
 from .smoke import Runner
 
 if TYPE_CHECKING:
+    from ..program.task import Task
     from .conflicts import Collector
     from .openvino_prepare import Prepared
     from .source import OpenedSource
@@ -26,11 +27,11 @@ class OpenVINO(Format[Job, "Prepared"]):
     runs_code = True
     precedence = 1
 
-    def require(self, config: dict[str, Any], names: Collection[str]) -> None:
+    def require(self, config: dict[str, Any], names: Collection[str], sentence: Task | None = None) -> None:
         """Ask both engines."""
         from ..openvino.choose import chosen
 
-        chosen(config, names=names)
+        chosen(config, names=names, sentence=sentence)
 
     def holds(self, path: Path) -> bool:
         """Know a folder by the graph that generates."""

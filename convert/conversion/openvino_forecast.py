@@ -46,7 +46,7 @@ def forecast(
     checkpoint: Checkpoint, choice: Choice, scheme: Scheme, vision_scheme: Scheme | None, *, compressor: str
 ) -> Forecast:
     """Predict size and memory; `compressor` as the user asks for it ("auto" or "nncf")."""
-    if choice.decoder:
+    if choice.described:
         parts = _streamed(checkpoint, choice, scheme, vision_scheme)
     else:
         parts = _traced(checkpoint, scheme, vision_scheme if choice.several else None)
@@ -67,12 +67,12 @@ def forecast(
 def _streamed(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, vision_scheme: Scheme | None) -> list[_Part]:
     from ..openvino import stream_ir
 
-    assert choice.decoder
+    assert choice.described
     parts = []
-    for ir in stream_ir.cut(choice.decoder, scheme, choice.vision, vision_scheme):
+    for ir in stream_ir.cut(choice.described, scheme, choice.vision, vision_scheme):
         table = _assigned(ir.weights, ir.scheme)
         tensors = [_stored(checkpoint, name, shape, table, ir.scheme) for name, shape in ir.shapes.items()]
-        parts.append(_Part(tensors, choice.decoder.num_layers if ir.generates else 0, ir.scheme))
+        parts.append(_Part(tensors, choice.described.num_layers if ir.generates or choice.encoder else 0, ir.scheme))
     return parts
 
 

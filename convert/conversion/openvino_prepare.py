@@ -77,7 +77,7 @@ def prepare(job: Job, opened: OpenedSource, collector: Collector, runner: smoke.
         input_bytes=checkpoint.size,
         output_bytes=predicted.output_bytes,
         output=output,
-        assumed=[*(choice.decoder.assumed if choice.decoder else ()), *(vision.assumed if vision else ())],
+        assumed=[*(choice.described.assumed if choice.described else ()), *(vision.assumed if vision else ())],
         notes=[*checkpoint.notes, *_consented(job, opened), *choice.notes, *notes],
         vision_scheme=vision_scheme,
         image_tokens=vision.image_tokens if vision else None,
@@ -96,20 +96,26 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
     if job.request.tensor_precision and job.compressor == "nncf":
         reason = "--tensor-precision cannot be used with --compressor nncf: NNCF has one mode for all weights."
         collector.check(lambda: _refuse(reason, "Leave one of them out."))
-    config, names = checkpoint.config, checkpoint.names
-    choice = collector.check(lambda: choose(config, job.engine, job.rope, names=names)) or choose(config, names=names)
+    choice = collector.check(lambda: _choose(job, checkpoint)) or choose(
+        checkpoint.config, names=checkpoint.names, sentence=checkpoint.sentence
+    )
     vision = choice.vision
     if vision is None and job.layout == "genai":
         reason = "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others."
         collector.check(lambda: _refuse(reason, "Leave it out."))
-    default, family = int4_default(config, vision), _family(checkpoint, choice)
+    default, family = int4_default(checkpoint.config, vision), _family(checkpoint, choice)
     request = collector.check(lambda: complete(job.request, checkpoint.parameters)) or replace(job.request, target=None)
-    scheme = _with_cache(collector.check(lambda: resolve(request, default, family)), checkpoint)
+    scheme = collector.check(lambda: resolve(request, default, family))
+    scheme = scheme if choice.encoder else _with_cache(scheme, checkpoint)
     beside = scheme or resolve(Request("int8"))  # for the checks that follow
     vision_scheme = collector.check(lambda: _vision_scheme(job, choice, beside))
     if scheme is None:
         collector.stop()
     return choice, beside, vision_scheme
+
+
+def _choose(job: Job, checkpoint: Checkpoint) -> Choice:
+    return choose(checkpoint.config, job.engine, job.rope, names=checkpoint.names, sentence=checkpoint.sentence)
 
 
 def _with_cache(scheme: Scheme | None, checkpoint: Checkpoint) -> Scheme | None:
@@ -127,16 +133,16 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
     from ...quantize.tensor_precision import require_found
 
     vision, notes, apart = choice.vision, [], []
-    if choice.decoder:
+    if choice.described:
         from ..openvino import stream, vision_files
         from ..program.decoder import TABLE
 
         apart = [TABLE] if vision else []
-        stream.check(checkpoint, choice.decoder, vision)
-        if vision:
+        stream.check(checkpoint, choice.described, vision)
+        if vision and choice.decoder:
             notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
             notes += _check_layout(job, checkpoint.folder, vision)
-        weights = stream.weights(choice.decoder, scheme, vision)
+        weights = stream.weights(choice.described, scheme, vision)
     else:
         from ..openvino import trace, trace_vision
 

@@ -11,7 +11,7 @@ from ...core.inputs import InputDigests
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from .. import tokenizer_copy
-from . import vision_facts
+from . import encoder_facts, vision_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .calibrator import require
 from .small_files import inputs
@@ -39,12 +39,15 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
         ready = replace(ready, calibration=measured)
     with (
         _tokenizer_folder(job, checkpoint.folder) as tokenizer_source,
-        TokenizerExport(tokenizer_source, folder, trust_remote_code=job.trust_remote_code) as tokenizer,
+        TokenizerExport(
+            tokenizer_source, folder, trust_remote_code=job.trust_remote_code, encodes=choice.encoder is not None
+        ) as tokenizer,
     ):
         exported = _export(ready, job, checkpoint, folder, progress)
         assets.write(
             checkpoint, planned.scheme, folder,
             vision=choice.vision, vision_scheme=exported.vision_scheme, added=exported.config,
+            generates=choice.encoder is None,
         )  # fmt: skip
         if choice.vision and job.layout == "genai":
             from ..openvino import genai_layout
@@ -60,6 +63,7 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
         compressor=exported.compressor if planned.scheme.compresses or planned.vision_scheme else "none",
         scheme=planned.scheme.as_dict(),
         vision=vision_facts.facts(choice.vision, exported.vision_scheme),
+        encoder=encoder_facts.facts(choice.encoder),
         calibration=planned.calibration,
         row_order="rotate_half" if job.rope == "fused" else "source",
         assumed=planned.assumed,
@@ -74,11 +78,11 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
 def _export(ready: Prepared, job: Job, checkpoint: Checkpoint, folder: Path, progress: Progress) -> Exported:
     """Write the graphs and their weights by the engine of the plan."""
     planned, choice = ready.plan, ready.choice
-    if choice.decoder:
+    if choice.described:
         from ..openvino import stream
 
         return stream.export(
-            checkpoint, choice.decoder, planned.scheme, folder,
+            checkpoint, choice.described, planned.scheme, folder,
             vision=choice.vision, vision_scheme=planned.vision_scheme,
             rope=job.rope, compressor=job.compressor, calibration=ready.calibration, progress=progress,
         )  # fmt: skip

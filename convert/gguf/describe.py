@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ...core.errors import CheckpointError
-from .. import claims, families
+from .. import claims, encoders, families
 from ..alternatives import InexpressibleError
 from ..families import registry
 from ..program.decoder import Decoder
@@ -47,6 +47,12 @@ def describe_as_claimed(config: dict[str, Any], names: Collection[str]) -> tuple
     Raises:
         CheckpointError: as `describe`, or config.json states what nobody reads.
     """
+    family = encoders.find(str(config.get("model_type")))
+    if family is not None and family.always:
+        raise InexpressibleError(
+            f"GGUF files of encoders cannot be written yet, and {family.model_type} is one.",
+            InexpressibleError.usual_hint,
+        )
     notes = claims.require(config, names)
     described, kind = describe(config), config["model_type"]
     return described, notes + claims.unread(config, f"the reader of {kind}", fields(kind))

@@ -25,11 +25,13 @@ from ...core.paths import model_name
 from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
 from .. import alternatives
+from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
+from ..program.task import POOLING_TYPES
 from ..tensor_accounting import check_coverage
 from . import tokenizer
 from .describe import describe_as_claimed
-from .header import Keys, string
+from .header import Keys, string, u32
 from .layout import Layout, lay_out
 from .metadata import Origin, general
 from .model import Model
@@ -112,13 +114,14 @@ def prepare(
     vocabulary = tokenizer.read(
         checkpoint.folder, model.decoder.vocab_size, checkpoint.config, checkpoint.generation_config, pre=pre
     )
-    all_keys = {**_keys(checkpoint, model, vocabulary, recipe, origin), **(keys or {})}
+    pooled, notes_on_pooling = pooling(checkpoint, model)
+    all_keys = {**pooled, **_keys(checkpoint, model, vocabulary, recipe, origin), **(keys or {})}
     layout = lay_out(
         checkpoint, model, recipe, all_keys, file_name, importance=importance, split_max_size=split_max_size
     )
     for placed in layout.tensors:
         engine_for(placed.type, weighted=importance is not None and placed.tensor.name in importance)
-    notes = [*said, *model.notes, *vocabulary.notes, *layout.notes, *_notes(vocabulary)]
+    notes = [*said, *notes_on_pooling, *model.notes, *vocabulary.notes, *layout.notes, *_notes(vocabulary)]
     return Prepared(model, layout, list(model.decoder.assumed), notes)
 
 
@@ -133,6 +136,29 @@ def _keys(checkpoint: Checkpoint, model: Model, vocabulary: Vocabulary, recipe: 
         version=version("edgeconv"),
     )
     return {"general.architecture": string(model.arch), **general_keys, **model.keys, **vocabulary.keys()}
+
+
+def pooling(checkpoint: Checkpoint, model: Model) -> tuple[Keys, list[str]]:
+    """Return the key by which llama.cpp pools the states of a text, where files of sentence-transformers say how.
+
+    Raises:
+        CheckpointError: layers follow the pooling, which are not written.
+    """
+    task = checkpoint.sentence
+    if task is None or task.pooling is None:
+        return {}, []
+    if task.dense:
+        raise InexpressibleError(
+            f"modules.json has layers behind the pooling ({task.dense[0].folder}), which are not written into a GGUF.",
+            InexpressibleError.usual_hint,
+        )
+    number = next(number for number, pooling in POOLING_TYPES.items() if pooling == task.pooling)
+    said = [f"An encoder: {task.describe()}."]
+    if task.normalize:
+        said.append(
+            "llama.cpp's programs divide a vector by its length as they are told (--embd-normalize 2, their default)."
+        )
+    return {f"{model.arch}.pooling_type": u32(number)}, said
 
 
 def _notes(vocabulary: Vocabulary) -> list[str]:

@@ -29,28 +29,37 @@ _LENGTH = 2048
 """Tokens of a conversation, where config.json does not limit them."""
 
 
-def write(checkpoint: Checkpoint, decoder: HasSizes | None, out: Path, vision: Vision | None = None) -> None:
-    """Write all of them into the staging folder; without sizes no genai_config.json, which has no words for such a model."""
-    made = _documents(checkpoint, decoder, vision)
+def write(
+    checkpoint: Checkpoint, decoder: HasSizes | None, out: Path, vision: Vision | None = None, *, generates: bool = True
+) -> None:
+    """Write all of them into the staging folder; without sizes no genai_config.json, which has no words for such a model.
+
+    What `generates` gets a generation_config.json.
+    """
+    made = _documents(checkpoint, decoder, vision, generates)
     for path in sources(checkpoint.folder):
-        tokenizer_copy.copy(path, out / path.relative_to(checkpoint.folder), made)
+        tokenizer_copy.copy(path, checkpoint.folder, out, made)
     for name, text in made.items():
         (out / name).write_text(text, "utf-8")
 
 
-def size(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None = None) -> int:
+def size(
+    checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None = None, *, generates: bool = True
+) -> int:
     """Return the bytes of what `write` writes."""
-    made = _documents(checkpoint, decoder, vision)
-    copied = sum(path.stat().st_size for path in sources(checkpoint.folder) if path.name not in made)
+    made, folder = _documents(checkpoint, decoder, vision, generates), checkpoint.folder
+    copied = sum(path.stat().st_size for path in sources(folder) if path.relative_to(folder).as_posix() not in made)
     return copied + sum(len(text.encode()) for text in made.values())
 
 
-def _documents(checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None) -> dict[str, str]:
+def _documents(
+    checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None, generates: bool
+) -> dict[str, str]:
     """Return the files that are made and not copied, by name."""
     # the artifact needs no code of the checkpoint's, so it does not point to any
     config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
     generation = checkpoint.generation_config or generation_config(config)
-    made = {"config.json": config, "generation_config.json": generation}
+    made = {"config.json": config} | ({"generation_config.json": generation} if generates else {})
     if vision is None:
         # onnxruntime-genai has one width for keys and values, and names of keys in any case
         if decoder and decoder.value_dim == decoder.head_dim and decoder.remembering:

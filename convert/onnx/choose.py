@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import UsageError
-from .. import alternatives, claims, families
+from .. import alternatives, claims, encoders, families
 from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder
 from ..program.reading import UnsupportedArchitecture
+from ..program.task import Task
 from .trace_support import TRACED, refusal
 
 ENGINES = ("auto", "stream", "trace")
@@ -28,6 +30,7 @@ class Choice:
         decoder: the description of a streamed model.
         vision: its vision part, if there is one.
         notes: sentences for the plan.
+        encoder: the encoder, if it is one.
     """
 
     engine: str
@@ -35,16 +38,25 @@ class Choice:
     decoder: Decoder | None = None
     vision: Vision | None = None
     notes: tuple[str, ...] = ()
+    encoder: Encoder | None = None
+
+    @property
+    def described(self) -> Decoder | Encoder | None:
+        """What the stream engine writes, beside a vision part."""
+        return self.decoder or self.encoder
 
 
 def choose(checkpoint: Checkpoint, engine: str = "auto") -> Choice:
     """Choose as `chosen` does, and name in a refusal the commands that would take the checkpoint. Raises as `chosen` does."""
-    with alternatives.named("onnx", checkpoint.config, checkpoint.names):
-        return chosen(checkpoint.config, checkpoint.names, engine)
+    sentence = checkpoint.sentence
+    with alternatives.named("onnx", checkpoint.config, checkpoint.names, sentence):
+        return chosen(checkpoint.config, checkpoint.names, engine, sentence)
 
 
-def chosen(config: dict[str, Any], names: Collection[str], engine: str = "auto") -> Choice:
-    """Choose by what config.json states and by the names of the checkpoint's tensors.
+def chosen(
+    config: dict[str, Any], names: Collection[str], engine: str = "auto", sentence: Task | None = None
+) -> Choice:
+    """Choose by what config.json states, by the names of the checkpoint's tensors, and by the files of sentence-transformers.
 
     Raises:
         CheckpointError: no engine takes the checkpoint.
@@ -52,6 +64,14 @@ def chosen(config: dict[str, Any], names: Collection[str], engine: str = "auto")
     """
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
+    encoder = encoders.describe(config, names, sentence)
+    if encoder is not None:
+        if engine == "trace":
+            raise UsageError(
+                "The trace engine takes models that make text; this one is an encoder.", "Leave out --engine."
+            )
+        said = encoders.claim(encoder, config, names)
+        return Choice("stream", f"the encoder of {encoder.family} is known", encoder=encoder, notes=said)
     notes = claims.require(config, names)
     choice = _choose(config, names, engine)
     if choice.decoder is None:

@@ -21,6 +21,7 @@ from ..openvino import stream_float16, stream_write
 from ..openvino.engine import Exported
 from ..openvino.tensor_layout import TensorLayout
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder
 from . import tensor_layout as layout_of
 from .models import Model, cut, lay_out, write_graph
 
@@ -44,7 +45,7 @@ def require_expressible(scheme: Scheme) -> None:
 
 def export(
     checkpoint: Checkpoint,
-    decoder: Decoder,
+    decoder: Decoder | Encoder,
     scheme: Scheme,
     out: Path,
     *,

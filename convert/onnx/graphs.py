@@ -13,6 +13,7 @@ from ..families import vision_block
 from ..families.glm_edge_v import Vision
 from ..program import block
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder, output_of
 from .layers import Layers
 from .names import EMBEDS, FEATURES, IDS, LOGITS, PIXELS
 from .ops import Graph
@@ -38,6 +39,17 @@ def build_embeddings(graph: Graph, decoder: Decoder) -> None:
     ids = graph.input(IDS, graph.types.INT64, ["batch", "n"])
     rows = block.embed(Layers(graph), decoder, ids)
     graph.output(rows, EMBEDS, graph.types.FLOAT, ["batch", "n", decoder.hidden_size])
+
+
+def build_encoder(graph: Graph, encoder: Encoder) -> None:
+    """Add an encoder's inputs, nodes and output to an empty graph: states [batch, n, width], or scores [batch, labels]."""
+    given = {name: graph.input(name, graph.types.INT64, ["batch", "n"]) for name in encoder.inputs}
+    made = encoder.write(Layers(graph), given)
+    scores = encoder.task.kind == "score"
+    graph.output(
+        made, output_of(encoder), graph.types.FLOAT,
+        ["batch", encoder.task.labels] if scores else ["batch", "n", encoder.width],
+    )  # fmt: skip
 
 
 def build_vision(graph: Graph, vision: Vision) -> None:

@@ -17,13 +17,12 @@ from . import experts as stacked
 from .names import FEATURES, LOGITS
 from .ops import Graph, Value
 from .states import StateLayers
+from .whole import MASKED, WholeLayers
 
 FREQUENCIES = "rotary/frequencies"
-_MASKED = -65504.0
-"""What a masked position gets: float16's lowest, as in the IR."""
 
 
-class Layers(StateLayers):
+class Layers(WholeLayers, StateLayers):
     """`program.ops.Ops` over `Value`; the nodes go to `graph`."""
 
     def __init__(self, graph: Graph) -> None:
@@ -226,7 +225,7 @@ class Layers(StateLayers):
             causal = g.op("And", causal, g.op("Greater", columns, g.op("Sub", rows, g.i64(window))))
         causal = g.op("Unsqueeze", causal, g.i64([0, 1]))
         kept = g.op("Unsqueeze", g.op("Cast", attention_mask, to=g.types.BOOL), g.i64([1, 2]))
-        mask = g.op("Where", g.op("And", causal, kept), g.f32(0), g.f32(_MASKED))
+        mask = g.op("Where", g.op("And", causal, kept), g.f32(0), g.f32(MASKED))
         return mask if groups == 1 else g.op("Tile", mask, g.i64([1, 1, groups, 1]))
 
     def remember(self, key: Value, value: Value, layer: int, heads: Heads) -> tuple[Value, Value]:

@@ -22,6 +22,7 @@ from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
 from ..openvino.tensor_layout import Constant, TensorLayout, is_stack
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder
 from . import graphs
 from .names import TEXT, VISION_PARTS
 from .ops import Graph
@@ -93,11 +94,14 @@ class Model:
 
 
 def cut(
-    decoder: Decoder, scheme: Scheme, vision: Vision | None = None, vision_scheme: Scheme | None = None
+    decoder: Decoder | Encoder, scheme: Scheme, vision: Vision | None = None, vision_scheme: Scheme | None = None
 ) -> list[Model]:
     """Return the models of a checkpoint, the one that generates first."""
     irs = stream_ir.cut(decoder, scheme, vision, vision_scheme, woven=True)
     names: tuple[str, ...] = (TEXT,)
+    if not isinstance(decoder, Decoder):
+        (ir,) = irs
+        return [Model(TEXT, ir.shapes, ir.weights, partial(graphs.build_encoder, encoder=decoder), ir.scheme)]
     builds: list[Callable[[Graph], None]] = [partial(graphs.build, decoder=decoder, from_embeds=bool(vision))]
     if vision:
         names = VISION_PARTS

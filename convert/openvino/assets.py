@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...quantize.scheme import INT8_MODES, Scheme
-from .. import tokenizer_copy
+from .. import sentence, tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
 from . import vision_files
@@ -28,7 +28,7 @@ def sources(folder: Path) -> list[Path]:
     named = [folder / name for name in ("config.json", "generation_config.json", *COPIED)]
     licenses = sorted(p for pattern in LICENSES for p in folder.glob(pattern) if p.is_file())
     templates = sorted((folder / "additional_chat_templates").glob("*.jinja"))
-    return [p for p in named if p.is_file()] + templates + licenses
+    return [p for p in named if p.is_file()] + templates + licenses + sentence.files(folder)
 
 
 def write(
@@ -39,12 +39,14 @@ def write(
     vision: Vision | None = None,
     vision_scheme: Scheme | None = None,
     added: dict[str, Any] | None = None,
+    generates: bool = True,
 ) -> None:
-    """Write all of them into the staging folder; config.json gets the `added` fields."""
+    """Write all of them into the staging folder; config.json gets the `added` fields, and what `generates` its defaults."""
     made = tokenizer_copy.written(checkpoint.folder)
     for path in sources(checkpoint.folder):
-        if path.name not in ("config.json", "generation_config.json"):
-            tokenizer_copy.copy(path, out / path.relative_to(checkpoint.folder), made)
+        place = path.relative_to(checkpoint.folder)
+        if str(place) not in ("config.json", "generation_config.json"):
+            tokenizer_copy.copy(path, checkpoint.folder, out, made)
     for name, text in made.items():
         (out / name).write_text(text, "utf-8")
     # the artifact needs no code of the checkpoint's, so it does not point to any
@@ -54,7 +56,9 @@ def write(
         _write_json(out / vision_files.PREPROCESSOR, vision_files.preprocessor(checkpoint.folder))
         _write_json(out / vision_files.PROCESSOR, vision_files.processor(checkpoint.folder, vision))
     _write_json(out / "config.json", config | (added or {}))
-    _write_json(out / "generation_config.json", checkpoint.generation_config or generation_config(checkpoint.config))
+    if generates:
+        stated = checkpoint.generation_config or generation_config(checkpoint.config)
+        _write_json(out / "generation_config.json", stated)
     described = _of_parts(scheme, vision_scheme) if vision_scheme else _openvino_config(scheme)
     _write_json(out / "openvino_config.json", described)
 

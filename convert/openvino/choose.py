@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import UsageError
-from .. import alternatives, claims, families
+from .. import alternatives, claims, encoders, families
 from ..alternatives import InexpressibleError
 from ..families import VisionPart
 from ..families.glm_edge_v import Vision
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder
 from ..program.reading import UnsupportedArchitecture
+from ..program.task import Task
 
 ENGINES = ("auto", "stream", "trace")
 
@@ -28,6 +30,7 @@ class Choice:
         vision: the vision part, if there is one and the stream engine takes it.
         several: the trace engine makes several IRs of it, for it takes images and text.
         notes: sentences for the plan on what config.json states.
+        encoder: the encoder, if it is one.
     """
 
     engine: str
@@ -36,16 +39,36 @@ class Choice:
     vision: Vision | None = None
     several: bool = False
     notes: tuple[str, ...] = ()
+    encoder: Encoder | None = None
+
+    @property
+    def described(self) -> Decoder | Encoder | None:
+        """What the stream engine writes, beside a vision part."""
+        return self.decoder or self.encoder
 
 
-def choose(config: dict[str, Any], engine: str = "auto", rope: str = "source", *, names: Collection[str]) -> Choice:
+def choose(
+    config: dict[str, Any],
+    engine: str = "auto",
+    rope: str = "source",
+    *,
+    names: Collection[str],
+    sentence: Task | None = None,
+) -> Choice:
     """Choose as `chosen` does, and name in a refusal the commands that would take the checkpoint. Raises as `chosen` does."""
-    with alternatives.named("openvino", config, names):
-        return chosen(config, engine, rope, names=names)
+    with alternatives.named("openvino", config, names, sentence):
+        return chosen(config, engine, rope, names=names, sentence=sentence)
 
 
-def chosen(config: dict[str, Any], engine: str = "auto", rope: str = "source", *, names: Collection[str]) -> Choice:
-    """Choose by what config.json states and by the names of the checkpoint's tensors.
+def chosen(
+    config: dict[str, Any],
+    engine: str = "auto",
+    rope: str = "source",
+    *,
+    names: Collection[str],
+    sentence: Task | None = None,
+) -> Choice:
+    """Choose by what config.json states, by the names of the checkpoint's tensors, and by the files of sentence-transformers.
 
     Raises:
         CheckpointError: no engine knows the model type, or can express what config.json states, or config and tensors contradict
@@ -54,6 +77,9 @@ def chosen(config: dict[str, Any], engine: str = "auto", rope: str = "source", *
     """
     if engine not in ENGINES:
         raise UsageError(f"Unknown engine {engine!r}.", f"One of: {', '.join(ENGINES)}.")
+    encoder = encoders.describe(config, names, sentence)
+    if encoder is not None:
+        return _encoder(encoder, config, engine, rope, names)
     notes = claims.require(config, names)
     part = families.vision_part(config["model_type"], names)
     if part is not None:
@@ -75,6 +101,16 @@ def chosen(config: dict[str, Any], engine: str = "auto", rope: str = "source", *
             "Leave the option out.",
         )
     return choice
+
+
+def _encoder(encoder: Encoder, config: dict[str, Any], engine: str, rope: str, names: Collection[str]) -> Choice:
+    """Only the stream engine has them: what optimum-intel traces for generation is another model."""
+    if engine == "trace":
+        raise UsageError("The trace engine takes models that make text; this one is an encoder.", "Leave out --engine.")
+    if rope == "fused":
+        raise UsageError(f"--rope fused changes nothing for the encoder {encoder.family}.", "Leave the option out.")
+    said = encoders.claim(encoder, config, names)
+    return Choice("stream", f"the encoder of {encoder.family} is known", encoder=encoder, notes=said)
 
 
 def _unread(config: dict[str, Any], choice: Choice) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from ..checkpoint import Checkpoint
 from ..families import unused_tensors
 from ..families.glm_edge_v import Vision
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder
 from ..program.latent import KV_A, Latent
 from ..tensor_accounting import check_coverage
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
@@ -31,7 +32,7 @@ from .tensor_layout import TensorLayout
 
 
 def weights(
-    decoder: Decoder, scheme: Scheme, vision: Vision | None = None, *, woven: bool | None = None
+    decoder: Decoder | Encoder, scheme: Scheme, vision: Vision | None = None, *, woven: bool | None = None
 ) -> list[Weight]:
     """Return the language model's weights that a scheme compresses, each constant once, in the order of the graph.
 
@@ -40,12 +41,16 @@ def weights(
     return stream_ir.cut(decoder, scheme, vision, scheme, woven=woven)[0].weights
 
 
-def check(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None = None) -> None:
+def check(checkpoint: Checkpoint, decoder: Decoder | Encoder, vision: Vision | None = None) -> None:
     """Compare the checkpoint's tensors with those that the config promises.
 
     Raises:
         CheckpointError: one is missing, has another shape, or would be left out silently.
     """
+    if not isinstance(decoder, Decoder):
+        kind = f"{decoder.family} encoder"
+        check_coverage(checkpoint, decoder.tensors(), kind, tied=False, allowed=decoder.unused)
+        return
     expected = decoder.tensors() | (vision.tensors() if vision else {})
     kind = vision.family if vision else f"{decoder.family} decoder"
     unused = unused_tensors(checkpoint.model_type, checkpoint.names)
@@ -63,7 +68,7 @@ def notes(decoder: Decoder, vision: Vision | None = None) -> list[str]:
 
 def export(
     checkpoint: Checkpoint,
-    decoder: Decoder,
+    decoder: Decoder | Encoder,
     scheme: Scheme,
     out: Path,
     *,
@@ -91,8 +96,8 @@ def export(
     Raises:
         CheckpointError: a weight is NaN or infinite, or too large for the type that it is to have.
     """
-    orders = row_orders(decoder) if rope == "fused" else {}
-    if orders:
+    orders: dict[str, Any] = {}
+    if rope == "fused" and isinstance(decoder, Decoder) and (orders := row_orders(decoder)):
         decoder = rotate_half(decoder)
     said: list[str] = []
     if vision and vision_scheme:
@@ -187,7 +192,7 @@ def rotate_half(decoder: Decoder) -> Decoder:
 
 def predicted_size(
     checkpoint: Checkpoint,
-    decoder: Decoder,
+    decoder: Decoder | Encoder,
     scheme: Scheme,
     vision: Vision | None = None,
     vision_scheme: Scheme | None = None,

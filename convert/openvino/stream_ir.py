@@ -17,6 +17,7 @@ from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
 from ..program.decoder import HEAD, TABLE, Decoder
+from ..program.encoder import Encoder
 from . import stream_experts, stream_models
 from .stream_layers import rotary_name
 from .stream_ops import Weights
@@ -95,17 +96,19 @@ class Ir:
 
 
 def cut(
-    decoder: Decoder,
+    decoder: Decoder | Encoder,
     scheme: Scheme,
     vision: Vision | None = None,
     vision_scheme: Scheme | None = None,
     *,
     woven: bool | None = None,
 ) -> list[Ir]:
-    """Return the IRs of a checkpoint, the one that generates first.
+    """Return the IRs of a checkpoint, the one that generates first; of an encoder its only one.
 
     `woven`: gate and up of experts are one stack (`program.experts`); None: where OpenVINO's fusion wants it so.
     """
+    if not isinstance(decoder, Decoder):
+        return [_encoder(decoder, scheme)]
     if vision is None or vision_scheme is None:
         return [_text(decoder, scheme, stream_experts.woven(decoder) if woven is None else woven)]
     return [_language(decoder, scheme), _text_embeddings(decoder, scheme), cut_vision(vision, vision_scheme)]
@@ -120,6 +123,14 @@ def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     single = tuple(name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2 and shape[0] == 1)
     ignored = (*_rotary(decoder), *_recurrent(shapes, weights, scheme), *single)
     return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, ignored, True)
+
+
+def _encoder(encoder: Encoder, scheme: Scheme) -> Ir:
+    shapes = encoder.tensors()
+    weights = _weights({n: s for n, s in shapes.items() if n not in encoder.kept}, False, encoder.lookups)
+    single = (name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2 and shape[0] == 1)
+    ignored = (*(rotary_name(index) for index in range(encoder.ropes)), *single, *encoder.kept)
+    return Ir(TEXT, shapes, weights, partial(stream_models.build_encoder, encoder), scheme, ignored)
 
 
 def _recurrent(shapes: Shapes, weights: list[Weight], scheme: Scheme) -> list[str]:

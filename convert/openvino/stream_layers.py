@@ -16,7 +16,7 @@ from ..program.ops import Heads, Rotation
 from ..program.rope import Rope
 from . import stream_experts
 from .stream_ops import Node, Weights
-from .stream_states import StateLayers
+from .stream_whole import MASKED, WholeLayers
 
 ROTARY = "rotary/angles"
 """The product of frequencies and positions, which NNCF takes for a layer."""
@@ -27,11 +27,7 @@ def rotary_name(index: int) -> str:
     return f"{ROTARY}/{index}" if index else ROTARY
 
 
-_MASKED = np.float32(-65504.0)
-"""What a masked position gets: float16's lowest, as in optimum's graphs."""
-
-
-class Layers(StateLayers):
+class Layers(WholeLayers):
     """`program.ops.Ops` over `Node`."""
 
     def __init__(self, weights: Weights) -> None:
@@ -251,7 +247,7 @@ class Layers(StateLayers):
         if near:
             return self._windowed(near, causal, kept)
         seen = ops.logical_and(causal, kept)
-        return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(_MASKED, np.float32))
+        return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(MASKED, np.float32))
 
     def _windowed(self, near: Node, causal: Node, kept: Node) -> Node:
         """Write a window's mask as transformers' graphs have it: four times And, Broadcast, Select, Slice.
@@ -263,7 +259,7 @@ class Layers(StateLayers):
         seen = ops.bitwise_and(ops.bitwise_and(yes, near), causal)
         seen = ops.bitwise_and(ops.bitwise_and(yes, seen), kept)
         every = ops.broadcast(seen, ops.shape_of(seen))
-        mask = ops.select(every, ops.constant(0.0, np.float32), ops.constant(_MASKED, np.float32))
+        mask = ops.select(every, ops.constant(0.0, np.float32), ops.constant(MASKED, np.float32))
         whole, last = self.i64([2**63 - 1]), self.i64([3])
         return ops.slice(mask, self.i64([0]), whole, self.i64([1]), last)
 

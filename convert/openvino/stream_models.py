@@ -18,6 +18,7 @@ from ..families import vision_block
 from ..families.glm_edge_v import Vision
 from ..program import block
 from ..program.decoder import Decoder
+from ..program.encoder import Encoder, output_of
 from .stream_layers import Layers
 from .stream_ops import Weights
 
@@ -55,6 +56,16 @@ def build_embeddings(decoder: Decoder, weights: Weights) -> Any:
     ids = layers.input("input", [-1, -1], np.int64)
     rows = block.embed(layers, decoder, ids)
     return ov.Model([layers.output(rows, "inputs_embeds")], [ids], "model")
+
+
+def build_encoder(encoder: Encoder, weights: Weights) -> Any:
+    """Build an encoder, which has no state."""
+    import openvino as ov
+
+    layers = Layers(weights)
+    given = {name: layers.input(name, [-1, -1], np.int64) for name in encoder.inputs}
+    made = encoder.write(layers, given)
+    return ov.Model([layers.output(made, output_of(encoder))], [*given.values()], "model")
 
 
 def build_vision(vision: Vision, weights: Weights) -> Any:

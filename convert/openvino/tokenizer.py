@@ -26,6 +26,8 @@ from ...core.tokenizer_rebuilt import is_rebuilt, may_be
 from ..checkpoint import read_json
 
 FILES = ("openvino_tokenizer.xml", "openvino_detokenizer.xml")
+_ENCODES = "--encodes"
+"""The model is an encoder: texts are filled up, and cut, at their end."""
 _NO_ROOM = 28
 """Exit code of the process when a disk is full."""
 
@@ -33,12 +35,14 @@ _NO_ROOM = 28
 class TokenizerExport:
     """A running export; `wait` ends it. Use as a context manager, so that an error elsewhere stops it."""
 
-    def __init__(self, source: Path, out: Path, *, trust_remote_code: bool = False) -> None:
+    def __init__(self, source: Path, out: Path, *, trust_remote_code: bool = False, encodes: bool = False) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         module = "edgeconv.convert.openvino.tokenizer"
         command = [sys.executable, "-P", "-m", module, str(os.getpid()), str(source), str(out)]
         if trust_remote_code:
             command.append("--trust-remote-code")
+        if encodes:
+            command.append(_ENCODES)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)
 
     def __enter__(self) -> TokenizerExport:
@@ -84,8 +88,8 @@ class TokenizerExport:
         )
 
 
-def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
-    """Write openvino_tokenizer.xml/.bin and openvino_detokenizer.xml/.bin (in this process)."""
+def export(source: Path, out: Path, *, trust_remote_code: bool, encodes: bool = False) -> None:
+    """Write openvino_tokenizer.xml/.bin and openvino_detokenizer.xml/.bin (in this process); `encodes` as `_ENCODES` says."""
     silence_telemetry()
     block_foreign_code()
     from openvino import save_model
@@ -97,7 +101,8 @@ def export(source: Path, out: Path, *, trust_remote_code: bool) -> None:
     tokenizer: Any = open_tokenizer(source, trust_remote_code=trust_remote_code)
     if isinstance(tokenizer.chat_template, dict):  # the graph's runtime information holds one
         tokenizer.chat_template = tokenizer.chat_template.get("default")
-    tokenizer.padding_side = tokenizer.truncation_side = "left"  # as optimum-intel does for text generation
+    # left as optimum-intel does for text generation; openvino_genai takes an encoder's rows to be filled up at their end
+    tokenizer.padding_side = tokenizer.truncation_side = "right" if encodes else "left"
     models: Any = convert_tokenizer(tokenizer, with_detokenizer=True)
     if getattr(tokenizer, "backend_tokenizer", None) is not None:
         mend(models[0], models[1], tokenizer.backend_tokenizer)
@@ -142,7 +147,7 @@ def _main() -> int:
     if not trust:
         sys.modules["torch"] = None  # type: ignore[assignment]
     try:
-        export(Path(source), Path(out), trust_remote_code=trust)
+        export(Path(source), Path(out), trust_remote_code=trust, encodes=_ENCODES in flags)
         rebuilt = may_be(Path(source)) and is_rebuilt(Path(source))
     except CheckpointError as error:
         print(json.dumps({"error": error.message, "hint": error.hint}))

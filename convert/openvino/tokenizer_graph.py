@@ -16,6 +16,7 @@ import numpy as np
 
 from .tokenizer_marks import PASSES, apart, out_of_order
 from .tokenizer_vocabulary import Words, decoded, reachable
+from .tokenizer_wordpiece import REPLACED, kept, stand_in, unknown
 
 _BYTE_LEVEL = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """The expression behind ByteLevel's use_regex."""
@@ -33,6 +34,8 @@ def mend(tokenizer: Any, detokenizer: Any, backend: Any) -> None:
         backend: the `tokenizers.Tokenizer` that they were made from.
     """
     description = json.loads(backend.to_str())
+    if (description.get("normalizer") or {}).get("type") == "BertNormalizer":
+        _lower(tokenizer, description)
     _normalize(tokenizer)
     _split(tokenizer, description.get("pre_tokenizer"))
     if description["model"].get("type") == "BPE":
@@ -59,6 +62,32 @@ def _normalize(model: Any) -> None:
         if then:
             last = _made("CharsMapNormalization", last.outputs(), plain | {"normalization_form": then})
         _replace(node, last)
+
+
+def _lower(model: Any, description: dict[str, Any]) -> None:
+    """Clean, space and lower as BERT does (`tokenizer_wordpiece`)."""
+    for node in _found(model, "RegexNormalization"):
+        *inputs, pattern, becomes = _inputs(node)
+        better = REPLACED.get(bytes(np.array(pattern.get_node().data)).decode("utf-8", "replace"))
+        if better:
+            _replace(node, _made("RegexNormalization", [*inputs, *_text(better), becomes], {"global_replace": True}))
+    letters = kept(description["model"].get("vocab", {}))
+    for node in _found(model, "CharsMapNormalization") if description["normalizer"].get("clean_text") else ():
+        if not node.get_attributes().get("case_fold"):
+            continue
+        outputs = _swapped(_inputs(node), unknown(letters), stand_in(len(letters))).outputs()
+        for number, letter in enumerate(letters):
+            outputs = _swapped(outputs, letter, stand_in(number)).outputs()
+        folded = _made("CharsMapNormalization", outputs, node.get_attributes())
+        last = folded
+        for number, letter in enumerate(letters):
+            last = _swapped(last.outputs(), stand_in(number), letter)
+        _replace(node, last)
+
+
+def _swapped(outputs: Sequence[Any], letter: str, other: str) -> Any:
+    """Put a letter in the place of another."""
+    return _made("RegexNormalization", [*outputs, *_text(letter), *_text(other)], {"global_replace": True})
 
 
 def _split(model: Any, pre_tokenizer: dict[str, Any] | None) -> None:

@@ -28,6 +28,7 @@ class _Layer(Generic[T]):
     kept: T | None
     vector: T | None
     remembered: dict[int, tuple[T, T]]
+    cached: bool
 
     @property
     def prefix(self) -> str:
@@ -51,11 +52,44 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
         positions: int64 [batch, n].
         from_embeds: what `start` is.
     """
-    hidden = start if from_embeds else embed(ops, d, start)
+    hidden = _hidden(ops, d, start, _Given(attention_mask, positions, from_embeds))
+    bias = HEAD_BIAS if d.head_bias else None
+    return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap, bias=bias)
+
+
+def states(ops: Ops[T], d: Decoder, ids: T, attention_mask: T, *, both_ways: bool) -> T:
+    """Write the decoder down without cache and head, and return the states [batch, n, hidden] of a whole text.
+
+    Args:
+        ops: the format's layers.
+        d: the decoder's description, without layers that keep other states.
+        ids: int64 [batch, n].
+        attention_mask: int64 [batch, n].
+        both_ways: positions see those behind them too; a window then lies half on either side.
+    """
+    return _hidden(ops, d, ids, _Given(attention_mask, ops.places(ids), cached=False, both_ways=both_ways))
+
+
+@dataclass(frozen=True)
+class _Given(Generic[T]):
+    """What a text is read with."""
+
+    attention_mask: T
+    positions: T
+    from_embeds: bool = False
+    cached: bool = True
+    both_ways: bool = False
+
+
+def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
+    attention_mask, positions = given.attention_mask, given.positions
+    hidden = start if given.from_embeds else embed(ops, d, start)
     vectors = d.per_layer.vectors(ops, start, hidden) if d.per_layer else None
     rotations = {rope: ops.rotation(positions, rope) for rope in d.distinct_ropes()}
     masks = {
-        (groups, window): ops.mask(start, attention_mask, groups, window)
+        (groups, window): ops.sight(start, attention_mask, window and window // 2, groups)
+        if given.both_ways
+        else ops.mask(start, attention_mask, groups, window)
         for groups, window in dict.fromkeys(map(d.sight_of, d.attending))
     }
     growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
@@ -65,15 +99,13 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
     for index in range(d.num_layers):
         rope, vector = d.rope_of(index), vectors[index] if vectors else None
         rotation, mask = rotations.get(rope) if rope else None, masks.get(d.sight_of(index))
-        layer = _Layer(index, rotation, mask, growth, kept, vector, remembered)
+        layer = _Layer(index, rotation, mask, growth, kept, vector, remembered, given.cached)
         if d.altup is None:
             hidden = _layer(ops, d, hidden, layer)
         else:
             streams = _beside(ops, d, d.altup, streams, layer)
     hidden = d.altup.merged(ops, streams) if d.altup else hidden
-    hidden = _norm(ops, d, hidden, d.names.last_norm)
-    bias = HEAD_BIAS if d.head_bias else None
-    return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap, bias=bias)
+    return _norm(ops, d, hidden, d.names.last_norm)
 
 
 def _scaled(ops: Ops[T], states: T, factor: float) -> T:
@@ -144,7 +176,8 @@ def _attention(ops: Ops[T], d: Decoder, hidden: T, layer: _Layer[T]) -> T:
     if d.qk_norm and d.qk_norm_late:
         query, *own = _qk_norm(ops, d, [query, *own], prefix)
     if own:
-        layer.remembered[layer.index] = ops.remember(own[0], own[1], layer.index, how.heads)
+        whole = ops.remember(own[0], own[1], layer.index, how.heads) if layer.cached else (own[0], own[1])
+        layer.remembered[layer.index] = whole
     key, value = layer.remembered[layer.index if how.reads is None else how.reads]
     scale = how.heads.width**-0.5 if d.attention_scale is None else d.attention_scale
     context = ops.attention(

@@ -267,6 +267,34 @@ class Ops(Protocol[T]):
             [batch, n, heads, value width].
         """
 
+    def rows(self, table: str, ids: T) -> T:
+        """Take rows as `embed` does, of a small table that no scheme compresses."""
+
+    def places(self, ids: T) -> T:
+        """Number the positions of ids [batch, n] from 0 on: int64 [1, n]."""
+
+    def counted(self, ids: T, pad: int) -> T:
+        """Number the tokens of each row that are not `pad` from `pad` + 1 on, int64 [batch, n]; the others get `pad`."""
+
+    def sight(self, ids: T, attention_mask: T, reach: int | None = None, groups: int = 1) -> T:
+        """Compute what is added to scores where all positions see each other, in both directions.
+
+        Args:
+            ids: int64 [batch, n].
+            attention_mask: int64 [batch, n]; a 0 is seen by none.
+            reach: how many positions one sees on either side; None: all.
+            groups: queries that share a key.
+        """
+
+    def first(self, states: T) -> T:
+        """Take the first position: [batch, n, width] -> [batch, width]."""
+
+    def mean(self, states: T, attention_mask: T) -> T:
+        """Take the mean of those positions of which the mask is not 0: [batch, n, width] -> [batch, width]."""
+
+    def tanh(self, states: T) -> T:
+        """Apply the hyperbolic tangent."""
+
     def convolution(self, states: T, name: str, step: int) -> T:
         """Convolve [n, in, rows, columns] without overlap by `name` [out, in, step, step], with a bias."""
 

@@ -97,9 +97,9 @@ class Reader:
         """Return a positive number that is finite."""
         return positive(self.get(key), self.prefix + key)
 
-    def activation(self) -> str:
+    def activation(self, key: str = "hidden_act") -> str:
         """Return the activation's name. Raises UnsupportedArchitecture for one that the graph builder lacks."""
-        name = str(self.get("hidden_act"))
+        name = str(self.get(key))
         name = _SYNONYMS.get(name, name)
         if name not in ACTIVATIONS:
             raise UnsupportedArchitecture(f"the activation {name} is not one of {', '.join(ACTIVATIONS)}")

@@ -73,7 +73,7 @@ class Raw(Format[RawJob, Prepared]):
     runner = Runner("nothing", "nothing", 1.0)
     precedence = 9
 
-    def require(self, config, names):
+    def require(self, config, names, sentence=None):
         pass
 
     def holds(self, path):

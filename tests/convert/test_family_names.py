@@ -10,7 +10,7 @@ import edgeconv
 from edgeconv.convert.families import registry, traced
 
 ROOT = Path(edgeconv.__file__).resolve().parent
-AT_HOME = ("convert/families/", "models.py", "tests/", "benchmarks/", ".")
+AT_HOME = ("convert/families/", "convert/encoders/", "models.py", "tests/", "benchmarks/", ".")
 """Folders whose business families are: benchmarks/ and tests/ write checkpoints of them."""
 ALLOWED = {
     "convert/gguf/pretokenizer.py": "the same",

@@ -46,6 +46,10 @@ def bisect(ask: Ask, progress: Progress | None = None) -> Bisection:
     pair = open_pair(ask.artifact, ask.reference, progress)
     artifact, folder = pair.artifact, pair.checkpoint.folder
     artifact.require_device(ask.device)
+    if pair.encoder is not None:
+        raise UsageError(
+            "--bisect runs models that make text; this one is an encoder.", "Validate it without --bisect."
+        )
     self_check.require(folder, progress)
     documents = texts(encode(suite, open_tokenizer(folder, parts=pair.parts), window=_window(ask)), ask.max_tokens)
     weights = artifact.weights(pair.checkpoint)

@@ -43,7 +43,8 @@ def _custom_code(config: dict[str, Any]) -> Row:
 def config(subject: Subject) -> list[Row]:
     """Values that no file states, and those that a file had better state."""
     decoder, vision = subject.decoder, subject.vision
-    sentences = [*(decoder.assumed if decoder else ()), *(vision.assumed if vision else ())]
+    described = decoder or subject.encoder
+    sentences = [*(described.assumed if described else ()), *(vision.assumed if vision else ())]
     rows = [_assumed(sentence, subject.config) for sentence in sentences]
     named = {row.name for row in rows}
     if decoder and _may_rotate_in_part(decoder) and ROTARY not in named:
@@ -97,8 +98,9 @@ def scheme(subject: Subject) -> list[Row]:
     chosen = resolve(Request("int4"), default, vision.family if vision else subject.checkpoint.model_type)
     expected = "the vendor's default" if default else "NNCF's defaults"
     rows = [Row("scheme", "int4", expected, f"{chosen.describe()} (chosen by {chosen.chosen_by})")]
-    if decoder is not None:
-        notes = check_groups(stream.weights(decoder, chosen, vision), chosen)
+    described = decoder or subject.encoder
+    if described is not None:
+        notes = check_groups(stream.weights(described, chosen, vision), chosen)
         found = "; ".join(notes) if notes else f"rows are multiples of {chosen.group_size}"
         rows.append(Row("scheme", "groups", "rows that the group divides, else smaller groups", found))
     if vision is not None:

@@ -13,6 +13,7 @@ from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ...convert.openvino.choose import Choice, choose
 from ...convert.openvino.vision_files import read_template
 from ...convert.program.decoder import Decoder
+from ...convert.program.encoder import Encoder
 from ...core.errors import CheckpointError, EdgeconvError
 from ...hub.fetch import Metadata
 from . import tokenizer
@@ -49,6 +50,11 @@ class Subject:
     def decoder(self) -> Decoder | None:
         """The language model, if the stream engine takes it."""
         return self.choice.decoder if isinstance(self.choice, Choice) else None
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder, if it is one."""
+        return self.choice.encoder if isinstance(self.choice, Choice) else None
 
     @property
     def vision(self) -> Vision | None:
@@ -89,7 +95,7 @@ def open_subject(metadata: Metadata) -> Subject:
 
 def _choose(checkpoint: Checkpoint) -> Choice | Refused:
     try:
-        return choose(checkpoint.config, names=checkpoint.names)
+        return choose(checkpoint.config, names=checkpoint.names, sentence=checkpoint.sentence)
     except EdgeconvError as error:
         return Refused(error.message, error.hint or "")
 

@@ -17,6 +17,8 @@ TURNS = (("user", "What is the capital of Italy?"), ("assistant", "Rome."), ("us
 
 def rows(subject: Subject) -> list[Row]:
     """Read and render."""
+    if subject.encoder:
+        return []
     template, expected = subject.template, "one, for chat and for measured answers"
     if isinstance(template, Refused):
         return [Row("template", "chat template", expected, template.message, "wrong", "Download the file again.")]

@@ -10,6 +10,7 @@ from ...convert.checkpoint import Checkpoint
 from ...convert.claims import purpose, unused
 from ...convert.families.glm_edge_v import Vision
 from ...convert.program.decoder import Decoder
+from ...convert.program.encoder import Encoder
 from ...core.dtypes import BY_STORED
 from .row import Row, judged, some
 from .subject import Refused, Subject
@@ -22,6 +23,8 @@ def rows(subject: Subject) -> list[Row]:
     """Compare the headers with what the engine would ask for."""
     if isinstance(subject.choice, Refused):
         return []
+    if subject.encoder:
+        return _streamed(subject.checkpoint, subject.encoder, None)
     if subject.decoder is None:
         return _traced(subject.checkpoint)
     return _streamed(subject.checkpoint, subject.decoder, subject.vision)
@@ -36,12 +39,12 @@ def _traced(checkpoint: Checkpoint) -> list[Row]:
     return [Row("tensors", "names", "those of transformers' model", found, "assumed", note), _types(checkpoint, used)]
 
 
-def _streamed(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -> list[Row]:
+def _streamed(checkpoint: Checkpoint, decoder: Decoder | Encoder, vision: Vision | None) -> list[Row]:
     expected = decoder.tensors() | (vision.tensors() if vision else {})
     present = {name: shape for name, shape in expected.items() if checkpoint.sources([name]) <= checkpoint.names}
     left = sorted(checkpoint.names - checkpoint.sources(expected))
-    allowed = _allowed(left, checkpoint, vision)
-    stored_head = decoder.tied and HEAD in left
+    allowed = _allowed(left, checkpoint, vision, () if isinstance(decoder, Decoder) else decoder.unused)
+    stored_head = isinstance(decoder, Decoder) and decoder.tied and HEAD in left
     others = [name for name in left if name not in allowed and not (stored_head and name == HEAD)]
     found = [
         _missing(expected, present),
@@ -52,8 +55,8 @@ def _streamed(checkpoint: Checkpoint, decoder: Decoder, vision: Vision | None) -
     return found + ([_tied(checkpoint, expected[TABLE])] if stored_head else [])
 
 
-def _allowed(left: list[str], checkpoint: Checkpoint, vision: Vision | None) -> list[str]:
-    patterns = families.unused_tensors(checkpoint.model_type, checkpoint.names) if vision else ()
+def _allowed(left: list[str], checkpoint: Checkpoint, vision: Vision | None, further: tuple[str, ...]) -> list[str]:
+    patterns = families.unused_tensors(checkpoint.model_type, checkpoint.names) if vision else further
     return [
         name
         for name in left

@@ -9,11 +9,12 @@ import contextlib
 import time
 from pathlib import Path
 
-from ...convert import families
+from ...convert import encoders, families
 from ...convert.checkpoint import Checkpoint
 from ...convert.openvino.tokenizer import FILES
 from ...convert.parallel import in_order
 from ...convert.program.decoder import Decoder
+from ...convert.program.encoder import Encoder
 from ...convert.program.reading import UnsupportedArchitecture
 from ...core.errors import ArtifactError, CheckpointError
 from ...core.graph_file import read_graph
@@ -25,7 +26,7 @@ from ..report.model import Check
 from ..weights import ArtifactWeights, stacks
 from ..weights.fit import Fit, compare
 from ..weights.stored import untrue
-from . import fields, rotary, windows
+from . import fields, rotary, sentence_files, windows
 from . import weights as common
 from .weights import Findings
 
@@ -90,6 +91,10 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights, foun
     fields.config(folder, checkpoint, found, takes_images=irs.takes_images(folder))
     fields.generation(folder, checkpoint, found)
     fields.runtime_options(weights.model, found)
+    encoder = encoders.describe(checkpoint.config, checkpoint.names, checkpoint.sentence)
+    if encoder is not None:
+        _encoder(folder, encoder, checkpoint, weights, found)
+        return
     windows.judge(windows.of_ir(weights.model), checkpoint.config, found)
     try:
         irs.require_state(folder)
@@ -101,6 +106,15 @@ def _config(folder: Path, checkpoint: Checkpoint, weights: ArtifactWeights, foun
         found.warnings.append(f"States, vocabulary and rotary frequencies were not checked: {error}.")
         return
     _graph(decoder, checkpoint, weights, found)
+
+
+def _encoder(folder: Path, encoder: Encoder, checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings) -> None:
+    """Inputs, output and the files of sentence-transformers."""
+    inputs, outputs = ([port.get_any_name() for port in side] for side in (weights.model.inputs, weights.model.outputs))
+    sentence_files.graph(encoder, inputs, outputs, found)
+    if irs.stateful(folder / irs.names(folder)[0]):
+        found.failures.append("The graph keeps a state, which no encoder has.")
+    sentence_files.check(folder, encoder, checkpoint, found)
 
 
 def _graph(decoder: Decoder, checkpoint: Checkpoint, weights: ArtifactWeights, found: Findings) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...convert.checkpoint import Checkpoint
+from ...convert.gguf.export import pooling
 from ...convert.gguf.metadata import SAMPLING
 from ...convert.gguf.model import Model
 from ...convert.gguf.read import GgufFile
@@ -69,7 +71,8 @@ def check(
         language, halves = _split(weights)
         if manifest:
             common.untrue(_untrue(manifest, language.file), found)
-        _keys(language.file, language.model, found)
+        pooled, _ = pooling(checkpoint, language.model)
+        _keys(language.file, replace(language.model, keys={**language.model.keys, **pooled}), found)
         _sampling(language.file, checkpoint, found)
         _constants(language, found)
         if isinstance(weights, BothHalves):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ...convert import families
+from ...convert import encoders, families
 from ...convert.checkpoint import Checkpoint
 from ...convert.onnx import sizes
 from ...convert.onnx.names import past
@@ -21,7 +21,7 @@ from ..report.model import Check
 from ..weights.fit import compare
 from ..weights.onnx import OnnxWeights
 from ..weights.stored import untrue
-from . import fields, fields_genai, rotary, windows
+from . import fields, fields_genai, rotary, sentence_files, windows
 from . import weights as common
 from .weights import Findings
 
@@ -51,13 +51,22 @@ def check(
     else:
         fields.config(folder, checkpoint, found, takes_images=onnx_models.takes_images(folder))
         fields.generation(folder, checkpoint, found)
-        fields_genai.check(folder, checkpoint, weights.graph, found)
-        windows.judge(windows.of_onnx(weights.graph.proto), checkpoint.config, found)
-        _graph(checkpoint, weights, found)
+        encoder = encoders.describe(checkpoint.config, checkpoint.names, checkpoint.sentence)
+        if encoder is None:
+            _decoder(folder, checkpoint, weights, found)
+        else:
+            sentence_files.graph(encoder, weights.graph.inputs, weights.graph.outputs, found)
+            sentence_files.check(folder, encoder, checkpoint, found)
         if manifest:
             common.untrue(untrue(manifest, weights.matched), found)
         _weights(checkpoint, weights, found, progress)
     return found.as_check(time.perf_counter() - started)
+
+
+def _decoder(folder: Path, checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:
+    fields_genai.check(folder, checkpoint, weights.graph, found)
+    windows.judge(windows.of_onnx(weights.graph.proto), checkpoint.config, found)
+    _graph(checkpoint, weights, found)
 
 
 def _graph(checkpoint: Checkpoint, weights: OnnxWeights, found: Findings) -> None:

@@ -16,6 +16,7 @@ from ...runtimes.inner import InnerRuntime
 from ...runtimes.turns import Messages, Turn
 from ..checks.weights import Findings
 from ..report.model import Check
+from .encoders import EncoderArtifact
 
 __all__ = ["Artifact", "Messages", "Weights"]
 
@@ -112,6 +113,9 @@ class Artifact(Protocol):
         Raises:
             ArtifactError: it does not load, or so many layers are not found in it.
         """
+
+    def encoder(self) -> EncoderArtifact:
+        """Return it as the encoder that it is; asked only where the checkpoint is one."""
 
     def answers(self, device: str, prompts: Sequence[Messages], count: int) -> list[Turn]:
         """Answer as a user's pipeline does, greedily, with its own template, tokenizer and stops.

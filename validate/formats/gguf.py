@@ -38,6 +38,7 @@ from ..weights.gguf import GgufWeights, bits
 from ..weights.gguf_float32 import float32, needed
 from ..weights.gguf_projector import BothHalves, ProjectorWeights
 from .base import Messages
+from .encoders import LlamaCppFile
 from .manifest import digest_of, facts_of
 
 Array = npt.NDArray[Any]
@@ -185,6 +186,10 @@ class GgufArtifact:
             return LlamaCppRuntime(self._runnable, accurate=False)
         with self._in_float32(progress) as whole:
             return LlamaCppRuntime(whole)  # it has mapped the file, and needs its name no more
+
+    def encoder(self) -> LlamaCppFile:
+        """The file."""
+        return LlamaCppFile(self._runnable, self.file().own("pooling_type"), self._in_float32)
 
     def inner(self, device: str, layers: int, progress: Progress) -> InnerLlamaCpp:
         """Load it as `runtime` does without approximations."""

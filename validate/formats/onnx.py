@@ -28,6 +28,7 @@ from ..weights.onnx import OnnxWeights
 from ..weights.onnx_find import find
 from ..weights.stored import Mode, most
 from .base import Messages
+from .encoders import OnnxFolder
 from .graphs import GraphArtifact
 
 
@@ -84,6 +85,10 @@ class OnnxArtifact(GraphArtifact):
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OnnxRuntime:
         """Load it."""
         return OnnxRuntime(self.path, accurate=accurate)
+
+    def encoder(self) -> OnnxFolder:
+        """The folder."""
+        return OnnxFolder(self.path)
 
     def inner(self, device: str, layers: int, progress: Progress) -> InnerOnnx:
         """Load it with further outputs."""

@@ -22,6 +22,7 @@ from ..weights import ArtifactWeights
 from ..weights.openvino_find import find
 from ..weights.stored import Mode, most
 from .base import Messages
+from .encoders import OpenVINOFolder
 from .graphs import GraphArtifact
 
 
@@ -69,6 +70,10 @@ class OpenVINOArtifact(GraphArtifact):
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> OpenVINORuntime:
         """Compile."""
         return OpenVINORuntime(self.path, device, accurate=accurate)
+
+    def encoder(self) -> OpenVINOFolder:
+        """The folder."""
+        return OpenVINOFolder(self.path)
 
     def inner(self, device: str, layers: int, progress: Progress) -> InnerOpenVINO:
         """Compile with further outputs."""

@@ -12,7 +12,19 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 Verdict = Literal["passed", "failed", "undecided"]
 Status = Literal["passed", "failed", "skipped"]
 CheckName = Literal[
-    "structure", "template", "tokens", "logits", "decode", "generation", "pixels", "vision", "merged", "captions"
+    "structure",
+    "template",
+    "tokens",
+    "logits",
+    "decode",
+    "generation",
+    "pixels",
+    "vision",
+    "merged",
+    "captions",
+    "encoding",
+    "padding",
+    "pipeline",
 ]
 ComparisonName = Literal[
     "noise_floor",

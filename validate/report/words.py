@@ -56,9 +56,14 @@ METRICS = {
     "row_conversion": Metric("conversion error of rows", "number"),
     "row_quantisation": Metric("quantization error of rows", "number"),
     "row_runtime": Metric("runtime error of rows", "number"),
+    "max_abs_state": Metric("largest difference of a state", "number"),
+    "state": Metric("relative difference of a state", "number"),
+    "length": Metric("relative difference of a length", "number"),
+    "rank": Metric("rank correlation", "number"),
     "row_marks": Metric("error of begin and end", "number"),
 }
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
+_BOTH = ("structure", "tokens")
 CHECK_TITLES: dict[CheckName, str] = {
     "structure": "Structure and weights",
     "template": "Chat template",
@@ -70,8 +75,13 @@ CHECK_TITLES: dict[CheckName, str] = {
     "vision": "Vision tower",
     "merged": "Pictures among words",
     "captions": "Captions",
+    "encoding": "States and vectors",
+    "padding": "Padding",
+    "pipeline": "Pipeline",
 }
 VISION: tuple[CheckName, ...] = ("pixels", "vision", "merged", "captions")
+ENCODER: tuple[CheckName, ...] = ("structure", "tokens", "encoding", "padding", "pipeline")
+"""What an encoder has instead of the others."""
 COMPARISON_TITLES: dict[ComparisonName, str] = {
     "conversion": "Conversion error",
     "quantisation": "Quantization error",
@@ -182,7 +192,8 @@ def used(line: BudgetLine) -> float | None:
 def checks_of(report: Report) -> Iterator[tuple[CheckName, Check | None]]:
     """Every check in its order; None for one that left no result, which is never a pass."""
     found = {check.name: check for check in report.rungs}
-    for name in CHECKS:
+    of_text = [name for name in CHECKS if name not in ENCODER or name in _BOTH]
+    for name in ENCODER if "encoding" in found else of_text:
         if report.sees or name not in VISION:
             yield name, found.get(name)
 

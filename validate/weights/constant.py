@@ -18,7 +18,7 @@ from . import native
 
 Array = npt.NDArray[Any]
 _BYTES = {"i8": native.INT8, "u8": native.UINT8}
-_OF_LAYER = re.compile(r"(^|\.)layers\.\d+\.\w+(/convert)?$")
+_OF_LAYER = re.compile(r"(^|\.)(layers\.\d+\.\w+|(classifier|out_proj)\.bias)(/convert)?$")
 _MANY = 4
 """Blocks for which threads are worth starting."""
 
@@ -180,7 +180,10 @@ class StoredWeight:
 
 
 def is_weight(name: str, shape: Sequence[int]) -> bool:
-    """Tell a weight from a graph's own numbers: it has several elements, or one and the name of a layer (Gemma 4's scalars)."""
+    """Tell a weight from a graph's own numbers.
+
+    It has several elements, or one and the name of a layer (Gemma 4's scalars), or of the bias of a single score.
+    """
     return math.prod(shape) > 1 or (tuple(shape) == (1,) and _OF_LAYER.search(name) is not None)
 
 

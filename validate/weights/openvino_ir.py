@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...convert import families
+from ...convert import encoders, families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
@@ -204,7 +204,10 @@ class WeightsByName:
         if self._checkpoint.config.get("tie_word_embeddings") and _TABLE in self.matched:
             names.discard("lm_head.weight")
         left = (n for n in names if not unused.is_unused(n, self._checkpoint.config))
-        patterns = families.unused_tensors(self._checkpoint.model_type, self._checkpoint.names)
+        encoder = encoders.describe(self._checkpoint.config, self._checkpoint.names, self._checkpoint.sentence)
+        patterns = (
+            encoder.unused if encoder else families.unused_tensors(self._checkpoint.model_type, self._checkpoint.names)
+        )
         return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in patterns))
 
 
