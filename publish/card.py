@@ -19,7 +19,12 @@ from ..validate.report.words import bound, comparison, interval, metric, quantit
 from .card_usage import snippets
 from .gate import PARITY, Cleared
 
-_SHOWN = ("mean_kl", "kl_99", "top1", "ln_ppl_ratio", "max_abs_logit")
+_SHOWN = ("mean_kl", "kl_99", "top1", "ln_ppl_ratio", "max_abs_logit", "cosine", "rank", "top5", "max_abs_state")
+"""Those that a report has."""
+_ENCODES = {"embed": "sentence-similarity", "score": "text-ranking"}
+"""An encoder's task → as the Hub calls it."""
+_OF_DECODERS = ("cosine", "top5")
+"""Figures that a comparison of logits has as well, and that its card leaves out."""
 _HUB = "https://huggingface.co"
 LARGE = 1_000_000
 """Bytes from which a file is worth a row of its own."""
@@ -61,7 +66,11 @@ def front(manifests: Sequence[Manifest]) -> str:
     if card.get("language"):
         fields["language"] = card["language"]
     fields["pipeline_tag"] = card.get("pipeline_tag") or (
-        "image-text-to-text" if manifest.vision else "text-generation"
+        "image-text-to-text"
+        if manifest.vision
+        else _ENCODES[manifest.encoder.task]
+        if manifest.encoder
+        else "text-generation"
     )
     fields |= {"library_name": format_of(manifest).hub_library, "tags": list(dict.fromkeys(filter(None, tags)))}
     return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
@@ -123,9 +132,11 @@ def _figures(report: Report) -> str:
     found, floor = comparison(report, "quantisation"), comparison(report, "noise_floor")
     budgets = {line.metric.removeprefix("quantisation."): line for line in report.budgets}
     rows = []
-    for key in _SHOWN if found else ():
+    figures = found.figures if found else {}
+    left_out = _OF_DECODERS if "mean_kl" in figures else ()
+    for key in (key for key in _SHOWN if key in figures and key not in left_out):
         title, unit = metric(key)
-        value = found.figures[key]  # type: ignore[union-attr]
+        value = figures[key]
         spread = interval(key, value)
         measured = quantity(value.value, unit) + (f" ({spread})" if spread else "")
         beside = [quantity(floor.figures[key].value, unit)] if floor else []

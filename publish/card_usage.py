@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..core.escape import block, python, shell
-from ..core.manifest import Manifest
+from ..core.manifest import EncoderFacts, Manifest
 
 _QUESTION = "What is the capital of France?"
 
@@ -27,6 +27,8 @@ def snippets(manifest: Manifest, repo_id: str, branch: str | None) -> str:
 def _openvino(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
     if manifest.vision:
         return _vision(repo_id, branch)
+    if manifest.encoder:
+        return _encoder(manifest.encoder, repo_id, branch)
     at = _revision(branch)
     genai = f"""\
 import openvino_genai
@@ -54,9 +56,50 @@ print(tokenizer.decode(answer, skip_special_tokens=True))"""
     ]
 
 
+_POOLING = {"mean": "MEAN", "cls": "CLS", "last": "LAST_TOKEN"}
+
+
+def _encoder(facts: EncoderFacts, repo_id: str, branch: str | None) -> list[str]:
+    """openvino_genai's pipeline for vectors, or for scores."""
+    begin = f"""\
+import openvino_genai
+from huggingface_hub import snapshot_download
+
+folder = snapshot_download({python(repo_id)}{_revision(branch)})"""
+    if facts.task == "score":
+        code = f"""\
+{begin}
+pipe = openvino_genai.TextRerankPipeline(folder, "CPU")
+print(pipe.rerank("{_QUESTION}", ["Paris is the capital of France.", "Cats sleep a lot."]))"""
+    else:
+        code = f"""\
+{begin}
+kind = openvino_genai.TextEmbeddingPipeline
+config = kind.Config(pooling_type=kind.PoolingType.{_POOLING[facts.pooling or "mean"]}, normalize={facts.normalize})
+pipe = kind(folder, "CPU", config)
+print(pipe.embed_documents(["Paris is the capital of France.", "Cats sleep a lot."]))"""
+    return [_titled("OpenVINO GenAI", "`pip install openvino-genai huggingface_hub`", "python", code)]
+
+
+def _onnx_encoder(repo_id: str, branch: str | None) -> list[str]:
+    code = f"""\
+import onnxruntime
+from huggingface_hub import snapshot_download
+from transformers import AutoTokenizer
+
+folder = snapshot_download({python(repo_id)}{_revision(branch)})
+session = onnxruntime.InferenceSession(f"{{folder}}/model.onnx")
+inputs = AutoTokenizer.from_pretrained(folder)(["Paris is the capital of France."], return_tensors="np")
+names = [one.name for one in session.get_inputs()]
+print(session.run(None, {{name: inputs[name].astype("int64") for name in names}})[0])"""
+    return [_titled("onnxruntime", "`pip install onnxruntime transformers huggingface_hub`", "python", code)]
+
+
 def _onnx(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
     if manifest.vision:
         return _onnx_vision(repo_id, branch)
+    if manifest.encoder:
+        return _onnx_encoder(repo_id, branch)
     at = _revision(branch)
     genai = f"""\
 import json

@@ -73,7 +73,7 @@ def _figures(target: Shown) -> list[str]:
     found = comparison(target.report, "quantisation") if target.report else None
     if found is None:
         return ["" for _ in _SHOWN]
-    return [quantity(found.figures[key].value, metric(key)[1]) for key in _SHOWN]
+    return [quantity(found.figures[key].value, metric(key)[1]) if key in found.figures else "–" for key in _SHOWN]
 
 
 def _verdict(target: Shown) -> list[str]:

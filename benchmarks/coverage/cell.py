@@ -21,6 +21,7 @@ from edgeconv.validate.budget import limit
 from edgeconv.validate.formats import open_artifact
 
 from ..processes import ROOT
+from . import encoder
 from .checkpoint import POSITIONS, REFERENCE
 
 Kind = Literal["right", "wrong", "refused", "crashed", "not run"]
@@ -91,6 +92,9 @@ def compared(made: Path, form: str, source: Path) -> Outcome:
         gelu = "gelu" in str(config.get("hidden_activation") or config.get("hidden_act"))
         allowed = max(limit(artifact.graph, "conversion"), GELU_BUDGETS["conversion"][0] if gelu else 0)
     reach = min(artifact.context or POSITIONS, POSITIONS)
+    if encoder.task(source):
+        worst = encoder.worst_difference(artifact, source / REFERENCE)
+        return Outcome("right" if worst < allowed else "wrong", worst, allowed)
     worst = worst_difference(artifact.runtime("CPU", Silent(), accurate=True), source, reach)
     engine = (artifact.manifest.engine or "") if artifact.manifest else ""
     return Outcome(
@@ -127,7 +131,7 @@ def command(tool: str, form: str, source: Path, out: Path, converter: str) -> Co
         return [*line, "--quiet"]
     if tool == "optimum-cli":
         script = str(ROOT / "benchmarks" / "peer_optimum.py")
-        task = ("--task", "text-generation-with-past", "--weight-format", "fp32")
+        task = ("--task", encoder.task(source) or "text-generation-with-past", "--weight-format", "fp32")
         return [sys.executable, script, "export", "openvino", "--model", str(source), *task, str(out)]
     step = [sys.executable, "-m", "benchmarks.peer_llama_cpp", "convert", converter, str(source), str(out)]
     return [*step, "--outtype", "f32"]

@@ -17,7 +17,7 @@ import numpy as np
 from edgeconv.builtin import model_path
 from edgeconv.core.mended_models import mended
 
-from . import makers
+from . import encoder, makers
 
 TABLE = Path(__file__).with_name("checkpoints.json")
 REFERENCE = "reference.npz"
@@ -40,6 +40,7 @@ class Row:
         mtp: it holds a multi-token-prediction head beside the model, as that repository does.
         maker: config.json of makers who bring code, beside what it shares with `config`, the same model for transformers; None:
             it is transformers' own.
+        encoder: how its states are pooled (`encoder.write_modules`), or "scores"; None: it makes text.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     config: dict[str, Any]
     mtp: bool = False
     maker: dict[str, Any] | None = None
+    encoder: str | None = None
 
     @property
     def model_type(self) -> str:
@@ -62,8 +64,9 @@ def rows() -> dict[str, Row]:
     for name, row in table["checkpoints"].items():
         base = {key: value for key, value in table["base"].items() if key not in row.get("without", ())}
         found[name] = Row(
-            name, row["like"], row["architecture"], base | row["config"], row.get("mtp", False), row.get("maker")
-        )
+            name, row["like"], row["architecture"], base | row["config"], row.get("mtp", False), row.get("maker"),
+            row.get("encoder"),
+        )  # fmt: skip
     return found
 
 
@@ -77,24 +80,26 @@ def make(row: Row, folder: Path) -> None:
         shutil.copyfile(model_path() / name, folder / name)
     stated = _stated(row)
     config = CONFIG_MAPPING[row.config["model_type"]].from_dict(copy.deepcopy(stated))
-    model = AutoModelForCausalLM.from_config(config).float().eval()
+    chosen = encoder.model_class(row.encoder) if row.encoder else AutoModelForCausalLM
+    model = chosen.from_config(config).float().eval()
     _randomize(model)
     model.to(torch.bfloat16)
     model.config.dtype = "bfloat16"
     model.save_pretrained(folder)
+    if row.encoder and row.encoder != encoder.SCORES:
+        encoder.write_modules(folder, row.encoder)
     if row.mtp:
         _add_prediction_head(folder)
     (folder / "config.json").write_text(json.dumps({"architectures": [row.architecture], **stated}, indent=1))
     ids = np.random.default_rng(7).integers(20, stated["vocab_size"], POSITIONS)
     config = CONFIG_MAPPING[row.config["model_type"]].from_dict(copy.deepcopy(stated))
-    loaded = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, attn_implementation="eager"
-    )
+    loaded = chosen.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="eager")
     mended(loaded)
     shared = "num_kv_shared_layers" in stated  # keys and values are handed on through the cache
     with torch.no_grad():
-        logits = loaded.eval()(input_ids=torch.tensor(ids)[None], use_cache=shared).logits[0].numpy()
-    if not np.isfinite(logits).all() or logits.std() < 0.05:
+        given = {} if row.encoder else {"use_cache": shared}
+        logits = encoder.numbers(loaded.eval()(input_ids=torch.tensor(ids)[None], **given))
+    if not np.isfinite(logits).all() or (logits.size > 1 and logits.std() < 0.05):
         raise SystemExit(f"{row.name}: the reference says nothing (its logits deviate by {logits.std():.3f})")
     np.savez(folder / REFERENCE, ids=ids, logits=logits)
     if row.maker:

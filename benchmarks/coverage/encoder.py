@@ -11,22 +11,25 @@ import numpy as np
 from edgeconv.core.progress import Silent
 from edgeconv.runtimes.encoder import Text
 
+SCORES = "scores"
 SHORT = 50
 """Tokens of a second text, which is filled up in a batch with the first."""
 
 
-def write_reference(model: Any, ids: Any, path: Path) -> None:
-    """Run transformers' model, in float32, over a text; write ids and states [n, width], or scores [labels]."""
-    import torch
+def model_class(kind: str) -> Any:
+    """Return transformers' class for an encoder that gives scores, or for one whose states are pooled."""
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
-    with torch.no_grad():
-        made = model.float().eval()(input_ids=torch.tensor(ids)[None])
-    found = made.logits[0] if hasattr(made, "logits") else made.last_hidden_state[0]
-    np.savez(path, ids=ids, logits=found.numpy())
+    return AutoModelForSequenceClassification if kind == SCORES else AutoModel
 
 
-def write_modules(folder: Path, pooling: str, width: int) -> None:
-    """Write the files of sentence-transformers: a pooling ("mean", "cls", "lasttoken"), and vectors of length 1."""
+def numbers(made: Any) -> Any:
+    """Return what transformers' model gives for one text: states [n, width], or scores [labels]."""
+    return (made.logits if hasattr(made, "logits") else made.last_hidden_state)[0].numpy()
+
+
+def write_modules(folder: Path, pooling: str) -> None:
+    """Write the files of sentence-transformers: a pooling ("mean_tokens", "cls_token", "lasttoken"), and vectors of length 1."""
     kinds = ("Transformer", "Pooling", "Normalize")
     modules = [
         {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"sentence_transformers.models.{kind}"}
@@ -34,8 +37,15 @@ def write_modules(folder: Path, pooling: str, width: int) -> None:
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir(exist_ok=True)
-    modes = {f"pooling_mode_{kind}": kind == pooling for kind in ("mean_tokens", "cls_token", "lasttoken")}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": width, **modes}))
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{pooling}": True}))
+
+
+def task(source: Path) -> str | None:
+    """Return optimum's name of an encoder's task; None for what makes text."""
+    stated = json.loads((source / "config.json").read_text("utf-8"))["architectures"][0]
+    if stated.endswith("ForSequenceClassification"):
+        return "text-classification"
+    return "feature-extraction" if (source / "modules.json").is_file() else None
 
 
 def worst_difference(artifact: Any, reference: Path) -> float:
@@ -46,12 +56,3 @@ def worst_difference(artifact: Any, reference: Path) -> float:
     text, short = (Text(some, [0] * len(some)) for some in (ids, ids[:SHORT]))
     found = [runtime.run([text])[0], runtime.run([short, text])[1]]
     return max(float(np.abs(one - wanted).max()) if np.isfinite(one).all() else np.inf for one in found)
-
-
-def is_encoder(source: Path) -> bool:
-    """Tell by the checkpoint whether it is one."""
-    from edgeconv.convert import encoders
-    from edgeconv.convert.open_checkpoint import open_checkpoint
-
-    checkpoint = open_checkpoint(source)
-    return encoders.describe(checkpoint.config, checkpoint.names, checkpoint.sentence) is not None

@@ -16,6 +16,7 @@ float32; the result runs in OpenVINO, llama.cpp or onnxruntime, and its logits a
 at each of 200 positions: all at once, in chunks of 34 through the cache, and step by step. ✓ means: no logit is further off than
 0.001 (of a GGUF with GELU 0.02, of Gemma 4, which has two a layer, 0.05, for llama.cpp reads GELU from a table of float16
 values, and of Gemma 3n 0.15, whose deviations it takes by another rule, too; then the difference stands in brackets).
+Encoders are compared by the states of all tokens, or by their scores, alone and in a batch with a shorter text.
 A file that states a shorter context is compared up to it. **wrong** means: converted without a word, and another model. Peers
 run in the same environment.
 

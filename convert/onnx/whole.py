@@ -50,10 +50,6 @@ class WholeLayers:
         total = g.op("ReduceSum", g.op("Mul", states, kept), g.i64([1]), keepdims=0)
         return g.op("Div", total, g.op("ReduceSum", kept, g.i64([1]), keepdims=0))
 
-    def tanh(self, states: Value) -> Value:
-        """As `Ops` says."""
-        return self.graph.op("Tanh", states)
-
     def _steps(self, ids: Value) -> Value:
         """Count the positions of ids [batch, n]: int64 [n]."""
         g = self.graph

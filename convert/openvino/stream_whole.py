@@ -51,10 +51,6 @@ class WholeLayers(StateLayers):
         total = ops.reduce_sum(ops.multiply(states, kept), self.i64([1]), keep_dims=False)
         return ops.divide(total, ops.reduce_sum(kept, self.i64([1]), keep_dims=False))
 
-    def tanh(self, states: Node) -> Node:
-        """As `Ops` says."""
-        return self.ops.tanh(states)
-
     def _steps(self, ids: Node) -> Node:
         """Count the positions of ids [batch, n]: int64 [n]."""
         count = self.ops.gather(self.ops.shape_of(ids), self.i64(1), self.i64(0))

@@ -292,9 +292,6 @@ class Ops(Protocol[T]):
     def mean(self, states: T, attention_mask: T) -> T:
         """Take the mean of those positions of which the mask is not 0: [batch, n, width] -> [batch, width]."""
 
-    def tanh(self, states: T) -> T:
-        """Apply the hyperbolic tangent."""
-
     def convolution(self, states: T, name: str, step: int) -> T:
         """Convolve [n, in, rows, columns] without overlap by `name` [out, in, step, step], with a bias."""
 

@@ -32,6 +32,7 @@ _MARKS = {
     "passed": "✅ passed", "failed": "❌ failed", "skipped": "⏭️ skipped", "undecided": "❔ too few texts", None: "❌ no result",
 }  # fmt: skip
 _FIGURES = ("mean_kl", "kl_99", "max_kl", "top1", "ln_ppl_ratio", "max_abs_logit")
+_OF_ENCODERS = ("cosine", "rank", "top5", "state", "length", "max_abs_logit")
 _COMPARISONS: tuple[ComparisonName, ...] = (
     "conversion",
     "quantisation",
@@ -99,12 +100,13 @@ def _found(check: Check | None) -> str:
 
 def _errors(report: Report) -> str:
     rows = []
+    figures = _FIGURES if any("mean_kl" in one.figures for one in report.comparisons) else _OF_ENCODERS
     for name in _COMPARISONS:
         found = comparison(report, name)
         if found is None:
             continue
         cells = [
-            quantity(found.figures[key].value, metric(key).unit) if key in found.figures else "–" for key in _FIGURES
+            quantity(found.figures[key].value, metric(key).unit) if key in found.figures else "–" for key in figures
         ]
         mean = found.figures.get("mean_kl")
         if mean and interval("mean_kl", mean):
@@ -113,7 +115,7 @@ def _errors(report: Report) -> str:
                      *cells))  # fmt: skip
     if not rows:
         return ""
-    header = ("error", *(metric(key).title for key in _FIGURES))
+    header = ("error", *(metric(key).title for key in figures))
     return "### Three errors apart\n\n" + _table(header, rows, right=range(1, len(header)))
 
 

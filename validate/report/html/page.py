@@ -95,6 +95,7 @@ def _context(report: Report) -> dict[str, Any]:
     style, script = source("page.css"), source("page.js")
     found = [one for name in _SUITE if (one := comparison(report, name))]
     main, floor, long = (comparison(report, name) for name in ("quantisation", "noise_floor", "long_context"))
+    main = main if main and main.histogram.counts else None  # an encoder's figures are of texts, not of tokens
     limits = _kl_limits(report)
     return {
         "report": report,
