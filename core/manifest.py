@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from . import limits
 from .errors import ArtifactError
@@ -131,12 +131,19 @@ class Manifest(_Model):
     versions: dict[str, str]
     outputs: dict[str, FileDigest]
 
+    @model_serializer(mode="wrap")
+    def _without_encoder(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the section on an encoder out where there is none: the form that manifests had before there were any."""
+        content: dict[str, Any] = dump(self)
+        if content.get("encoder") is None:
+            content.pop("encoder", None)
+        return content
+
     def write(self, folder: Path, name: str = MANIFEST_NAME) -> None:
         """Write `edgeconv.json` into the folder: sorted keys, one form for one content."""
         content = self.model_dump(mode="json")
-        for newer in ("calibration", "encoder"):  # what has none has the form that it had before there were any
-            if content[newer] is None:
-                del content[newer]
+        if self.calibration is None:
+            del content["calibration"]  # what no text was used for has the form that it had before there were any
         text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
         (folder / name).write_text(text + "\n", "utf-8")
 
