@@ -23,7 +23,7 @@ class Held:
         part: `rows` are some of the checkpoint's; further tensors of the file hold the others.
         matrices: the rows are so many matrices, which the file has as a stack; 0: one matrix.
         turned: each of them is turned over.
-        times: by what each row (of a vector each element) is multiplied, in the file's order; one number for all. None: nothing.
+        times: by what each row of a matrix is multiplied, in the file's order; one number for all, of a vector, too. None: nothing.
         exact: where the file has 16 bits, which would round the products anew, this is float32.
         lies: the shape in the file, where neither rows nor parts make it another.
     """
@@ -79,14 +79,12 @@ class Held:
     def apply(self, values: Array, first: int = 0) -> Array:
         """Apply the function to float32 rows, of which the first has the number `first`."""
         values = -np.exp(values) if self.decays else values
-        return values if self.times is None else values * self._times(values, first)
+        return values if self.times is None else values * self._times(len(values), first)
 
-    def _times(self, values: Array, first: int) -> Array:
-        """Return the factors of these rows; of a vector, which is one row, those of its elements."""
+    def _times(self, rows: int, first: int) -> Array:
+        """Return the factors of so many rows, [rows, 1], or the one of all."""
         assert self.times is not None
-        if self.times.size == 1 or (len(values) == 1 and values.shape[1] == self.times.size):
-            return self.times
-        return self.times[first : first + len(values), None]
+        return self.times if self.times.size == 1 else self.times[first : first + rows, None]
 
     def put(self, held: Array, into: Array) -> None:
         """Put what a part holds, float32, into its rows of the whole tensor [rows, columns] as the checkpoint has it."""
@@ -98,7 +96,7 @@ class Held:
     def undo(self, whole: Array) -> Array:
         """Return a whole tensor [rows, columns], float32, as the checkpoint has it."""
         if self.times is not None:
-            whole = whole / self._times(whole, 0)
+            whole = whole / self._times(len(whole), 0)
         if self.decays:
             with np.errstate(invalid="ignore", divide="ignore"):
                 whole = np.log(-whole)
