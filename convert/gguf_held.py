@@ -23,7 +23,7 @@ class Held:
         part: `rows` are some of the checkpoint's; further tensors of the file hold the others.
         matrices: the rows are so many matrices, which the file has as a stack; 0: one matrix.
         turned: each of them is turned over.
-        times: by what each row of a matrix is multiplied, in the file's order; one number for all, of a vector, too. None: nothing.
+        times: by what each row of a matrix is multiplied, in the file's order; one number for all (of a vector, too).
         exact: where the file has 16 bits, which would round the products anew, this is float32.
         lies: the shape in the file, where neither rows nor parts make it another.
     """
