@@ -159,11 +159,14 @@ def holding(model: Any, replaced: dict[str, np.ndarray]) -> Any:
 
     from edgeconv.convert import families
     from edgeconv.convert.base_names import seen
+    from edgeconv.convert.claims.unused import is_passed_over
 
     family = families.find(model.config.model_type)
     own = dict(model.named_parameters())
     own |= {name: part for name, part in model.named_buffers() if name in model.state_dict()}
     own = {seen(name, family.renamed if family else {}): part for name, part in own.items()}
+    stated = model.config.to_dict()
+    own = {name: part for name, part in own.items() if name in replaced or not is_passed_over(name, stated)}
     assert set(own) == set(replaced), set(own) ^ set(replaced)
     with torch.no_grad():
         for name, value in replaced.items():
@@ -175,6 +178,7 @@ def torch_logits(model: Any, ids: list[int], positions: list[int] | None = None)
     import torch
 
     places = None if positions is None else torch.tensor([positions])
-    through = bool(getattr(model.config, "num_kv_shared_layers", None))  # which some models hand on in the cache alone
+    # layers that share keys and values may hand them on in the cache alone; without one, positions that jump part the texts
+    through = bool(getattr(model.config, "num_kv_shared_layers", None)) or places is not None
     with torch.no_grad():
         return model(input_ids=torch.tensor([ids]), position_ids=places, use_cache=through).logits[0].numpy()

