@@ -19,7 +19,7 @@ from ..onnx.choose import Choice, choose
 from ..onnx.names import LANGUAGE, TEXT_EMBEDDINGS
 from ..openvino import stream, vision_files
 from ..openvino.tokenizer import require_files
-from ..program.decoder import TABLE
+from ..program.description import TABLE
 from . import memory, smoke
 from .conflicts import Collector
 from .cost import cost, require

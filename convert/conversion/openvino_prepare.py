@@ -135,7 +135,7 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
     vision, notes, apart = choice.vision, [], []
     if choice.described:
         from ..openvino import stream, vision_files
-        from ..program.decoder import TABLE
+        from ..program.description import TABLE
 
         apart = [TABLE] if vision else []
         stream.check(checkpoint, choice.described, vision)

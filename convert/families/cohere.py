@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gguf_values import Value, f32
-from ..program.decoder import Decoder, Norms
+from ..program.decoder import Decoder
+from ..program.description import Norms
 from ..program.gguf_spec import Gguf, require_tied
 from ..program.reading import Config, Reader, UnsupportedArchitecture
 from ..program.spec import Family

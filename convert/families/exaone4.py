@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..gguf_values import Value, u32
-from ..program.decoder import Decoder, Norms
+from ..program.decoder import Decoder
+from ..program.description import Norms
 from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
 from ..program.reading import Config, Reader, UnsupportedArchitecture
 from ..program.spec import Family

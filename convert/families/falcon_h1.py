@@ -13,7 +13,8 @@ import numpy as np
 
 from ..gguf_held import Held
 from ..program import scan_gguf
-from ..program.decoder import HEAD, TABLE, Decoder, Names, Norms, Scales
+from ..program.decoder import HEAD, Decoder
+from ..program.description import TABLE, Names, Norms, Scales
 from ..program.gguf_spec import Gguf
 from ..program.reading import Reader, positive, wrong
 from ..program.scan import read_scan

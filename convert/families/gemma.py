@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ..program.decoder import Decoder, Norms
+from ..program.decoder import Decoder
+from ..program.description import Norms
 from ..program.gguf_spec import GELU_BUDGETS, Gguf, require_tied
 from ..program.reading import Reader, UnsupportedArchitecture, positive
 from ..program.spec import Family

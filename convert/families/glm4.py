@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..program.decoder import Norms
+from ..program.description import Norms
 from ..program.gguf_spec import Gguf
 from .glm import FAMILY as GLM
 from .glm import to_config

@@ -10,7 +10,8 @@ from dataclasses import replace
 from ..derived import AS_IS
 from ..gguf_values import Kind, Value, array, boolean
 from ..program import scan_gguf
-from ..program.decoder import Decoder, Names
+from ..program.decoder import Decoder
+from ..program.description import Names
 from ..program.experts import COUNTS, GATE, UP, Experts, Shared, bounded
 from ..program.gguf_spec import Gguf
 from ..program.reading import Config, Reader, UnsupportedArchitecture, contradicting, wrong

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..gguf_values import Kind, Value, array, u32
-from ..program.decoder import Decoder, Names, Norms
+from ..program.decoder import Decoder
+from ..program.description import Names, Norms
 from ..program.gguf_spec import Gguf, GgufKeys, GgufTensors
 from ..program.mixers import ShortConv
 from ..program.reading import Config, Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from ..gguf_values import Value, u32
 from ..program import scan_gguf
-from ..program.decoder import Decoder, Names, Norms
+from ..program.decoder import Decoder
+from ..program.description import Names, Norms
 from ..program.gguf_spec import Gguf
 from ..program.reading import Config, Reader, UnsupportedArchitecture, contradicting
 from ..program.scan import Scan, read_limits

@@ -6,7 +6,8 @@ Sources: `transformers/models/olmo2/`; `src/models/olmo2.cpp` and `conversion/ol
 from __future__ import annotations
 
 from ..gguf_values import Value
-from ..program.decoder import Decoder, Norms
+from ..program.decoder import Decoder
+from ..program.description import Norms
 from ..program.gguf_spec import Gguf
 from ..program.reading import Config, UnsupportedArchitecture
 from ..program.spec import Family

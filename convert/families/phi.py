@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..program.decoder import Decoder, Names, Norms
+from ..program.decoder import Decoder
+from ..program.description import Names, Norms
 from ..program.gguf_spec import GELU_BUDGETS, Gguf
 from ..program.reading import Reader, UnsupportedArchitecture
 from ..program.spec import Family

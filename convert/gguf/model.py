@@ -13,7 +13,8 @@ from ...core.errors import CheckpointError
 from ..alternatives import InexpressibleError
 from ..gguf_held import AS_IT_IS, Held
 from ..gguf_values import Value, f32, u32
-from ..program.decoder import HEAD, TABLE, Decoder, Names, Norms
+from ..program.decoder import HEAD, Decoder
+from ..program.description import TABLE, Names, Norms
 from ..program.experts import ROLES, Experts
 from ..stacks import iter_numbered
 

@@ -163,7 +163,7 @@ class Graph:
         return self.op("Conv", states, weight, *biases, group=channels, name=name)
 
     def activate(self, states: Value, kind: str) -> Value:
-        """Apply one of `program.decoder.ACTIVATIONS`."""
+        """Apply one of `program.reading.ACTIVATIONS`."""
         if kind == "silu":
             return self.op("Mul", states, self.op("Sigmoid", states))
         return self.op("Gelu", states, approximate="tanh" if kind == "gelu_pytorch_tanh" else "none")

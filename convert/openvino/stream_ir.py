@@ -16,7 +16,8 @@ from ...quantize.assign import Assignment, Role, Weight, assign
 from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
 from ..families.glm_edge_v import Vision
-from ..program.decoder import HEAD, TABLE, Decoder
+from ..program.decoder import HEAD, Decoder
+from ..program.description import TABLE
 from ..program.encoder import Encoder
 from . import stream_experts, stream_models
 from .stream_layers import rotary_name

@@ -12,7 +12,8 @@ from typing import Generic
 from . import laurel
 from .altup import AltUp
 from .attention import Attention
-from .decoder import HEAD, HEAD_BIAS, SINKS, TABLE, Decoder
+from .decoder import HEAD, HEAD_BIAS, SINKS, Decoder
+from .description import TABLE
 from .experts import ROLES
 from .ops import Ops, Rotation, T
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..derived import Form
-from .decoder import Decoder, Names, Norms
+from .decoder import Decoder
+from .description import Names, Norms
 from .experts import Stored
 from .gguf_spec import Gguf
 from .reading import Config, Reader, UnsupportedArchitecture

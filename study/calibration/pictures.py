@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...convert.openvino.data_aware import Calibration
-from ...convert.program.decoder import TABLE
+from ...convert.program.description import TABLE
 from ...core import limits
 from ...core.digest import sha256_file
 from ...core.errors import UsageError
