@@ -87,7 +87,7 @@ def write(folder: Path, sizes: ChatGlm, shards: list[dict[str, tuple[int, ...]]]
         folder: where to.
         sizes: of the model.
         shards: name -> shape of the tensors of each file.
-        noise: gives the values, as `geometry.Noise` does.
+        noise: gives the values, as `noise.Noise` does.
     """
     import torch
 
