@@ -7,16 +7,15 @@ only with tests/convert/openvino/test_stream.py at hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..program.experts import Experts
-from ..program.ops import Heads, Rotation
+from ..program.ops import Rotation
 from ..program.rope import Rope
 from . import stream_experts
+from .stream_attention import AttentionLayers
 from .stream_ops import Node, Weights
-from .stream_whole import MASKED, WholeLayers
 
 ROTARY = "rotary/angles"
 """The product of frequencies and positions, which NNCF takes for a layer."""
@@ -27,7 +26,7 @@ def rotary_name(index: int) -> str:
     return f"{ROTARY}/{index}" if index else ROTARY
 
 
-class Layers(WholeLayers):
+class Layers(AttentionLayers):
     """`program.ops.Ops` over `Node`."""
 
     def __init__(self, weights: Weights) -> None:
@@ -56,11 +55,6 @@ class Layers(WholeLayers):
         product = self.ops.matmul(hidden, self.weights(weight), transpose_a=False, transpose_b=True, name="logits")
         product = self.add_stored(product, bias) if bias else product
         return self._capped(product if scale == 1.0 else self.scale(product, scale), softcap)
-
-    def _capped(self, states: Node, cap: float | None) -> Node:
-        if cap is None:
-            return states
-        return self.scale(self.ops.tanh(self.ops.divide(states, self.ops.constant(cap, np.float32))), cap)
 
     def rms_norm(self, states: Node, name: str | None, eps: float, offset: float = 0.0) -> Node:
         ops = self.ops
@@ -229,104 +223,3 @@ class Layers(WholeLayers):
         x = ops.slice(states, self.i64([0]), self.i64([half]), step, last)
         y = ops.slice(states, self.i64([half]), self.i64([2**63 - 1]), step, last)
         return ops.concat([self.negative(y), x], -1)
-
-    # -- attention
-
-    def mask(self, start: Node, attention_mask: Node, groups: int, window: int | None = None) -> Node:
-        """float32 [batch, 1, n, past + n]: 0 where a position may look, else float16's lowest."""
-        ops = self.ops
-        new = ops.gather(ops.shape_of(start), self.i64(1), self.i64(0))
-        total = ops.gather(ops.shape_of(attention_mask), self.i64(1), self.i64(0))
-        zero, one = self.i64(0), self.i64(1)
-        columns = ops.range(zero, total, one, "i64")
-        rows = ops.unsqueeze(ops.range(ops.subtract(total, new), total, one, "i64"), self.i64(1))
-        causal = ops.less_equal(columns, rows)
-        near = None if window is None else ops.greater(columns, ops.add(rows, self.i64(-window)))
-        causal = causal if near else ops.unsqueeze(causal, self.i64([0, 1]))
-        kept = ops.unsqueeze(ops.not_equal(attention_mask, zero), self.i64([1, 2]))
-        if near:
-            return self._windowed(near, causal, kept)
-        seen = ops.logical_and(causal, kept)
-        return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(MASKED, np.float32))
-
-    def _windowed(self, near: Node, causal: Node, kept: Node) -> Node:
-        """Write a window's mask as transformers' graphs have it: four times And, Broadcast, Select, Slice.
-
-        openvino_genai gives each attention to the runtime's paged one, which takes no mask but a width, and knows that from this
-        form alone (`gpt_oss_sliding_window_pattern`); of another it would look at everything, without a word.
-        """
-        ops, yes = self.ops, self.ops.constant(True, bool)
-        seen = ops.bitwise_and(ops.bitwise_and(yes, near), causal)
-        seen = ops.bitwise_and(ops.bitwise_and(yes, seen), kept)
-        every = ops.broadcast(seen, ops.shape_of(seen))
-        mask = ops.select(every, ops.constant(0.0, np.float32), ops.constant(MASKED, np.float32))
-        whole, last = self.i64([2**63 - 1]), self.i64([3])
-        return ops.slice(mask, self.i64([0]), whole, self.i64([1]), last)
-
-    def remember(self, key: Node, value: Node, layer: int, heads: Heads) -> tuple[Node, Node]:
-        return (
-            self._remember(key, layer, "key", heads.keys, heads.width),
-            self._remember(value, layer, "value", heads.keys, heads.value_width),
-        )
-
-    def _remember(self, states: Node, layer: int, kind: str, count: int, width: int) -> Node:
-        import openvino as ov
-
-        ops = self.ops
-        sizes = [self.i64([count]), self.i64([0]), self.i64([width])]
-        empty = ops.broadcast(ops.constant(0.0, np.float32), ops.concat([self.batch, *sizes], 0))
-        shape = ov.PartialShape([-1, count, -1, width])
-        name = f"past_key_values.{layer}.{kind}present.{layer}.{kind}"
-        past = ops.read_value(empty, name, np.float32, shape, name=f"{kind}.{layer}.read")
-        past = ops.gather(past, self.beam, self.i64(0))
-        whole = ops.concat([past, states], -2)
-        self.sinks.append(ops.assign(whole, name, name=f"{kind}.{layer}.assign"))
-        return whole
-
-    def attention(
-        self, query: Node, key: Node, value: Node, mask: Node, *, heads: Heads, scale: float, name: str,
-        softcap: float | None = None, sinks: str | None = None,
-    ) -> Node:  # fmt: skip
-        ops = self.ops
-        key, value = self.repeated(key, heads), self.repeated(value, replace(heads, width=heads.value_width))
-        if sinks is not None:
-            context = self._sinking(query, key, value, mask, scale=scale, sinks=sinks, name=name)
-        elif softcap is None:
-            context = ops.scaled_dot_product_attention(
-                query, key, value, mask, ops.constant(scale, np.float32), causal=False, name=name
-            )
-        else:  # which the runtime's one operation for attention cannot do
-            scores = self._capped(self.scale(ops.matmul(query, key, False, True), scale), softcap)
-            context = ops.matmul(ops.softmax(ops.add(scores, mask), -1), value, False, False, name=name)
-        return ops.reshape(self.swap(context), self.i64([0, 0, heads.queries * heads.value_width]), special_zero=True)
-
-    def _sinking(self, query: Node, key: Node, value: Node, mask: Node, *, scale: float, sinks: str, name: str) -> Node:
-        """Attend with a sixth input, which Python's opset does not know yet."""
-        from openvino.utils.node_factory import NodeFactory
-
-        held = self.ops.reshape(self.weights(sinks), self.i64([1, -1, 1, 1]), special_zero=False)
-        inputs = [query, key, value, mask, self.ops.constant(scale, np.float32), held]
-        node = NodeFactory("opset13").create(
-            "ScaledDotProductAttention",
-            [one if hasattr(one, "get_node") else one.output(0) for one in inputs],
-            {"causal": False},
-        )
-        node.set_friendly_name(name)
-        return node
-
-    def attention_to_all(self, query: Node, key: Node, value: Node, *, heads: Heads, name: str) -> Node:
-        query, key, value = map(self.swap, (query, key, value))
-        unmasked = self.ops.constant(0.0, np.float32)
-        return self.attention(query, key, value, unmasked, heads=heads, scale=heads.width**-0.5, name=name)
-
-    def repeated(self, states: Node, heads: Heads) -> Node:
-        ops = self.ops
-        if heads.groups == 1:
-            return states
-        shape = ops.shape_of(states)
-        front = ops.gather(shape, self.i64([0, 1]), self.i64(0))
-        length = ops.gather(shape, self.i64([2]), self.i64(0))
-        target = ops.concat([front, self.i64([heads.groups]), length, self.i64([heads.width])], 0)
-        # the mode goes by keyword: as a positional argument it is taken for axes_mapping, and the fusion is lost
-        wide = ops.broadcast(ops.unsqueeze(states, self.i64(2)), target, broadcast_spec="BIDIRECTIONAL")
-        return ops.reshape(wide, self.i64([0, heads.queries, -1, heads.width]), special_zero=True)
