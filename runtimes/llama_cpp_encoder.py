@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.gguf import encoders
+from ..convert.gguf.read import open_gguf
 from ..core.errors import ArtifactError
 from .encoder import Text
 from .llama_cpp_binding import NAME, binding, load, reason, threads
@@ -18,6 +20,19 @@ _F32 = 0
 """`enum ggml_type`."""
 _NO_POOLING = 0
 """`enum llama_pooling_type`."""
+
+
+def is_encoder(path: Path) -> bool:
+    """True for a file that makes states alone, by its architecture. Raises ArtifactError for one that cannot be opened."""
+    return open_gguf(path).arch in encoders.architectures()
+
+
+def require_states(path: Path) -> None:
+    """Let llama.cpp make the states of a few tokens, as the file is and in a batch. Raises ArtifactError if it does not."""
+    for accurate in (False, True):
+        runtime = LlamaCppEncoder(path, accurate=accurate)
+        runtime.run([Text([0, 0]), Text([0])])
+        runtime.close()
 
 
 class LlamaCppEncoder:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core import own_process
 from ..core.errors import ArtifactError, UsageError
+from . import llama_cpp_encoder
 from .base import Step
 from .llama_cpp import LlamaCppRuntime
 from .llama_cpp_tokenizer import LlamaCppTokenizer
@@ -44,6 +45,9 @@ def _try(path: Path) -> int:
             for special in (False, True):
                 tokenizer.decode(tokenizer.encode(text, special=special), skip=not special)
         tokenizer.close()
+        if llama_cpp_encoder.is_encoder(path):
+            llama_cpp_encoder.require_states(path)
+            return 0
         runtime = LlamaCppRuntime(path, accurate=False)
         next(iter(runtime.logits([0])))
         runtime.accurate = True

@@ -120,9 +120,13 @@ def _genai(folder: Path, kind: str) -> None:
 def _gguf(path: Path, projector: Path | None) -> list[str]:
     from .llama_cpp import LlamaCppRuntime
     from .llama_cpp_binding import PACKAGE
+    from .llama_cpp_encoder import LlamaCppEncoder, is_encoder
     from .llama_cpp_tokenizer import LlamaCppTokenizer
 
     ids = LlamaCppTokenizer(path).encode(TEXT, special=True)
+    if is_encoder(path):
+        LlamaCppEncoder(path, accurate=False).run([Text(ids or [0])])
+        return [_named(PACKAGE)]
     if projector:
         from .llama_cpp_vision_process import VisionLanguageRuntime
 

@@ -22,10 +22,19 @@ def looked_up(x: Any) -> Any:
     return torch.where(x <= -10, torch.zeros_like(x), torch.where(x >= 10, x, made))
 
 
+_EXACT = ("GELUActivation",)
+
+
 @contextlib.contextmanager
-def looking_up(module: Any) -> Iterator[None]:
-    """Let every GELU of the tanh form inside a torch module be looked up, for a while."""
-    found = [part for part in module.modules() if type(part).__name__ in _TANH_FORMS]
+def looking_up(module: Any, *, exact: bool = False) -> Iterator[None]:
+    """Let every GELU of the tanh form inside a torch module be looked up, for a while.
+
+    Args:
+        module: of torch.
+        exact: those of the exact form, too, for which llama.cpp's encoders take the tanh form.
+    """
+    forms = (*_TANH_FORMS, *(_EXACT if exact else ()))
+    found = [part for part in module.modules() if type(part).__name__ in forms]
     for part in found:
         part.forward = looked_up
     try:

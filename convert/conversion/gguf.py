@@ -38,7 +38,7 @@ class Gguf(Format[GgufJob, "Prepared"]):
         """Ask whether llama.cpp has the architecture."""
         from ..gguf.describe import describe_as_claimed
 
-        describe_as_claimed(config, names)
+        describe_as_claimed(config, names, sentence)
 
     def holds(self, path: Path) -> bool:
         """Know files by their ending."""

@@ -14,6 +14,7 @@ from ...quantize.ggml.choose import engine_for
 from .. import families
 from ..gguf import export, imatrix, mmproj
 from ..gguf.metadata import Origin
+from ..program.decoder import Decoder
 from . import calibrator as calibrating
 from . import memory, smoke
 from .calibrator import CHUNK, TEXTS
@@ -111,7 +112,8 @@ def _memory(job: GgufJob, opened: OpenedSource, prepared: export.Prepared, impor
 def _projector(job: GgufJob, opened: OpenedSource, prepared: export.Prepared) -> Projector | None:
     """Describe the file of the vision part; None if there is no such half, or the user does not want it."""
     checkpoint = opened.checkpoint
-    vision = families.vision(checkpoint.config, checkpoint.names, prepared.model.decoder)
+    decoder = prepared.model.decoder
+    vision = families.vision(checkpoint.config, checkpoint.names, decoder) if isinstance(decoder, Decoder) else None
     if vision is None and job.vision_precision:
         raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
     if vision is None or job.vision_precision == "none":
@@ -158,7 +160,7 @@ def _uncovered(prepared: export.Prepared, importance: ImportanceFile | None) -> 
 
 
 def _left_out(opened: OpenedSource, prepared: export.Prepared) -> list[str]:
-    patterns = prepared.model.skipped_tensors
+    patterns = prepared.model.skipped_tensors if isinstance(prepared.model.decoder, Decoder) else ()
     count = sum(any(fnmatch.fnmatchcase(name, p) for p in patterns) for name in opened.checkpoint.names)
     if not count:
         return []

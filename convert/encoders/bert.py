@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..program.bert import Bert
+from ..program.bert_gguf import GGUF
 from ..program.encoder import EncoderFamily, prefix_of
 from ..program.reading import Reader, UnsupportedArchitecture
 from ..program.task import Task
@@ -61,4 +62,4 @@ def _describe(read: Reader, task: Task, names: Collection[str]) -> Bert:
     return common(read, task, prefix, (prefix + HEAD[0], HEAD[1]))
 
 
-FAMILY = EncoderFamily("bert", DEFAULTS, _describe)
+FAMILY = EncoderFamily("bert", DEFAULTS, _describe, gguf=GGUF)

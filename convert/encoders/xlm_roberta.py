@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..program.bert import Bert
+from ..program.bert_gguf import GGUF
 from ..program.encoder import EncoderFamily, prefix_of
 from ..program.reading import Reader, whole
 from ..program.task import Task
@@ -19,4 +20,4 @@ def _describe(read: Reader, task: Task, names: Collection[str]) -> Bert:
     return common(read, task, prefix_of(names, BASE, KNOWN), HEAD, pad)
 
 
-FAMILY = EncoderFamily("xlm-roberta", DEFAULTS | {"pad_token_id": 1}, _describe)
+FAMILY = EncoderFamily("xlm-roberta", DEFAULTS | {"pad_token_id": 1}, _describe, gguf=GGUF)

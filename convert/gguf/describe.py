@@ -9,18 +9,21 @@ from typing import Any
 from ...core.errors import CheckpointError
 from .. import claims, encoders, families
 from ..alternatives import InexpressibleError
+from ..checkpoint import Checkpoint
 from ..families import registry
 from ..program.decoder import Decoder
 from ..program.gguf_spec import Gguf
 from ..program.reading import UnsupportedArchitecture
 from ..program.rope import parameters as require_one_rope
 from ..program.spec import Family
+from ..program.task import Task
+from . import encoders as as_encoder
 from . import positions
 from .model import Model, model, refuse
 
 UNBOUNDED = 2**20
 """The context of a model that counts no positions, as llama.cpp's own converter states it."""
-__all__ = ["describe", "describe_as_claimed", "fields", "supported"]
+__all__ = ["describe", "describe_as_claimed", "fields", "of_checkpoint", "supported"]
 
 
 def supported() -> tuple[str, ...]:
@@ -34,12 +37,15 @@ def fields(model_type: str) -> frozenset[str]:
     return families.fields(model_type) if family and family.gguf else frozenset()
 
 
-def describe_as_claimed(config: dict[str, Any], names: Collection[str]) -> tuple[Model, tuple[str, ...]]:
+def describe_as_claimed(
+    config: dict[str, Any], names: Collection[str], sentence: Task | None = None
+) -> tuple[Model, tuple[str, ...]]:
     """Describe a checkpoint of which every field is read, harmless or named in a note.
 
     Args:
         config: config.json.
         names: of its tensors.
+        sentence: what the files of sentence-transformers say, if there are any.
 
     Returns:
         The description, and sentences for the plan.
@@ -47,15 +53,18 @@ def describe_as_claimed(config: dict[str, Any], names: Collection[str]) -> tuple
     Raises:
         CheckpointError: as `describe`, or config.json states what nobody reads.
     """
-    family = encoders.find(str(config.get("model_type")))
-    if family is not None and family.always:
-        raise InexpressibleError(
-            f"GGUF files of encoders cannot be written yet, and {family.model_type} is one.",
-            InexpressibleError.usual_hint,
-        )
+    encoder = as_encoder.find(config, names, sentence)
+    if encoder is not None:
+        return as_encoder.describe(encoder), encoders.claim(encoder, config, names)
     notes = claims.require(config, names)
     described, kind = describe(config), config["model_type"]
     return described, notes + claims.unread(config, f"the reader of {kind}", fields(kind))
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> Model:
+    """Describe an opened checkpoint, a decoder or an encoder. Raises CheckpointError as `describe` does."""
+    encoder = as_encoder.find(checkpoint.config, checkpoint.names, checkpoint.sentence)
+    return describe(checkpoint.config) if encoder is None else as_encoder.describe(encoder)
 
 
 def describe(config: dict[str, Any]) -> Model:

@@ -27,6 +27,7 @@ from ...quantize.ggml.choose import engine_for
 from .. import alternatives
 from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
+from ..program.decoder import Decoder
 from ..program.task import POOLING_TYPES
 from ..tensor_accounting import check_coverage
 from . import tokenizer
@@ -106,8 +107,8 @@ def prepare(
         raise UsageError(
             f"{file_name} does not end in .gguf.", "llama.cpp finds the parts of a split file by that ending."
         )
-    with alternatives.named("gguf", checkpoint.config, checkpoint.names):
-        model, said = describe_as_claimed(checkpoint.config, checkpoint.names)
+    with alternatives.named("gguf", checkpoint.config, checkpoint.names, checkpoint.sentence):
+        model, said = describe_as_claimed(checkpoint.config, checkpoint.names, checkpoint.sentence)
     check(checkpoint, model)
     if importance is not None:
         _check_importance(model, importance)
@@ -121,8 +122,8 @@ def prepare(
     )
     for placed in layout.tensors:
         engine_for(placed.type, weighted=importance is not None and placed.tensor.name in importance)
-    notes = [*said, *notes_on_pooling, *model.notes, *vocabulary.notes, *layout.notes, *_notes(vocabulary)]
-    return Prepared(model, layout, list(model.decoder.assumed), notes)
+    notes = [*said, *notes_on_pooling, *model.notes, *vocabulary.notes, *layout.notes, *_notes(vocabulary, model)]
+    return Prepared(model, layout, list(model.decoder.assumed), list(dict.fromkeys(notes)))
 
 
 def _keys(checkpoint: Checkpoint, model: Model, vocabulary: Vocabulary, recipe: Recipe, origin: Origin | None) -> Keys:
@@ -161,11 +162,11 @@ def pooling(checkpoint: Checkpoint, model: Model) -> tuple[Keys, list[str]]:
     return {f"{model.arch}.pooling_type": u32(number)}, said
 
 
-def _notes(vocabulary: Vocabulary) -> list[str]:
+def _notes(vocabulary: Vocabulary, model: Model) -> list[str]:
     notes = []
     if vocabulary.strips and not _is_phi3(vocabulary):
         notes.append("The checkpoint's tokenizer swallows white space behind its markers; llama.cpp does not.")
-    if "default" not in vocabulary.templates:
+    if "default" not in vocabulary.templates and isinstance(model.decoder, Decoder):
         notes.append("The checkpoint has no chat template; llama.cpp will guess one.")
     return notes
 
@@ -220,7 +221,7 @@ def check(checkpoint: Checkpoint, model: Model) -> None:
         CheckpointError: one is missing, has another shape or type, or would be left out silently.
     """
     expected = model.decoder.tensors()
-    kind = f"{model.decoder.family} decoder"
+    kind = f"{model.decoder.family} {'decoder' if isinstance(model.decoder, Decoder) else 'encoder'}"
     check_coverage(checkpoint, expected, kind, tied=model.decoder.tied, allowed=model.skipped_tensors)
     for name in expected:
         dtype = checkpoint.info(name).dtype

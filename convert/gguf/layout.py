@@ -12,6 +12,7 @@ from ...core.manifest import TensorEntry
 from ...quantize.ggml.types import Type
 from ..checkpoint import Checkpoint
 from ..families import find
+from ..program.decoder import Decoder
 from . import header, mix
 from .header import Entry, Keys, aligned, i32, u16
 from .model import Model, Tensor
@@ -89,7 +90,10 @@ def facts(model: Model) -> mix.Facts:
         experts=next((one.count for one in decoder.experts if one), 0),
         delicate=frozenset(tensor.name for tensor in model.tensors if tensor.source in decoder.delicate),
         rescaled=frozenset(tensor.name for tensor in model.tensors if tensor.held.exact),
-        is_70b=family is not None and family.gguf is not None and family.gguf.is_70b(decoder),
+        is_70b=isinstance(decoder, Decoder)
+        and family is not None
+        and family.gguf is not None
+        and family.gguf.is_70b(decoder),
     )
 
 

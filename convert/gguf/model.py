@@ -17,6 +17,7 @@ from ..program.decoder import HEAD, Decoder
 from ..program.description import TABLE, Names, Norms
 from ..program.experts import ROLES, Experts
 from ..stacks import iter_numbered
+from .body import Body
 
 _OUTER = {
     "model.embed_tokens": "token_embd",
@@ -79,7 +80,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """A decoder in llama.cpp's terms.
+    """A decoder, or an encoder, in llama.cpp's terms.
 
     Attributes:
         arch: general.architecture.
@@ -92,7 +93,7 @@ class Model:
     """
 
     arch: str
-    decoder: Decoder
+    decoder: Body
     context: int
     tensors: tuple[Tensor, ...]
     keys: Mapping[str, Value]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core import tokenizer_files
 from ...core.errors import CheckpointError
-from . import tokenizer_bpe, tokenizer_spm
+from . import tokenizer_bpe, tokenizer_spm, tokenizer_wordpiece
 from .vocabulary import Vocabulary
 
 
@@ -40,10 +40,13 @@ def read(
         vocabulary = tokenizer_bpe.read(files, size, config, generation_config, pre=pre)
     elif tokenizer_spm.is_sentencepiece(files):
         vocabulary = tokenizer_spm.read(files, size, config, generation_config)
+    elif tokenizer_wordpiece.is_wordpiece(files):
+        vocabulary = tokenizer_wordpiece.read(files, size, config, generation_config)
     elif files.tokenizer:
         kind = files.model.get("type")
         raise CheckpointError(
-            f"tokenizer.json holds a tokenizer ({kind}) that is neither a byte-level BPE nor sentencepiece's BPE.",
+            f"tokenizer.json holds a tokenizer ({kind}) that is neither a byte-level BPE nor sentencepiece's BPE nor "
+            "BERT's WordPiece.",
             "Take the checkpoint with its original tokenizer.",
         )
     elif (folder / "tokenizer.json").is_file():

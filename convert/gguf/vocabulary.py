@@ -24,7 +24,7 @@ class Vocabulary:
     """All that llama.cpp needs to tokenize.
 
     Attributes:
-        model: "gpt2" (byte-level BPE) or "llama" (sentencepiece's BPE).
+        model: "gpt2" (byte-level BPE), "llama" (sentencepiece's BPE) or "bert" (WordPiece).
         pre: the pre-tokenizer's name in llama.cpp.
         tokens: text of each id.
         types: kind of each id.

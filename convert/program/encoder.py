@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from .encoder_gguf import EncoderGguf
 from .ops import Ops, T
 from .reading import Config, Reader
 from .task import Task
@@ -97,6 +98,7 @@ class EncoderFamily:
         also_reads: fields that are read and have no default.
         always: no model of this type makes text; else the files of sentence-transformers say which one is an encoder.
         scores: the head of its class for scores is known.
+        gguf: how llama.cpp knows it; None: it has no such architecture, or knows it as a decoder.
     """
 
     model_type: str
@@ -105,6 +107,7 @@ class EncoderFamily:
     also_reads: frozenset[str] = frozenset()
     always: bool = True
     scores: bool = True
+    gguf: EncoderGguf | None = None
 
     @property
     def fields(self) -> frozenset[str]:

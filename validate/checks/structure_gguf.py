@@ -110,13 +110,14 @@ def _keys(file: GgufFile, model: Model, found: Findings) -> None:
         return
     expected = {key.removeprefix(f"{model.arch}."): value.content for key, value in model.keys.items()}
     for key, wanted in expected.items():
-        got = file.own(key)
+        got = file.own(key) if f"{model.arch}.{key}" in model.keys else file.keys.get(key)
         implied = got is None
         if implied:
             got = _implied(key, file, expected)
         if not _equal(got, wanted):
             says = "is not stated, which llama.cpp takes for" if implied else "is"
-            found.failures.append(f"{model.arch}.{key} {says} {_shown(got)}, by the config {_shown(wanted)}.")
+            named = f"{model.arch}.{key}" if f"{model.arch}.{key}" in model.keys else key
+            found.failures.append(f"{named} {says} {_shown(got)}, by the config {_shown(wanted)}.")
     prefix = f"{model.arch}."
     others = {key.removeprefix(prefix) for key in file.keys if key.startswith(prefix)} - set(expected)
     effects = {key: _effect(key, file) for key in sorted(others) if key not in _HARMLESS}

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...convert.checkpoint import Checkpoint
+from ...convert.gguf import tokenizer_wordpiece
 from ...convert.gguf.read import GgufFile
-from ...convert.gguf.tokenizer_models import BYTE_LEVEL_BPE
+from ...convert.gguf.tokenizer_models import BYTE_LEVEL_BPE, WORDPIECE
 from ...convert.gguf.vocabulary import TokenType
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
@@ -48,11 +49,13 @@ def check(
         found.failures += added_tokens.types_differ(reference, file.keys.get("tokenizer.ggml.token_type", []))
         with contextlib.closing(open_tokenizer()) as artifact:
             _special_ids(file, checkpoint, reference, artifact, found)
-            frame = _frame(file, reference, found)
+            framed = file.keys.get(_MODEL) == WORDPIECE  # llama.cpp puts begin and separator around each text, unasked
+            frame = None if framed else _frame(file, reference, found)
             listed = known_defects_gguf.of_llama_cpp(
                 str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artifact)
             )
-            compare(reference, _Framed(artifact, *frame) if frame else artifact, found, progress, listed)
+            side = _Framed(artifact, *frame) if frame else artifact
+            compare(reference, side, found, progress, listed, decodes=not framed)
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)
@@ -90,6 +93,8 @@ def _tables(file: GgufFile, reference: ReferenceTokenizer) -> list[str]:
     wrong = []
     for token, number in reference.vocabulary.items():
         text = token.replace(_VISIBLE_SPACE, " ") if number in plain else token
+        if kind == WORDPIECE and number < len(types):
+            text = tokenizer_wordpiece.written(token, TokenType(types[number]))
         if number >= len(tokens) or tokens[number] != text:
             wrong.append((number, token))
     if not wrong:

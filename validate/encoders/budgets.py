@@ -6,6 +6,9 @@ the figures. A larger model loses less.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from ..budget import Budget
 
 _ROUNDING = "the graph computes what its own weights say, to float32 rounding"
@@ -45,8 +48,14 @@ _RUNTIME = (
 )
 
 
-def table(bits: int, *, scores: bool) -> list[Budget]:
-    """Return the budgets for weights of so many bits; `scores`: the model gives scores."""
+def table(bits: int, *, scores: bool, graph: Mapping[str, tuple[float, str]] | None = None) -> list[Budget]:
+    """Return the budgets for weights of so many bits.
+
+    Args:
+        bits: of a weight.
+        scores: the model gives scores.
+        graph: metric of "conversion" → limit and reason, where the runtime's graph errs by itself.
+    """
     largest = "max_abs_logit" if scores else "max_abs_state"
     made = [
         Budget("conversion", largest, 1e-3, _ROUNDING),
@@ -56,6 +65,12 @@ def table(bits: int, *, scores: bool) -> list[Budget]:
     if not scores:
         made.append(Budget("conversion", "state", 5e-5, _STATE))
         made += [Budget("conversion", "length", 1e-3, _KEPT), Budget("conversion", "cosine", 0.99999, _KEPT)]
+    made = [
+        replace(one, limit=graph[one.metric][0], reason=graph[one.metric][1])
+        if graph and one.comparison == "conversion" and one.metric in graph
+        else one
+        for one in made
+    ]
     kept = next(rows for least, rows in _STORED if bits >= least)
     made += [one for one in kept if not (scores and one.metric == "cosine")]
     return [*made, *(one for one in _RUNTIME if not (scores and one.metric == "cosine"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...core.errors import ConversionError
 from ...core.lean_transformers import import_models
 from ...core.progress import Progress
 from ...runtimes.encoder import Text
+from ..gelu_table import looking_up
 from ..module_weights import Tensors
 
 Array = npt.NDArray[Any]
@@ -61,13 +63,21 @@ class EncoderReference:
         self._model = model
         self._inputs = set(encoder.inputs)
 
-    def run(self, texts: Sequence[Text], progress: Progress, label: str) -> list[Array]:
-        """Return of each text the states float32 [n, width], or the scores [labels]."""
+    def run(self, texts: Sequence[Text], progress: Progress, label: str, *, gelu_table: bool = False) -> list[Array]:
+        """Return of each text the states float32 [n, width], or the scores [labels].
+
+        Args:
+            texts: one at a time.
+            progress: reports their tokens.
+            label: of the report.
+            gelu_table: GELU as llama.cpp computes it.
+        """
         import torch
 
         task = progress.task(label, sum(len(text.ids) for text in texts))
         made = []
-        with torch.no_grad():
+        looked_up = looking_up(self._model, exact=True) if gelu_table else contextlib.nullcontext()
+        with torch.no_grad(), looked_up:
             for text in texts:
                 feed = {
                     IDS: torch.tensor([list(text.ids)]),

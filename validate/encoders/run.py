@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...convert.gguf.encoders import gguf_of
 from ...convert.program.encoder import Encoder
 from ...core.errors import ArtifactError
 from ...core.progress import Progress
@@ -60,7 +61,8 @@ class _Run:
     def __init__(self, ask: Ask, pair: ValidationTarget, encoder: Encoder, suite: Suite, progress: Progress) -> None:
         self.ask, self.pair, self.encoder, self.progress = ask, pair, encoder, progress
         self.scores = encoder.task.kind == "score"
-        table = budgets.table(pair.artifact.bits, scores=self.scores)
+        gguf = gguf_of(encoder.family) if pair.artifact.format == "gguf" else None
+        table = budgets.table(pair.artifact.bits, scores=self.scores, graph=gguf.budgets if gguf else None)
         self.budgets: list[Budget] = override(table, ask.budgets)
         longest = min(encoder.positions, encoder.task.max_length or encoder.positions, texts.LONGEST)
         limit = ask.max_tokens or (QUICK if ask.quick else None)
@@ -108,7 +110,8 @@ class _Run:
         with self.found.timed("reference"):
             reference = self._torch(sources, dtype, f"Running the reference in {dtype}")
         with self.found.timed("the artifact's own weights"):
-            own = self._torch(_own(weights, sources), "float32", "Running torch on the artifact's own weights")
+            label, table = "Running torch on the artifact's own weights", getattr(weights, "gelu_table", False)
+            own = self._torch(_own(weights, sources), "float32", label, gelu_table=table)
         alone = [[one.text] for one in self.samples]
         with self._runtime(accurate=True) as runtime:
             with self.found.timed("artefact"):
@@ -126,9 +129,9 @@ class _Run:
         with self.found.timed("pipeline"):
             self.found.rungs.append(self._pipeline(made))
 
-    def _torch(self, tensors: Tensors, dtype: str, label: str) -> list[Array]:
+    def _torch(self, tensors: Tensors, dtype: str, label: str, *, gelu_table: bool = False) -> list[Array]:
         model = EncoderReference(self.pair.checkpoint, self.encoder, tensors, dtype)
-        return model.run([one.text for one in self.samples], self.progress, label)
+        return model.run([one.text for one in self.samples], self.progress, label, gelu_table=gelu_table)
 
     @contextlib.contextmanager
     def _runtime(self, *, accurate: bool) -> Iterator[EncoderRuntime]:

@@ -145,6 +145,8 @@ class LlamaCppFile:
     def pooler(self, task: Task, *, dense: bool = True) -> Pooler:
         """Pool as the key says, and divide as the checkpoint does: llama.cpp's programs are told whether to."""
         own = POOLING_TYPES.get(self._pooling) if isinstance(self._pooling, int) else None
+        if self._pooling is None and task.pooling is None:  # neither says anything
+            return Pooler(task, self._path.parent)
         if own is None:
             raise ArtifactError(
                 f"{self._path.name} has the pooling_type {self._pooling}, which is none of an embedding model."

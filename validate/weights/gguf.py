@@ -18,7 +18,7 @@ from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import unused
 from ...convert.derived import AS_IS, Form
-from ...convert.gguf.describe import describe
+from ...convert.gguf.describe import of_checkpoint
 from ...convert.gguf.encode import to_neighbors
 from ...convert.gguf.model import Model, Tensor
 from ...convert.gguf.read import GgufFile, TensorInfo
@@ -158,7 +158,7 @@ class GgufWeights(Half):
             CheckpointError: llama.cpp has no such architecture, or cannot run what the config says.
         """
         super().__init__(file, checkpoint)
-        self.model: Model = describe(checkpoint.config)
+        self.model: Model = of_checkpoint(checkpoint)
         self.constants = {tensor.name: tensor for tensor in self.model.tensors if tensor.source is None}
         family = families.find(checkpoint.model_type)
         joined = family.joined if family else ()

@@ -1,0 +1,104 @@
+"""GGUF files of encoders: names as llama.cpp's package knows them, WordPiece's vocabulary, and refusals."""
+
+import json
+
+import gguf
+import numpy as np
+import pytest
+
+from edgeconv.convert import encoders
+from edgeconv.convert.gguf import encoders as gguf_encoders
+from edgeconv.convert.gguf import tokenizer
+from edgeconv.convert.gguf.describe import describe_as_claimed
+from edgeconv.convert.gguf.vocabulary import TokenType
+from edgeconv.convert.open_checkpoint import open_checkpoint
+from edgeconv.core.errors import CheckpointError
+
+from ...models import tiny_encoder
+
+CASES = ("bert", "xlm-roberta")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    made = {}
+
+    def get(kind, scores=0):
+        if (kind, scores) not in made:
+            place = tmp_path_factory.mktemp("encoder") / f"{kind}-{scores}"
+            made[kind, scores] = tiny_encoder.make(kind, place, scores=scores, pooling=tiny_encoder.MEAN)
+        return made[kind, scores]
+
+    return get
+
+
+def described(folder):
+    checkpoint = open_checkpoint(folder)
+    encoder = encoders.describe(checkpoint.config, checkpoint.names, checkpoint.sentence)
+    return checkpoint, gguf_encoders.describe(encoder)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_names_are_those_of_the_converter(folders, kind):
+    checkpoint, model = described(folders(kind))
+    arch = next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if name == model.arch)
+    known = gguf.get_tensor_name_map(arch, model.decoder.num_layers)
+    for tensor in model.tensors:
+        assert known.get_name(tensor.source, try_suffixes=(".weight", ".bias")) == tensor.name
+    assert {tensor.source for tensor in model.tensors} == set(checkpoint.names) - {
+        name for name in checkpoint.names if "pooler" in name
+    }
+
+
+def test_positions_begin_behind_the_padding(folders):
+    checkpoint, model = described(folders("xlm-roberta"))
+    (places,) = (one for one in model.tensors if one.name == "position_embd.weight")
+    whole = checkpoint.tensor(places.source)
+    assert places.shape == (160, 64) == (model.keys["bert.context_length"].content, 64)
+    np.testing.assert_array_equal(places.held.cut(whole, 0, 160), whole[2:])
+
+
+def test_words_have_a_space_in_front(folders):
+    folder = folders("bert")
+    held = tokenizer.read(folder, 600, json.loads((folder / "config.json").read_text()), {})
+    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    assert held.model == "bert"
+    assert (held.special["bos"], held.special["sep"]) == (vocab["[CLS]"], vocab["[SEP]"])
+    for token, number in vocab.items():
+        marker = token.startswith("[") and token.endswith("]")
+        assert held.types[number] == (TokenType.CONTROL if marker else TokenType.NORMAL)
+        assert held.tokens[number] == (token if marker else token[2:] if token[:2] == "##" else "\u2581" + token)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "said"),
+    [
+        ("normalizer", "lowercase", False, "lowercase off"),
+        ("normalizer", "strip_accents", False, "accents"),
+        ("normalizer", "handle_chinese_chars", False, "handle_chinese_chars off"),
+        ("pre_tokenizer", "type", "Whitespace", "split"),
+        ("model", "continuing_subword_prefix", "@@", "##"),
+        ("post_processor", None, None, "one token"),
+    ],
+)
+def test_another_wordpiece_is_refused(folders, tmp_path, part, field, value, said):
+    content = json.loads((folders("bert") / "tokenizer.json").read_text())
+    if field:
+        content[part][field] = value
+    else:
+        content[part] = value
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=said):
+        tokenizer.read(tmp_path, 600, {}, {})
+
+
+def test_scores_are_refused(folders):
+    checkpoint = open_checkpoint(folders("bert", 1))
+    with pytest.raises(CheckpointError, match="scores"):
+        describe_as_claimed(checkpoint.config, checkpoint.names, checkpoint.sentence)
+
+
+def test_another_activation_is_refused(folders):
+    checkpoint = open_checkpoint(folders("bert"))
+    with pytest.raises(CheckpointError, match="always GELU"):
+        describe_as_claimed({**checkpoint.config, "hidden_act": "silu"}, checkpoint.names, checkpoint.sentence)
