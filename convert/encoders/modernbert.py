@@ -8,6 +8,7 @@ from typing import Any
 
 from ..program.encoder import EncoderFamily, prefix_of
 from ..program.modern import Modern
+from ..program.modern_gguf import GGUF
 from ..program.reading import Reader, UnsupportedArchitecture, contradicting, positive, whole, wrong
 from ..program.rope import Rope
 from ..program.task import Task
@@ -96,4 +97,4 @@ def _theta(read: Reader, kind: str) -> float:
     return positive(stated.get("rope_theta", read.config.get(older) or default), older)
 
 
-FAMILY = EncoderFamily("modernbert", DEFAULTS, _describe, also_reads=frozenset(_ALSO))
+FAMILY = EncoderFamily("modernbert", DEFAULTS, _describe, also_reads=frozenset(_ALSO), gguf=GGUF)

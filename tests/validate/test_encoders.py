@@ -27,7 +27,7 @@ FORMATS = ("openvino", "onnx")
 """Those that take every encoder."""
 STATES = ("qwen3", "gemma3_text")
 """Decoders whose states embed a text."""
-LLAMA_CPP = (("qwen3", 0), ("bert", 0))
+LLAMA_CPP = (("qwen3", 0), ("bert", 0), ("modernbert", 0))
 """Those that llama.cpp has, and that are written for it."""
 CASES = [*((kind, scores) for kind in tiny_encoder.ENCODERS for scores in (0, 1)), *((kind, 0) for kind in STATES)]
 
@@ -165,31 +165,37 @@ def _stated(key, value):
 
 
 GGUF_FAULTS = {
-    "positions by one": (_turned("position_embd.weight"), "structure"),
-    "another token type": (_turned("token_types.weight"), "structure"),
+    "positions by one": ("bert", _turned("position_embd.weight"), set()),
+    "another token type": ("bert", _turned("token_types.weight"), set()),
     "norm of another layer": (
+        "bert",
         _exchanged("blk.0.layer_output_norm.weight", "blk.1.layer_output_norm.weight"),
-        "structure",
+        set(),
     ),
     "norms of a layer exchanged": (
+        "bert",
         _exchanged("blk.1.attn_output_norm.bias", "blk.1.layer_output_norm.bias"),
-        "structure",
+        set(),
     ),
-    "a decoder": (_stated("attention.causal", boolean(True)), "structure"),  # llama.cpp's graph asks no key
-    "epsilon": (_stated("attention.layer_norm_epsilon", f32(0.1)), "encoding"),
+    "a decoder": ("bert", _stated("attention.causal", boolean(True)), set()),  # llama.cpp's graph asks no key
+    "another epsilon": ("bert", _stated("attention.layer_norm_epsilon", f32(0.1)), {"encoding"}),
+    "a window wider by two": ("modernbert", _stated("attention.sliding_window", u32(18)), {"encoding"}),
+    "other layers with windows": ("modernbert", _stated("attention.sliding_window_pattern", u32(3)), {"encoding"}),
+    "bases of positions exchanged": ("modernbert", _stated("rope.freq_base_swa", f32(160000.0)), {"encoding"}),
 }
+"""What is planted → kind, how, and the checks beside the structure's that must see it."""
 
 
 @pytest.mark.parametrize("fault", GGUF_FAULTS)
 def test_a_wrong_gguf_fails(sources, tmp_path, monkeypatch, fault):
-    wrong, check = GGUF_FAULTS[fault]
+    kind, wrong, checks = GGUF_FAULTS[fault]
     right = gguf_encoders.describe
     monkeypatch.setattr(gguf_encoders, "describe", lambda encoder: wrong(right(encoder)))
-    out = convert("gguf", sources("bert"), tmp_path / "out.gguf")
+    out = convert("gguf", sources(kind), tmp_path / "out.gguf")
     monkeypatch.undo()
     report = measured(out, quick=True)
     assert report.verdict == "failed"
-    assert {"structure", check} <= set(failed(report))
+    assert {"structure", *checks} <= set(failed(report))
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -121,7 +121,11 @@ def _special_ids(
         names = named(reference, extra - stated)
         found.defects.add(known_defects_gguf.ENDS_BY_TEXT, names, len(extra - stated))
     ids = SpecialIds(reference, tokenizer_pair.of_transformers(checkpoint.folder).chat_template, wanted)
-    ids.judge("bos", file.keys.get("tokenizer.ggml.bos_token_id"), "tokenizer.ggml.bos_token_id", found)
+    bos = file.keys.get("tokenizer.ggml.bos_token_id")
+    if (
+        reference.special_id("bos") is not None or bos not in reference.around()[0]
+    ):  # an encoder's begins texts by another name
+        ids.judge("bos", bos, "tokenizer.ggml.bos_token_id", found)
     pad, stated_pad = reference.special_id("pad"), file.keys.get("tokenizer.ggml.padding_token_id")
     if pad != stated_pad:  # nothing reads what stands where a text was padded
         found.warnings.append(
@@ -136,7 +140,7 @@ def _frame(file: GgufFile, reference: ReferenceTokenizer, found: Findings) -> tu
     """Compare what stands around each text; return it if a GGUF, which knows one id before and one behind, cannot say it."""
     before, after = reference.around()
     around = {"bos": before, "eos": after}
-    known = {role: ids in ([], [reference.special_id(role)]) for role, ids in around.items()}
+    known = {role: ids in ([], [_id_of(role, file, reference)]) for role, ids in around.items()}
     for role, ids in around.items():
         wanted = bool(ids) and known[role]
         key = f"tokenizer.ggml.add_{role}_token"
@@ -152,6 +156,12 @@ def _frame(file: GgufFile, reference: ReferenceTokenizer, found: Findings) -> tu
         "can say: in llama.cpp the chat template has to."
     )
     return around["bos"], around["eos"]
+
+
+def _id_of(role: str, file: GgufFile, reference: ReferenceTokenizer) -> int | None:
+    """Return the checkpoint's id of a role; an encoder's tokenizer, which knows others, has the file's."""
+    own = reference.special_id(role)
+    return file.keys.get(f"tokenizer.ggml.{role}_token_id") if own is None else own
 
 
 class _Framed:

@@ -16,7 +16,7 @@ from edgeconv.core.errors import CheckpointError
 
 from ...models import tiny_encoder
 
-CASES = ("bert", "xlm-roberta")
+CASES = ("bert", "xlm-roberta", "modernbert")
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +102,16 @@ def test_another_activation_is_refused(folders):
     checkpoint = open_checkpoint(folders("bert"))
     with pytest.raises(CheckpointError, match="always GELU"):
         describe_as_claimed({**checkpoint.config, "hidden_act": "silu"}, checkpoint.names, checkpoint.sentence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"norm_bias": True}, "biases"),
+        ({"layer_types": ["sliding_attention", "full_attention", "full_attention"]}, "every so many"),
+    ],
+)
+def test_a_modernbert_that_llama_cpp_lacks_is_refused(folders, fields, said):
+    checkpoint = open_checkpoint(folders("modernbert"))
+    with pytest.raises(CheckpointError, match=said):
+        describe_as_claimed({**checkpoint.config, **fields}, checkpoint.names, checkpoint.sentence)
