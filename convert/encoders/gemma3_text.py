@@ -8,6 +8,7 @@ from ..families.gemma3_text import FAMILY as DECODER
 from ..program.encoder import EncoderFamily
 from ..program.reading import Reader
 from ..program.states import States
+from ..program.states_gguf import GGUF
 from ..program.task import Task
 
 _BOTH = "use_bidirectional_attention"
@@ -22,5 +23,11 @@ def _describe(read: Reader, task: Task, _: Collection[str]) -> States:
 
 
 FAMILY = EncoderFamily(
-    DECODER.model_type, DECODER.defaults, _describe, also_reads=DECODER.fields | {_BOTH}, always=False, scores=False
+    DECODER.model_type,
+    DECODER.defaults,
+    _describe,
+    also_reads=DECODER.fields | {_BOTH},
+    always=False,
+    scores=False,
+    gguf=GGUF,
 )

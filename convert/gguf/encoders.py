@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import encoders
+from .. import encoders, families
 from ..alternatives import InexpressibleError
 from ..gguf_held import AS_IT_IS
 from ..program.encoder import Encoder
-from ..program.encoder_gguf import EncoderGguf
+from ..program.encoder_gguf import EncoderGguf, Written
 from ..program.experts import Experts
 from ..program.reading import UnsupportedArchitecture
+from ..program.states import States
 from ..program.task import Task
-from .model import Model, Tensor, refuse
+from .model import Model, Tensor, model, refuse
 
 _WHOLE = "tokenizer."
 """How keys begin that are no architecture's."""
@@ -112,6 +113,8 @@ def describe(encoder: Encoder) -> Model:
         written = gguf.written(encoder)
     except UnsupportedArchitecture as reason:
         raise refuse(str(reason), reason.hint) from reason
+    if isinstance(encoder, States):
+        return _of_block(encoder, gguf, written)
     tensors = []
     for source, shape in encoder.tensors().items():
         held = written.held.get(source, AS_IT_IS)
@@ -119,3 +122,13 @@ def describe(encoder: Encoder) -> Model:
     keys = {name if name.startswith(_WHOLE) else f"{gguf.arch}.{name}": v for name, v in written.keys.items()}
     body = EncoderBody(encoder, written.heads)
     return Model(gguf.arch, body, encoder.positions, tuple(tensors), keys, encoder.unused, written.notes)
+
+
+def _of_block(states: States, gguf: EncoderGguf, written: Written) -> Model:
+    """Describe a decoder's block that llama.cpp knows as an encoder of its own: the decoder's names, without a head."""
+    family = families.find(states.family)
+    assert family is not None and family.gguf is not None
+    return model(
+        gguf.arch, replace(states.decoder, tied=True), states.positions, keys=written.keys, names=family.gguf.names,
+        norm_offset=family.gguf.norm_offset, skipped_tensors=states.unused, notes=written.notes,
+    )  # fmt: skip

@@ -32,7 +32,7 @@ class Written:
     Attributes:
         heads: of attention.
         keys: of the architecture, without "ARCH." in front; those of the tokenizer by their full names.
-        names: tensor of the checkpoint → its name in the file.
+        names: tensor of the checkpoint → its name in the file; empty: those of the decoder whose block it is.
         held: tensor of the checkpoint → how the file holds it otherwise.
         notes: where llama.cpp departs from the checkpoint.
     """

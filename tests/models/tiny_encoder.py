@@ -27,6 +27,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
 }
 """model_type → its fields; windows and tables of positions are short, so that the suite's texts reach beyond."""
+SIX = {"num_hidden_layers": 6, "layer_types": [*["sliding_attention"] * 5, "full_attention"]}
+"""Layers of a gemma3_text as llama.cpp's gemma-embedding has them built in."""
 _WORDPIECE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _PIECES = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 MEAN = {"pooling_mode_mean_tokens": True}
@@ -143,19 +145,28 @@ def _special(kind: str, word: int, piece: int) -> str:
     return _PIECES[piece] if kind == "xlm-roberta" else _WORDPIECE[word]
 
 
-def make_states(kind: str, folder: Path) -> Path:
-    """Write a decoder's checkpoint that embeds texts: "qwen3" by its last token, "gemma3_text" both ways, with layers behind."""
+def make_states(kind: str, folder: Path, *, dense: bool = True, **fields: Any) -> Path:
+    """Write a decoder's checkpoint that embeds texts: "qwen3" by its last token, "gemma3_text" both ways.
+
+    Args:
+        kind: of these.
+        folder: made if absent.
+        dense: of gemma3_text, with layers behind the pooling.
+        **fields: of config.json.
+    """
     import torch
     from safetensors.torch import save_file
 
     from . import tiny
 
     both = {"use_bidirectional_attention": True} if kind == "gemma3_text" else {}
-    tiny.make(kind, folder, dtype="float32", **both)
+    tiny.make(kind, folder, dtype="float32", **both, **fields)
     if kind == "qwen3":
         write_sentence(folder, {"pooling_mode_lasttoken": True, "include_prompt": True}, normalize=True)
         return folder
     write_sentence(folder, MEAN, normalize=True)
+    if not dense:
+        return folder
     modules = json.loads((folder / "modules.json").read_text())
     sizes = [(WIDTH, 96), (96, WIDTH)]
     random = torch.Generator().manual_seed(1)

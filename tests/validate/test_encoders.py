@@ -27,7 +27,7 @@ FORMATS = ("openvino", "onnx")
 """Those that take every encoder."""
 STATES = ("qwen3", "gemma3_text")
 """Decoders whose states embed a text."""
-LLAMA_CPP = (("qwen3", 0), ("bert", 0), ("modernbert", 0))
+LLAMA_CPP = (("qwen3", 0), ("bert", 0), ("modernbert", 0), ("embeddinggemma", 0))
 """Those that llama.cpp has, and that are written for it."""
 CASES = [*((kind, scores) for kind in tiny_encoder.ENCODERS for scores in (0, 1)), *((kind, 0) for kind in STATES)]
 
@@ -56,6 +56,8 @@ def sources(tmp_path_factory):
             folder = tmp_path_factory.mktemp("encoder") / f"{kind}-{scores}"
             if kind in STATES:
                 made[kind, scores] = tiny_encoder.make_states(kind, folder)
+            elif kind == "embeddinggemma":
+                made[kind, scores] = tiny_encoder.make_states("gemma3_text", folder, dense=False, **tiny_encoder.SIX)
             else:
                 made[kind, scores] = tiny_encoder.make(kind, folder, scores=scores, pooling=tiny_encoder.MEAN)
         return made[kind, scores]
@@ -181,6 +183,7 @@ GGUF_FAULTS = {
     "another epsilon": ("bert", _stated("attention.layer_norm_epsilon", f32(0.1)), {"encoding"}),
     "a window wider by two": ("modernbert", _stated("attention.sliding_window", u32(18)), {"encoding"}),
     "other layers with windows": ("modernbert", _stated("attention.sliding_window_pattern", u32(3)), {"encoding"}),
+    "a wider window both ways": ("embeddinggemma", _stated("attention.sliding_window", u32(40)), {"encoding"}),
     "bases of positions exchanged": ("modernbert", _stated("rope.freq_base_swa", f32(160000.0)), {"encoding"}),
 }
 """What is planted → kind, how, and the checks beside the structure's that must see it."""

@@ -115,3 +115,18 @@ def test_a_modernbert_that_llama_cpp_lacks_is_refused(folders, fields, said):
     checkpoint = open_checkpoint(folders("modernbert"))
     with pytest.raises(CheckpointError, match=said):
         describe_as_claimed({**checkpoint.config, **fields}, checkpoint.names, checkpoint.sentence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"layer_types": ["full_attention", *["sliding_attention"] * 5]}, "each 6th"),
+        ({"query_pre_attn_scalar": 7}, "width of a head"),
+        ({"attn_logit_softcapping": 30.0}, "caps"),
+    ],
+)
+def test_a_gemma_that_llama_cpp_lacks_is_refused(tmp_path, fields, said):
+    folder = tiny_encoder.make_states("gemma3_text", tmp_path / "gemma", dense=False, **tiny_encoder.SIX)
+    checkpoint = open_checkpoint(folder)
+    with pytest.raises(CheckpointError, match=said):
+        describe_as_claimed({**checkpoint.config, **fields}, checkpoint.names, checkpoint.sentence)
