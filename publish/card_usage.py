@@ -198,6 +198,8 @@ def _gguf(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
     kind = str(manifest.scheme.get("file_type", "")).upper()
     folder = _folder(repo_id)
     model = shell(f"{folder}/{first}")
+    if manifest.encoder:
+        return [_titled("llama.cpp", "", "sh", _embedding(manifest.encoder, repo_id, branch, model, kind))]
     if branch:
         line = _fetch(repo_id, branch, f'llama-cli -m {model} -p "{_QUESTION}"')
     else:
@@ -216,6 +218,15 @@ folder = snapshot_download({python(repo_id)}{at})
 llm = LLM(folder + {python("/" + first)}, max_tokens=64)
 print(llm.chat([{{"role": "user", "content": "{_QUESTION}"}}]))"""
     return [*parts, _titled("Python", "`pip install cyllama huggingface_hub`", "python", code)]
+
+
+def _embedding(facts: EncoderFacts, repo_id: str, branch: str | None, model: str, kind: str) -> str:
+    """Return the command that prints a text's vector."""
+    how = f"--pooling {facts.pooling or 'mean'} --embd-normalize {2 if facts.normalize else -1}"
+    asked = f'{how} -p "Paris is the capital of France."'
+    if branch:
+        return _fetch(repo_id, branch, f"llama-embedding -m {model} {asked}")
+    return f"llama-embedding -hf {shell(f'{repo_id}:{kind}')} {asked}"
 
 
 def _fetch(repo_id: str, branch: str | None, line: str) -> str:

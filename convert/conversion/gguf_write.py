@@ -9,7 +9,9 @@ from ...core.digest import sha256_file
 from ...core.inputs import InputDigests
 from ...core.manifest import Manifest
 from ...core.progress import Progress
+from .. import encoders, sentence
 from ..gguf import export, mmproj
+from . import encoder_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .source import OpenedSource
 
@@ -44,6 +46,7 @@ def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progr
     checkpoint, planned = opened.checkpoint, ready.plan
     patterns = () if checkpoint.is_file else READ
     found = [path for pattern in patterns for path in sorted(checkpoint.origin.glob(pattern)) if path.is_file()]
+    found += [] if checkpoint.is_file else sentence.files(checkpoint.origin)
     names = [path.relative_to(checkpoint.origin).as_posix() for path in found] + sorted(checkpoint.shards)
     digests = InputDigests(checkpoint.origin, names, opened.known, progress, checkpoint.unchanged)
     exported = export.export(
@@ -64,6 +67,7 @@ def convert(ready: Prepared, opened: OpenedSource, folder: Path, progress: Progr
         engine=planned.engine,
         compressor=planned.compressor,
         scheme=_scheme(ready),
+        encoder=encoder_facts.facts(encoders.describe(checkpoint.config, checkpoint.names, checkpoint.sentence)),
         assumed=planned.assumed,
         notes=planned.notes,
         bits_per_weight=bits_per_weight(tensors),

@@ -35,3 +35,19 @@ def test_an_encoder_passes_the_gate_with_a_card_of_its_own(tmp_path, scores, tag
     figures = card._figures(cleared.report)
     assert "rank correlation" in figures
     cleared.close()
+
+
+def test_the_card_of_a_gguf_embeds(tmp_path):
+    source = tiny_encoder.make("bert", tmp_path / "bert", pooling={"pooling_mode_cls_token": True})
+    out = tmp_path / "out"
+    done = CliRunner().invoke(
+        app, ["gguf", "--model", str(source), "-t", "q8_0", "--output", str(out), "--no-smoke-test"]
+    )
+    assert done.exit_code == 0, done.output
+    manifest = read_manifest(out)
+    assert (manifest.encoder.task, manifest.encoder.pooling, manifest.encoder.normalize) == ("embed", "cls", True)
+    assert {"modules.json", "1_Pooling/config.json"} <= set(manifest.source.files)
+    said = snippets(manifest, "someone/model", None)
+    assert "llama-embedding -hf someone/model:Q8_0 --pooling cls --embd-normalize 2" in said
+    assert "llama-embedding -m " in snippets(manifest, "someone/model", "gguf")
+    assert "llama-cli" not in said
