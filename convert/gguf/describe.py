@@ -17,8 +17,8 @@ from ..program.reading import UnsupportedArchitecture
 from ..program.rope import parameters as require_one_rope
 from ..program.spec import Family
 from ..program.task import Task
+from . import dense, positions
 from . import encoders as as_encoder
-from . import positions
 from .model import Model, model, refuse
 
 UNBOUNDED = 2**20
@@ -64,7 +64,7 @@ def describe_as_claimed(
 def of_checkpoint(checkpoint: Checkpoint) -> Model:
     """Describe an opened checkpoint, a decoder or an encoder. Raises CheckpointError as `describe` does."""
     encoder = as_encoder.find(checkpoint.config, checkpoint.names, checkpoint.sentence)
-    return describe(checkpoint.config) if encoder is None else as_encoder.describe(encoder)
+    return describe(checkpoint.config) if encoder is None else dense.added(as_encoder.describe(encoder), checkpoint)
 
 
 def describe(config: dict[str, Any]) -> Model:

@@ -30,7 +30,7 @@ from ..checkpoint import Checkpoint
 from ..program.decoder import Decoder
 from ..program.task import POOLING_TYPES
 from ..tensor_accounting import check_coverage
-from . import tokenizer
+from . import dense, tokenizer
 from .describe import describe_as_claimed
 from .header import Keys, string, u32
 from .layout import Layout, lay_out
@@ -109,6 +109,7 @@ def prepare(
         )
     with alternatives.named("gguf", checkpoint.config, checkpoint.names, checkpoint.sentence):
         model, said = describe_as_claimed(checkpoint.config, checkpoint.names, checkpoint.sentence)
+    model = dense.added(model, checkpoint)
     check(checkpoint, model)
     if importance is not None:
         _check_importance(model, importance)
@@ -148,7 +149,7 @@ def pooling(checkpoint: Checkpoint, model: Model) -> tuple[Keys, list[str]]:
     task = checkpoint.sentence
     if task is None or task.pooling is None:
         return {}, []
-    if task.dense:
+    if task.dense and f"{model.arch}.dense_2_feat_in" not in model.keys:
         raise InexpressibleError(
             f"modules.json has layers behind the pooling ({task.dense[0].folder}), which are not written into a GGUF.",
             InexpressibleError.usual_hint,

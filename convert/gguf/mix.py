@@ -144,7 +144,15 @@ def _category(name: str) -> str:
 
 
 _ROUTER = "ffn_gate_inp.weight"
-_KEPT = ("_norm.weight", _ROUTER, "position_embd.weight", "token_types.weight", *KERNELS)
+_KEPT = (
+    "_norm.weight",
+    _ROUTER,
+    "position_embd.weight",
+    "token_types.weight",
+    "dense_2.weight",
+    "dense_3.weight",
+    *KERNELS,
+)
 """Matrices of these names are not quantized."""
 
 

@@ -84,7 +84,8 @@ def _jobs(checkpoint: Checkpoint, file: File, importance: Mapping[str, Array], t
         tensor = placed.tensor
         last = stop == placed.rows
         if tensor.source is None:
-            return placed, encode(placed, np.asarray(tensor.values)[None], start, None), last
+            values = np.asarray(tensor.values).reshape(placed.rows, placed.cols)[start:stop]
+            return placed, encode(placed, values, start, None), last
         rows = _rows(checkpoint, placed, start, stop)
         with checkpoint.naming(tensor.source):
             data = encode(placed, rows, start, _importance(placed, start, importance.get(tensor.name)))

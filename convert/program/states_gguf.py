@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..gguf_values import f32, u32
+from ..gguf_values import Value, f32, u32
 from .encoder_gguf import TABLE_BUDGETS, EncoderGguf, Written
 from .reading import UnsupportedArchitecture
 from .states import States
@@ -42,7 +42,25 @@ def _written(states: States) -> Written:
     if near is None or whole != decoder.rope:
         raise UnsupportedArchitecture("positions of the layers that see all of a text are scaled")
     keys = {"attention.sliding_window": u32(windows[0] or 0), "rope.freq_base_swa": f32(near.theta)}
-    return Written(decoder.num_heads, keys, {})
+    return Written(decoder.num_heads, {**keys, **_dense(states)}, {})
+
+
+def _dense(states: States) -> dict[str, Value]:
+    """Return the sizes of the layers behind the pooling: none, or two without biases, to a width and back."""
+    layers, width = states.task.dense, states.width
+    if not layers:
+        return {}
+    sizes = [(one.width, one.out) for one in layers]
+    if len(layers) != 2 or any(one.bias for one in layers) or (sizes[0][0], sizes[1][1]) != (width, width):
+        raise UnsupportedArchitecture(
+            "the layers behind its pooling are not two without biases, to another width and back, as llama.cpp has them"
+        )
+    return {
+        "dense_2_feat_in": u32(sizes[0][0]),
+        "dense_2_feat_out": u32(sizes[0][1]),
+        "dense_3_feat_in": u32(sizes[1][0]),
+        "dense_3_feat_out": u32(sizes[1][1]),
+    }
 
 
 GGUF = EncoderGguf(ARCH, _written, TABLE_BUDGETS)

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from edgeconv.cli.app import app
 from edgeconv.convert import encoders
+from edgeconv.convert.gguf import dense, export
 from edgeconv.convert.gguf import encoders as gguf_encoders
-from edgeconv.convert.gguf import export
 from edgeconv.convert.gguf_held import Held
 from edgeconv.convert.gguf_values import boolean, f32, u32
 from edgeconv.core.errors import CheckpointError
@@ -57,7 +57,7 @@ def sources(tmp_path_factory):
             if kind in STATES:
                 made[kind, scores] = tiny_encoder.make_states(kind, folder)
             elif kind == "embeddinggemma":
-                made[kind, scores] = tiny_encoder.make_states("gemma3_text", folder, dense=False, **tiny_encoder.SIX)
+                made[kind, scores] = tiny_encoder.make_states("gemma3_text", folder, **tiny_encoder.SIX)
             else:
                 made[kind, scores] = tiny_encoder.make(kind, folder, scores=scores, pooling=tiny_encoder.MEAN)
         return made[kind, scores]
@@ -199,6 +199,14 @@ def test_a_wrong_gguf_fails(sources, tmp_path, monkeypatch, fault):
     report = measured(out, quick=True)
     assert report.verdict == "failed"
     assert {"structure", *checks} <= set(failed(report))
+
+
+def test_a_wrong_layer_behind_the_pooling_fails(sources, tmp_path, monkeypatch):
+    right = dense._values
+    monkeypatch.setattr(dense, "_values", lambda checkpoint, layer: np.roll(right(checkpoint, layer), 1, 0))
+    out = convert("gguf", sources("embeddinggemma"), tmp_path / "out.gguf")
+    monkeypatch.undo()
+    assert {"structure", "encoding"} <= set(failed(measured(out, quick=True)))
 
 
 @pytest.mark.parametrize("number", [2, 3])

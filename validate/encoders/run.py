@@ -163,7 +163,8 @@ class _Run:
         wanted = Pooler(self.encoder.task, self.pair.checkpoint.origin)
         own = self.artifact.pooler(self.encoder.task)
         vectors = (own if name == "runtime" else wanted)(one), own(other)
-        self.found.comparisons.append(figures.embeddings(sides, (one, other), vectors, len(self.texts.questions)))
+        states = (one if name == "runtime" else self.artifact.seen(one, wanted)), other
+        self.found.comparisons.append(figures.embeddings(sides, states, vectors, len(self.texts.questions)))
 
     def _judged(self) -> Check:
         failures = [

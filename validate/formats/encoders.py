@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from ...convert import sentence
+from ...convert.gguf import dense
+from ...convert.gguf.read import GgufFile
 from ...convert.program.encoder import Encoder
 from ...convert.program.task import POOLING_TYPES, Task
 from ...core.errors import ArtifactError, CheckpointError
@@ -37,6 +39,9 @@ class EncoderArtifact(Protocol):
         Raises:
             ArtifactError: they say what no one can do.
         """
+
+    def seen(self, states: Sequence[Array], checkpoint: Pooler) -> Sequence[Array]:
+        """Return states of the reference, each [n, width], as its runtime hands them out; `checkpoint` pools the reference's."""
 
     def no_pipeline(self, encoder: Encoder) -> str:
         """Say why no pipeline is asked; empty: one is."""
@@ -65,6 +70,10 @@ class Folder:
         if not dense and own.dense:
             own = replace(own, dense=(), normalize=False)
         return Pooler(own, self.folder)
+
+    def seen(self, states: Sequence[Array], checkpoint: Pooler) -> Sequence[Array]:
+        """As they are."""
+        return states
 
     def no_pipeline(self, encoder: Encoder) -> str:
         """None is known."""
@@ -128,10 +137,12 @@ class LlamaCppFile:
     pipeline = "llama.cpp"
 
     def __init__(
-        self, path: Path, pooling: object, in_float32: Callable[[Progress], AbstractContextManager[Path]]
+        self, path: Path, file: GgufFile, in_float32: Callable[[Progress], AbstractContextManager[Path]]
     ) -> None:
-        """Take a file, its key, and what gives it with its weights in float32."""
-        self._path, self._pooling, self._in_float32 = path, pooling, in_float32
+        """Take a file, and what gives it with its weights in float32."""
+        self._path, self._in_float32 = path, in_float32
+        self._pooling = file.own("pooling_type")
+        self._dense = dense.NAMES[0] in file.tensors
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> EncoderRuntime:
         """Load it, de-quantized to float32 first where that is asked."""
@@ -152,6 +163,10 @@ class LlamaCppFile:
                 f"{self._path.name} has the pooling_type {self._pooling}, which is none of an embedding model."
             )
         return Pooler(replace(task, pooling=own, dense=()), self._path.parent)
+
+    def seen(self, states: Sequence[Array], checkpoint: Pooler) -> Sequence[Array]:
+        """Without a pooling llama.cpp applies the layers behind it to the states of all tokens, whose mean is the same then."""
+        return [checkpoint.behind(one) for one in states] if self._dense else states
 
     def no_pipeline(self, encoder: Encoder) -> str:
         """The package hands out no pooled vectors."""

@@ -189,7 +189,7 @@ class GgufArtifact:
 
     def encoder(self) -> LlamaCppFile:
         """The file."""
-        return LlamaCppFile(self._runnable, self.file().own("pooling_type"), self._in_float32)
+        return LlamaCppFile(self._runnable, self.file(), self._in_float32)
 
     def inner(self, device: str, layers: int, progress: Progress) -> InnerLlamaCpp:
         """Load it as `runtime` does without approximations."""

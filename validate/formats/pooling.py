@@ -28,10 +28,15 @@ class Pooler:
     def __call__(self, states: Sequence[Array]) -> Array:
         """Make a vector of each text's states float32 [n, width]: float32 [texts, width]."""
         vectors = np.stack([self._pooled(one) for one in states])
-        for weight, bias in self._layers:
-            vectors = vectors @ weight.T + bias
+        vectors = self.behind(vectors)
         if self.task.normalize:
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+    def behind(self, vectors: Array) -> Array:
+        """Apply the layers behind the pooling to vectors float32 [n, width]: float32 [n, out]."""
+        for weight, bias in self._layers:
+            vectors = vectors @ weight.T + bias
         return vectors
 
     def _pooled(self, states: Array) -> Array:

@@ -5,11 +5,12 @@ import json
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from edgeconv.convert import encoders
 from edgeconv.convert.gguf import encoders as gguf_encoders
 from edgeconv.convert.gguf import tokenizer
-from edgeconv.convert.gguf.describe import describe_as_claimed
+from edgeconv.convert.gguf.describe import describe_as_claimed, of_checkpoint
 from edgeconv.convert.gguf.vocabulary import TokenType
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import CheckpointError
@@ -130,3 +131,26 @@ def test_a_gemma_that_llama_cpp_lacks_is_refused(tmp_path, fields, said):
     checkpoint = open_checkpoint(folder)
     with pytest.raises(CheckpointError, match=said):
         describe_as_claimed({**checkpoint.config, **fields}, checkpoint.names, checkpoint.sentence)
+
+
+def test_layers_behind_the_pooling_are_tensors_of_the_file(tmp_path):
+    folder = tiny_encoder.make_states("gemma3_text", tmp_path / "gemma", **tiny_encoder.SIX)
+    checkpoint = open_checkpoint(folder)
+    model = of_checkpoint(checkpoint)
+    behind = {tensor.name: tensor for tensor in model.tensors if tensor.source is None}
+    assert {name: one.shape for name, one in behind.items()} == {"dense_2.weight": (96, 64), "dense_3.weight": (64, 96)}
+    stored = load_file(folder / "2_Dense" / "model.safetensors")["linear.weight"]
+    np.testing.assert_array_equal(behind["dense_2.weight"].values, stored)
+    assert model.keys["gemma-embedding.dense_2_feat_out"].content == 96
+    (folder / "2_Dense" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"2_Dense/model\.safetensors is missing"):
+        of_checkpoint(checkpoint)
+
+
+def test_other_layers_behind_the_pooling_are_refused(tmp_path):
+    folder = tiny_encoder.make_states("gemma3_text", tmp_path / "gemma", **tiny_encoder.SIX)
+    config = folder / "2_Dense" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "bias": True}))
+    checkpoint = open_checkpoint(folder)
+    with pytest.raises(CheckpointError, match="two without biases"):
+        describe_as_claimed(checkpoint.config, checkpoint.names, checkpoint.sentence)
