@@ -19,7 +19,7 @@ from ..program.rope import Rope, read_rope
 from ..program.spec import Family
 from ..program.windows import SLIDING, layer_kinds
 from .gemma import NORMS, cap
-from .gemma3_text import ropes
+from .gemma3_fields import ropes
 from .gemma3n_gguf import GGUF
 from .gemma4_text import count
 
