@@ -15,6 +15,7 @@ import numpy.typing as npt
 class Kind(IntEnum):
     """`enum gguf_type`."""
 
+    U8 = 0
     U16 = 2
     U32 = 4
     I32 = 5
@@ -25,7 +26,7 @@ class Kind(IntEnum):
 
 
 _PACK = {Kind.U16: "<H", Kind.U32: "<I", Kind.I32: "<i", Kind.F32: "<f", Kind.BOOL: "<?"}
-_DTYPE = {Kind.U32: "<u4", Kind.I32: "<i4", Kind.F32: "<f4", Kind.BOOL: "u1"}
+_DTYPE = {Kind.U8: "u1", Kind.U32: "<u4", Kind.I32: "<i4", Kind.F32: "<f4", Kind.BOOL: "u1"}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core import tokenizer_files
 from ...core.errors import CheckpointError
-from . import tokenizer_bpe, tokenizer_spm, tokenizer_wordpiece
+from . import tokenizer_bpe, tokenizer_spm, tokenizer_unigram, tokenizer_wordpiece
 from .vocabulary import Vocabulary
 
 
@@ -42,6 +42,8 @@ def read(
         vocabulary = tokenizer_spm.read(files, size, config, generation_config)
     elif tokenizer_wordpiece.is_wordpiece(files):
         vocabulary = tokenizer_wordpiece.read(files, size, config, generation_config)
+    elif tokenizer_unigram.is_unigram(files):
+        vocabulary = tokenizer_unigram.read(files, size, config, generation_config)
     elif files.tokenizer:
         kind = files.model.get("type")
         raise CheckpointError(

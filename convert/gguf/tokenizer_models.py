@@ -5,3 +5,4 @@ from __future__ import annotations
 BYTE_LEVEL_BPE = "gpt2"
 SENTENCEPIECE_BPE = "llama"
 WORDPIECE = "bert"
+UNIGRAM = "t5"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ...core.errors import CheckpointError
 from ...core.sentencepiece_file import PieceType
 from .header import Kind, Value, array, boolean, string, u32
@@ -24,14 +26,15 @@ class Vocabulary:
     """All that llama.cpp needs to tokenize.
 
     Attributes:
-        model: "gpt2" (byte-level BPE), "llama" (sentencepiece's BPE) or "bert" (WordPiece).
+        model: "gpt2" (byte-level BPE), "llama" (sentencepiece's BPE), "bert" (WordPiece) or "t5" (Unigram).
         pre: the pre-tokenizer's name in llama.cpp.
         tokens: text of each id.
         types: kind of each id.
-        scores: of each id, for "llama".
+        scores: of each id, for "llama" and "t5".
         merges: pairs joined by a space, best first, for "gpt2".
         special: role → id, for the roles of `ID_KEYS`.
         flags: add_bos_token and the like.
+        charsmap: the table by which characters are normalized, for "t5".
         templates: name → chat template; "default" is the one that is used unless another is asked for.
         strips: white space behind markers is swallowed.
         notes: what llama.cpp's tokenizer cannot do as the checkpoint's does.
@@ -45,6 +48,7 @@ class Vocabulary:
     merges: Sequence[str] | None = None
     special: Mapping[str, int] = field(default_factory=dict)
     flags: Mapping[str, bool] = field(default_factory=dict)
+    charsmap: bytes | None = None
     templates: Mapping[str, str] = field(default_factory=dict)
     strips: bool = False
     notes: tuple[str, ...] = ()
@@ -59,6 +63,8 @@ class Vocabulary:
         }
         if self.scores is not None:
             keys["ggml.scores"] = array(Kind.F32, self.scores)
+        if self.charsmap is not None:
+            keys["ggml.precompiled_charsmap"] = array(Kind.U8, np.frombuffer(self.charsmap, np.uint8))
         if self.merges is not None:
             keys["ggml.merges"] = array(Kind.STRING, self.merges)
         keys |= {f"ggml.{ID_KEYS[role]}": u32(number) for role, number in self.special.items()}

@@ -36,7 +36,7 @@ MEAN = {"pooling_mode_mean_tokens": True}
 
 def make(
     kind: str, folder: Path, *, scores: int = 0, pooling: dict[str, bool] | None = None, normalize: bool = True,
-    seed: int = 0, **fields: Any,
+    seed: int = 0, sentencepiece: bool = False, **fields: Any,
 ) -> Path:  # fmt: skip
     """Write a checkpoint in float32.
 
@@ -47,13 +47,14 @@ def make(
         pooling: of 1_Pooling/config.json; None: no files of sentence-transformers. Without meaning for scores.
         normalize: a Normalize module follows.
         seed: the same seed gives the same bits.
+        sentencepiece: of xlm-roberta, with a tokenizer as its makers' is: sentencepiece's table, words split at spaces.
         **fields: of config.json.
     """
     import torch
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     folder.mkdir(parents=True, exist_ok=True)
-    size = _tokenizer(kind, folder)
+    size = _sentencepiece(folder) if sentencepiece else _tokenizer(kind, folder)
     labels = {"num_labels": scores} if scores else {}
     config = AutoConfig.for_model(kind, **{**COMMON, **ENCODERS[kind], "vocab_size": size, **labels, **fields})
     chosen = AutoModelForSequenceClassification if scores else AutoModel
@@ -137,6 +138,41 @@ def _tokenizer(kind: str, folder: Path) -> int:
         "model_max_length": 160,
         **names,
     }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return int(tokenizer.get_vocab_size())
+
+
+def _sentencepiece(folder: Path) -> int:
+    """Train a Unigram by sentencepiece, and write it as XLM-RoBERTa's is published; return the size of its vocabulary."""
+    import io
+
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    lines, trained = (line for text in _texts() for line in text.splitlines() if line.strip()), io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=trained, vocab_size=500, model_type="unigram",
+        normalization_rule_name="nmt_nfkc", hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(trained.getvalue())
+    first = [(piece, 0.0) for piece in _PIECES[:4]]
+    vocab = [*first, *((piece.piece, piece.score) for piece in model.pieces[3:]), (_PIECES[4], 0.0)]
+    tokenizer = Tokenizer(models.Unigram(vocab, unk_id=3))
+    tokenizer.normalizer = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([*_PIECES[:4], AddedToken(_PIECES[4], lstrip=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    roles = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), _PIECES, strict=True))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": 160, "cls_token": "<s>", "sep_token": "</s>", **roles,
+    }  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return int(tokenizer.get_vocab_size())
 

@@ -27,7 +27,7 @@ FORMATS = ("openvino", "onnx")
 """Those that take every encoder."""
 STATES = ("qwen3", "gemma3_text")
 """Decoders whose states embed a text."""
-LLAMA_CPP = (("qwen3", 0), ("bert", 0), ("modernbert", 0), ("embeddinggemma", 0))
+LLAMA_CPP = (("qwen3", 0), ("bert", 0), ("modernbert", 0), ("embeddinggemma", 0), ("e5", 0))
 """Those that llama.cpp has, and that are written for it."""
 CASES = [*((kind, scores) for kind in tiny_encoder.ENCODERS for scores in (0, 1)), *((kind, 0) for kind in STATES)]
 
@@ -58,6 +58,9 @@ def sources(tmp_path_factory):
                 made[kind, scores] = tiny_encoder.make_states(kind, folder)
             elif kind == "embeddinggemma":
                 made[kind, scores] = tiny_encoder.make_states("gemma3_text", folder, **tiny_encoder.SIX)
+            elif kind == "e5":
+                pooling = tiny_encoder.MEAN
+                made[kind, scores] = tiny_encoder.make("xlm-roberta", folder, sentencepiece=True, pooling=pooling)
             else:
                 made[kind, scores] = tiny_encoder.make(kind, folder, scores=scores, pooling=tiny_encoder.MEAN)
         return made[kind, scores]
@@ -74,9 +77,10 @@ def test_a_right_one_passes(sources, tmp_path, kind, form, scores):
     # openvino_tokenizers' Unigram takes neighboring characters without a token for one
     assert set(failed(report)) <= ({"tokens"} if (kind, form) == ("xlm-roberta", "openvino") else set())
     # eight questions to a random model may be too few to tell what bfloat16 does to their order
-    assert all(line.passed for line in report.budgets if not line.metric.startswith("runtime.")), report.budgets
+    lines = [line for line in report.budgets if not line.metric.startswith("runtime.")]
+    table = form == "gguf" and kind != "qwen3"  # llama.cpp's GELU, by a table of its tanh form
+    assert all(line.passed or (table and not line.decided) for line in lines), lines
     own = next(one for one in report.comparisons if one.name == "conversion").figures
-    table = form == "gguf" and kind != "qwen3"  # rounding flips entries of llama.cpp's table of GELU
     assert own["max_abs_logit" if scores else "max_abs_state"].value < (5e-3 if table else 1e-4)
     statuses = {check.name: check.status for check in report.rungs}
     assert statuses["padding"] == "passed"

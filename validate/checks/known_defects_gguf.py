@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...convert.gguf.special_tokens import ENDS_BY_TEXT as ENDS_TEXTS
-from .known_defects_wordpiece import of_wordpiece
+from .known_defects_encoders import of_encoders
 from .reference_tokenizer import Description, ReferenceTokenizer, steps_of
 from .runtime_defects import RuntimeDefect
 
@@ -208,7 +208,7 @@ def of_llama_cpp(pre: str, markers: Markers, looks: Markers) -> list[RuntimeDefe
         looks: those that GGUFs call markers because they look so.
     """
     engine, versions = LLAMA_CPP, LLAMA_CPP_VERSIONS
-    found = [*_OF_EVERY_FILE, *of_wordpiece(engine, versions)]
+    found = [*_OF_EVERY_FILE, *of_encoders(engine, versions)]
     if pre in _EXPRESSIONS:
         found.append(
             RuntimeDefect(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ...convert.checkpoint import Checkpoint
 from ...convert.gguf import tokenizer_wordpiece
 from ...convert.gguf.read import GgufFile
-from ...convert.gguf.tokenizer_models import BYTE_LEVEL_BPE, WORDPIECE
+from ...convert.gguf.tokenizer_models import BYTE_LEVEL_BPE, UNIGRAM, WORDPIECE
 from ...convert.gguf.vocabulary import TokenType
 from ...core.errors import EdgeconvError
 from ...core.progress import Progress
@@ -55,7 +55,7 @@ def check(
                 str(file.keys.get("tokenizer.ggml.pre")), *_markers(reference, artifact)
             )
             side = _Framed(artifact, *frame) if frame else artifact
-            compare(reference, side, found, progress, listed, decodes=not framed)
+            compare(reference, side, found, progress, listed, decodes=file.keys.get(_MODEL) not in (WORDPIECE, UNIGRAM))
         transformers_tokenizer.differences(checkpoint.folder, reference, found.defects)
     except EdgeconvError as error:
         found.failures.append(error.message)

@@ -1,5 +1,6 @@
 """GGUF files of encoders: names as llama.cpp's package knows them, WordPiece's vocabulary, and refusals."""
 
+import base64
 import json
 
 import gguf
@@ -154,3 +155,25 @@ def test_other_layers_behind_the_pooling_are_refused(tmp_path):
     checkpoint = open_checkpoint(folder)
     with pytest.raises(CheckpointError, match="two without biases"):
         describe_as_claimed(checkpoint.config, checkpoint.names, checkpoint.sentence)
+
+
+def test_a_unigram_has_its_scores_and_its_table(tmp_path):
+    folder = tiny_encoder.make("xlm-roberta", tmp_path / "e5", sentencepiece=True)
+    content = json.loads((folder / "tokenizer.json").read_text())
+    size = len(content["model"]["vocab"])
+    held = tokenizer.read(folder, size, {}, {})
+    assert held.model == "t5"
+    assert (held.special["bos"], held.special["eos"], held.special["pad"]) == (0, 2, 1)
+    assert [[token, score] for token, score in zip(held.tokens, held.scores, strict=True)] == content["model"]["vocab"]
+    assert base64.b64encode(held.charsmap).decode() == content["normalizer"]["precompiled_charsmap"]
+    assert held.keys()["tokenizer.ggml.precompiled_charsmap"].pack()[16:] == held.charsmap
+    for field, value, said in (
+        ("normalizer", {"type": "NFKC"}, "other steps"),
+        ("pre_tokenizer", {"type": "Metaspace", "replacement": "\u2581"}, "split otherwise"),
+        ("post_processor", None, "one token"),
+        ("model", {**content["model"], "unk_id": None}, "unknown"),
+        ("model", {**content["model"], "byte_fallback": True}, "bytes"),
+    ):
+        (folder / "tokenizer.json").write_text(json.dumps({**content, field: value}))
+        with pytest.raises(CheckpointError, match=said):
+            tokenizer.read(folder, size, {}, {})

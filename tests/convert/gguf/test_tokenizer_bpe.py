@@ -168,7 +168,7 @@ def test_forced_pre_tokenizer(folder):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"model": {"type": "Unigram", "vocab": []}}, "neither a byte-level BPE nor"),
+        ({"model": {"type": "WordLevel", "vocab": {}, "unk_token": "a"}}, "neither a byte-level BPE nor"),
         ({"model": {"type": "BPE", "vocab": {}, "merges": [["a", "b"]]}}, "cannot be loaded"),
         ({"added_tokens": [{"id": "x"}]}, "added tokens"),
     ],

@@ -1,4 +1,4 @@
-"""What llama.cpp does otherwise than BERT with words: listed by name, each seen with the version beside it."""
+"""What llama.cpp does otherwise than the tokenizers of encoders: listed by name, each seen with the version beside it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def _is_wordpiece(reference: ReferenceTokenizer) -> bool:
     return bool((reference.description.get("model") or {}).get("type") == "WordPiece")
 
 
+def _splits_at_spaces(reference: ReferenceTokenizer) -> bool:
+    model = reference.description.get("model") or {}
+    return bool(model.get("type") == "Unigram")
+
+
 def _words_without_end(description: Description) -> Description:
     return {**description, "model": {**description["model"], "max_input_chars_per_word": _UNBOUNDED}}
 
@@ -28,7 +33,7 @@ def _without(kinds: tuple[str, ...]) -> Callable[[str], str]:
     return change
 
 
-def of_wordpiece(engine: str, versions: str) -> tuple[RuntimeDefect, ...]:
+def of_encoders(engine: str, versions: str) -> tuple[RuntimeDefect, ...]:
     """Return the list, as seen in these versions of the engine, llama.cpp."""
     return (
         RuntimeDefect(
@@ -57,5 +62,14 @@ def of_wordpiece(engine: str, versions: str) -> tuple[RuntimeDefect, ...]:
             "it looks for the pieces of a word of any length, where BERT takes a long one for unknown",
             applies=_is_wordpiece,
             as_run=_words_without_end,
+        ),
+        RuntimeDefect(
+            "next line",
+            engine,
+            versions,
+            "the character U+0085",
+            "it takes it for a letter, where the tokenizer splits words at it",
+            applies=_splits_at_spaces,
+            without=lambda text: text.replace("\x85", " "),
         ),
     )
