@@ -32,7 +32,8 @@ BUDGETS: Mapping[str, tuple[float, str]] = dict.fromkeys(("conversion", "decode"
 def _require(decoder: Decoder) -> None:
     """Raise UnsupportedArchitecture for what llama.cpp's graph computes otherwise."""
     every, altup, per_layer = range(decoder.num_layers), decoder.altup, decoder.per_layer
-    assert altup and per_layer
+    assert altup
+    assert per_layer
     own = len([layer for layer in every if decoder.attention_of(layer).reads is None])
     local = [decoder.window_of(layer) is not None for layer in every]
     bound = NormalDist().inv_cdf(SHARE)
@@ -69,7 +70,8 @@ def _keys(config: Config, decoder: Decoder) -> dict[str, Value]:
         raise UnsupportedArchitecture("its rotary embeddings are scaled")
     local = next((rope for layer in every if windows[layer] and (rope := decoder.rope_of(layer))), whole)
     sparsity = decoder.sparsity or (None,) * decoder.num_layers
-    assert decoder.altup and decoder.per_layer
+    assert decoder.altup
+    assert decoder.per_layer
     return {
         **require_tied(config, decoder),
         "altup.active_idx": u32(decoder.altup.active),

@@ -127,7 +127,8 @@ def describe(encoder: Encoder) -> Model:
 def _of_block(states: States, gguf: EncoderGguf, written: Written) -> Model:
     """Describe a decoder's block that llama.cpp knows as an encoder of its own: the decoder's names, without a head."""
     family = families.find(states.family)
-    assert family is not None and family.gguf is not None
+    assert family is not None
+    assert family.gguf is not None
     return model(
         gguf.arch, replace(states.decoder, tied=True), states.positions, keys=written.keys, names=family.gguf.names,
         norm_offset=family.gguf.norm_offset, skipped_tensors=states.unused, notes=written.notes,

@@ -116,6 +116,8 @@ def read_latent(read: Reader) -> Latent:
     )
     if made.heads * (made.width + made.value) > _MOST:
         raise contradicting(f"{made.heads} heads of {made.width} and {made.value} are more than any model has")
+    if max(made.rank, made.query_rank or 0) > _MOST:
+        raise contradicting(f"ranks of {made.rank} and {made.query_rank} are more than any model has")
     return made
 
 

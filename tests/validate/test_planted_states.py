@@ -83,8 +83,8 @@ def growing_state(patch: pytest.MonkeyPatch) -> None:
     def of_onnx(self: Onnx, *arguments: Any) -> Any:
         return self.graph.op("Neg", onnx(self, *arguments))
 
-    def of_gguf(self: gguf_held.Held, values: np.ndarray) -> np.ndarray:
-        return -apply(self, values) if self.decays else values
+    def of_gguf(self: gguf_held.Held, values: np.ndarray, first: int = 0) -> np.ndarray:
+        return -apply(self, values, first) if self.decays else values
 
     patch.setattr(OpenVINO, "decay", of_openvino)
     patch.setattr(Onnx, "decay", of_onnx)
