@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...convert.gguf.encoders import gguf_of
 from ...convert.program.encoder import Encoder
 from ...core.errors import ArtifactError
 from ...core.progress import Progress
@@ -61,8 +60,8 @@ class _Run:
     def __init__(self, ask: Ask, pair: ValidationTarget, encoder: Encoder, suite: Suite, progress: Progress) -> None:
         self.ask, self.pair, self.encoder, self.progress = ask, pair, encoder, progress
         self.scores = encoder.task.kind == "score"
-        gguf = gguf_of(encoder.family) if pair.artifact.format == "gguf" else None
-        table = budgets.table(pair.artifact.bits, scores=self.scores, graph=gguf.budgets if gguf else None)
+        self.artifact: EncoderArtifact = pair.artifact.encoder()
+        table = budgets.table(pair.artifact.bits, scores=self.scores, graph=self.artifact.graph_budgets(encoder))
         self.budgets: list[Budget] = override(table, ask.budgets)
         longest = min(encoder.positions, encoder.task.max_length or encoder.positions, texts.LONGEST)
         limit = ask.max_tokens or (QUICK if ask.quick else None)
@@ -71,7 +70,6 @@ class _Run:
         self.samples = self.texts.all
         self.found = Record([one.group for one in self.samples])
         self.found.notes.append(f"Texts are cut at {longest:,} tokens; the longest of the measurement has as many.")
-        self.artifact: EncoderArtifact = pair.artifact.encoder()
 
     def run(self) -> None:
         """Run as far as the artifact allows; what could not run is a failed check."""

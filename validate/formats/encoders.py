@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ...convert import sentence
 from ...convert.gguf import dense
+from ...convert.gguf.encoders import gguf_of
 from ...convert.gguf.read import GgufFile
 from ...convert.program.encoder import Encoder
 from ...convert.program.task import POOLING_TYPES, Task
@@ -21,6 +22,7 @@ from ...runtimes.encoder import EncoderRuntime
 from .pooling import Pooler
 
 Array = npt.NDArray[Any]
+GraphBudgets = Mapping[str, tuple[float, str]]
 
 _NONE = "No pipeline is known for this format."
 
@@ -43,6 +45,9 @@ class EncoderArtifact(Protocol):
     def seen(self, states: Sequence[Array], checkpoint: Pooler) -> Sequence[Array]:
         """Return states of the reference, each [n, width], as its runtime hands them out; `checkpoint` pools the reference's."""
 
+    def graph_budgets(self, encoder: Encoder) -> GraphBudgets:
+        """Return metric of "conversion" → limit and reason, where the runtime's graph errs by itself."""
+
     def no_pipeline(self, encoder: Encoder) -> str:
         """Say why no pipeline is asked; empty: one is."""
 
@@ -60,6 +65,10 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def graph_budgets(self, encoder: Encoder) -> GraphBudgets:
+        """As `EncoderArtifact` says: graphs of ours compute what torch does."""
+        return {}
 
     def pooler(self, task: Task, *, dense: bool = True) -> Pooler:
         """As `EncoderArtifact` says; a checkpoint without such files is pooled as nothing says."""
@@ -143,6 +152,11 @@ class LlamaCppFile:
         self._path, self._in_float32 = path, in_float32
         self._pooling = file.own("pooling_type")
         self._dense = dense.NAMES[0] in file.tensors
+
+    def graph_budgets(self, encoder: Encoder) -> GraphBudgets:
+        """As `EncoderArtifact` says."""
+        gguf = gguf_of(encoder.family)
+        return gguf.budgets if gguf else {}
 
     def runtime(self, device: str, progress: Progress, *, accurate: bool) -> EncoderRuntime:
         """Load it, de-quantized to float32 first where that is asked."""
