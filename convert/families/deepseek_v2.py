@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..program.decoder import Decoder
-from ..program.experts import Experts, Shared, bounded
+from ..program.experts import Experts, Shared, behind_dense, bounded
 from ..program.reading import Reader, UnsupportedArchitecture
 from ..program.rope import Rope, read_rope
 from . import deepseek_v3
@@ -46,7 +46,7 @@ def _described(read: Reader, decoder: Decoder) -> Decoder:
     if decoder.mlp_bias:
         raise UnsupportedArchitecture("its MLPs have biases, of which no checkpoint with experts was seen")
     decoder = deepseek_v3.attending(read, decoder)
-    return replace(decoder, experts=deepseek_v3.behind(read, decoder, _experts(read)))
+    return replace(decoder, experts=behind_dense(read, decoder.num_layers, _experts(read)))
 
 
 def _rope(read: Reader, head_dim: int) -> Rope:

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..program import latent_gguf
 from ..program.decoder import Decoder
-from ..program.experts import COUNTS, SEPARATE, Experts, Shared, bounded
+from ..program.experts import COUNTS, SEPARATE, Experts, behind_dense, read_grouped
 from ..program.latent import read_latent, score_scale
-from ..program.reading import Reader, UnsupportedArchitecture, wrong
+from ..program.reading import Reader, UnsupportedArchitecture
 from ..program.rope import Rope, read_rope
 from ..program.spec import Family
 from .llama import common
@@ -45,32 +45,11 @@ def require(read: Reader, **values: str) -> None:
 def routed(read: Reader) -> Experts:
     """Read the experts of V3."""
     require(read, scoring_func="sigmoid", topk_method="noaux_tc")
-    inner = read.size("moe_intermediate_size")
-    return Experts(
-        count=bounded(read.size("n_routed_experts")),
-        used=read.size("num_experts_per_tok"),
-        width=inner,
-        scores="sigmoid",
-        normalized=bool(read.get("norm_topk_prob")),
-        factor=read.number("routed_scaling_factor"),
-        correction="mlp.gate.e_score_correction_bias",
-        groups=read.size("n_group"),
-        used_groups=read.size("topk_group"),
-        shared=Shared(inner * read.size("n_shared_experts"), "mlp.shared_experts"),
-    )
-
-
-def behind(read: Reader, decoder: Decoder, experts: Experts) -> tuple[Experts | None, ...]:
-    """Return what each layer has where the first ones, as many as stated, have no experts."""
-    dense = read.get("first_k_dense_replace")
-    if type(dense) is not int or dense < 0:
-        raise wrong("first_k_dense_replace", dense, "a number of layers")
-    layers = tuple(experts if layer >= dense else None for layer in range(decoder.num_layers))
-    return layers if any(layers) else ()
+    return read_grouped(read)
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
-    return replace(attending(read, decoder), experts=behind(read, decoder, routed(read)))
+    return replace(attending(read, decoder), experts=behind_dense(read, decoder.num_layers, routed(read)))
 
 
 DEFAULTS: dict[str, Any] = common(

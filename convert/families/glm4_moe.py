@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from ..gguf_values import Value, boolean, f32, u32
 from ..program.decoder import Decoder
-from ..program.experts import COUNTS, SEPARATE, Experts, Shared, bounded, in_layers
+from ..program.experts import COUNTS, SEPARATE, behind_dense, read_grouped
 from ..program.gguf_spec import Gguf
-from ..program.reading import Config, Reader, UnsupportedArchitecture, wrong
+from ..program.reading import Config, Reader, UnsupportedArchitecture
 from ..program.spec import Family
 from .llama import common
 
@@ -20,22 +20,7 @@ _SIGMOID = 2
 
 
 def _described(read: Reader, decoder: Decoder) -> Decoder:
-    width, dense = read.size("moe_intermediate_size"), read.get("first_k_dense_replace")
-    if type(dense) is not int or dense < 0:
-        raise wrong("first_k_dense_replace", dense, "a number of layers")
-    experts = Experts(
-        count=bounded(read.size("n_routed_experts")),
-        used=read.size("num_experts_per_tok"),
-        width=width,
-        scores="sigmoid",
-        normalized=bool(read.get("norm_topk_prob")),
-        factor=read.number("routed_scaling_factor"),
-        correction="mlp.gate.e_score_correction_bias",
-        groups=read.size("n_group"),
-        used_groups=read.size("topk_group"),
-        shared=Shared(width * read.size("n_shared_experts"), "mlp.shared_experts"),
-    )
-    layers = in_layers(experts, [layer >= dense for layer in range(decoder.num_layers)])
+    layers = behind_dense(read, decoder.num_layers, read_grouped(read))
     return replace(decoder, experts=layers, qk_norm=bool(read.get("use_qk_norm")))
 
 

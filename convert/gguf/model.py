@@ -137,36 +137,39 @@ def model(
         skipped_tensors: as in `Model`.
         notes: as in `Model`.
     """
-    roles = _norms(decoder.norms) | _mlp(decoder.names)
-    tensors, block = [], {**_BLOCK, **roles, **_experts(decoder), **(names or {})}
+    own, roles = held or {}, _norms(decoder.norms) | _mlp(decoder.names)
+    block = {**_BLOCK, **roles, **_experts(decoder), **(names or {})}
     shapes = decoder.tensors() | (decoder.passed_over() if keys_of_all else {})
+    turned = decoder.head_dim if permute_qk else 0
+    tensors: list[Tensor] = []
     for source, shape in _joined(shapes, joined or {}).items():
         inside = _IN_BLOCK.fullmatch(source)
         if inside and inside[2] in (split or {}):
-            for part, how in (split or {})[inside[2]].items():
-                tensors.append(Tensor(f"blk.{inside[1]}.{part}", how.shape(shape), source, held=how))
-            continue
-        name = gguf_name(source, block)
-        turned = permute_qk and re.search(r"\.attn_[qk]\.", name)
-        own = (held or {}).get(inside[2] if inside else source, AS_IT_IS)
-        tensors.append(
-            Tensor(
-                name=name,
-                shape=own.lies or _shape(name, shape),
-                source=source,
-                head_dim=decoder.head_dim if turned else 0,
-                plus=norm_offset if name.endswith("_norm.weight") and not own.whole else 0.0,
-                held=own,
+            parts = (split or {})[inside[2]].items()
+            tensors += [Tensor(f"blk.{inside[1]}.{part}", how.shape(shape), source, held=how) for part, how in parts]
+        else:
+            how = own.get(inside[2] if inside else source, AS_IT_IS)
+            tensors.append(
+                _tensor(source, gguf_name(source, block), shape, how, turned=turned, norm_offset=norm_offset)
             )
-        )
-    if decoder.tied and HEAD in (held or {}):  # its rows are other numbers than the table's
-        tensors.append(
-            Tensor("output.weight", (decoder.vocab_size, decoder.hidden_size), TABLE, held=(held or {})[HEAD])
-        )
+    if decoder.tied and HEAD in own:  # its rows are other numbers than the table's
+        tensors.append(Tensor("output.weight", (decoder.vocab_size, decoder.hidden_size), TABLE, held=own[HEAD]))
     tensors += [Tensor(name, values.shape, None, values=values) for name, values in (constants or {}).items()]
     stated = common_keys(decoder, context) | dict(keys or {})
     return Model(
         arch, decoder, context, tuple(tensors), {f"{arch}.{k}": v for k, v in stated.items()}, skipped_tensors, notes
+    )
+
+
+def _tensor(source: str, name: str, shape: tuple[int, ...], held: Held, *, turned: int, norm_offset: float) -> Tensor:
+    """Place one tensor; `turned` is the width of the heads whose rows are reordered in q and k, or 0."""
+    return Tensor(
+        name=name,
+        shape=held.lies or _shape(name, shape),
+        source=source,
+        head_dim=turned if re.search(r"\.attn_[qk]\.", name) else 0,
+        plus=norm_offset if name.endswith("_norm.weight") and not held.whole else 0.0,
+        held=held,
     )
 
 

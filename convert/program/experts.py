@@ -230,3 +230,28 @@ def require_everywhere(experts: Sequence[Experts | None], arch: str) -> list[Exp
             f"some of its layers have no experts, and llama.cpp's {arch} has them in every layer"
         )
     return found
+
+
+def read_grouped(read: Reader) -> Experts:
+    """Read experts chosen by corrected sigmoid scores from the best groups, as DeepSeek V3's config states them."""
+    inner = read.size("moe_intermediate_size")
+    return Experts(
+        count=bounded(read.size("n_routed_experts")),
+        used=read.size("num_experts_per_tok"),
+        width=inner,
+        scores="sigmoid",
+        normalized=bool(read.get("norm_topk_prob")),
+        factor=read.number("routed_scaling_factor"),
+        correction="mlp.gate.e_score_correction_bias",
+        groups=read.size("n_group"),
+        used_groups=read.size("topk_group"),
+        shared=Shared(inner * read.size("n_shared_experts"), "mlp.shared_experts"),
+    )
+
+
+def behind_dense(read: Reader, layers: int, experts: Experts) -> tuple[Experts | None, ...]:
+    """Return what each layer has where the first ones, as many as first_k_dense_replace says, have no experts."""
+    dense = read.get("first_k_dense_replace")
+    if type(dense) is not int or dense < 0:
+        raise wrong("first_k_dense_replace", dense, "a number of layers")
+    return in_layers(experts, [layer >= dense for layer in range(layers)])

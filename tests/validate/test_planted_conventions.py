@@ -10,21 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion
 from edgeconv.convert.families import gemma, glm4_moe, gpt_oss
 from edgeconv.convert.gguf import write
-from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.gguf_values import boolean
-from edgeconv.core.progress import Silent
-from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
 
+from ..exact_artifacts import FORMATS, convert
+
 Plant = Callable[[pytest.MonkeyPatch], None]
-FLOATS: dict[str, Callable[..., Any]] = {
-    "openvino": lambda source, out: conversion.Job(source, Request("fp32"), output=out, smoke_test=False),
-    "onnx": lambda source, out: conversion.OnnxJob(source, Request("fp32"), output=out, smoke_test=False),
-    "gguf": lambda source, out: conversion.GgufJob(source, recipe("f32"), output=out / "a.gguf", smoke_test=False),
-}
 
 
 def norms_without_one(patch: pytest.MonkeyPatch) -> None:
@@ -61,7 +54,7 @@ def sinks_out_of_reach(patch: pytest.MonkeyPatch) -> None:
 
 
 CASES: dict[Plant, tuple[str, tuple[str, ...]]] = {
-    norms_without_one: ("gemma", tuple(FLOATS)),
+    norms_without_one: ("gemma", FORMATS),
     not_normalized_in_keys: ("glm4_moe", ("gguf",)),
     sinks_out_of_reach: ("gpt_oss", ("gguf",)),
 }
@@ -82,7 +75,7 @@ def test_it_is_found(
         with monkeypatch.context() as patch:
             if wrong:
                 wrong(patch)
-            out = conversion.run(FLOATS[format_](str(source), tmp_path / name), Silent()).path
+            out = convert(source, tmp_path / name, format_)
         verdicts[name] = validate(Ask(out, reference=str(source), max_tokens=200, quick=True)).verdict
     assert verdicts["planted"] == "failed"
     assert verdicts["sound"] != "failed"

@@ -10,23 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion
 from edgeconv.convert.families import deepseek_v3, ernie4_5_moe
 from edgeconv.convert.gguf import write
-from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.convert.onnx import experts as onnx_experts
 from edgeconv.convert.openvino import stream_experts
 from edgeconv.convert.program import block
 from edgeconv.convert.program.latent import Latent
-from edgeconv.core.progress import Silent
-from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
 
-JOBS: dict[str, Callable[[str, Path], Any]] = {
-    "openvino": lambda source, out: conversion.Job(source, Request("fp32"), output=out, smoke_test=False),
-    "onnx": lambda source, out: conversion.OnnxJob(source, Request("fp32"), output=out, smoke_test=False),
-    "gguf": lambda source, out: conversion.GgufJob(source, recipe("f32"), output=out, smoke_test=False),
-}
+from ..exact_artifacts import FORMATS, convert
+
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -132,7 +125,7 @@ FAULTS: dict[Plant, str] = {
 }
 
 
-@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("fault", [*FAULTS, None], ids=lambda fault: fault.__name__ if fault else "none")
 def test_a_fault(
     fault: Plant | None, kind: str, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -141,7 +134,7 @@ def test_a_fault(
     assert verdict == ("failed" if fault else "passed")
 
 
-@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("fault", [not_corrected, none_shared], ids=lambda fault: fault.__name__)
 def test_a_fault_where_scores_are_a_softmax(
     fault: Plant, kind: str, tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,5 +149,5 @@ def measured(fault: Plant | None, kind: str, source: Path, folder: Path, monkeyp
     with monkeypatch.context() as planted:
         if fault:
             fault(planted)
-        out = conversion.run(JOBS[kind](str(source), folder / "out"), Silent()).path
+        out = convert(source, folder / "out", kind)
     return str(validate(Ask(out, reference=str(source), max_tokens=300, quick=True)).verdict)

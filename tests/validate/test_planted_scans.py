@@ -19,8 +19,9 @@ from edgeconv.convert.onnx.layers import Layers as Onnx
 from edgeconv.convert.openvino.stream_layers import Layers as OpenVINO
 from edgeconv.convert.program.scan import Scan
 
+from ..exact_artifacts import FORMATS, convert, failed, planted
 from ..models import tiny
-from .test_planted_states import FORMATS, climb, convert, failed, growing_state, shifted_state
+from .test_planted_states import TOKENS, assert_a_prefill_is_right, climb, growing_state, shifted_state
 
 pytestmark = pytest.mark.slow
 
@@ -110,15 +111,11 @@ CAUGHT: dict[Callable[[pytest.MonkeyPatch], None], str] = {
 def test_a_fault_is_caught(
     fault: Callable[[pytest.MonkeyPatch], None], format_: str, source: Path, tmp_path: Path
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        fault(patch)
-        artifact = convert(source, tmp_path / "out", format_)
-    report = climb(artifact, source)
+    report = planted(fault, source, tmp_path / "out", format_, max_tokens=TOKENS)
     assert report.verdict == "failed"
     assert ("structure" if format_ == "gguf" else CAUGHT[fault]) in failed(report)
     if fault is shifted_state and format_ != "gguf":
-        prefill = next(line for line in report.budgets if line.metric == "conversion.max_abs_logit")
-        assert prefill.passed
+        assert_a_prefill_is_right(report)
 
 
 @pytest.mark.parametrize("format_", FORMATS)

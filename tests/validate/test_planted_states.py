@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeconv.convert import conversion, gguf_held
+from edgeconv.convert import gguf_held
 from edgeconv.convert.gguf import write
 from edgeconv.convert.gguf.model import KERNELS
-from edgeconv.convert.gguf.recipe import Recipe
 from edgeconv.convert.onnx.layers import Layers as Onnx
 from edgeconv.convert.openvino.stream_layers import Layers as OpenVINO
-from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
+from ..exact_artifacts import FORMATS, convert, failed, planted
 from ..models import tiny
 
 pytestmark = pytest.mark.slow
 TOKENS = 400
-FORMATS = ("openvino", "onnx", "gguf")
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +32,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield tiny.make("qwen3_5_text", tmp_path_factory.mktemp("source") / "model", dtype="float32", **fields)
 
 
-def convert(source: Path, out: Path, format_: str) -> Path:
-    if format_ == "gguf":
-        job: Any = conversion.GgufJob(str(source), Recipe("f32"), output=out / "a.gguf", smoke_test=False)
-    else:
-        kind = {"openvino": conversion.Job, "onnx": conversion.OnnxJob}[format_]
-        job = kind(str(source), Request("fp32"), output=out, smoke_test=False)
-    made: Path = conversion.run(job).path
-    return made
-
-
 def climb(artifact: Path, source: Path) -> Report:
     return validate(Ask(artifact, reference=str(source), max_tokens=TOKENS))
-
-
-def failed(report: Report) -> set[str]:
-    return {check.name for check in report.rungs if check.status == "failed"}
 
 
 def shifted_state(patch: pytest.MonkeyPatch) -> None:
@@ -91,6 +75,11 @@ def growing_state(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(gguf_held.Held, "apply", of_gguf)
 
 
+def assert_a_prefill_is_right(report: Report) -> None:
+    """What a cache holds is read in later calls alone."""
+    assert next(line for line in report.budgets if line.metric == "conversion.max_abs_logit").passed
+
+
 CAUGHT: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
     # in a graph, and in a file, whose weights are held against the checkpoint
     shifted_state: ("decode", "structure"),
@@ -103,15 +92,11 @@ CAUGHT: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, str]] = {
 def test_a_fault_is_caught(
     fault: Callable[[pytest.MonkeyPatch], None], format_: str, source: Path, tmp_path: Path
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        fault(patch)
-        artifact = convert(source, tmp_path / "out", format_)
-    report = climb(artifact, source)
+    report = planted(fault, source, tmp_path / "out", format_, max_tokens=TOKENS)
     assert report.verdict == "failed"
     assert CAUGHT[fault][format_ == "gguf"] in failed(report)
     if fault is shifted_state and format_ != "gguf":
-        prefill = next(line for line in report.budgets if line.metric == "conversion.max_abs_logit")
-        assert prefill.passed
+        assert_a_prefill_is_right(report)
 
 
 @pytest.mark.parametrize("format_", FORMATS)

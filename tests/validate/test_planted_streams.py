@@ -9,17 +9,15 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert import conversion
 from edgeconv.convert.families import gemma3n_text
 from edgeconv.convert.gguf import write
-from edgeconv.convert.gguf.recipe import Recipe
 from edgeconv.convert.program import altup, laurel
 from edgeconv.convert.program.ops import Ops
-from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
 from ..convert.gguf.test_gemma_3n import calmed
+from ..exact_artifacts import convert, failed
 from ..models import tiny
 
 GRAPHS = ("openvino", "onnx")
@@ -38,22 +36,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return calmed(tiny.make("gemma3n_text", tmp_path_factory.mktemp("source") / "m", dtype="float32", **fields))
 
 
-def convert(source: Path, out: Path, format_: str) -> Path:
-    if format_ == "gguf":
-        job: Any = conversion.GgufJob(str(source), Recipe("f32"), output=out / "a.gguf", smoke_test=False)
-    else:
-        kind = {"openvino": conversion.Job, "onnx": conversion.OnnxJob}[format_]
-        job = kind(str(source), Request("fp32"), output=out, smoke_test=False)
-    made: Path = conversion.run(job).path
-    return made
-
-
 def climb(artifact: Path, source: Path) -> Report:
     return validate(Ask(artifact, reference=str(source), max_tokens=200, quick=True))
-
-
-def failed(report: Report) -> set[str]:
-    return {check.name for check in report.rungs if check.status == "failed"}
 
 
 def without_laurel(patch: pytest.MonkeyPatch) -> None:

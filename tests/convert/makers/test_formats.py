@@ -9,19 +9,16 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert import conversion, makers
-from edgeconv.convert.gguf.recipe import Recipe
+from edgeconv.convert import makers
 from edgeconv.convert.makers import maker
 from edgeconv.convert.row_views import Layout
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.manifest import manifest_of
-from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.report.model import Report
 
+from ...exact_artifacts import FORMATS, convert, failed
 from ...models import tiny, tiny_makers
-
-FORMATS = ("openvino", "onnx", "gguf")
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +26,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
 
 
-def convert(source: Path, out: Path, format_: str) -> Path:
-    if format_ == "gguf":
-        job: Any = conversion.GgufJob(str(source), Recipe("f32"), output=out / "a.gguf", smoke_test=False)
-    else:
-        kind = {"openvino": conversion.Job, "onnx": conversion.OnnxJob}[format_]
-        job = kind(str(source), Request("fp32"), output=out, smoke_test=False)
-    made: Path = conversion.run(job).path
-    return made
-
-
 def climb(artifact: Path, source: Path) -> Report:
     return validate(Ask(artifact, reference=str(source), max_tokens=200, quick=True))
-
-
-def failed(report: Report) -> set[str]:
-    return {check.name for check in report.rungs if check.status == "failed"}
 
 
 @pytest.mark.parametrize("format_", FORMATS)
