@@ -29,13 +29,13 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     if any(name.startswith(PREFIX) for name in names):
         return checkpoint
-    whole = _with_names(checkpoint, lambda name: name if name.startswith(_OUTSIDE) else PREFIX + name)
+    whole = with_names(checkpoint, lambda name: name if name.startswith(_OUTSIDE) else PREFIX + name)
     return whole if checkpoint.sentence else replace(whole, notes=(*checkpoint.notes, NOTE))
 
 
 def renamed(checkpoint: Checkpoint, parts: Mapping[str, str]) -> Checkpoint:
     """Return the checkpoint with other names in the place of parts of its tensors' names."""
-    return _with_names(checkpoint, lambda name: seen(name, parts))
+    return with_names(checkpoint, lambda name: seen(name, parts))
 
 
 def seen(name: str, parts: Mapping[str, str]) -> str:
@@ -45,7 +45,8 @@ def seen(name: str, parts: Mapping[str, str]) -> str:
     return name
 
 
-def _with_names(checkpoint: Checkpoint, name_of: Callable[[str], str]) -> Checkpoint:
+def with_names(checkpoint: Checkpoint, name_of: Callable[[str], str]) -> Checkpoint:
+    """Return the checkpoint with the names that a function gives its tensors."""
     shards = {}
     for file, shard in checkpoint.shards.items():
         infos = [replace(info, name=name_of(info.name)) for info in shard.tensors.values()]

@@ -16,7 +16,7 @@ from ..core.errors import CheckpointError
 from ..core.json_file import read_json
 from ..core.paths import is_text, own_links
 from ..core.unchanged import Unchanged
-from . import base_names, language_part, stacks
+from . import base_names, language_part, multimodal, stacks
 from .checkpoint import GGUF, Checkpoint
 from .mapped_file import MappedFile
 from .safetensors_file import Header
@@ -82,7 +82,7 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     """Look at families, and at names, that transformers has in another form as if they had been saved by it."""
     from . import families, makers
 
-    seen = base_names.view(language_part.view(makers.view(checkpoint)))
+    seen = base_names.view(language_part.view(multimodal.view(makers.view(checkpoint))))
     family = families.find(seen.model_type)
     if family is None:
         return seen

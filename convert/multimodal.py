@@ -1,0 +1,59 @@
+"""Vision-language checkpoints in one form, whichever release of transformers has saved them.
+
+Names: the language model's are those of a text model ("model.layers.0…", "lm_head.weight"), all others those of transformers 5
+("model.visual…", "model.vision_tower…"). Config: the fields of text_config stand beside the others, as `model_type` and
+vision_config do. The files stay as they are: an artifact's config.json is the checkpoint's own.
+
+Source: `conversion_mapping.py` of transformers 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import families
+from .base_names import with_names
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+
+LANGUAGE = "model."
+_FRONTS = {
+    "language_model.model.": LANGUAGE,
+    "language_model.lm_head.": "lm_head.",
+    "model.language_model.": LANGUAGE,
+    "model.text_model.": LANGUAGE,
+    "visual.": "model.visual.",
+    "vision_tower.": "model.vision_tower.",
+    "multi_modal_projector.": "model.multi_modal_projector.",
+    "image_newline": "model.image_newline",
+}
+"""How names begin in checkpoints → how they begin here."""
+
+
+def flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Return config.json with the fields of its text_config beside its own, which hold where both state one; others as it is."""
+    text = config.get("text_config")
+    if not isinstance(text, dict) or not _is_ours(config):
+        return config
+    own = {name: value for name, value in config.items() if name != "text_config"}
+    return {**text, **{name: value for name, value in own.items() if value is not None or name not in text}}
+
+
+def named(name: str) -> str:
+    """Return a tensor's name in the form above."""
+    front = next((front for front in _FRONTS if name.startswith(front)), "")
+    return _FRONTS[front] + name[len(front) :] if front else name
+
+
+def view(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a vision-language checkpoint of a family with a vision part in the form above; others as they are."""
+    if not _is_ours(checkpoint.config):
+        return checkpoint
+    return replace(with_names(checkpoint, named), config=flat(checkpoint.config))
+
+
+def _is_ours(config: dict[str, Any]) -> bool:
+    part = families.vision_part(str(config["model_type"]))
+    return part is not None and part.model_type == config["model_type"]

@@ -1,0 +1,148 @@
+"""What a vision encoder is, whatever its kind: graphs in a row, from the pixels of a picture to the rows of its image tokens.
+
+A family's vision part (`spec.VisionPart.describe`) reads config.json and gives a `Vision`. Its graphs (`Graph`) are written over
+`Ops`, once for all formats: OpenVINO takes them parted as optimum-intel parts them, ONNX all in one. Between graphs stands
+arithmetic on indices that no graph does (`Graph.feed`): optimum-intel and openvino_genai do the same outside.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .ops import Ops
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+Shapes = dict[str, tuple[int, ...]]
+Write = Callable[[Ops[Any], Mapping[str, Any]], Sequence[Any]]
+PIXELS = "pixel_values"
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a graph.
+
+    Attributes:
+        name: of it.
+        shape: -1 is a dimension of any size.
+        kind: numpy's name of its type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str = "float32"
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a graph, float32; `shape` as of `Input`."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A part of an encoder that is one graph.
+
+    Attributes:
+        name: as optimum-intel calls it: "vision_embeddings", "vision_embeddings_merger" …
+        inputs: in the order in which the graph has them.
+        outputs: likewise.
+        tensors: name and shape of every tensor that it holds, in the order in which it reads them.
+        write: (ops, input's name → value) → the outputs.
+        feed: (what the processor makes of a picture, outputs of the graphs before) → its inputs; None: the inputs are named
+            as what the processor makes, or as the outputs before.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    tensors: Shapes
+    write: Write
+    feed: Callable[[Arrays, Arrays], Arrays] | None = None
+
+    def fed(self, made: Arrays, before: Arrays) -> dict[str, Array]:
+        """Return the inputs for a picture, in the graph's types.
+
+        Args:
+            made: what the processor makes of the picture: pixel_values and, where the family has it, image_grid_thw and so on.
+            before: outputs of the graphs before.
+        """
+        found = {**made, **before} if self.feed is None else self.feed(made, before)
+        return {one.name: np.ascontiguousarray(found[one.name], one.kind) for one in self.inputs}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What an encoder makes of a picture.
+
+    Attributes:
+        rows: float32 [image tokens, hidden], which take the placeholders' places.
+        deep: float32 [layers, image tokens, hidden], added to what the language model's first layers give there (DeepStack);
+            None: the family has none.
+    """
+
+    rows: Array
+    deep: Array | None = None
+
+
+class Vision(ABC):
+    """The vision encoder and projector of a checkpoint."""
+
+    family: str
+    """The `model_type` of such a vision-language model."""
+    out_size: int
+    """Width of the language model."""
+    placeholder: int
+    """The token whose places the rows take."""
+    assumed: tuple[str, ...] = ()
+    """Values that config.json leaves out, as sentences."""
+    looked_up: frozenset[str] = frozenset()
+    """Matrices that are added, not multiplied by: nothing compresses them."""
+
+    @property
+    def image_tokens(self) -> int | None:
+        """Rows of a picture; None: they depend on its size."""
+        return None
+
+    @property
+    def picture_side(self) -> int | None:
+        """Side of the square that a picture is made to, in pixels; None: its size varies."""
+        return None
+
+    @abstractmethod
+    def graphs(self) -> tuple[Graph, ...]:
+        """Return the graphs in their order, as optimum-intel parts them; the last one's first output is the rows."""
+
+    @abstractmethod
+    def whole(self) -> Graph:
+        """Return the encoder as one graph, which takes what the processor makes of a picture."""
+
+    def tensors(self) -> Shapes:
+        """Return name and shape of every tensor that is used."""
+        return {name: shape for graph in self.graphs() for name, shape in graph.tensors.items()}
+
+    def rows(self, last: Arrays) -> Rows:
+        """Return a picture's rows of all outputs, flat [image tokens, hidden] in the order of the placeholders."""
+        (first, *_) = self.graphs()[-1].outputs
+        return Rows(last[first.name].reshape(-1, self.out_size))
+
+    def positions(self, ids: Sequence[int], pictures: Sequence[Arrays]) -> Array:
+        """Return the positions of a prompt's tokens, int64 [n], or [axes, n] where the family has several (M-RoPE).
+
+        Args:
+            ids: with a placeholder for each row.
+            pictures: what the processor made of each picture, in the order of the prompt.
+        """
+        return np.arange(len(ids), dtype=np.int64)
+
+    def language_inputs(self, ids: Sequence[int]) -> dict[str, Array]:
+        """Return what the language model takes beside embeddings, mask and positions, each [n]: token_type_ids and the like."""
+        return {}
