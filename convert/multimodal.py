@@ -35,7 +35,7 @@ _FRONTS = {
 def flat(config: dict[str, Any]) -> dict[str, Any]:
     """Return config.json with the fields of its text_config beside its own, which hold where both state one; others as it is."""
     text = config.get("text_config")
-    if not isinstance(text, dict) or not _is_ours(config):
+    if not isinstance(text, dict) or not is_ours(str(config["model_type"])):
         return config
     own = {name: value for name, value in config.items() if name != "text_config"}
     return {**text, **{name: value for name, value in own.items() if value is not None or name not in text}}
@@ -49,11 +49,12 @@ def named(name: str) -> str:
 
 def view(checkpoint: Checkpoint) -> Checkpoint:
     """Return a vision-language checkpoint of a family with a vision part in the form above; others as they are."""
-    if not _is_ours(checkpoint.config):
+    if not is_ours(checkpoint.model_type):
         return checkpoint
     return replace(with_names(checkpoint, named), config=flat(checkpoint.config))
 
 
-def _is_ours(config: dict[str, Any]) -> bool:
-    part = families.vision_part(str(config["model_type"]))
-    return part is not None and part.model_type == config["model_type"]
+def is_ours(model_type: str) -> bool:
+    """Tell whether checkpoints of a type are seen in this form."""
+    part = families.vision_part(model_type)
+    return part is not None and part.model_type == model_type

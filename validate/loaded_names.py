@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert import families, multimodal
+from ..convert.base_names import seen
 from ..convert.checkpoint import Checkpoint
 from ..convert.mapped_file import ITEM_SIZE, MappedFile, TensorInfo
 from ..convert.native_config import read_config
 from ..core.lean_transformers import import_models
 from .module_weights import checkpoint_tensors
-from .reference_shell import shell
+from .reference_shell import sees, shell
 
 _WHOLE = re.compile(r"\w+\.(?:\w+\.)*(?:h|layers|blocks)\.\d+\.")
 """The name of a layer's tensor behind that of the decoder."""
@@ -35,6 +38,18 @@ class Recipe:
     sources: tuple[tuple[str, str], ...]
 
 
+def seen_names(config: Any) -> Callable[[str], str]:
+    """Return what gives, of a name of transformers' module or tensor, the one by which checkpoints are seen here.
+
+    See `base_names` and `multimodal`; `config` is transformers'.
+    """
+    family = families.find(str(config.model_type))
+    renamed = family.renamed if family else {}
+    if sees(config) and multimodal.is_ours(str(config.model_type)):
+        return lambda name: seen(multimodal.named(name), renamed)
+    return lambda name: seen(name, renamed)
+
+
 def as_loaded(checkpoint: Checkpoint) -> Checkpoint:
     """Return the checkpoint by transformers' names: itself, if they are its own."""
     import_models()
@@ -42,6 +57,8 @@ def as_loaded(checkpoint: Checkpoint) -> Checkpoint:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     if not get_checkpoint_conversion_mapping(checkpoint.model_type) and not _lacks_prefix(checkpoint):
+        return checkpoint
+    if multimodal.is_ours(checkpoint.model_type):  # seen in a form of its own
         return checkpoint
     config = read_config(checkpoint.folder)
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:

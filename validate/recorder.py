@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,25 @@ class Recorder:
         calls: arguments and options with which each layer was called.
         entered: the states with which the first was called.
         untouched: each layer but the first was called with just what the one before it gave.
+        gave: what each gave back.
+        as_tuple: they give it back as the first of a tuple.
     """
 
-    def __init__(self, layers: Sequence[Any], *, as_tuple: bool, given: Any = None) -> None:
-        """Take the layers; `given` is what the last one gives back, if not what it is called with."""
+    def __init__(
+        self,
+        layers: Sequence[Any],
+        *,
+        as_tuple: bool,
+        given: Any = None,
+        gives: Literal["zeros", "noise"] | None = None,
+    ) -> None:
+        """Take the layers; `given` is what the last one gives back, `gives` what all do, if not what they are called with."""
         self._layers = list(layers)
-        self._as_tuple = as_tuple
+        self.as_tuple = as_tuple
         self._given = given
+        self._gives = gives
+        self.gave: list[Any] = []
+        self._called_with: list[Any] = []
         self._last: Any = None
         self._behind: list[tuple[str, Any, Any]] = []
         self.calls: list[dict[str, Any]] = []
@@ -68,10 +80,10 @@ class Recorder:
         states, names = self._last, []
         for name, given, made in self._behind:
             if not _same(states, given):
-                return Tail(self._as_tuple, None)
+                return Tail(self.as_tuple, None)
             states = made
             names.append(name)
-        return Tail(self._as_tuple, tuple(names) if _same(states, result) else None)
+        return Tail(self.as_tuple, tuple(names) if _same(states, result) else None)
 
     def _hearing(self, name: str) -> Any:
         def hear(_module: Any, given: tuple[Any, ...], made: Any) -> None:
@@ -85,10 +97,37 @@ class Recorder:
             self.entered = states
         elif not _same(states, self._last):
             self.untouched = False
-        self.calls.append({"arguments": arguments, "options": options})
+        self.calls.append({"arguments": arguments, "options": options, "added": None})
+        self._called_with.append(states)
         last = len(self.calls) == len(self._layers) and self._given is not None
-        self._last = self._given if last else states
-        return (self._last,) if self._as_tuple else self._last
+        self._last = self._given if last else self._other(states)
+        self.gave.append(self._last)
+        return (self._last,) if self.as_tuple else self._last
+
+    def _other(self, states: Any) -> Any:
+        """Return what a layer gives back that is called with `states`."""
+        import torch
+
+        if self._gives is None:
+            return states
+        if self._gives == "zeros":
+            return torch.zeros_like(states)
+        return torch.randn(states.shape, generator=torch.Generator().manual_seed(len(self.calls))).to(states)
+
+    def take_added(self, zeros: Recorder, noise: Recorder) -> bool:
+        """Keep what the model adds to states between layers, by runs whose layers give back zeros and noise.
+
+        Returns:
+            False: something else is done with them; nothing is kept.
+        """
+        import torch
+
+        pairs = list(zip(zeros._called_with[1:], noise.gave, noise._called_with[1:], strict=False))
+        if not all(torch.equal(given + added, called) for added, given, called in pairs):
+            return False
+        for call, (added, _, _) in zip(self.calls, pairs, strict=False):
+            call["added"] = added if added.any() else None
+        return True
 
     def _stand(self, layer: Any) -> Any:
         import torch

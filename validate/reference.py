@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from ..convert import families
-from ..convert.base_names import seen
 from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.progress import Progress
 from . import peaks, rows
 from .derived_buffers import derive
-from .handed_on import handed_on, is_needed
+from .entries import Entry, entry
 from .head import Head
+from .loaded_names import seen_names
 from .lookups import lookup
 from .module_weights import Tensors, loaded
 from .recorder import Recorder, Tail
 from .reference_shell import shell, structure
+from .seeing import positions, tower
+from .seeing.features import Features, Seen
 
 Array = npt.NDArray[Any]
 _UNWATCHED: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 Calls = list[list[dict[str, Any]]]
-"""For each document and layer the arguments and options with which the model calls the layer."""
+"""For each document and layer the arguments and options with which the model calls the layer, and what it adds to its states."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,21 @@ class LayeredReference:
         self._given = tensors
         self._dtype = dtype
         config = read_config(source) if isinstance(source, Path) else source
-        family = families.find(str(config.model_type))
-        self._renamed = family.renamed if family else {}
+        self._seen = seen_names(config)
         self._shell = shell(config, attention, dtype)
         self._parts = structure(self._shell)
         self._body: Any = self._parts.body
         self._tail: Tail | None = None
-        self._entered: list[Callable[[], dict[str, Any]]] = []
+        self._entered: list[Entry] = []
         self.attention = str(self._shell.config.get_text_config()._attn_implementation)
         self.peaks: list[float] = []
         """The largest activation of each layer in the last `hidden_states`."""
         self.frequencies: Array | None = None
         """Rotary frequencies to take for those of the config, float32 [n], where a module has so many."""
-        self._softcap = getattr(config, "final_logit_softcapping", None)
-        scales = (getattr(config, name, None) for name in ("logit_scale", "lm_head_multiplier"))
-        self._scale = math.prod(float(one or 1) for one in scales) / float(getattr(config, "logits_scaling", None) or 1)
+        text = config.get_text_config()
+        self._softcap = getattr(text, "final_logit_softcapping", None)
+        scales = (getattr(text, name, None) for name in ("logit_scale", "lm_head_multiplier"))
+        self._scale = math.prod(float(one or 1) for one in scales) / float(getattr(text, "logits_scaling", None) or 1)
 
     def hidden_states(
         self,
@@ -90,6 +91,7 @@ class LayeredReference:
         *,
         firsts: Sequence[int] | None = None,
         row: int = 0,
+        pictures: Sequence[Seen | None] | None = None,
     ) -> list[Array]:
         """Return the final (normed) hidden states of each document, float32 [n, hidden].
 
@@ -101,14 +103,16 @@ class LayeredReference:
             watch: entered with each layer and its prefix ("model.layers.0.") while all documents pass through it.
             firsts: the position of each document's first token; None: 0.
             row: tokens that documents may have together which run side by side (`rows`); 0: each runs alone.
+            pictures: those of each document.
         """
         import torch
 
         task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
         self.peaks = []
-        laid = rows.shared(documents, firsts, row) if embeddings is None else rows.alone(documents, firsts)
+        apart = embeddings is not None or pictures is not None
+        laid = rows.alone(documents, firsts) if apart else rows.shared(documents, firsts, row)
         with torch.no_grad():
-            states, calls = self._enter(laid, embeddings)
+            states, calls = self._enter(laid, embeddings, pictures=pictures)
             for i in range(self.depth):
                 with (
                     self.layer(i, calls) as layer,
@@ -148,7 +152,8 @@ class LayeredReference:
         def run(document: int, states: Any) -> Any:
             call = calls[document][index]
             output = module(states, *call["arguments"], **call["options"])
-            return output[0] if isinstance(output, tuple) else output
+            made = output[0] if isinstance(output, tuple) else output
+            return made if call["added"] is None else made + call["added"]
 
         with self._loaded(module, prefix, tensors):
             yield Layer(module, self._seen(prefix), run)
@@ -193,7 +198,7 @@ class LayeredReference:
             for made, entered in zip(states, self._entered, strict=True):
                 recorder = Recorder(self._layers, as_tuple=self._known_tail.as_tuple, given=made)
                 with recorder.standing_in(self._body, self._parts.layers):
-                    finals.append(self._body(**entered(), use_cache=False).last_hidden_state)
+                    finals.append(entered.run().last_hidden_state)
         return [final[0].float().numpy() for final in finals]
 
     @property
@@ -213,6 +218,20 @@ class LayeredReference:
         """Look each document's tokens up: float32 [n, hidden], as the table holds them."""
         table = self._source(None)(f"{self._parts.table}.weight")
         return [table[list(ids)].float().numpy() for ids in documents]
+
+    def features(self, prompts: Sequence[Mapping[str, Array]], progress: Progress, label: str) -> list[Features]:
+        """Run the vision part over what the processor made of each prompt's pictures."""
+        given = self._source(None)
+        return tower.features(self._parts, given, prompts, dtype=self._dtype, progress=progress, label=label)
+
+    def positions(self, ids: Sequence[int], arrays: Mapping[str, Array]) -> Array:
+        """Return the positions that the model gives the tokens of a prompt, int64 [n], or [axes, n] of several (M-RoPE).
+
+        Args:
+            ids: of the prompt.
+            arrays: what the processor made of the prompt beside them.
+        """
+        return positions.of_prompt(self._parts.whole, ids, arrays)
 
     def enter(
         self,
@@ -235,7 +254,11 @@ class LayeredReference:
         return self._enter(rows.alone(documents, firsts), embeddings, tensors)
 
     def _enter(
-        self, laid: Sequence[rows.Row], embeddings: Sequence[Array] | None, tensors: Tensors | None = None
+        self,
+        laid: Sequence[rows.Row],
+        embeddings: Sequence[Array] | None,
+        tensors: Tensors | None = None,
+        pictures: Sequence[Seen | None] | None = None,
     ) -> tuple[list[Any], Calls]:
         """Do as `enter` does, for rows."""
         import torch
@@ -243,7 +266,8 @@ class LayeredReference:
         states, calls = [], []
         kind = getattr(torch, self._dtype)
         self._entered = [
-            self._arguments(row, None if embeddings is None else embeddings[d], kind) for d, row in enumerate(laid)
+            entry(self._parts, row, embeddings[d] if embeddings else None, pictures[d] if pictures else None, kind)
+            for d, row in enumerate(laid)
         ]
         with self._outside(tensors):
             for entered in self._entered:
@@ -252,14 +276,12 @@ class LayeredReference:
                 calls.append(recorder.calls)
         return states, calls
 
-    def _recorded(self, entered: Callable[[], dict[str, Any]]) -> Recorder:
+    def _recorded(self, entered: Entry) -> Recorder:
         """Run all but the layers, and learn how they are called, what they give back, and what stands behind them."""
         said, problem = "", None
         for as_tuple in (False, True) if self._tail is None else (self._tail.as_tuple,):
-            recorder = Recorder(self._layers, as_tuple=as_tuple)
             try:
-                with recorder.standing_in(self._body, self._parts.layers):
-                    result = self._body(**entered(), use_cache=False)
+                recorder, result = self._ran(entered, Recorder(self._layers, as_tuple=as_tuple))
             except (
                 IndexError,
                 RuntimeError,
@@ -268,7 +290,7 @@ class LayeredReference:
             ) as error:  # a state where a tuple should be, or the reverse
                 problem = problem or error
                 continue
-            if recorder.untouched:
+            if recorder.untouched or self._adds(entered, recorder):
                 self._tail = self._tail or recorder.tail(result.last_hidden_state)
                 return recorder
             said = "states are changed between its layers"
@@ -277,23 +299,15 @@ class LayeredReference:
             f"The reference of model_type {kind} cannot be run layer by layer: {said or problem}."
         ) from problem
 
-    def _arguments(self, row: rows.Row, embedded: Array | None, kind: Any) -> Callable[[], dict[str, Any]]:
-        """Return what makes a model's arguments for a row, anew for each run."""
-        import torch
+    def _ran(self, entered: Entry, recorder: Recorder) -> tuple[Recorder, Any]:
+        with recorder.standing_in(self._body, self._parts.layers):
+            return recorder, entered.run()
 
-        def made() -> dict[str, Any]:
-            entered: dict[str, Any] = (
-                {"input_ids": torch.tensor([row.ids])}
-                if embedded is None
-                else {"inputs_embeds": torch.from_numpy(embedded)[None].to(kind)}
-            )
-            if row.positions is not None:
-                entered["position_ids"] = torch.tensor([row.positions])
-            if is_needed(self._shell.config.get_text_config(), self._layers[0]):
-                entered["past_key_values"] = handed_on()
-            return entered
-
-        return made
+    def _adds(self, entered: Entry, recorder: Recorder) -> bool:
+        """Tell whether all that is done with states between layers is to add something, the same to any; keep what it is."""
+        zeros, _ = self._ran(entered, Recorder(self._layers, as_tuple=recorder.as_tuple, gives="zeros"))
+        noise, _ = self._ran(entered, Recorder(self._layers, as_tuple=recorder.as_tuple, gives="noise"))
+        return recorder.take_added(zeros, noise)
 
     @contextlib.contextmanager
     def _outside(self, tensors: Tensors | None) -> Iterator[None]:
@@ -327,10 +341,6 @@ class LayeredReference:
         derive(self._body, module, prefix, self.frequencies)
         with loaded(module, prefix, self._source(tensors), getattr(torch, self._dtype)):
             yield
-
-    def _seen(self, name: str) -> str:
-        """Return the name by which checkpoints are seen here of one of transformers' modules or tensors (`base_names`)."""
-        return seen(name, self._renamed)
 
     def _source(self, tensors: Tensors | None) -> Tensors:
         """Return weights by the names of transformers' modules: the checkpoint's, or others."""

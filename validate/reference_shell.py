@@ -16,7 +16,7 @@ _NEEDS_PLAIN = ("attn_logit_softcapping", "attention_sinks", "sinks", "alibi")
 
 
 def shell(config: Any, attention: str | None = None, dtype: str = "float32") -> Any:
-    """Build the causal language model on torch's "meta" device, in evaluation mode.
+    """Build the model on torch's "meta" device, in evaluation mode: a causal language model, or one that takes pictures too.
 
     Args:
         config: of transformers.
@@ -25,15 +25,27 @@ def shell(config: Any, attention: str | None = None, dtype: str = "float32") -> 
     """
     import torch
 
-    import_models()
-    from transformers import AutoModelForCausalLM
-
-    kind = getattr(torch, dtype)
+    kind, made = getattr(torch, dtype), class_of(config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention or PLAIN, dtype=kind).eval()
+        model = made.from_config(config, attn_implementation=attention or PLAIN, dtype=kind).eval()
         if attention is None and (chosen := attention_of(model)) != PLAIN:  # some classes fix it when they are built
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=chosen, dtype=kind).eval()
+            model = made.from_config(config, attn_implementation=chosen, dtype=kind).eval()
     return mended(model)
+
+
+def class_of(config: Any) -> Any:
+    """Return transformers' class that builds the model of a config."""
+    import_models()
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
+
+
+def sees(config: Any) -> bool:
+    """Tell whether transformers has a model for a config that takes pictures."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    return hasattr(config, "vision_config") and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def attention_of(model: Any) -> str:
@@ -50,6 +62,7 @@ class Structure:
     """Where the parts of a causal language model lie, found by what they are, not by what a family calls them.
 
     Attributes:
+        whole: what calls the decoder: of a model that takes pictures, what puts them among the words; else the decoder itself.
         body: the decoder, which calls the layers.
         prefix: what the names of its tensors begin with.
         layers: its name of the list of layers.
@@ -57,6 +70,7 @@ class Structure:
         head: the same of the last projection.
     """
 
+    whole: Any
     body: Any
     prefix: str
     layers: str
@@ -82,12 +96,14 @@ def structure(model: Any) -> Structure:
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     lists = [one for one in model.modules() if isinstance(one, torch.nn.ModuleList) and len(one) == depth]
     table, head = (names.get(id(part)) for part in (model.get_input_embeddings(), model.get_output_embeddings()))
+    lists = [one for one in lists if table and table.startswith(names[id(one)].rpartition(".")[0])]  # not a tower's
     if lists and table and head:
         layers = names[id(max(lists, key=_size))]
         prefix, _, last = layers.rpartition(".")
         body = model.get_submodule(prefix)
-        if isinstance(body, PreTrainedModel) and body is not model and table.startswith(prefix):
-            return Structure(body, f"{prefix}.", last, table, head)
+        if isinstance(body, PreTrainedModel) and body is not model:
+            whole = model.base_model if hasattr(model.base_model, "get_image_features") else body
+            return Structure(whole, body, f"{prefix}.", last, table, head)
     raise ConversionError(
         f"The reference of model_type {model.config.model_type} cannot be run layer by layer.",
         "A decoder with one list of layers, a table of embeddings and a head can be validated.",

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ..convert import families
-from ..convert.base_names import seen
 from ..convert.native_config import read_config
 from ..core.errors import ConversionError
 from ..core.kept import Kept
 from ..core.mended_models import mended
 from ..core.progress import Progress, Silent
 from .handed_on import is_needed
+from .loaded_names import seen_names
 from .reference import LayeredReference
-from .reference_shell import PLAIN, structure
+from .reference_shell import PLAIN, class_of, structure
 
 TOKENS = 32
 LIMIT = 2e-3
@@ -81,8 +80,8 @@ def difference(config: Any) -> float:
 
 def _state(model: Any) -> dict[str, Any]:
     """Return a model's tensors by the names by which checkpoints are seen here."""
-    family = families.find(str(model.config.model_type))
-    return {seen(name, family.renamed if family else {}): tensor for name, tensor in model.state_dict().items()}
+    seen = seen_names(model.config)
+    return {seen(name): tensor for name, tensor in model.state_dict().items()}
 
 
 def may_share(config: Any) -> bool:
@@ -183,6 +182,8 @@ def _shallow(config: Any) -> Any:
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(text, name, None)
     _at_most(text, "sliding_window", _WINDOW)
+    for name in ("num_hidden_layers", "depth"):  # of a vision part, which no word enters
+        _at_most(getattr(made, "vision_config", None), name, 1)
     made.dtype = text.dtype = torch.float32
     return made
 
@@ -197,11 +198,9 @@ def _sharing(text: Any, kinds: list[str] | None) -> list[int]:
 def _random(config: Any) -> Any:
     """Build the whole model in plain attention, with weights of which every one shows."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model = mended(
-        AutoModelForCausalLM.from_config(copy.deepcopy(config), attn_implementation=PLAIN, dtype=torch.float32).eval()
-    )
+    made = class_of(config).from_config(copy.deepcopy(config), attn_implementation=PLAIN, dtype=torch.float32)
+    model = mended(made.eval())
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
