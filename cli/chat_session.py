@@ -112,7 +112,7 @@ class Session:
         return self.conversation.ask(question)
 
     def _add(self, name: str) -> None:
-        from ..convert.families.glm_edge_v_model.pixels import open_picture
+        from ..core.picture_file import open_picture
 
         if not self.takes_images:
             raise _takes_none("This model")
@@ -142,7 +142,7 @@ def check_images(path: Path, found: Found, images: Sequence[Path]) -> None:
     """Say what is wrong with the pictures before a model is loaded."""
     if not images:
         return
-    from ..convert.families.glm_edge_v_model.pixels import open_picture
+    from ..core.picture_file import open_picture
 
     if path.exists() and not found.takes_images:
         raise _takes_none(str(path), found.why_not)

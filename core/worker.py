@@ -93,6 +93,10 @@ class Worker:
             raise WorkerFault(str(answer["fault"]), limit=bool(answer.get("limit")))
         return answer.get("value")
 
+    def together(self) -> threading.RLock:
+        """Return what keeps other threads' tasks out between several of one's own, as a context."""
+        return self._lock
+
     def close(self) -> None:
         """Kill the process, if there is one of ours."""
         process, self._process = self._process, None

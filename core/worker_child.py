@@ -28,6 +28,11 @@ TASKS = {
     "genai": "genai_task",
     "picture": "picture_task",
     "picture_rows": "picture_task",
+    "pixels_facts": "pixels_task",
+    "pixels_begin": "pixels_task",
+    "pixels_rows": "pixels_task",
+    "pixels": "pixels_task",
+    "pixels_part": "pixels_task",
 }
 """Task → the module beside this one that has a function of its name."""
 

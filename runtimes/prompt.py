@@ -93,8 +93,13 @@ class Prompting(ABC):
 class Prompter(Prompting):
     """Chat template and tokenizer of a folder with a checkpoint's small files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, as_processor: bool = False) -> None:
         """Read the files.
+
+        Args:
+            folder: of them.
+            as_processor: put the tokenizer's own special tokens around a prompt that does not begin with one, as the processors
+                of transformers do; its tokenizers, for a model of texts, never do.
 
         Raises:
             ArtifactError: there is no chat template, or no tokenizer.
@@ -102,7 +107,9 @@ class Prompter(Prompting):
         """
         from tokenizers import Tokenizer
 
-        super().__init__(folder, read_template(folder), _special_tokens(folder))
+        special = _special_tokens(folder)
+        super().__init__(folder, read_template(folder), special)
+        self._adds, self._begin = as_processor, special.get("bos_token")
         tokenizer_trial.require_bounded_file(folder / "tokenizer.json")
         try:
             with tokenizer_trial.panics_as_errors():
@@ -113,13 +120,21 @@ class Prompter(Prompting):
         self._tokenizer.no_padding()
 
     def encode(self, prompt: str) -> list[int]:
-        """Return the ids of a rendered prompt; no special tokens are added, they are in the template."""
+        """Return the ids of a rendered prompt; no special tokens are added, they are in the template (but see `as_processor`)."""
+        adds = self._adds and not (self._begin and prompt.startswith(self._begin))
         try:
             with tokenizer_trial.panics_as_errors():
-                ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+                ids: list[int] = self._tokenizer.encode(prompt, add_special_tokens=adds).ids
         except Exception as error:  # the library raises nothing more exact
             raise ArtifactError(f"tokenizer.json cannot encode the prompt: {error}.", "Convert again.") from error
         return ids
+
+    def id(self, token: str) -> int:
+        """Return a token's id. Raises ArtifactError if the tokenizer has no such token."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise ArtifactError(f"tokenizer.json has no token {token}.", "Convert the checkpoint again.")
+        return found
 
     def pieces(self) -> Pieces:
         """Return a decoder of one answer."""

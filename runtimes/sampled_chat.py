@@ -241,7 +241,7 @@ class SampledChat:
         return message(role, text, pictures) if self._vision else {"role": role, "content": text}
 
     def _prepare(self, image: Path | Image.Image) -> Picture:
-        from ..convert.families.glm_edge_v_model.pixels import open_picture
+        from ..core.picture_file import open_picture
 
         if self._vision is None:
             raise UsageError("This model takes no pictures.")

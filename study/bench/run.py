@@ -78,7 +78,7 @@ def bench(ask: Ask, progress: Progress | None = None) -> Result:
 def _check(ask: Ask, artifact: Artifact) -> None:
     """Refuse before anything is loaded what would fail in the middle."""
     if ask.image is not None:
-        from ...convert.families.glm_edge_v_model.pixels import open_picture
+        from ...core.picture_file import open_picture
 
         if not (BENCHES[artifact.format].takes_images and artifact.takes_images):
             raise UsageError(f"{ask.artifact} takes no pictures here.", "OpenVINO and ONNX vision-language models do.")

@@ -210,8 +210,8 @@ def test_a_picture_that_is_none(
     name: str, says: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ghostscript, which Pillow starts for EPS, is not."""
-    from edgeconv.convert.families.glm_edge_v_model.pixels import open_picture
     from edgeconv.core.errors import UsageError
+    from edgeconv.core.picture_file import open_picture
 
     mark, programs = tmp_path / "ran", tmp_path / "programs"
     programs.mkdir()
@@ -233,8 +233,8 @@ def test_a_picture_within_limits(
     """What Pillow's readers do to it is bounded from outside, and the next picture is read again."""
     from PIL import Image
 
-    from edgeconv.convert.families.glm_edge_v_model.pixels import open_picture
     from edgeconv.core.errors import UsageError
+    from edgeconv.core.picture_file import open_picture
 
     Image.new("RGB", (9_000, 9_000)).save(tmp_path / "large.png", compress_level=1)
     Image.new("RGB", (9, 9), (1, 2, 3)).save(tmp_path / "small.png")

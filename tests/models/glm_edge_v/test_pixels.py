@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
-from edgeconv.convert.families.glm_edge_v_model import pixels
 from edgeconv.convert.families.glm_edge_v_model.image_processing import GlmEdgeVImageProcessor
 from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
+from edgeconv.core import picture_file
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.picture_task import upright_rgb
 
@@ -147,7 +147,7 @@ def test_open_picture(tmp_path):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16", "CMYK"])
 def test_a_picture_comes_from_the_worker_as_it_was_decoded_here(mode, tmp_path, monkeypatch):
     """In several answers, the last one shorter."""
-    monkeypatch.setattr(pixels, "_AT_ONCE", 7 * 3 * 30)
+    monkeypatch.setattr(picture_file, "_AT_ONCE", 7 * 3 * 30)
     made = Image.fromarray(noise(30, 20))
     wide = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100)
     made = wide if mode == "I;16" else made.convert(mode)
