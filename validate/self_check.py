@@ -21,7 +21,7 @@ from ..core.progress import Progress, Silent
 from .handed_on import is_needed
 from .loaded_names import seen_names
 from .reference import LayeredReference
-from .reference_shell import PLAIN, class_of, structure
+from .reference_shell import PLAIN, class_of, sees, structure
 
 TOKENS = 32
 LIMIT = 2e-3
@@ -181,6 +181,8 @@ def _shallow(config: Any) -> Any:
     text.vocab_size = min(text.vocab_size, _VOCABULARY)
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(text, name, None)
+    if sees(made):
+        text.pad_token_id = 0  # some put it into the places of pictures
     _at_most(text, "sliding_window", _WINDOW)
     for name in ("num_hidden_layers", "depth"):  # of a vision part, which no word enters
         _at_most(getattr(made, "vision_config", None), name, 1)
