@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .output import Output, size
 
 if TYPE_CHECKING:
-    from ..core.manifest import Manifest, TensorEntry
+    from ..core.manifest import Manifest, TensorEntry, VisionFacts
     from ..validate.artifact import FileCheck
     from ..validate.histogram import Share
 
@@ -55,10 +55,13 @@ def _vision_rows(manifest: Manifest) -> list[tuple[str, str]]:
     facts = manifest.vision
     if facts is None:
         return []
-    picture = (
-        f"{facts.image_size} × {facts.image_size} pixels, {facts.image_tokens} tokens of id {facts.placeholder_id}"
-    )
-    return [("vision", _described(describe_vision, facts.scheme)), ("picture", picture)]
+    return [("vision", _described(describe_vision, facts.scheme)), ("picture", _picture(facts))]
+
+
+def _picture(facts: VisionFacts) -> str:
+    if facts.image_tokens is None or facts.image_size is None:
+        return f"as many tokens of id {facts.placeholder_id} as its size asks for"
+    return f"{facts.image_size} × {facts.image_size} pixels, {facts.image_tokens} tokens of id {facts.placeholder_id}"
 
 
 def _describe_files(manifest: Manifest, files: FileCheck) -> str:

@@ -68,12 +68,13 @@ class TensorEntry(_Model):
 class VisionFacts(_Model):
     """The vision part: how it is stored (`quantize.scheme.Scheme`), and what a runner must know of it.
 
-    A prompt holds `image_tokens` times the token `placeholder_id` for each picture, of `image_size` x `image_size` pixels.
+    A prompt holds `image_tokens` times the token `placeholder_id` for each picture, of `image_size` x `image_size` pixels; null
+    where that depends on the picture.
     """
 
     scheme: dict[str, Any]
-    image_size: int
-    image_tokens: int
+    image_size: int | None
+    image_tokens: int | None
     placeholder_id: int
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..convert.checkpoint import read_json
-from ..convert.openvino.vision_files import read_template
+from ..convert.template_file import read_template
 from ..core import tokenizer_trial
 from ..core.chat_template import ChatTemplate, TemplateFault
 from ..core.errors import ArtifactError, UsageError

@@ -77,7 +77,7 @@ class GgufVisionChecks:
         first, changed = self._pixels(expected)
         shown = self._show()
         started = time.perf_counter()
-        rows = runtime_divergences.Rows.measure(self.passes, expected, vision_of(self.pair.checkpoint).layer_norm_eps)
+        rows = runtime_divergences.Rows.measure(self.passes, expected, vision_of(self.pair.checkpoint).tower.eps)
         tower, lines = vision_gguf.tower(self._figures(shown, rows), self.artifact.tower_bits, len(expected), started)
         prompts = [list(self.processor.tokenizer(text)["input_ids"]) for text in self._reference_texts()]
         placeholder = self.processor.image_token_id

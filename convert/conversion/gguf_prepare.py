@@ -12,6 +12,7 @@ from ...core.errors import UsageError
 from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
 from .. import families
+from ..families.glm_edge_v import GlmEdgeVision
 from ..gguf import export, imatrix, mmproj
 from ..gguf.metadata import Origin
 from ..program.decoder import Decoder
@@ -118,6 +119,11 @@ def _projector(job: GgufJob, opened: OpenedSource, prepared: export.Prepared) ->
         raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
     if vision is None or job.vision_precision == "none":
         return None
+    if not isinstance(vision, GlmEdgeVision):
+        raise UsageError(
+            f"The vision part of {vision.family} cannot be written as GGUF.",
+            "--vision-precision none leaves it out; edgeconv openvino and edgeconv onnx take it.",
+        )
     precision = job.vision_precision or "fp16"
     name = f"{opened.base_name}-{mmproj.PRECISIONS.get(precision, precision).upper()}{SUFFIX}"
     if job.output is not None and job.output.suffix == SUFFIX:

@@ -12,14 +12,14 @@ from ...quantize.scheme import Scheme, resolve, resolve_vision
 from ...quantize.tensor_precision import require_found
 from .. import families
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
 from ..onnx import assets, export, models, tokenizer, trace
 from ..onnx import sizes as sizes_of
 from ..onnx.choose import Choice, choose
 from ..onnx.names import LANGUAGE, TEXT_EMBEDDINGS
-from ..openvino import stream, vision_files
+from ..openvino import stream
 from ..openvino.tokenizer import require_files
 from ..program.description import TABLE
+from ..program.vision import Vision
 from . import memory, smoke
 from .conflicts import Collector
 from .cost import cost, require
@@ -136,7 +136,7 @@ def _check(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, collector: Co
     else:
         stream.check(checkpoint, described, vision)
         if vision and decoder:
-            said = vision_files.check(checkpoint.folder, vision)
+            said = vision.check_files(checkpoint.folder)
             if decoder.tied:
                 said.append(f"the head is the table of embeddings, which {LANGUAGE} and {TEXT_EMBEDDINGS} both hold")
         weights = stream.weights(described, scheme, vision, woven=True)

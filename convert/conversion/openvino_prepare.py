@@ -12,9 +12,10 @@ from ...quantize.scheme import Request, Scheme, resolve, resolve_vision
 from .. import tokenizer_copy
 from ..checkpoint import Checkpoint
 from ..families import int4_default
-from ..families.glm_edge_v import Vision
+from ..families.glm_edge_v import GlmEdgeVision
 from ..openvino.choose import Choice, choose
 from ..openvino.data_aware import Calibration
+from ..program.vision import Vision
 from . import calibrator, smoke
 from .conflicts import Collector
 from .cost import cost, require
@@ -100,7 +101,7 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
         checkpoint.config, names=checkpoint.names, sentence=checkpoint.sentence
     )
     vision = choice.vision
-    if vision is None and job.layout == "genai":
+    if job.layout == "genai" and not isinstance(vision, GlmEdgeVision):
         reason = "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others."
         collector.check(lambda: _refuse(reason, "Leave it out."))
     default, family = int4_default(checkpoint.config, vision), _family(checkpoint, choice)
@@ -134,13 +135,13 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
 
     vision, notes, apart = choice.vision, [], []
     if choice.described:
-        from ..openvino import stream, vision_files
+        from ..openvino import stream
         from ..program.description import TABLE
 
         apart = [TABLE] if vision else []
         stream.check(checkpoint, choice.described, vision)
         if vision and choice.decoder:
-            notes = stream.notes(choice.decoder, vision) + vision_files.check(checkpoint.folder, vision)
+            notes = stream.notes(choice.decoder, vision) + vision.check_files(checkpoint.folder)
             notes += _check_layout(job, checkpoint.folder, vision)
         weights = stream.weights(choice.described, scheme, vision)
     else:
@@ -186,4 +187,4 @@ def _vision_scheme(job: Job, choice: Choice, scheme: Scheme) -> Scheme | None:
 def _check_layout(job: Job, folder: Path, vision: Vision) -> list[str]:
     from ..openvino import genai_layout
 
-    return genai_layout.check(folder, vision) if job.layout == "genai" else []
+    return genai_layout.check(folder, vision) if job.layout == "genai" and isinstance(vision, GlmEdgeVision) else []

@@ -11,6 +11,7 @@ from ...core.inputs import InputDigests
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from .. import tokenizer_copy
+from ..families.glm_edge_v import GlmEdgeVision
 from . import encoder_facts, vision_facts
 from .artifact import bits_per_weight, outputs, source_of, versions
 from .calibrator import require
@@ -49,7 +50,7 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
             vision=choice.vision, vision_scheme=exported.vision_scheme, added=exported.config,
             generates=choice.encoder is None,
         )  # fmt: skip
-        if choice.vision and job.layout == "genai":
+        if isinstance(choice.vision, GlmEdgeVision) and job.layout == "genai":
             from ..openvino import genai_layout
 
             for name in genai_layout.write(folder, choice.vision, tokenizer_source):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.manifest import VisionFacts
 from ...quantize.scheme import Scheme
-from ..families.glm_edge_v import Vision
+from ..program.vision import Vision
 
 
 def rows(scheme: Scheme | None, image_tokens: int | None) -> list[tuple[str, str]]:
@@ -21,7 +21,7 @@ def facts(vision: Vision | None, scheme: Scheme | None) -> VisionFacts | None:
         return None
     return VisionFacts(
         scheme=scheme.as_dict(),
-        image_size=vision.image_size,
+        image_size=vision.picture_side,
         image_tokens=vision.image_tokens,
-        placeholder_id=vision.boi_token_id,
+        placeholder_id=vision.placeholder,
     )

@@ -16,7 +16,7 @@ from . import registry
 from .registry import find
 
 if TYPE_CHECKING:
-    from .glm_edge_v import Vision
+    from ..program.vision import Vision
 
 __all__ = [
     "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "some_of", "streamed", "unused_tensors",

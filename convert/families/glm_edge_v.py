@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ...core.errors import CheckpointError
+from ..program import vit
 from ..program.decoder import Decoder
+from ..program.ops import Ops, T
 from ..program.reading import DAMAGED, Config, Reader, UnsupportedArchitecture
 from ..program.spec import VisionPart
+from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
+from ..program.vit import Tower, read_tower, with_bias
 from .glm import FAMILY as GLM
 from .glm_edge_v_model.facts import (
     ADAPTER_GELU,
@@ -54,94 +59,103 @@ GLM_EDGE_V_INT4 = {"sym": True, "group_size": 64, "ratio": 0.6}
 TOWER = VISION + "vit.model.vision_model."
 ADAPTER = VISION + "adapter."
 PROJECTION = ADAPTER + "linear_proj."
-Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Vision:
+class GlmEdgeVision(Vision):
     """A SigLIP tower and the adapter behind it.
 
     Attributes:
-        image_size: side of the square picture, in pixels.
-        channels: of a pixel.
-        patch_size: side of a patch, in pixels.
-        hidden_size: width of the tower.
-        intermediate_size: width inside the tower's MLPs.
-        num_layers: of the tower.
-        num_heads: of the tower's attention.
-        layer_norm_eps: of the tower.
-        activation: of the tower's MLPs.
+        tower: in numbers.
         out_size: width of the language model.
         out_intermediate_size: width inside the adapter's MLP.
         adapter_norm_eps: of the adapter's one normalization.
         adapter_activation: behind that normalization.
-        boi_token_id: the placeholder, of which a prompt holds one for each row of a picture.
+        placeholder: `boi_token_id`, of which a prompt holds one for each row of a picture.
         assumed: values that config.json leaves out, as sentences.
     """
 
-    image_size: int
-    channels: int
-    patch_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_layers: int
-    num_heads: int
-    layer_norm_eps: float
-    activation: str
+    tower: Tower
     out_size: int
     out_intermediate_size: int
     adapter_norm_eps: float
     adapter_activation: str
-    boi_token_id: int
+    placeholder: int
     assumed: tuple[str, ...] = ()
 
     family = MODEL_TYPE
 
     @property
-    def grid(self) -> int:
-        """Patches along one side."""
-        return self.image_size // self.patch_size
-
-    @property
     def image_tokens(self) -> int:
         """Rows of features a picture, begin and end included."""
-        return image_tokens(self.image_size, self.patch_size)
+        return image_tokens(self.tower.image_size, self.tower.patch_size)
 
     @property
-    def head_dim(self) -> int:
-        """Width of one of the tower's heads."""
-        return self.hidden_size // self.num_heads
+    def picture_side(self) -> int:
+        """Side of the square picture, in pixels."""
+        return self.tower.image_size
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The table of places."""
+        return frozenset([self.tower.places])
 
     def tensors(self) -> Shapes:
         """Return name and shape of every tensor that is used, in the order in which the graph reads them."""
-        width, out, inner = self.hidden_size, self.out_size, self.out_intermediate_size
-        shapes: Shapes = {
-            f"{TOWER}embeddings.patch_embedding.weight": (width, self.channels, self.patch_size, self.patch_size),
-            f"{TOWER}embeddings.patch_embedding.bias": (width,),
-            f"{TOWER}embeddings.position_embedding.weight": (self.grid**2, width),
-        }
-        for layer in range(self.num_layers):
-            shapes |= {f"{TOWER}encoder.layers.{layer}.{name}": shape for name, shape in self._layer().items()}
-        shapes |= _with_bias(f"{TOWER}post_layernorm", (width,))
-        shapes |= _with_bias(f"{ADAPTER}conv", (out, width, 2, 2))
+        width, out, inner = self.tower.hidden_size, self.out_size, self.out_intermediate_size
+        shapes = self.tower.tensors() | with_bias(f"{ADAPTER}conv", (out, width, 2, 2))
         shapes[f"{PROJECTION}linear_proj.weight"] = (out, out)
-        shapes |= _with_bias(f"{PROJECTION}norm1", (out,))
+        shapes |= with_bias(f"{PROJECTION}norm1", (out,))
         shapes[f"{PROJECTION}gate_proj.weight"] = (inner, out)
         shapes[f"{PROJECTION}dense_h_to_4h.weight"] = (inner, out)
         shapes[f"{PROJECTION}dense_4h_to_h.weight"] = (out, inner)
-        shapes |= {f"{ADAPTER}{row}": (1, 1, out) for row in ("boi", "eoi")}
-        return shapes
+        return shapes | {f"{ADAPTER}{row}": (1, 1, out) for row in ("boi", "eoi")}
 
-    def _layer(self) -> Shapes:
-        width, inner = self.hidden_size, self.intermediate_size
-        shapes = _with_bias("layer_norm1", (width,))
-        for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            shapes |= _with_bias(f"self_attn.{part}", (width, width))
-        shapes |= _with_bias("layer_norm2", (width,))
-        return shapes | _with_bias("mlp.fc1", (inner, width)) | _with_bias("mlp.fc2", (width, inner))
+    def graphs(self) -> tuple[Graph, ...]:
+        """Return the one graph."""
+        return (self.whole(),)
+
+    def whole(self) -> Graph:
+        """Return tower and adapter."""
+        rows = Output(LAST_HIDDEN_STATE, (-1, self.image_tokens, self.out_size))
+        pixels = self.tower.input(PIXELS)
+        return Graph(
+            VISION_EMBEDDINGS, (pixels,), (rows,), self.tensors(), lambda ops, given: [encode(ops, self, given[PIXELS])]
+        )
+
+    def check_files(self, folder: Path) -> list[str]:
+        """Check tokenizer, chat template and preprocessor_config.json against the tower."""
+        from .glm_edge_v_model import files
+
+        return files.check(folder, self)
+
+    def files(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Return the artifact's config files, which name no code of the checkpoint's."""
+        from .glm_edge_v_model import files
+
+        return files.written(folder, self)
 
 
-def vision(config: Config, names: Iterable[str], decoder: Decoder) -> Vision | None:
+def encode(ops: Ops[T], v: GlmEdgeVision, pixels: T) -> T:
+    """Write tower and adapter down: pixels float32 [n, channels, S, S], normalized, to [n, image_tokens, hidden]."""
+    hidden = vit.encode(ops, v.tower, pixels)
+    # each 2 x 2 patches become one row
+    grid = ops.convolution(ops.grid_of(hidden, v.tower.hidden_size, v.tower.grid), f"{ADAPTER}conv", 2)
+    rows = _project(ops, v, ops.rows_of(grid, v.out_size))
+    return ops.between(f"{ADAPTER}boi", rows, f"{ADAPTER}eoi", v.out_size, pixels)
+
+
+def _project(ops: Ops[T], v: GlmEdgeVision, rows: T) -> T:
+    """The adapter's gated MLP, [n, rows, out] -> the same."""
+    rows = ops.linear(rows, f"{PROJECTION}linear_proj", False)
+    normed = ops.layer_norm(rows, f"{PROJECTION}norm1", v.adapter_norm_eps)
+    rows = ops.activate(normed, v.adapter_activation)
+    gate = ops.activate(ops.linear(rows, f"{PROJECTION}gate_proj", False), "silu")
+    inner = ops.multiply(gate, ops.linear(rows, f"{PROJECTION}dense_h_to_4h", False))
+    return ops.linear(inner, f"{PROJECTION}dense_4h_to_h", False)
+
+
+def vision(config: Config, names: Iterable[str], decoder: Decoder) -> GlmEdgeVision | None:
     """Describe the vision half of a checkpoint, or return None if its tensors say that it has none.
 
     Args:
@@ -169,49 +183,28 @@ def vision(config: Config, names: Iterable[str], decoder: Decoder) -> Vision | N
     return _read(config, described, decoder)
 
 
-def _read(config: Config, described: dict[str, Any], decoder: Decoder) -> Vision:
-    top, read = Reader(config, {}), Reader(described, DEFAULTS, "vision_config.")
+def _read(config: Config, described: dict[str, Any], decoder: Decoder) -> GlmEdgeVision:
+    read = Reader(described, DEFAULTS, "vision_config.")
     try:
-        activation = read.activation()
+        tower = read_tower(read, TOWER)
     except UnsupportedArchitecture as reason:
         raise CheckpointError(f"The vision tower cannot be converted: {reason}.", DAMAGED) from reason
-    boi = top.get("boi_token_id")
-    if type(boi) is not int or not 0 <= boi < decoder.vocab_size:
-        raise CheckpointError(
-            f"config.json: boi_token_id is {boi!r}, not an id of {decoder.vocab_size} tokens.", DAMAGED
-        )
-    made = Vision(
-        image_size=read.size("image_size"),
-        channels=read.size("num_channels"),
-        patch_size=read.size("patch_size"),
-        hidden_size=read.size("hidden_size"),
-        intermediate_size=read.size("intermediate_size"),
-        num_layers=read.layers(),
-        num_heads=read.size("num_attention_heads"),
-        layer_norm_eps=read.number("layer_norm_eps"),
-        activation=activation,
+    made = GlmEdgeVision(
+        tower,
         out_size=decoder.hidden_size,
         out_intermediate_size=decoder.intermediate_size,
         adapter_norm_eps=ADAPTER_NORM_EPS,
         adapter_activation="gelu" if ADAPTER_GELU == "none" else "gelu_pytorch_tanh",
-        boi_token_id=boi,
+        placeholder=token_id(config, "boi_token_id", decoder),
         assumed=(
             *read.assumed.values(),
             f"the adapter's normalization has eps = {ADAPTER_NORM_EPS} (no config states it)",
             f"the adapter's GELU is {'exact' if ADAPTER_GELU == 'none' else 'the tanh form'} (no config states it)",
         ),
     )
-    if made.hidden_size % made.num_heads or made.grid < 2:
-        raise CheckpointError(
-            f"config.json: a tower {made.hidden_size} wide with {made.num_heads} heads over {made.grid} x {made.grid} "
-            "patches cannot be.",
-            "The file is damaged; download it again.",
-        )
+    if tower.grid < 2:
+        raise CheckpointError(f"config.json: {tower.grid} x {tower.grid} patches cannot be joined by fours.", DAMAGED)
     return made
-
-
-def _with_bias(name: str, weight: tuple[int, ...]) -> Shapes:
-    return {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
 
 
 VISION_PART = VisionPart(

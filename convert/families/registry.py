@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..program.spec import Family
 
-_NO_FAMILY = ("gemma3_fields", "gemma3_gguf", "gemma3n_gguf", "gemma4_gguf", "registry", "traced", "vision_block")
+_NO_FAMILY = ("gemma3_fields", "gemma3_gguf", "gemma3n_gguf", "gemma4_gguf", "registry", "traced")
 """The files here that are not a family; a folder is a model of a family for transformers."""
 
 

@@ -19,7 +19,8 @@ from ...core.progress import Progress
 from ...quantize.ggml.types import TYPES, Type
 from .. import alternatives
 from ..checkpoint import Checkpoint, read_json
-from ..families.glm_edge_v import ADAPTER, PROJECTION, TOWER, Vision
+from ..families.glm_edge_v import ADAPTER, PROJECTION, TOWER
+from ..families.glm_edge_v import GlmEdgeVision as Vision
 from ..families.glm_edge_v_model.pixels import Preprocess
 from .header import Kind, Value, array, boolean, f32, string, u32
 from .layout import File, Layout, Placed, file
@@ -107,9 +108,9 @@ def export(checkpoint: Checkpoint, projector: Projector, out: Path, progress: Pr
 
 
 def _check(checkpoint: Checkpoint, vision: Vision) -> None:
-    if vision.activation != "gelu_pytorch_tanh":
+    if vision.tower.activation != "gelu_pytorch_tanh":
         raise CheckpointError(
-            f"llama.cpp's tower has the tanh form of GELU; this one uses {vision.activation}.",
+            f"llama.cpp's tower has the tanh form of GELU; this one uses {vision.tower.activation}.",
             alternatives.hint("gguf", checkpoint.config, checkpoint.names),
         )
     for name, shape in vision.tensors().items():
@@ -130,7 +131,7 @@ def _name(source: str, vision: Vision) -> str:
         return f"{_OUTER[module]}.{kind}"
     layer, module, kind = inside.groups()
     name = _INNER[module]
-    if vision.intermediate_size == vision.hidden_size:
+    if vision.tower.intermediate_size == vision.tower.hidden_size:
         # the loader takes matrices of this shape for those of an old file, which had the two names exchanged
         name = {"ffn_up": "ffn_down", "ffn_down": "ffn_up"}.get(name, name)
     return f"v.blk.{layer}.{name}.{kind}"
@@ -160,13 +161,13 @@ def _keys(checkpoint: Checkpoint, vision: Vision, kind: str, origin: Origin, par
         version=version("edgeconv"),
     )
     sizes: dict[str, Any] = {
-        "image_size": vision.image_size,
-        "patch_size": vision.patch_size,
-        "embedding_length": vision.hidden_size,
-        "feed_forward_length": vision.intermediate_size,
-        "block_count": vision.num_layers,
+        "image_size": vision.tower.image_size,
+        "patch_size": vision.tower.patch_size,
+        "embedding_length": vision.tower.hidden_size,
+        "feed_forward_length": vision.tower.intermediate_size,
+        "block_count": vision.tower.num_layers,
         "projection_dim": vision.out_size,
-        "attention.head_count": vision.num_heads,
+        "attention.head_count": vision.tower.num_heads,
     }
     return {
         "general.architecture": string("clip"),
@@ -176,7 +177,7 @@ def _keys(checkpoint: Checkpoint, vision: Vision, kind: str, origin: Origin, par
         "clip.projector_type": string(KIND),
         "clip.use_gelu": boolean(True),
         **{f"clip.vision.{name}": u32(value) for name, value in sizes.items()},
-        "clip.vision.attention.layer_norm_epsilon": f32(vision.layer_norm_eps),
+        "clip.vision.attention.layer_norm_epsilon": f32(vision.tower.eps),
         "clip.vision.image_mean": array(Kind.F32, list(rule.mean)),
         "clip.vision.image_std": array(Kind.F32, list(rule.std)),
     }

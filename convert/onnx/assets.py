@@ -13,9 +13,8 @@ from typing import Any
 from ...core import tokenizer_files
 from .. import tokenizer_copy
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
-from ..openvino import vision_files
-from ..openvino.assets import ARCHITECTURE, generation_config, sources
+from ..openvino.assets import config_files, generation_config, sources
+from ..program.vision import Vision
 from .names import GENAI, MODEL
 from .sizes import HasSizes
 
@@ -56,18 +55,13 @@ def _documents(
     checkpoint: Checkpoint, decoder: HasSizes | None, vision: Vision | None, generates: bool
 ) -> dict[str, str]:
     """Return the files that are made and not copied, by name."""
-    # the artifact needs no code of the checkpoint's, so it does not point to any
-    config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
-    generation = checkpoint.generation_config or generation_config(config)
-    made = {"config.json": config} | ({"generation_config.json": generation} if generates else {})
-    if vision is None:
-        # onnxruntime-genai has one width for keys and values, and names of keys in any case
-        if decoder and decoder.value_dim == decoder.head_dim and decoder.remembering:
-            made[GENAI] = genai_config(config, generation, decoder, tokenizer_ends(checkpoint.folder))
-    else:
-        made["config.json"] = config | {"model_type": vision.family, "architectures": [ARCHITECTURE]}
-        made[vision_files.PREPROCESSOR] = vision_files.preprocessor(checkpoint.folder)
-        made[vision_files.PROCESSOR] = vision_files.processor(checkpoint.folder, vision)
+    made = config_files(checkpoint, vision)
+    config = made["config.json"]
+    generation = checkpoint.generation_config or generation_config(checkpoint.config)
+    made |= {"generation_config.json": generation} if generates else {}
+    # onnxruntime-genai has one width for keys and values, and names of keys in any case
+    if vision is None and decoder and decoder.value_dim == decoder.head_dim and decoder.remembering:
+        made[GENAI] = genai_config(config, generation, decoder, tokenizer_ends(checkpoint.folder))
     return tokenizer_copy.written(checkpoint.folder) | {name: tokenizer_copy.dump(text) for name, text in made.items()}
 
 

@@ -10,11 +10,11 @@ from ...core.errors import UsageError
 from .. import alternatives, claims, encoders, families
 from ..alternatives import InexpressibleError
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
 from ..program.decoder import Decoder
 from ..program.encoder import Encoder
 from ..program.reading import UnsupportedArchitecture
 from ..program.task import Task
+from ..program.vision import Vision
 from .trace_support import TRACED, refusal
 
 ENGINES = ("auto", "stream", "trace")

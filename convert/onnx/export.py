@@ -16,12 +16,12 @@ from ...core.progress import Progress
 from ...quantize.assign import assign, ratio_defining
 from ...quantize.scheme import EXACT_MODES, FLOAT_PRECISIONS, Scheme
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
 from ..openvino import stream_float16, stream_write
 from ..openvino.engine import Exported
 from ..openvino.tensor_layout import TensorLayout
 from ..program.decoder import Decoder
 from ..program.encoder import Encoder
+from ..program.vision import Vision
 from . import tensor_layout as layout_of
 from .models import Model, cut, lay_out, write_graph
 

@@ -14,15 +14,16 @@ from ..program.experts import Experts
 from ..program.ops import Heads, Rotation
 from ..program.rope import Rope
 from . import experts as stacked
-from .names import FEATURES, LOGITS
+from .names import LOGITS
 from .ops import Graph, Value
+from .pictures import PictureLayers
 from .states import StateLayers
 from .whole import MASKED, WholeLayers
 
 FREQUENCIES = "rotary/frequencies"
 
 
-class Layers(WholeLayers, StateLayers):
+class Layers(WholeLayers, StateLayers, PictureLayers):
     """`program.ops.Ops` over `Value`; the nodes go to `graph`."""
 
     def __init__(self, graph: Graph) -> None:
@@ -67,19 +68,6 @@ class Layers(WholeLayers, StateLayers):
     def layer_norm(self, states: Value, name: str, eps: float, *, bias: bool = True) -> Value:
         parts = [self.graph.vector(f"{name}.{part}") for part in (("weight", "bias") if bias else ("weight",))]
         return self.graph.op("LayerNormalization", states, *parts, axis=-1, epsilon=eps)
-
-    def convolution(self, states: Value, name: str, step: int) -> Value:
-        return self.graph.convolution(states, name, step)
-
-    def between(self, first: str, rows: Value, last: str, width: int, start: Value) -> Value:
-        batch = self.graph.op("Shape", start, start=0, end=1)
-        marks = [self.mark(name, width, batch) for name in (first, last)]
-        return self.graph.op("Concat", marks[0], rows, marks[1], axis=1, name=FEATURES)
-
-    def mark(self, name: str, width: int, batch: Value) -> Value:
-        """Repeat a stored row for each of a batch, [n, 1, width]."""
-        shape = self.graph.op("Concat", batch, self.graph.i64([1, width]), axis=0)
-        return self.graph.op("Expand", self.graph.vector(name), shape)
 
     # -- values
 
@@ -145,14 +133,6 @@ class Layers(WholeLayers, StateLayers):
     def heads_first(self, states: Value) -> Value:
         return self.graph.op("Transpose", states, perm=[0, 2, 1, 3])
 
-    def rows_of(self, grid: Value, width: int) -> Value:
-        g = self.graph
-        return g.op("Transpose", g.op("Reshape", grid, g.i64([0, width, -1])), perm=[0, 2, 1])
-
-    def grid_of(self, rows: Value, width: int, side: int) -> Value:
-        g = self.graph
-        return g.op("Reshape", g.op("Transpose", rows, perm=[0, 2, 1]), g.i64([0, width, side, side]))
-
     def repeated(self, states: Value, heads: Heads) -> Value:
         g = self.graph
         if heads.groups == 1:
@@ -165,7 +145,11 @@ class Layers(WholeLayers, StateLayers):
     def rotation(self, positions: Value, rope: Rope) -> Rotation[Value]:
         """Cosine and sine are [batch, 1, n, dim / 2]."""
         g = self.graph
-        steps = g.float32(g.op("Unsqueeze", positions, g.i64([1, 3])))
+        if rope.sections:
+            chosen = g.op("Transpose", g.op("Gather", positions, g.i64(rope.axes()), axis=0), perm=[1, 2, 0])
+            steps = g.float32(g.op("Unsqueeze", chosen, g.i64([1])))
+        else:
+            steps = g.float32(g.op("Unsqueeze", positions, g.i64([1, 3])))
         shape = (1, 1, 1, -1)
         name = f"{FREQUENCIES}/{self._rotations}" if self._rotations else FREQUENCIES
         self._rotations += 1
@@ -174,7 +158,14 @@ class Layers(WholeLayers, StateLayers):
             last = g.op("ReduceMax", positions, keepdims=0)
             long = g.constant(rope.long_frequencies().reshape(shape), np.float32, f"{name}/long")
             frequencies = g.op("Where", g.op("GreaterOrEqual", last, g.i64(rope.switch)), long, frequencies)
-        angles = g.op("Mul", steps, frequencies)
+        return self._by(g.op("Mul", steps, frequencies), rope)
+
+    def turned_by(self, angles: Value, rope: Rope) -> Rotation[Value]:
+        return self._by(self.graph.op("Unsqueeze", angles, self.graph.i64([0, 1])), rope)
+
+    def _by(self, angles: Value, rope: Rope) -> Rotation[Value]:
+        """Return the rotation by angles [batch, 1, n, dim / 2]."""
+        g = self.graph
         cos, sin = g.op("Cos", angles), g.op("Sin", angles)
         if rope.attention_factor != 1.0:
             cos, sin = (self.scale(one, rope.attention_factor) for one in (cos, sin))
@@ -212,7 +203,9 @@ class Layers(WholeLayers, StateLayers):
 
     # -- attention
 
-    def mask(self, start: Value, attention_mask: Value, groups: int, window: int | None = None) -> Value:
+    def mask(
+        self, start: Value, attention_mask: Value, groups: int, window: int | None = None, together: Value | None = None
+    ) -> Value:
         """float32 [batch, 1, groups * n, past + n]: 0 where a position may look, else float16's lowest."""
         g = self.graph
         new = g.op("Squeeze", g.op("Shape", start, start=1, end=2))
@@ -224,9 +217,21 @@ class Layers(WholeLayers, StateLayers):
         if window is not None:
             causal = g.op("And", causal, g.op("Greater", columns, g.op("Sub", rows, g.i64(window))))
         causal = g.op("Unsqueeze", causal, g.i64([0, 1]))
+        if together is not None:
+            causal = g.op("Or", causal, self._of_one(together, total, new))
         kept = g.op("Unsqueeze", g.op("Cast", attention_mask, to=g.types.BOOL), g.i64([1, 2]))
         mask = g.op("Where", g.op("And", causal, kept), g.f32(0), g.f32(MASKED))
         return mask if groups == 1 else g.op("Tile", mask, g.i64([1, 1, groups, 1]))
+
+    def _of_one(self, groups: Value, total: Value, new: Value) -> Value:
+        """Say which new positions are of one group, bool [batch, 1, n, past + n]; those of the cache are of none."""
+        g = self.graph
+        past = g.op("Unsqueeze", g.op("Sub", total, new), g.i64([0]))
+        shape = g.op("Concat", g.op("Shape", groups, start=0, end=1), past, axis=0)
+        nothing = g.op("Expand", g.i64(0), shape)
+        others = g.op("Unsqueeze", g.op("Concat", nothing, groups, axis=1), g.i64([1, 2]))
+        own = g.op("Unsqueeze", groups, g.i64([1, 3]))
+        return g.op("And", g.op("Equal", own, others), g.op("Cast", own, to=g.types.BOOL))
 
     def remember(self, key: Value, value: Value, layer: int, heads: Heads) -> tuple[Value, Value]:
         return (
@@ -241,14 +246,15 @@ class Layers(WholeLayers, StateLayers):
         return g.op("Concat", past, states, axis=2, name=name)
 
     def attention(
-        self, query: Value, key: Value, value: Value, mask: Value, *, heads: Heads, scale: float, name: str,
+        self, query: Value, key: Value, value: Value, mask: Value | None, *, heads: Heads, scale: float, name: str,
         softcap: float | None = None, sinks: str | None = None,
     ) -> Value:  # fmt: skip
         g = self.graph
         query = g.op("Mul", query, g.f32(scale))
         query = g.op("Reshape", query, g.i64([0, heads.keys, -1, heads.width]))
         scores = g.op("MatMul", query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
-        masked = g.op("Add", self._capped(scores, softcap), mask)
+        scores = self._capped(scores, softcap)
+        masked = scores if mask is None else g.op("Add", scores, mask)
         weights = g.op("Softmax", masked, axis=-1)
         context = g.op("Reshape", g.op("MatMul", weights, value), g.i64([0, heads.queries, -1, heads.value_width]))
         if sinks is not None:  # what a further score in the softmax leaves to the others

@@ -1,7 +1,7 @@
 """Which ONNX models a checkpoint becomes, which tensors each holds, and where these lie in its file of weights.
 
 A text model is one: `model.onnx` with `model.onnx_data`. A vision-language model is three: the language model, which begins at
-the embeddings; the table of embeddings; and tower with adapter. A tied table is the language model's head too, and both hold it.
+the embeddings; the table of embeddings; and the vision encoder. A tied table is the language model's head too, and both hold it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ...core.dtypes import FLOATS
 from ...quantize.assign import Assignment, Weight, assign
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
 from ..openvino import stream_ir
 from ..openvino.ir_file import Layout
 from ..openvino.tensor_layout import Constant, TensorLayout, is_stack
 from ..program.decoder import Decoder
 from ..program.encoder import Encoder
+from ..program.vision import Vision
 from . import graphs
 from .names import TEXT, VISION_PARTS
 from .ops import Graph
@@ -98,6 +98,8 @@ def cut(
 ) -> list[Model]:
     """Return the models of a checkpoint, the one that generates first."""
     irs = stream_ir.cut(decoder, scheme, vision, vision_scheme, woven=True)
+    if vision and vision_scheme:
+        irs = [*irs[:2], *stream_ir.cut_vision([vision.whole()], vision.kept, vision_scheme)]
     names: tuple[str, ...] = (TEXT,)
     if not isinstance(decoder, Decoder):
         (ir,) = irs
@@ -105,7 +107,7 @@ def cut(
     builds: list[Callable[[Graph], None]] = [partial(graphs.build, decoder=decoder, from_embeds=bool(vision))]
     if vision:
         names = VISION_PARTS
-        builds += [partial(graphs.build_embeddings, decoder=decoder), partial(graphs.build_vision, vision=vision)]
+        builds += [partial(graphs.build_embeddings, decoder=decoder), partial(graphs.build_graph, part=vision.whole())]
     return [
         Model(name, ir.shapes, ir.weights, build, ir.scheme) for name, ir, build in zip(names, irs, builds, strict=True)
     ]

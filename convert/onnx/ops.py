@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..openvino.tensor_layout import Constant, TensorLayout
+from ..program.reading import QUICK
 
 OPSET = 21
 """ONNX 1.16: the first with blocks in DequantizeLinear; onnxruntime reads it since 1.18."""
@@ -125,6 +126,15 @@ class Graph:
             self.op("Identity", value, name=name)
         self._outputs.append(self._onnx.helper.make_tensor_value_info(name, dtype, list(shape)))
 
+    def rename_last(self, value: Value, name: str) -> Value:
+        """Give the value that was made last another name, and its node with it; return that."""
+        node = self._nodes[-1]
+        if list(node.output) != [value]:
+            return value
+        node.name = name
+        node.output[0] = name
+        return name
+
     @property
     def types(self) -> Any:
         """The names of the element types (`onnx.TensorProto`)."""
@@ -151,10 +161,15 @@ class Graph:
         times = self._counts[module] = self._counts.get(module, 0) + 1
         return module if times == 1 else f"{module}/{times}"
 
-    def convolution(self, states: Value, name: str, step: int) -> Value:
+    def convolution(self, states: Value, name: str, step: int, *, bias: bool = True) -> Value:
         """Convolve without overlap and without padding by [out, in, step, step], with a bias for each output channel."""
-        weight = self._once("kernel", name + ".weight", self._dequantized)
-        return self.op("Conv", states, weight, self.vector(name + ".bias"), strides=[step, step], name=name)
+        kernel = self.kernel(name + ".weight")
+        added = [self.vector(name + ".bias")] if bias else []
+        return self.op("Conv", states, kernel, *added, strides=[step, step], name=name)
+
+    def kernel(self, name: str) -> Value:
+        """Return a weight of any shape in float32, of int8 or not compressed."""
+        return self._once("kernel", name, self._dequantized)
 
     def depthwise(self, states: Value, name: str, channels: int, bias: bool) -> Value:
         """Convolve each channel of [batch, channels, n] by itself, without padding, by [channels, 1, taps]."""
@@ -166,6 +181,8 @@ class Graph:
         """Apply one of `program.reading.ACTIVATIONS`."""
         if kind == "silu":
             return self.op("Mul", states, self.op("Sigmoid", states))
+        if kind == QUICK:
+            return self.op("Mul", states, self.op("Sigmoid", self.op("Mul", states, self.f32(1.702))))
         return self.op("Gelu", states, approximate="tanh" if kind == "gelu_pytorch_tanh" else "none")
 
     def matmul(self, hidden: Value, weight: str, name: str | None) -> Value:

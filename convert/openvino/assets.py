@@ -8,17 +8,14 @@ from typing import Any
 
 from ...quantize.scheme import INT8_MODES, Scheme
 from .. import sentence, tokenizer_copy
-from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
-from . import vision_files
+from ..checkpoint import Checkpoint, read_json
+from ..program.vision import PREPROCESSORS, Vision
 
 COPIED = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
     "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
-    vision_files.PREPROCESSOR, vision_files.PROCESSOR, "video_preprocessor_config.json",
+    *PREPROCESSORS, "video_preprocessor_config.json",
 )  # fmt: skip
-ARCHITECTURE = "GlmEdgeVForConditionalGeneration"
-"""Of `convert.families.glm_edge_v`; the checkpoints name the text model's."""
 _OPTIMUM_DTYPES = ("int8", "int4", "nf4", "mxfp4", "cb4")
 LICENSES = ("LICENSE*", "MODEL_LICENSE*", "NOTICE*", "USE_POLICY*")
 
@@ -49,18 +46,23 @@ def write(
             tokenizer_copy.copy(path, checkpoint.folder, out, made)
     for name, text in made.items():
         (out / name).write_text(text, "utf-8")
-    # the artifact needs no code of the checkpoint's, so it does not point to any
-    config = {k: v for k, v in checkpoint.config.items() if k != "auto_map"}
-    if vision:
-        config |= {"model_type": vision.family, "architectures": [ARCHITECTURE]}
-        _write_json(out / vision_files.PREPROCESSOR, vision_files.preprocessor(checkpoint.folder))
-        _write_json(out / vision_files.PROCESSOR, vision_files.processor(checkpoint.folder, vision))
-    _write_json(out / "config.json", config | (added or {}))
+    for name, content in config_files(checkpoint, vision).items():
+        _write_json(out / name, content | ((added or {}) if name == "config.json" else {}))
     if generates:
         stated = checkpoint.generation_config or generation_config(checkpoint.config)
         _write_json(out / "generation_config.json", stated)
     described = _of_parts(scheme, vision_scheme) if vision_scheme else _openvino_config(scheme)
     _write_json(out / "openvino_config.json", described)
+
+
+def config_files(checkpoint: Checkpoint, vision: Vision | None) -> dict[str, dict[str, Any]]:
+    """Return config.json and what else an artifact does not take over as it is, parsed, by name.
+
+    The artifact needs no code of the checkpoint's, so it does not point to any.
+    """
+    stated = checkpoint.config if vision is None else read_json(checkpoint.folder / "config.json")
+    made = {"config.json": stated} | (vision.files(checkpoint.folder) if vision else {})
+    return made | {"config.json": {key: value for key, value in made["config.json"].items() if key != "auto_map"}}
 
 
 def generation_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -26,10 +26,11 @@ from ...core.openvino_core import openvino_core
 from ...core.scratch import scratch
 from .. import tokenizer_copy
 from ..checkpoint import read_json
-from ..families.glm_edge_v import Vision
+from ..families.glm_edge_v import GlmEdgeVision
 from ..families.glm_edge_v_model.facts import PLACEHOLDER
+from ..families.glm_edge_v_model.files import PREPROCESSOR, PROCESSOR
 from ..families.glm_edge_v_model.pixels import Preprocess
-from . import vision_files
+from ..template_file import read_template
 from .stream_ir import VISION_EMBEDDINGS
 
 IMAGE, VIDEO = "<|image|>", "<|video|>"
@@ -54,7 +55,7 @@ NOTES = (
 """Everything in which an answer can differ from the default layout's; for the plan and the manifest."""
 
 
-def check(folder: Path, vision: Vision) -> list[str]:
+def check(folder: Path, vision: GlmEdgeVision) -> list[str]:
     """Check that a checkpoint's files can be said in the pipeline's terms.
 
     Returns:
@@ -66,7 +67,7 @@ def check(folder: Path, vision: Vision) -> list[str]:
     """
     rule = Preprocess.from_folder(folder)
     bicubic, hint = 3, "Take the default layout."
-    if rule.resample != bicubic or abs(rule.rescale_factor * 255 - 1) > 1e-6 or vision.channels != len(rule.mean):
+    if rule.resample != bicubic or abs(rule.rescale_factor * 255 - 1) > 1e-6 or vision.tower.channels != len(rule.mean):
         raise CheckpointError(
             f"openvino_genai resizes bicubically and scales by 1/255; this checkpoint asks for filter {rule.resample} and "
             f"{rule.rescale_factor}.",
@@ -77,7 +78,7 @@ def check(folder: Path, vision: Vision) -> list[str]:
     if taken or _EOI not in added:
         what = f"has a token {min(taken)} already" if taken else f"has no token {_EOI}"
         raise CheckpointError(f"The tokenizer {what}.", hint)
-    if vision_files.read_template(folder) is None:
+    if read_template(folder) is None:
         raise CheckpointError("The checkpoint has no chat template, and layout genai needs one.", hint)
     return list(NOTES)
 
@@ -94,14 +95,14 @@ def tokenizer_folder(source: Path) -> Iterator[Path]:
             if (source / file).is_file():
                 _write(folder / file, _renamed(read_json(source / file)))
         stated = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
-        template = adapted_template(vision_files.read_template(source) or "")
+        template = adapted_template(read_template(source) or "")
         _write(folder / "tokenizer_config.json", stated | {"chat_template": template})
         for file, text in tokenizer_copy.written(folder).items():
             (folder / file).write_text(text, "utf-8")
         yield folder
 
 
-def write(folder: Path, vision: Vision, tokenizer: Path) -> list[str]:
+def write(folder: Path, vision: GlmEdgeVision, tokenizer: Path) -> list[str]:
     """Turn a staged artifact of the default layout into this one.
 
     Args:
@@ -113,7 +114,7 @@ def write(folder: Path, vision: Vision, tokenizer: Path) -> list[str]:
         Names of the files of weights and graphs that were written anew.
 
     """
-    for file in (*_TEMPLATE_FILES, vision_files.PROCESSOR):
+    for file in (*_TEMPLATE_FILES, PROCESSOR):
         (folder / file).unlink(missing_ok=True)
     for file in _JSON_FILES:
         if (tokenizer / file).is_file():
@@ -124,19 +125,19 @@ def write(folder: Path, vision: Vision, tokenizer: Path) -> list[str]:
     seen = config["vision_config"] | {"patch_size": 1}
     changes = {"model_type": "gemma4", "vision_config": seen, "text_config": {"hidden_size_per_layer_input": 0}}
     _write(folder / "config.json", config | changes)
-    stated = read_json(folder / vision_files.PREPROCESSOR)
-    _write(folder / vision_files.PREPROCESSOR, preprocessor(stated, vision))
+    stated = read_json(folder / PREPROCESSOR)
+    _write(folder / PREPROCESSOR, preprocessor(stated, vision))
     return _put_front(folder, Preprocess.from_config(stated))
 
 
-def preprocessor(stated: dict[str, Any], vision: Vision) -> dict[str, Any]:
+def preprocessor(stated: dict[str, Any], vision: GlmEdgeVision) -> dict[str, Any]:
     """Return preprocessor_config.json in the pipeline's terms; `Preprocess.canvas` still works with it.
 
     One pixel more than the square's: floor(sqrt(area)) must not fall a pixel short by rounding. Nothing is normalized there.
     """
     dropped = {"image_processor_type", "processor_class"}
     kept = {name: value for name, value in stated.items() if name not in dropped}
-    pixels = {"patch_size": 1, "pooling_kernel_size": 1, "max_soft_tokens": vision.image_size**2 + 1}
+    pixels = {"patch_size": 1, "pooling_kernel_size": 1, "max_soft_tokens": vision.tower.image_size**2 + 1}
     return kept | pixels | {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
 
 

@@ -66,7 +66,7 @@ def dequantized(stored: TensorLayout, constant: Any) -> Any:
             value if stored.values.element == "f32" else ops.convert(value, np.float32, name=f"{stored.name}/convert")
         )
     name = stored.name
-    kind = np.float32 if len(stored.shape) == 4 else np.float16
+    kind = np.float32 if len(stored.shape) > 3 else np.float16
     value = ops.convert(constant(stored.values), kind)
     if stored.zero_point:
         zero = ops.convert(constant(stored.zero_point), kind)

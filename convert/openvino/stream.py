@@ -19,10 +19,10 @@ from ...quantize.assign import Weight, assign, ratio_defining
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
 from ..families import unused_tensors
-from ..families.glm_edge_v import Vision
 from ..program.decoder import Decoder
 from ..program.encoder import Encoder
 from ..program.latent import KV_A, Latent
+from ..program.vision import Vision
 from ..tensor_accounting import check_coverage
 from . import ir_file, rt_info, stream_float16, stream_ir, stream_write
 from .data_aware import Calibration

@@ -14,7 +14,9 @@ from .stream_whole import MASKED, WholeLayers
 class AttentionLayers(WholeLayers):
     """Those layers."""
 
-    def mask(self, start: Node, attention_mask: Node, groups: int, window: int | None = None) -> Node:
+    def mask(
+        self, start: Node, attention_mask: Node, groups: int, window: int | None = None, together: Node | None = None
+    ) -> Node:
         """float32 [batch, 1, n, past + n]: 0 where a position may look, else float16's lowest."""
         ops = self.ops
         new = ops.gather(ops.shape_of(start), self.i64(1), self.i64(0))
@@ -26,10 +28,22 @@ class AttentionLayers(WholeLayers):
         near = None if window is None else ops.greater(columns, ops.add(rows, self.i64(-window)))
         causal = causal if near else ops.unsqueeze(causal, self.i64([0, 1]))
         kept = ops.unsqueeze(ops.not_equal(attention_mask, zero), self.i64([1, 2]))
-        if near:
+        if together is not None:
+            causal = ops.logical_and(causal, ops.unsqueeze(near, self.i64([0, 1]))) if near else causal
+            causal = ops.logical_or(causal, self._of_one(together, total, new))
+        elif near:
             return self._windowed(near, causal, kept)
         seen = ops.logical_and(causal, kept)
         return ops.select(seen, ops.constant(0.0, np.float32), ops.constant(MASKED, np.float32))
+
+    def _of_one(self, groups: Node, total: Node, new: Node) -> Node:
+        """Say which new positions are of one group, bool [batch, 1, n, past + n]; those of the cache are of none."""
+        ops = self.ops
+        past = ops.unsqueeze(ops.subtract(total, new), self.i64(0))
+        nothing = ops.broadcast(self.i64(0), ops.concat([self.batch_of(groups), past], 0))
+        all_ = ops.unsqueeze(ops.concat([nothing, groups], 1), self.i64([1, 2]))
+        own = ops.unsqueeze(groups, self.i64([1, 3]))
+        return ops.logical_and(ops.equal(own, all_), ops.not_equal(own, self.i64(0)))
 
     def _windowed(self, near: Node, causal: Node, kept: Node) -> Node:
         """Write a window's mask as transformers' graphs have it: four times And, Broadcast, Select, Slice.
@@ -66,10 +80,11 @@ class AttentionLayers(WholeLayers):
         return whole
 
     def attention(
-        self, query: Node, key: Node, value: Node, mask: Node, *, heads: Heads, scale: float, name: str,
+        self, query: Node, key: Node, value: Node, mask: Node | None, *, heads: Heads, scale: float, name: str,
         softcap: float | None = None, sinks: str | None = None,
     ) -> Node:  # fmt: skip
         ops = self.ops
+        mask = ops.constant(0.0, np.float32) if mask is None else mask
         key, value = self.repeated(key, heads), self.repeated(value, replace(heads, width=heads.value_width))
         if sinks is not None:
             context = self._sinking(query, key, value, mask, scale=scale, sinks=sinks, name=name)
@@ -98,8 +113,7 @@ class AttentionLayers(WholeLayers):
 
     def attention_to_all(self, query: Node, key: Node, value: Node, *, heads: Heads, name: str) -> Node:
         query, key, value = map(self.swap, (query, key, value))
-        unmasked = self.ops.constant(0.0, np.float32)
-        return self.attention(query, key, value, unmasked, heads=heads, scale=heads.width**-0.5, name=name)
+        return self.attention(query, key, value, None, heads=heads, scale=heads.width**-0.5, name=name)
 
     def repeated(self, states: Node, heads: Heads) -> Node:
         ops = self.ops

@@ -18,8 +18,8 @@ from ...core.progress import Progress
 from ...quantize.integer import to_float32
 from ...quantize.scheme import Scheme
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
 from ..parallel import in_order
+from ..program.vision import Vision
 from . import stream_ir, stream_write
 from .tensor_layout import TensorLayout, blocks, in_cache, read_block
 
@@ -89,9 +89,12 @@ def settle(checkpoint: Checkpoint, vision: Vision, scheme: Scheme, progress: Pro
 
 def _losses(checkpoint: Checkpoint, vision: Vision, scheme: Scheme, progress: Progress) -> list[Loss]:
     """Read every tensor that would become float16, a block at a time."""
-    ir = stream_ir.cut_vision(vision, scheme)
+    irs = stream_ir.cut_vision(vision.graphs(), vision.kept, scheme)
     becoming = [
-        s for s in ir.stored(checkpoint, {}) if s.values.element == "f16" and checkpoint.info(s.name).dtype != "F16"
+        s
+        for ir in irs
+        for s in ir.stored(checkpoint, {})
+        if s.values.element == "f16" and checkpoint.info(s.name).dtype != "F16"
     ]
     task = progress.task("Checking the range of float16", sum(checkpoint.info(s.name).bytes for s in becoming))
 

@@ -1,13 +1,14 @@
 """Which IRs a checkpoint becomes, and which tensors each of them holds.
 
-A text model is one IR. A vision-language model is three, named as optimum-intel names them: the language model, which begins at
-the embeddings; the table of embeddings; and tower with adapter. A tied table is the language model's head too; both hold it.
+A text model is one IR. A vision-language model is several, named as optimum-intel names them: the language model, which begins at
+the embeddings; the table of embeddings; and the vision encoder, in one or more. A tied table is the language model's head too;
+both hold it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,10 +16,11 @@ from typing import Any
 from ...quantize.assign import Assignment, Role, Weight, assign
 from ...quantize.scheme import Scheme, bits_of
 from ..checkpoint import Checkpoint
-from ..families.glm_edge_v import Vision
 from ..program.decoder import HEAD, Decoder
 from ..program.description import TABLE
 from ..program.encoder import Encoder
+from ..program.vision import VISION_EMBEDDINGS as _FIRST
+from ..program.vision import Graph, Vision
 from . import stream_experts, stream_models
 from .stream_layers import rotary_name
 from .stream_ops import Weights
@@ -27,12 +29,12 @@ from .tensor_layout import TensorLayout, store
 TEXT = "openvino_model"
 LANGUAGE = "openvino_language_model"
 TEXT_EMBEDDINGS = "openvino_text_embeddings_model"
-VISION_EMBEDDINGS = "openvino_vision_embeddings_model"
-_LOOKED_UP = "embeddings.position_embedding.weight"
-"""The tower adds these to its patches; no layer multiplies by them, so nothing compresses them."""
-
+VISION_EMBEDDINGS = f"openvino_{_FIRST}_model"
 _KERNELS = (".conv.weight", ".conv1d.weight")
 """Convolutions of each channel by itself: a few numbers, which stay as they are."""
+
+_MATRICES = (2, 4, 5)
+"""Dimensions of matrices, and of the kernels of convolutions over pictures and films."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -112,18 +114,25 @@ def cut(
         return [_encoder(decoder, scheme)]
     if vision is None or vision_scheme is None:
         return [_text(decoder, scheme, stream_experts.woven(decoder) if woven is None else woven)]
-    return [_language(decoder, scheme), _text_embeddings(decoder, scheme), cut_vision(vision, vision_scheme)]
+    language = _language(decoder, scheme, stream_experts.woven(decoder) if woven is None else woven)
+    return [language, _text_embeddings(decoder, scheme), *cut_vision(vision.graphs(), vision.kept, vision_scheme)]
 
 
 def _text(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     shapes = decoder.tensors(woven=woven)
-    weights = _weights(
-        shapes, decoder.tied, decoder.lookups, stacks=decoder.stacks(woven=woven), delicate=decoder.delicate
-    )
-    weights = [replace(one, router=one.name in decoder.routers) for one in weights]
+    weights = _of_decoder(decoder, shapes, decoder.tied, woven)
+    build = partial(stream_models.build, decoder)
+    return Ir(TEXT, shapes, weights, build, scheme, _ignored(decoder, shapes, weights, scheme), True)
+
+
+def _of_decoder(decoder: Decoder, shapes: Shapes, tied: bool, woven: bool) -> list[Weight]:
+    found = _weights(shapes, tied, decoder.lookups, stacks=decoder.stacks(woven=woven), delicate=decoder.delicate)
+    return [replace(one, router=one.name in decoder.routers) for one in found]
+
+
+def _ignored(decoder: Decoder, shapes: Shapes, weights: list[Weight], scheme: Scheme) -> tuple[str, ...]:
     single = tuple(name.removesuffix(".weight") for name, shape in shapes.items() if len(shape) == 2 and shape[0] == 1)
-    ignored = (*_rotary(decoder), *_recurrent(shapes, weights, scheme), *single)
-    return Ir(TEXT, shapes, weights, partial(stream_models.build, decoder), scheme, ignored, True)
+    return (*_rotary(decoder), *_recurrent(shapes, weights, scheme), *single)
 
 
 def _encoder(encoder: Encoder, scheme: Scheme) -> Ir:
@@ -141,16 +150,16 @@ def _recurrent(shapes: Shapes, weights: list[Weight], scheme: Scheme) -> list[st
     return [name.removesuffix(".weight") for name in (*kernels, *delicate)]
 
 
-def _language(decoder: Decoder, scheme: Scheme) -> Ir:
+def _language(decoder: Decoder, scheme: Scheme, woven: bool) -> Ir:
     """Without the lookup; a tied table is then an ordinary last layer."""
-    shapes = decoder.tensors()
+    shapes = decoder.tensors(woven=woven)
     table = shapes.pop(TABLE)
-    weights = _weights(shapes, tied=False, lookups=decoder.lookups)
+    weights = _of_decoder(decoder, shapes, False, woven)
     if decoder.tied:
         shapes[TABLE] = table
         weights.append(Weight(TABLE, table, "matmul", is_last=True))
     build = partial(stream_models.build, decoder, from_embeds=True)
-    return Ir(LANGUAGE, shapes, weights, build, scheme, _rotary(decoder), True)
+    return Ir(LANGUAGE, shapes, weights, build, scheme, _ignored(decoder, shapes, weights, scheme), True)
 
 
 def _rotary(decoder: Decoder) -> tuple[str, ...]:
@@ -163,15 +172,27 @@ def _text_embeddings(decoder: Decoder, scheme: Scheme) -> Ir:
     return Ir(TEXT_EMBEDDINGS, shapes, _weights(shapes, tied=False, lookups=decoder.lookups), build, scheme)
 
 
-def cut_vision(vision: Vision, scheme: Scheme) -> Ir:
-    """Return the IR of the vision part alone."""
-    shapes = vision.tensors()
-    weights = []
-    for name, shape in shapes.items():
-        if len(shape) in (2, 4) and not name.endswith(_LOOKED_UP):
-            role: Role = "matmul" if len(shape) == 2 else "convolution"
-            weights.append(Weight(name, (shape[0], math.prod(shape[1:])), role))
-    return Ir(VISION_EMBEDDINGS, shapes, weights, partial(stream_models.build_vision, vision), scheme)
+def cut_vision(graphs: Sequence[Graph], kept: Container[str], scheme: Scheme) -> list[Ir]:
+    """Return the IRs of a vision encoder alone; `kept` are the matrices that nothing compresses."""
+    return [
+        Ir(
+            f"openvino_{graph.name}_model",
+            graph.tensors,
+            [
+                _of_encoder(name, shape)
+                for name, shape in graph.tensors.items()
+                if len(shape) in _MATRICES and name not in kept
+            ],
+            partial(stream_models.build_graph, graph),
+            scheme,
+        )
+        for graph in graphs
+    ]
+
+
+def _of_encoder(name: str, shape: tuple[int, ...]) -> Weight:
+    role: Role = "matmul" if len(shape) == 2 else "convolution"
+    return Weight(name, (shape[0], math.prod(shape[1:])), role)
 
 
 def _weights(

@@ -12,10 +12,12 @@ import numpy as np
 
 from ..program.experts import Experts
 from ..program.ops import Rotation
+from ..program.reading import QUICK
 from ..program.rope import Rope
 from . import stream_experts
 from .stream_attention import AttentionLayers
 from .stream_ops import Node, Weights
+from .stream_pictures import PictureLayers
 
 ROTARY = "rotary/angles"
 """The product of frequencies and positions, which NNCF takes for a layer."""
@@ -26,7 +28,7 @@ def rotary_name(index: int) -> str:
     return f"{ROTARY}/{index}" if index else ROTARY
 
 
-class Layers(AttentionLayers):
+class Layers(AttentionLayers, PictureLayers):
     """`program.ops.Ops` over `Node`."""
 
     def __init__(self, weights: Weights) -> None:
@@ -76,22 +78,6 @@ class Layers(AttentionLayers):
         scaled = ops.multiply(normed, self.weights(f"{name}.weight"))
         return ops.add(scaled, self.weights(f"{name}.bias")) if bias else scaled
 
-    def convolution(self, states: Node, name: str, step: int) -> Node:
-        ops = self.ops
-        kernel = self.weights(f"{name}.weight")
-        product = ops.convolution(states, kernel, [step, step], [0, 0], [0, 0], [1, 1], name=name)
-        bias = ops.reshape(self.weights(f"{name}.bias"), self.i64([1, -1, 1, 1]), special_zero=False)
-        return ops.add(product, bias)
-
-    def between(self, first: str, rows: Node, last: str, width: int, start: Node) -> Node:
-        batch = self.batch_of(start)
-        return self.ops.concat([self.mark(first, width, batch), rows, self.mark(last, width, batch)], 1)
-
-    def mark(self, name: str, width: int, batch: Node) -> Node:
-        """Repeat a stored row for each of a batch, [n, 1, width]."""
-        shape = self.ops.concat([batch, self.i64([1]), self.i64([width])], 0)
-        return self.ops.broadcast(self.weights(name), shape)
-
     # -- values
 
     def add(self, left: Node, right: Node, name: str | None = None) -> Node:
@@ -112,6 +98,8 @@ class Layers(AttentionLayers):
     def activate(self, states: Node, kind: str) -> Node:
         if kind == "silu":
             return self.ops.swish(states)
+        if kind == QUICK:
+            return self.ops.multiply(states, self.ops.sigmoid(self.scale(states, 1.702)))
         return self.ops.gelu(states, "tanh" if kind == "gelu_pytorch_tanh" else "erf")
 
     def sigmoid(self, states: Node) -> Node:
@@ -161,14 +149,6 @@ class Layers(AttentionLayers):
     def heads_first(self, states: Node) -> Node:
         return self.swap(states)
 
-    def rows_of(self, grid: Node, width: int) -> Node:
-        flat = self.ops.reshape(grid, self.i64([0, width, -1]), special_zero=True)
-        return self.ops.transpose(flat, self.ops.constant([0, 2, 1], np.int32))
-
-    def grid_of(self, rows: Node, width: int, side: int) -> Node:
-        grid = self.ops.transpose(rows, self.ops.constant([0, 2, 1], np.int32))
-        return self.ops.reshape(grid, self.i64([0, width, side, side]), special_zero=True)
-
     # -- rotary embedding
 
     def rotation(self, positions: Node, rope: Rope) -> Rotation[Node]:
@@ -179,10 +159,22 @@ class Layers(AttentionLayers):
             last = ops.reduce_max(positions, self.i64([0, 1]), keep_dims=False)
             long = ops.constant(rope.long_frequencies()[None, :, None], np.float32)
             frequencies = ops.select(ops.greater_equal(last, self.i64(rope.switch)), long, frequencies)
-        steps = ops.convert(ops.unsqueeze(positions, self.i64(1)), np.float32)
-        product = ops.matmul(frequencies, steps, False, False, name=rotary_name(self._rotations))
+        if rope.sections:
+            chosen = ops.gather(positions, self.i64(rope.axes()), self.i64(0))
+            steps = ops.convert(ops.transpose(chosen, ops.constant([1, 0, 2], np.int32)), np.float32)
+            product = ops.multiply(frequencies, steps, name=rotary_name(self._rotations))
+        else:
+            steps = ops.convert(ops.unsqueeze(positions, self.i64(1)), np.float32)
+            product = ops.matmul(frequencies, steps, False, False, name=rotary_name(self._rotations))
         self._rotations += 1
-        angles = ops.transpose(product, ops.constant([0, 2, 1], np.int32))
+        return self._by(ops.transpose(product, ops.constant([0, 2, 1], np.int32)), rope)
+
+    def turned_by(self, angles: Node, rope: Rope) -> Rotation[Node]:
+        return self._by(self.ops.unsqueeze(angles, self.i64(0)), rope)
+
+    def _by(self, angles: Node, rope: Rope) -> Rotation[Node]:
+        """Return the rotation by angles [batch, n, dim / 2]."""
+        ops = self.ops
         angles = self._twice(angles, rope.dim) if rope.interleaved else ops.concat([angles, angles], -1)
         cos, sin = (ops.unsqueeze(turn(angles), self.i64(1)) for turn in (ops.cos, ops.sin))
         if rope.attention_factor != 1.0:

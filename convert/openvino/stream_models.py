@@ -3,9 +3,9 @@
 Inputs: input_ids int64 [batch, n], attention_mask int64 [batch, past + n], position_ids int64 [batch, n],
 beam_idx int32 [batch]. Output: logits float32 [batch, n, vocab]. Keys and values live in variables
 `past_key_values.{i}.{key,value}present.{i}.{key,value}`, float32 [batch, kv_heads, past, head_dim].
-The language model of a vision-language model has inputs_embeds float32 [batch, n, hidden] in the place of input_ids, and the
-table of embeddings in a graph of its own: input int64 [batch, n] to inputs_embeds. Its vision encoder goes from pixel_values
-float32 [n, channels, S, S], normalized, to last_hidden_state float32 [n, image_tokens, hidden].
+The language model of a vision-language model has inputs_embeds float32 [batch, n, hidden] in the place of input_ids, further
+inputs where the family has some (`Decoder.picture_inputs`), and the table of embeddings in a graph of its own: input int64
+[batch, n] to inputs_embeds. The graphs of its vision encoder are the family's (`program.vision.Graph`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..families import vision_block
-from ..families.glm_edge_v import Vision
 from ..program import block
 from ..program.decoder import Decoder
 from ..program.encoder import Encoder, output_of
+from ..program.vision import Graph
 from .stream_layers import Layers
 from .stream_ops import Weights
 
@@ -39,13 +38,14 @@ def build(decoder: Decoder, weights: Weights, *, from_embeds: bool = False) -> A
     else:
         start = layers.input("input_ids", [-1, -1], np.int64)
     mask = layers.input("attention_mask", [-1, -1], np.int64)
-    positions = layers.input("position_ids", [-1, -1], np.int64)
+    positions = layers.input("position_ids", [*([decoder.axes] if decoder.axes else []), -1, -1], np.int64)
+    beside = {one.name: layers.input(one.name, [*one.shape], one.kind) for one in decoder.picture_inputs}
     layers.beam = layers.input("beam_idx", [-1], np.int32)
     layers.batch = layers.batch_of(start)
-    logits = block.decode(layers, decoder, start, mask, positions, from_embeds=from_embeds)
+    logits = block.decode(layers, decoder, start, mask, positions, from_embeds=from_embeds, beside=beside)
     # optimum-intel puts inputs_embeds third, input_ids first
     inputs = [mask, positions, start] if from_embeds else [start, mask, positions]
-    return ov.Model([layers.output(logits, "logits")], layers.sinks, [*inputs, layers.beam], "model")
+    return ov.Model([layers.output(logits, "logits")], layers.sinks, [*inputs, *beside.values(), layers.beam], "model")
 
 
 def build_embeddings(decoder: Decoder, weights: Weights) -> Any:
@@ -68,11 +68,12 @@ def build_encoder(encoder: Encoder, weights: Weights) -> Any:
     return ov.Model([layers.output(made, output_of(encoder))], [*given.values()], "model")
 
 
-def build_vision(vision: Vision, weights: Weights) -> Any:
-    """Build the vision encoder with its adapter."""
+def build_graph(graph: Graph, weights: Weights) -> Any:
+    """Build one of the graphs of a vision encoder."""
     import openvino as ov
 
     layers = Layers(weights)
-    pixels = layers.input("pixel_values", [-1, vision.channels, vision.image_size, vision.image_size], np.float32)
-    features = vision_block.encode(layers, vision, pixels)
-    return ov.Model([layers.output(features, "last_hidden_state")], [pixels], "model")
+    given = {one.name: layers.input(one.name, [*one.shape], one.kind) for one in graph.inputs}
+    made = graph.write(layers, given)
+    outputs = [layers.output(node, output.name) for node, output in zip(made, graph.outputs, strict=True)]
+    return ov.Model(outputs, [*given.values()], "model")

@@ -21,9 +21,9 @@ class Operations:
         self.weights = weights
         self.ops = opset13
 
-    def input(self, name: str, shape: list[int], dtype: type) -> Node:
+    def input(self, name: str, shape: list[int], dtype: type | str) -> Node:
         """Add an input; -1 is a dimension of any size."""
-        node = self.ops.parameter(shape, dtype, name=name)
+        node = self.ops.parameter(shape, np.dtype(dtype).type, name=name)
         node.output(0).get_tensor().set_names({name})
         return node
 

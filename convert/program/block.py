@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic
 
 from . import laurel
 from .altup import AltUp
 from .attention import Attention
 from .decoder import HEAD, HEAD_BIAS, SINKS, Decoder
-from .description import TABLE
+from .description import DEEP_ROWS, PICTURE_PLACES, TABLE, TOKEN_TYPES
 from .experts import ROLES
 from .ops import Ops, Rotation, T
 
@@ -42,7 +42,16 @@ def embed(ops: Ops[T], d: Decoder, ids: T) -> T:
     return _scaled(ops, ops.embed(TABLE, ids), d.embedding_scale)
 
 
-def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *, from_embeds: bool = False) -> T:
+def decode(
+    ops: Ops[T],
+    d: Decoder,
+    start: T,
+    attention_mask: T,
+    positions: T,
+    *,
+    from_embeds: bool = False,
+    beside: Mapping[str, T] | None = None,
+) -> T:
     """Write the decoder down, and return its logits [batch, n, vocab].
 
     Args:
@@ -50,10 +59,11 @@ def decode(ops: Ops[T], d: Decoder, start: T, attention_mask: T, positions: T, *
         d: the decoder's description.
         start: ids int64 [batch, n], or embeddings [batch, n, hidden] if `from_embeds`.
         attention_mask: int64 [batch, past + n].
-        positions: int64 [batch, n].
+        positions: int64 [batch, n], or [axes, batch, n].
         from_embeds: what `start` is.
+        beside: the values of `Decoder.picture_inputs`, if pictures may be among the words.
     """
-    hidden = _hidden(ops, d, start, _Given(attention_mask, positions, from_embeds))
+    hidden = _hidden(ops, d, start, _Given(attention_mask, positions, from_embeds, beside=beside or {}))
     bias = HEAD_BIAS if d.head_bias else None
     return ops.logits(hidden, TABLE if d.tied else HEAD, scale=d.logit_scale, softcap=d.logit_softcap, bias=bias)
 
@@ -80,6 +90,7 @@ class _Given(Generic[T]):
     from_embeds: bool = False
     cached: bool = True
     both_ways: bool = False
+    beside: Mapping[str, T] = field(default_factory=dict)
 
 
 def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
@@ -87,10 +98,12 @@ def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
     hidden = start if given.from_embeds else embed(ops, d, start)
     vectors = d.per_layer.vectors(ops, start, hidden) if d.per_layer else None
     rotations = {rope: ops.rotation(positions, rope) for rope in d.distinct_ropes()}
+    together = ops.runs(given.beside[TOKEN_TYPES]) if TOKEN_TYPES in given.beside else None
+    places = ops.numbered(given.beside[PICTURE_PLACES]) if PICTURE_PLACES in given.beside else None
     masks = {
         (groups, window): ops.sight(start, attention_mask, window and window // 2, groups)
         if given.both_ways
-        else ops.mask(start, attention_mask, groups, window)
+        else ops.mask(start, attention_mask, groups, window, together)
         for groups, window in dict.fromkeys(map(d.sight_of, d.attending))
     }
     growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
@@ -103,6 +116,8 @@ def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
         layer = _Layer(index, rotation, mask, growth, kept, vector, remembered, given.cached)
         if d.altup is None:
             hidden = _layer(ops, d, hidden, layer)
+            if places is not None and index < d.deepstack:
+                hidden = ops.add(hidden, ops.rows_at(given.beside[DEEP_ROWS], index, places))
         else:
             streams = _beside(ops, d, d.altup, streams, layer)
     hidden = d.altup.merged(ops, streams) if d.altup else hidden

@@ -18,8 +18,12 @@ from .ops import Heads, State
 from .per_layer import LAYER_TABLE, PerLayer
 from .reading import contradicting
 from .rope import Rope
+from .signature import Input
 
 TABLE = "model.embed_tokens.weight"
+TOKEN_TYPES, PICTURE_PLACES, DEEP_ROWS = "token_type_ids", "visual_pos_masks", "deepstack_visual_embeds"
+"""optimum-intel's names of what a language model takes of pictures: int64 [batch, n], 0 for words; bool [batch, n]; and float32
+[layers, rows, hidden], the rows of all pictures in the order of their places."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,11 @@ class Description:
     assumed: tuple[str, ...] = ()
     """Values absent from config.json that change the mathematics, as "key = default" sentences."""
 
+    pictures_whole: bool = False
+    """The tokens of a picture see each other in both directions; `token_type_ids` says which they are."""
+    deepstack: int = 0
+    """To what so many of its first layers give, rows of pictures are added (DeepStack)."""
+
     def __post_init__(self) -> None:
         """Raise CheckpointError for numbers that contradict each other."""
         each_layers = {
@@ -174,6 +183,18 @@ class Description:
             raise contradicting(f"{self.num_heads} heads cannot share {self.num_kv_heads} keys evenly")
         if self.rope.dim % 2 or not 0 < self.rope.dim <= self.head_dim:
             raise contradicting(f"{self.rope.dim} of the {self.head_dim} dimensions of a head are to be rotated")
+
+    @property
+    def axes(self) -> int:
+        """Axes of the positions that it is given; 0: they have one, and no dimension for it."""
+        return len(self.rope.sections)
+
+    @property
+    def picture_inputs(self) -> tuple[Input, ...]:
+        """What it takes beside embeddings, mask and positions, where pictures may be among the words."""
+        types = [Input(TOKEN_TYPES, (-1, -1), "int64")] if self.pictures_whole else []
+        deep = [Input(PICTURE_PLACES, (-1, -1), "bool"), Input(DEEP_ROWS, (self.deepstack, -1, self.hidden_size))]
+        return (*types, *(deep if self.deepstack else []))
 
     @property
     def gguf_epsilon(self) -> str:

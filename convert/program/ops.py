@@ -1,6 +1,6 @@
 """What blocks are written with: operations at the level of layers, which each format's graphs implement (`Ops`).
 
-A block program (`block`, `vision_block`) calls these in an order, once for all formats; a backend puts each into the form that
+A block program (`block`, `vit`) calls these in an order, once for all formats; a backend puts each into the form that
 its runtime's fusions know. T is a value of the graph under construction. An operation joins when a family needs it.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
 
 from .experts import Experts
+from .picture_ops import PictureOps, T
 from .rope import Rope
 
-T = TypeVar("T")
+__all__ = ["Heads", "Ops", "Rotation", "State", "T"]
+
 NO_LIMITS = (0.0, math.inf)
 """What no number that is positive goes beyond."""
 UNIT_EPSILON = 1e-6
@@ -72,7 +74,7 @@ class State:
     shape: tuple[int, ...]
 
 
-class Ops(Protocol[T]):
+class Ops(PictureOps[T], Protocol[T]):
     """The layers. Stored tensors go by their names in the checkpoint; states are float32."""
 
     def embed(self, table: str, ids: T) -> T:
@@ -162,7 +164,10 @@ class Ops(Protocol[T]):
         """Give every query head its key or value: [batch, keys, n, width] -> [batch, queries, n, width]."""
 
     def rotation(self, positions: T, rope: Rope) -> Rotation[T]:
-        """Compute the angles of positions int64 [batch, n], once for all layers that rotate so."""
+        """Compute the angles of positions int64 [batch, n], or [axes, batch, n], once for all layers that rotate so."""
+
+    def turned_by(self, angles: T, rope: Rope) -> Rotation[T]:
+        """Return the rotation by given angles, float32 [n, dim / 2], the same for a whole batch."""
 
     def growth(self, positions: T, beta: float, step: float) -> T:
         """Return 1 + `beta` * log(1 + floor(position / `step`)), [batch, 1, n, 1], for positions int64 [batch, n]."""
@@ -170,7 +175,7 @@ class Ops(Protocol[T]):
     def rotate(self, states: T, rotation: Rotation[T], width: int) -> T:
         """Rotate the first `rope.dim` dimensions of [batch, heads, n, width]."""
 
-    def mask(self, start: T, attention_mask: T, groups: int, window: int | None = None) -> T:
+    def mask(self, start: T, attention_mask: T, groups: int, window: int | None = None, together: T | None = None) -> T:
         """Compute what is added to scores, once for all layers that see as much.
 
         Args:
@@ -178,7 +183,18 @@ class Ops(Protocol[T]):
             attention_mask: int64 [batch, past + n]; a 0 is seen by none.
             groups: queries that share a key.
             window: how many positions one sees, itself included; None: itself and all before it.
+            together: numbers of groups int64 [batch, n], as `runs` gives them: the positions of one see each other wherever they
+                lie; 0: the position is of none.
         """
+
+    def runs(self, kinds: T) -> T:
+        """Number the runs of values that are not 0, int64 [batch, n] from 1 on, and the other places 0."""
+
+    def numbered(self, places: T) -> T:
+        """Number the places that are true, bool [batch, n], through all of the batch from 1 on, and the others 0: int64."""
+
+    def rows_at(self, stacks: T, index: int, numbers: T) -> T:
+        """Take of the stack of that index, of float32 [stacks, rows, width], the rows of these numbers [batch, n]; 0: zeros."""
 
     def kept(self, start: T, attention_mask: T) -> T:
         """Return 1, and 0 where `attention_mask` has a 0, for the new positions: [batch, n, 1]; arguments as of `mask`."""
@@ -194,7 +210,7 @@ class Ops(Protocol[T]):
         query: T,
         key: T,
         value: T,
-        mask: T,
+        mask: T | None,
         *,
         heads: Heads,
         scale: float,
@@ -204,7 +220,7 @@ class Ops(Protocol[T]):
     ) -> T:
         """Attend: query [batch, queries, n, width], key and value [batch, keys, past + n, width] to [batch, n, queries * width].
 
-        The last is the width of a value.
+        The last is the width of a value. No `mask`: all see all.
 
         Scores are multiplied by `scale`, then capped at ± `softcap` by its hyperbolic tangent, then masked. `sinks` is a stored
         tensor [queries]: the score of each head for a position that holds nothing.
@@ -291,15 +307,3 @@ class Ops(Protocol[T]):
 
     def mean(self, states: T, attention_mask: T) -> T:
         """Take the mean of those positions of which the mask is not 0: [batch, n, width] -> [batch, width]."""
-
-    def convolution(self, states: T, name: str, step: int) -> T:
-        """Convolve [n, in, rows, columns] without overlap by `name` [out, in, step, step], with a bias."""
-
-    def rows_of(self, grid: T, width: int) -> T:
-        """[n, width, rows, columns] -> [n, rows * columns, width]."""
-
-    def grid_of(self, rows: T, width: int, side: int) -> T:
-        """[n, side * side, width] -> [n, width, side, side]."""
-
-    def between(self, first: str, rows: T, last: str, width: int, start: T) -> T:
-        """Put stored rows [1, 1, width] in front of and behind [n, rows, width]; `start` is the graph's input, [n, ...]."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.errors import CheckpointError
 
 Config = Mapping[str, Any]
 ACTIVATIONS = ("silu", "gelu", "gelu_pytorch_tanh")
+QUICK = "quick_gelu"
+"""x * sigmoid(1.702 x), which vision encoders of the CLIP kind have."""
 DAMAGED = "The file is damaged or another model's; download it again."
 MAX_LAYERS = 10_000
 """Far more than any model has, and few enough to list."""
@@ -97,12 +99,12 @@ class Reader:
         """Return a positive number that is finite."""
         return positive(self.get(key), self.prefix + key)
 
-    def activation(self, key: str = "hidden_act") -> str:
-        """Return the activation's name. Raises UnsupportedArchitecture for one that the graph builder lacks."""
+    def activation(self, key: str = "hidden_act", known: Sequence[str] = ACTIVATIONS) -> str:
+        """Return the activation's name. Raises UnsupportedArchitecture for one that is not `known` here."""
         name = str(self.get(key))
         name = _SYNONYMS.get(name, name)
-        if name not in ACTIVATIONS:
-            raise UnsupportedArchitecture(f"the activation {name} is not one of {', '.join(ACTIVATIONS)}")
+        if name not in known:
+            raise UnsupportedArchitecture(f"the activation {name} is not one of {', '.join(known)}")
         return name
 
     def refuse_windows(self) -> None:

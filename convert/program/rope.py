@@ -45,17 +45,39 @@ class Rope:
         dim: dimensions of each head that are rotated; the rest passes through.
         interleaved: pairs are neighbors (2i, 2i+1), as in GLM; else halves (i, i + dim/2), as in Llama.
         scaling: parameters of a scaled kind ("linear", "llama3", "yarn", "longrope", "proportional"), empty for the default.
+        sections: how many frequencies turn by each axis of positions (M-RoPE: time, row, column); empty: positions have one axis.
+        woven: the axes take turns from frequency to frequency, as far as their sections reach, and time has the rest; else the
+            sections lie one behind the other.
     """
 
     theta: float
     dim: int
     interleaved: bool = False
     scaling: dict[str, Any] = field(default_factory=dict, hash=False)
+    sections: tuple[int, ...] = ()
+    woven: bool = False
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for more dimensions than a head can have: each pair gets a frequency."""
         if self.dim > MAX_DIMENSIONS:
             raise wrong("the width of a head", self.dim, f"at most {MAX_DIMENSIONS:,}")
+        if self.sections and sum(self.sections) != self.dim // 2:
+            raise wrong(
+                "rope_parameters.mrope_section", list(self.sections), f"numbers that make {self.dim // 2} in all"
+            )
+
+    def axes(self) -> npt.NDArray[np.int64]:
+        """Return by which axis each frequency turns, int64 [dim / 2].
+
+        Source: `apply_interleaved_mrope` of transformers' Qwen3-VL, and `apply_multimodal_rotary_pos_emb` of its Qwen2-VL.
+        """
+        found = np.zeros(self.dim // 2, np.int64)
+        if self.woven:
+            for axis, count in enumerate(self.sections[1:], 1):
+                found[axis : count * len(self.sections) : len(self.sections)] = axis
+            return found
+        found[:] = np.repeat(np.arange(len(self.sections)), self.sections)
+        return found
 
     @property
     def kind(self) -> str:

@@ -10,41 +10,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...core.errors import CheckpointError
 from .ops import Ops
+from .reading import DAMAGED, Config, Reader
+from .signature import Input, Output
+
+if TYPE_CHECKING:
+    from .decoder import Decoder
+
+__all__ = ["Array", "Arrays", "Graph", "Input", "Output", "Rows", "Shapes", "Vision", "token_id"]
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 Shapes = dict[str, tuple[int, ...]]
 Write = Callable[[Ops[Any], Mapping[str, Any]], Sequence[Any]]
 PIXELS = "pixel_values"
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input of a graph.
-
-    Attributes:
-        name: of it.
-        shape: -1 is a dimension of any size.
-        kind: numpy's name of its type.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str = "float32"
-
-
-@dataclass(frozen=True)
-class Output:
-    """An output of a graph, float32; `shape` as of `Input`."""
-
-    name: str
-    shape: tuple[int, ...]
+VISION_EMBEDDINGS, LAST_HIDDEN_STATE = "vision_embeddings", "last_hidden_state"
+"""optimum-intel's names of an encoder's first graph, and of its output."""
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Files that say how pictures are prepared; transformers 5 puts all of it into the second."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +94,11 @@ class Vision(ABC):
     """The token whose places the rows take."""
     assumed: tuple[str, ...] = ()
     """Values that config.json leaves out, as sentences."""
-    looked_up: frozenset[str] = frozenset()
-    """Matrices that are added, not multiplied by: nothing compresses them."""
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Matrices that nothing compresses: those that are added, not multiplied by, and the like."""
+        return frozenset()
 
     @property
     def image_tokens(self) -> int | None:
@@ -129,6 +122,29 @@ class Vision(ABC):
         """Return name and shape of every tensor that is used."""
         return {name: shape for graph in self.graphs() for name, shape in graph.tensors.items()}
 
+    def check_files(self, folder: Path) -> list[str]:
+        """Check that the checkpoint's small files fit this encoder.
+
+        Returns:
+            Sentences for the plan.
+
+        Raises:
+            CheckpointError: one is missing, or belongs to another model.
+        """
+        if not any((folder / name).is_file() for name in PREPROCESSORS):
+            raise CheckpointError(
+                f"{folder.name} has no {PREPROCESSORS[0]}, which says how pictures are prepared.",
+                "Add the checkpoint's file.",
+            )
+        return []
+
+    def files(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Return an artifact's small files that are not the checkpoint's own, parsed, by name.
+
+        The others are copied as they are; config.json loses what points to code.
+        """
+        return {}
+
     def rows(self, last: Arrays) -> Rows:
         """Return a picture's rows of all outputs, flat [image tokens, hidden] in the order of the placeholders."""
         (first, *_) = self.graphs()[-1].outputs
@@ -146,3 +162,11 @@ class Vision(ABC):
     def language_inputs(self, ids: Sequence[int]) -> dict[str, Array]:
         """Return what the language model takes beside embeddings, mask and positions, each [n]: token_type_ids and the like."""
         return {}
+
+
+def token_id(config: Config, key: str, decoder: Decoder) -> int:
+    """Read the id of a token from a config. Raises CheckpointError if it is none of the language model's."""
+    value = Reader(config, {}).get(key)
+    if type(value) is not int or not 0 <= value < decoder.vocab_size:
+        raise CheckpointError(f"config.json: {key} is {value!r}, not an id of {decoder.vocab_size} tokens.", DAMAGED)
+    return value

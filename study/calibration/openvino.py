@@ -73,5 +73,5 @@ def of_weights(
     By their digests statistics that are kept can be told apart; of a vision-language model they give the embeddings.
     """
     names = sorted({"config.json", *checkpoint.shards} & set(files))
-    embed = embedder(calibration, checkpoint, choice.vision.boi_token_id, progress) if choice.vision else None
+    embed = embedder(calibration, checkpoint, choice.vision.placeholder, progress) if choice.vision else None
     return replace(calibration, weights=" ".join(files[name].sha256 for name in names), embed=embed)

@@ -65,7 +65,8 @@ def _part(subject: Subject) -> Part:
     config = subject.checkpoint.config
     vision = families.vision(config, subject.checkpoint.names, families.decoder(config))
     assert vision is not None  # `subject.takes_images`
-    weights = stream_ir.cut_vision(vision, resolve(Request("int8"))).weights
+    irs = stream_ir.cut_vision(vision.graphs(), vision.kept, resolve(Request("int8")))
+    weights = [weight for ir in irs for weight in ir.weights]
     return Part(NAME, "vision", tuple(weight.name for weight in weights if weight.role == "matmul"), 0)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgeconv.convert import families
-from edgeconv.convert.families.glm_edge_v import DEFAULTS, GLM_EDGE_V_INT4, Vision
+from edgeconv.convert.families.glm_edge_v import DEFAULTS, GLM_EDGE_V_INT4, GlmEdgeVision
 from edgeconv.convert.openvino.choose import choose
 from edgeconv.core.errors import CheckpointError
 
@@ -19,7 +19,7 @@ CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
-def vision(config: dict[str, Any], names: list[str] | None = None) -> Vision | None:
+def vision(config: dict[str, Any], names: list[str] | None = None) -> GlmEdgeVision | None:
     return families.vision(config, SEEN if names is None else names, families.decoder(config))
 
 

@@ -236,7 +236,8 @@ class Template(Target):
         return mutate.binary(text, drawn[:1]) if which % 5 == 0 else text
 
     def read(self, content: bytes) -> None:
-        from edgeconv.convert.openvino.vision_files import ONE_PICTURE, render
+        from edgeconv.convert.families.glm_edge_v_model.files import ONE_PICTURE
+        from edgeconv.convert.template_file import render
         from edgeconv.validate.checkpoint_checks import template
 
         text = content.decode("utf-8", "replace")

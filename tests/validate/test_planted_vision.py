@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edgeconv.convert.conversion import Job, run
-from edgeconv.convert.families import vision_block
 from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 from edgeconv.convert.openvino.stream_layers import Layers
+from edgeconv.convert.program import vit
 from edgeconv.core.picture_task import upright_rgb
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.parity import Ask, validate
@@ -140,14 +140,14 @@ def test_begin_and_end_exchanged(model: Path, tmp_path: Path, monkeypatch: pytes
 
 def test_an_approximation_in_the_tower(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, with another epsilon."""
-    original = vision_block.encode
+    original = vit.encode
 
     def other(ops: Any, vision: Any, pixels: Any) -> Any:
         from dataclasses import replace
 
-        return original(ops, replace(vision, layer_norm_eps=1e-2), pixels)
+        return original(ops, replace(vision, eps=1e-2), pixels)
 
-    monkeypatch.setattr(vision_block, "encode", other)
+    monkeypatch.setattr(vit, "encode", other)
     report = climb(convert(model, tmp_path / "ov"), model)
     assert report.first_failed == "vision"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...convert.checkpoint import read_json
-from ...convert.families.glm_edge_v import Vision
+from ...convert.families.glm_edge_v import GlmEdgeVision
 from ...convert.families.glm_edge_v_model.facts import BOI_TOKEN_ID, EOI_TOKEN_ID, PLACEHOLDER
+from ...convert.families.glm_edge_v_model.files import ONE_PICTURE, PREPROCESSOR
 from ...convert.families.glm_edge_v_model.pixels import Preprocess
-from ...convert.openvino.vision_files import ONE_PICTURE, PREPROCESSOR
 from ...core.errors import CheckpointError
 from .glm_edge import VOCABULARY
 from .row import Row, judged
@@ -47,15 +47,15 @@ def _tower(described: dict[str, Any]) -> Row:
     return judged("pictures", name, _TOWER, str(kind), right=kind == _TOWER, note=note)
 
 
-def _begin(subject: Subject, vision: Vision, tokenizer: Tokenizer) -> Row:
+def _begin(subject: Subject, vision: GlmEdgeVision, tokenizer: Tokenizer) -> Row:
     """config.json's id is what a runtime looks for, the token is what the template writes."""
     encoded = tokenizer.encode(PLACEHOLDER)
     own = tokenizer.ids.get(PLACEHOLDER)
     expected = f"{own if own is not None else 'the id of'} {PLACEHOLDER}"
-    right = own is not None and encoded == [own] == [vision.boi_token_id]
+    right = own is not None and encoded == [own] == [vision.placeholder]
     if subject.vocab_size == VOCABULARY:
         expected, right = f"{BOI_TOKEN_ID} {PLACEHOLDER}", right and own == BOI_TOKEN_ID
-    found = tokenizer.named([vision.boi_token_id])
+    found = tokenizer.named([vision.placeholder])
     if encoded != [own]:
         found += f"; {PLACEHOLDER} is encoded as {encoded}"
     return judged("pictures", "boi_token_id", expected, found, right=right, note=_STALE)
@@ -73,8 +73,8 @@ def _end(config: dict[str, Any], tokenizer: Tokenizer) -> Row:
     return judged("pictures", "eoi_token_id", f"{own} {END}", tokenizer.named([stated]), right=right, note=_STALE)
 
 
-def _image_tokens(template: str, vision: Vision, roles: dict[str, str]) -> Row:
-    side = f"{vision.image_size}/{vision.patch_size}/2"
+def _image_tokens(template: str, vision: GlmEdgeVision, roles: dict[str, str]) -> Row:
+    side = f"{vision.tower.image_size}/{vision.tower.patch_size}/2"
     expected = f"{vision.image_tokens} {PLACEHOLDER} a picture: ({side})² + 2"
     try:
         count = render(template, ONE_PICTURE, roles).count(PLACEHOLDER)
@@ -84,7 +84,7 @@ def _image_tokens(template: str, vision: Vision, roles: dict[str, str]) -> Row:
     return judged("pictures", "image tokens", expected, f"the template writes {count}", right=right, note=_STALE)
 
 
-def _preparation(subject: Subject, vision: Vision) -> list[Row]:
+def _preparation(subject: Subject, vision: GlmEdgeVision) -> list[Row]:
     path, expected = subject.checkpoint.folder / PREPROCESSOR, "fit top left, pad, normalize; one tile"
     missing = "Pictures need it; download it again."
     if not path.is_file():
@@ -95,10 +95,12 @@ def _preparation(subject: Subject, vision: Vision) -> list[Row]:
     except (CheckpointError, TypeError, ValueError) as error:
         return [Row("pictures", PREPROCESSOR, expected, str(error), "wrong", missing)]
     said = f"{rule.size} px, mean {rule.mean}, std {rule.std}, resample {rule.resample}"
-    size = f"{vision.image_size} px, as the tower takes it"
+    size = f"{vision.tower.image_size} px, as the tower takes it"
     rows = [
         Row("pictures", PREPROCESSOR, expected, said),
-        judged("pictures", "image size", size, f"{rule.size} px", right=rule.size == vision.image_size, note=_STALE),
+        judged(
+            "pictures", "image size", size, f"{rule.size} px", right=rule.size == vision.tower.image_size, note=_STALE
+        ),
     ]
     absent = [key for key in _DEFAULTS if stated.get(key) is None]
     if absent:

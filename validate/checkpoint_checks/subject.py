@@ -8,12 +8,12 @@ from typing import Any
 
 from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.conversion.source import of_metadata
-from ...convert.families.glm_edge_v import Vision
 from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ...convert.openvino.choose import Choice, choose
-from ...convert.openvino.vision_files import read_template
 from ...convert.program.decoder import Decoder
 from ...convert.program.encoder import Encoder
+from ...convert.program.vision import Vision
+from ...convert.template_file import read_template
 from ...core.errors import CheckpointError, EdgeconvError
 from ...hub.fetch import Metadata
 from . import tokenizer

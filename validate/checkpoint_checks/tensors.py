@@ -8,9 +8,9 @@ from collections import Counter
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
 from ...convert.claims import purpose, unused
-from ...convert.families.glm_edge_v import Vision
 from ...convert.program.decoder import Decoder
 from ...convert.program.encoder import Encoder
+from ...convert.program.vision import Vision
 from ...core.dtypes import BY_STORED
 from .row import Row, judged, some
 from .subject import Refused, Subject

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.glm_edge_v import Vision
+from ...convert.families.glm_edge_v import GlmEdgeVision as Vision
 from ...convert.families.glm_edge_v_model.pixels import Preprocess
 from ...convert.gguf import mmproj
 from ...convert.gguf.metadata import Origin
@@ -85,13 +85,13 @@ def expected_keys(checkpoint: Checkpoint, vision: Vision) -> dict[str, Any]:
     """Return what llama.cpp reads of a mmproj's keys `clip.*` (clip.cpp: load_hparams), as the checkpoint asks for it."""
     rule = Preprocess.from_folder(checkpoint.folder)
     own = {
-        "image_size": vision.image_size,
-        "patch_size": vision.patch_size,
-        "embedding_length": vision.hidden_size,
-        "feed_forward_length": vision.intermediate_size,
-        "block_count": vision.num_layers,
-        "attention.head_count": vision.num_heads,
-        "attention.layer_norm_epsilon": vision.layer_norm_eps,
+        "image_size": vision.tower.image_size,
+        "patch_size": vision.tower.patch_size,
+        "embedding_length": vision.tower.hidden_size,
+        "feed_forward_length": vision.tower.intermediate_size,
+        "block_count": vision.tower.num_layers,
+        "attention.head_count": vision.tower.num_heads,
+        "attention.layer_norm_epsilon": vision.tower.eps,
         "image_mean": list(rule.mean),
         "image_std": list(rule.std),
     }
@@ -109,8 +109,8 @@ def _exchanged(file: GgufFile, vision: Vision) -> bool:
     Where both have the same shape it always does, and `mmproj.prepare` knows.
     """
     down = file.tensors.get("v.blk.0.ffn_down.weight")
-    square = vision.intermediate_size == vision.hidden_size
-    return down is not None and down.shape[-1] == vision.hidden_size and not square
+    square = vision.tower.intermediate_size == vision.tower.hidden_size
+    return down is not None and down.shape[-1] == vision.tower.hidden_size and not square
 
 
 def _other(name: str) -> str:

@@ -18,7 +18,7 @@ from edgeconv.convert.families.glm_edge_v_model import load, load_processor
 from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE, PLACEHOLDER
 from edgeconv.convert.families.glm_edge_v_model.pixels import Preprocess
 from edgeconv.convert.openvino.genai_layout import BEGIN, END, IMAGE, NOTES, VIDEO, adapted_template, front
-from edgeconv.convert.openvino.vision_files import render
+from edgeconv.convert.template_file import render
 from edgeconv.core.errors import CheckpointError, EdgeconvError, UsageError
 from edgeconv.core.manifest import read_manifest
 from edgeconv.quantize.scheme import Request

@@ -68,9 +68,9 @@ def prompt(source: Path, pictures: int) -> tuple[list[int], np.ndarray | None, i
     random = np.random.default_rng(pictures)
     ids = random.integers(5, 4000, 11).tolist()
     for _ in range(pictures):
-        ids += [vision.boi_token_id] * vision.image_tokens + random.integers(5, 4000, 7).tolist()
-    shape = (pictures, vision.channels, vision.image_size, vision.image_size)
-    return ids, random.uniform(-1, 1, shape).astype(np.float32) if pictures else None, vision.boi_token_id
+        ids += [vision.placeholder] * vision.image_tokens + random.integers(5, 4000, 7).tolist()
+    shape = (pictures, vision.tower.channels, vision.tower.image_size, vision.tower.image_size)
+    return ids, random.uniform(-1, 1, shape).astype(np.float32) if pictures else None, vision.placeholder
 
 
 def torch_outputs(model: Any, ids: list[int], pixels: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert.families.glm_edge_v import Vision
+from edgeconv.convert import template_file
+from edgeconv.convert.families.glm_edge_v import GlmEdgeVision
+from edgeconv.convert.families.glm_edge_v_model import files
 from edgeconv.convert.open_checkpoint import open_checkpoint
-from edgeconv.convert.openvino import vision_files
 from edgeconv.convert.openvino.choose import choose
 from edgeconv.core.errors import CheckpointError
 
@@ -28,10 +29,10 @@ def folder(tiny_vision_model: Maker, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_vision_model(), tmp_path / "model")
 
 
-def vision_of(folder: Path) -> Vision:
+def vision_of(folder: Path) -> GlmEdgeVision:
     checkpoint = open_checkpoint(folder)
     described = choose(checkpoint.config, names=checkpoint.names).vision
-    assert described
+    assert isinstance(described, GlmEdgeVision)
     return described
 
 
@@ -41,14 +42,14 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def test_files_that_fit_pass(folder: Path) -> None:
-    assert vision_files.check(folder, vision_of(folder)) == []
+    assert files.check(folder, vision_of(folder)) == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 7, 578])
 def test_the_templates_number_is_that_of_the_tower(count: int, folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=TEMPLATE.replace("COUNT", str(count)))
     with pytest.raises(CheckpointError, match=rf"writes {count} <\|begin_of_image\|> .* makes 6 rows \(56 px"):
-        vision_files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder))
 
 
 def test_the_template_is_the_one_that_transformers_takes(folder: Path) -> None:
@@ -57,28 +58,28 @@ def test_the_template_is_the_one_that_transformers_takes(folder: Path) -> None:
     wrong, right = (TEMPLATE.replace("COUNT", n) for n in ("5", "6"))
     named = [{"name": "tools", "template": wrong}, {"name": "default", "template": right}]
     edit(folder / "tokenizer_config.json", chat_template=named)
-    assert vision_files.read_template(folder) == AutoTokenizer.from_pretrained(folder).get_chat_template() == right
+    assert template_file.read_template(folder) == AutoTokenizer.from_pretrained(folder).get_chat_template() == right
     edit(folder / "tokenizer_config.json", chat_template=wrong)
     (folder / "chat_template.jinja").write_text(right, "utf-8")
-    assert vision_files.read_template(folder) == AutoTokenizer.from_pretrained(folder).chat_template == right
-    assert vision_files.check(folder, vision_of(folder)) == []
+    assert template_file.read_template(folder) == AutoTokenizer.from_pretrained(folder).chat_template == right
+    assert files.check(folder, vision_of(folder)) == []
 
 
 def test_rendering_is_that_of_transformers(folder: Path) -> None:
     from transformers import AutoTokenizer
 
-    template = vision_files.read_template(folder)
+    template = template_file.read_template(folder)
     assert template
-    messages = [*vision_files.ONE_PICTURE, {"role": "assistant", "content": [{"type": "text", "text": "<b> 'x' \n"}]}]
+    messages = [*files.ONE_PICTURE, {"role": "assistant", "content": [{"type": "text", "text": "<b> 'x' \n"}]}]
     expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
         messages, tokenize=False, add_generation_prompt=True
     )
-    assert vision_files.render(template, messages) == expected
+    assert template_file.render(template, messages) == expected
 
 
 def test_without_a_template_the_plan_says_so(folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=None)
-    (note,) = vision_files.check(folder, vision_of(folder))
+    (note,) = files.check(folder, vision_of(folder))
     assert "6 <|begin_of_image|>" in note
 
 
@@ -90,7 +91,7 @@ def test_without_a_template_the_plan_says_so(folder: Path) -> None:
 def test_a_template_that_fails_or_attacks_is_refused(template: str, folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=template)
     with pytest.raises(CheckpointError, match="cannot be rendered"):
-        vision_files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder))
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -113,26 +114,26 @@ def test_files_of_another_model_are_refused(name: str, folder: Path) -> None:
     file, changes, message = WRONG[name]
     edit(folder / file, **changes)
     with pytest.raises(CheckpointError, match=message):
-        vision_files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder))
 
 
 @pytest.mark.parametrize("file", ["preprocessor_config.json", "tokenizer.json"])
 def test_a_missing_file_is_named(file: str, folder: Path) -> None:
     (folder / file).unlink()
     with pytest.raises(CheckpointError, match=file.replace(".", r"\.")):
-        vision_files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder))
 
 
 def test_the_preprocessor_is_completed_and_free_of_remote_code(folder: Path) -> None:
     edit(
-        folder / vision_files.PREPROCESSOR,
+        folder / files.PREPROCESSOR,
         auto_map={"AutoImageProcessor": "x.Y"},
         do_pad=None,
         max_image_tiles=None,
         image_size=56,
         image_std=[0.25, 0.5, 0.5],
     )
-    made = vision_files.preprocessor(folder)
+    made = files.preprocessor(folder)
     assert made["do_pad"] is True
     assert made["max_image_tiles"] == 1
     assert made["image_std"] == [0.25, 0.5, 0.5]
@@ -142,7 +143,7 @@ def test_the_preprocessor_is_completed_and_free_of_remote_code(folder: Path) -> 
 
 
 def test_the_processor_says_how_many(folder: Path) -> None:
-    edit_free = folder / vision_files.PROCESSOR
+    edit_free = folder / files.PROCESSOR
     edit_free.write_text(json.dumps({"processor_class": "X", "auto_map": {}, "kept": 1}))
-    made = vision_files.processor(folder, vision_of(folder))
+    made = files.processor(folder, vision_of(folder))
     assert made == {"processor_class": "GlmEdgeVProcessor", "kept": 1, "image_tokens": 6}
