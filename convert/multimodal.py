@@ -22,6 +22,8 @@ LANGUAGE = "model."
 _FRONTS = {
     "language_model.model.": LANGUAGE,
     "language_model.lm_head.": "lm_head.",
+    "model.language_model.model.": LANGUAGE,
+    "model.language_model.lm_head.": "lm_head.",
     "model.language_model.": LANGUAGE,
     "model.text_model.": LANGUAGE,
     "visual.": "model.visual.",
@@ -37,8 +39,7 @@ def flat(config: dict[str, Any]) -> dict[str, Any]:
     text = config.get("text_config")
     if not isinstance(text, dict) or not is_ours(str(config["model_type"])):
         return config
-    own = {name: value for name, value in config.items() if name != "text_config"}
-    return {**text, **{name: value for name, value in own.items() if value is not None or name not in text}}
+    return {**text, **{name: value for name, value in config.items() if value is not None or name not in text}}
 
 
 def named(name: str) -> str:

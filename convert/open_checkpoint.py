@@ -83,7 +83,7 @@ def _in_native_form(checkpoint: Checkpoint) -> Checkpoint:
     from . import families, makers
 
     seen = base_names.view(language_part.view(multimodal.view(makers.view(checkpoint))))
-    family = families.find(seen.model_type)
+    family, _ = families.of_language(seen.config)
     if family is None:
         return seen
     if family.renamed:

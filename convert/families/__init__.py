@@ -9,8 +9,9 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...core.errors import CheckpointError
 from ..program.decoder import Decoder
-from ..program.reading import Config, UnsupportedArchitecture
+from ..program.reading import DAMAGED, Config, UnsupportedArchitecture
 from ..program.spec import Family, Scheme, VisionPart
 from . import registry
 from .registry import find
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from ..program.vision import Vision
 
 __all__ = [
-    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "some_of", "streamed", "unused_tensors",
-    "vision", "vision_part",
+    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "some_of", "streamed",
+    "unused_tensors", "vision", "vision_part",
 ]  # fmt: skip
 
 
@@ -36,25 +37,42 @@ def some_of(names: Sequence[str], kind: str) -> str:
 
 
 def decoder(config: Config) -> Decoder:
-    """Describe the checkpoint's decoder.
+    """Describe the checkpoint's decoder, or that of a vision-language model.
 
     Raises:
         CheckpointError: config.json is damaged or contradicts itself.
         UnsupportedArchitecture: the stream engines cannot build it, with the reason.
     """
-    kind = config["model_type"]
-    family = find(kind)
+    family, read = of_language(config)
     if family is None or not family.streamed:
-        raise UnsupportedArchitecture(f"no block is known of model_type {kind}")
-    return family.decoder(config)
+        raise UnsupportedArchitecture(f"no block is known of model_type {read['model_type']}")
+    whole = find(config["model_type"])
+    described = family.decoder(read)
+    return whole.language.adapted(config, described) if whole and whole.language else described
 
 
-def fields(model_type: str) -> frozenset[str]:
+def of_language(config: Config) -> tuple[Family | None, Config]:
+    """Return the family of the language model, and the config that it reads: of a text model its own.
+
+    `config` is in the form of `multimodal`: the fields of text_config stand beside its own.
+    """
+    family = find(config["model_type"])
+    if family is None or family.language is None:
+        return family, config
+    text = config.get("text_config")
+    kind = family.language.family or (text.get("model_type") if isinstance(text, dict) else None)
+    read = family.language.config({**config, "model_type": kind})
+    return (find(kind) if isinstance(kind, str) else None), read
+
+
+def fields(model_type: str, language: str | None = None) -> frozenset[str]:
     """Return the fields of config.json that the family's reader reads, those of the vision part included.
 
-    A type that has no file has none.
+    Args:
+        model_type: as config.json states it; one that has no file has none.
+        language: that of the language model, if it is another.
     """
-    family, part = find(model_type), vision_part(model_type)
+    family, part = find(language or model_type), vision_part(model_type)
     return (family.fields if family else frozenset()) | (part.fields if part else frozenset())
 
 
@@ -78,9 +96,30 @@ def vision(config: Config, names: Collection[str], decoder: Decoder) -> Vision |
     Raises:
         CheckpointError: config and tensors contradict each other.
     """
-    part = vision_part(config["model_type"])
-    found: Vision | None = part.describe(config, names, decoder) if part else None
+    part, described = vision_part(config["model_type"]), config.get("vision_config")
+    if part is None:
+        return None
+    if not any(name.startswith(part.prefix) for name in names):
+        if described is not None or config["model_type"] == part.model_type:
+            raise CheckpointError(
+                f"config.json describes a {part.title}, but no tensor's name begins with {_either(part.prefix)}",
+                "A shard is missing. To convert the language model alone, take vision_config out of config.json.",
+            )
+        return None
+    if not isinstance(described, dict):
+        raise CheckpointError(
+            f"The checkpoint has tensors {_either(part.prefix)}*, but its config.json has no vision_config.",
+            "It is the text model's, or of another revision than the weights; download all files again.",
+        )
+    try:
+        found: Vision = part.describe(config, described, decoder)
+    except UnsupportedArchitecture as reason:
+        raise CheckpointError(f"The vision tower cannot be converted: {reason}.", DAMAGED) from reason
     return found
+
+
+def _either(prefix: str | tuple[str, ...]) -> str:
+    return prefix if isinstance(prefix, str) else " or ".join(prefix)
 
 
 def int4_default(config: Config, vision: Vision | None = None) -> Scheme | None:
@@ -94,7 +133,7 @@ def int4_default(config: Config, vision: Vision | None = None) -> Scheme | None:
 
 def is_native(config: dict[str, Any]) -> bool:
     """True if the architecture is known without code from the checkpoint."""
-    family = find(config["model_type"])
+    family, _ = of_language(config)
     return family is not None and family.streamed
 
 

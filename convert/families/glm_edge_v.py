@@ -8,7 +8,6 @@ Source of the structure: `modeling.py`; of the int4 scheme: GLM-Edge's `inferenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ...core.errors import CheckpointError
 from ..program import vit
 from ..program.decoder import Decoder
 from ..program.ops import Ops, T
-from ..program.reading import DAMAGED, Config, Reader, UnsupportedArchitecture
+from ..program.reading import DAMAGED, Config, Reader
 from ..program.spec import VisionPart
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import Tower, read_tower, with_bias
@@ -29,7 +28,6 @@ from .glm_edge_v_model.facts import (
     UNUSED,
     VISION,
     image_tokens,
-    is_glm_edge_v,
 )
 
 DEFAULTS = {
@@ -155,40 +153,9 @@ def _project(ops: Ops[T], v: GlmEdgeVision, rows: T) -> T:
     return ops.linear(inner, f"{PROJECTION}dense_4h_to_h", False)
 
 
-def vision(config: Config, names: Iterable[str], decoder: Decoder) -> GlmEdgeVision | None:
-    """Describe the vision half of a checkpoint, or return None if its tensors say that it has none.
-
-    Args:
-        config: config.json, parsed.
-        names: of all tensors.
-        decoder: the language model.
-
-    Raises:
-        CheckpointError: config and tensors contradict each other, or the tower is not SigLIP as we know it.
-    """
-    has_tensors = is_glm_edge_v(config, names)
-    described = config.get("vision_config")
-    if not has_tensors:
-        if described is not None or config["model_type"] == MODEL_TYPE:
-            raise CheckpointError(
-                f"config.json describes a GLM-Edge-V, but no tensor's name begins with {VISION}",
-                "A shard is missing. To convert the language model alone, take vision_config out of config.json.",
-            )
-        return None
-    if not isinstance(described, dict):
-        raise CheckpointError(
-            f"The checkpoint has tensors {VISION}*, but its config.json has no vision_config.",
-            "It is the text model's, or of another revision than the weights; download all files again.",
-        )
-    return _read(config, described, decoder)
-
-
-def _read(config: Config, described: dict[str, Any], decoder: Decoder) -> GlmEdgeVision:
-    read = Reader(described, DEFAULTS, "vision_config.")
-    try:
-        tower = read_tower(read, TOWER)
-    except UnsupportedArchitecture as reason:
-        raise CheckpointError(f"The vision tower cannot be converted: {reason}.", DAMAGED) from reason
+def _described(config: Config, vision_config: Config, decoder: Decoder) -> GlmEdgeVision:
+    read = Reader(vision_config, DEFAULTS, "vision_config.")
+    tower = read_tower(read, TOWER)
     made = GlmEdgeVision(
         tower,
         out_size=decoder.hidden_size,
@@ -212,7 +179,7 @@ VISION_PART = VisionPart(
     title="GLM-Edge-V",
     prefix=VISION,
     fields=FIELDS,
-    describe=vision,
+    describe=_described,
     int4_default=GLM_EDGE_V_INT4,
     unused_tensors=ALLOWED,
 )

@@ -78,7 +78,7 @@ def chosen(
         left = claims.unread(config, "transformers' class for it")
     else:
         family = choice.decoder.family
-        left = claims.unread(config, f"the reader of {family}", families.fields(family))
+        left = claims.unread(config, f"the reader of {family}", families.fields(config["model_type"], family))
     return replace(choice, notes=(*choice.notes, *notes, *left))
 
 
@@ -97,8 +97,7 @@ def _choose(config: dict[str, Any], names: Collection[str], engine: str) -> Choi
     part = families.vision_part(config["model_type"], names)
     if part:
         raise UsageError(
-            f"The trace engine cannot take {part.title}: transformers, which calls it {config['model_type']}, would leave out "
-            "its vision tensors.",
+            f"The trace engine takes text models; the vision tensors of this {part.title} would be left out.",
             "Leave out --engine.",
         )
     return _trace(config, "asked for by --engine", asked=True)

@@ -116,7 +116,8 @@ def _encoder(encoder: Encoder, config: dict[str, Any], engine: str, rope: str, n
 def _unread(config: dict[str, Any], choice: Choice) -> tuple[str, ...]:
     if choice.decoder is None:
         return claims.unread(config, "transformers' class for it")
-    return claims.unread(config, f"the reader of {choice.decoder.family}", families.fields(choice.decoder.family))
+    read = families.fields(config["model_type"], choice.decoder.family)
+    return claims.unread(config, f"the reader of {choice.decoder.family}", read)
 
 
 def _with_vision(part: VisionPart, config: dict[str, Any], engine: str, names: Collection[str]) -> Choice:
@@ -124,8 +125,7 @@ def _with_vision(part: VisionPart, config: dict[str, Any], engine: str, names: C
     if engine == "trace":
         count = sum(name.startswith(part.prefix) for name in names)
         raise UsageError(
-            f"The trace engine cannot take {part.title}: optimum-intel does not know it, and transformers, which calls it "
-            f"{config['model_type']}, would leave out its {count} vision tensors without a word.",
+            f"The trace engine takes text models; the {count} vision tensors of this {part.title} would be left out.",
             "Leave out --engine.",
         )
     try:

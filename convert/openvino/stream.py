@@ -54,7 +54,7 @@ def check(checkpoint: Checkpoint, decoder: Decoder | Encoder, vision: Vision | N
     expected = decoder.tensors() | (vision.tensors() if vision else {})
     kind = vision.family if vision else f"{decoder.family} decoder"
     unused = unused_tensors(checkpoint.model_type, checkpoint.names)
-    check_coverage(checkpoint, expected, kind, tied=decoder.tied, allowed=unused if vision else ())
+    check_coverage(checkpoint, expected, kind, tied=decoder.tied, allowed=(*unused, *vision.unused) if vision else ())
 
 
 def notes(decoder: Decoder, vision: Vision | None = None) -> list[str]:

@@ -7,7 +7,7 @@ lies with the formats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,20 +43,35 @@ class VisionPart:
     Attributes:
         model_type: what a converted vision-language model is called.
         title: what messages call it.
-        prefix: what the names of all its tensors begin with, by which such a checkpoint is known.
+        prefix: what the names of all its tensors begin with, by which such a checkpoint is known; one of these.
         fields: of config.json and its vision_config that are read beside the language model's.
-        describe: (config, names of all tensors, language model) → its description; None if there is no such part.
+        describe: (config, vision_config, language model) → its description.
         int4_default: the vendor's choice for the language model of such a checkpoint.
         unused_tensors: patterns of tensors that a checkpoint may hold and the model never reads.
     """
 
     model_type: str
     title: str
-    prefix: str
+    prefix: str | tuple[str, ...]
     fields: frozenset[str]
-    describe: Callable[[Config, Iterable[str], Decoder], Any]
+    describe: Callable[[Config, Config, Decoder], Any]
     int4_default: Scheme | None = None
     unused_tensors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LanguagePart:
+    """The language model of a vision-language model, which is one of another family.
+
+    Attributes:
+        family: its model_type; None: text_config states it.
+        config: config.json, with the fields of text_config beside its own → what that family is to read.
+        adapted: (config, language model) → what pictures among its words make of it.
+    """
+
+    family: str | None = None
+    config: Callable[[Config], Config] = lambda config: config
+    adapted: Callable[[Config, Decoder], Decoder] = lambda config, decoder: decoder
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ class Family:
         gguf: how llama.cpp knows it; None: it does not.
         vision: model_type of the family whose vision part its checkpoints may have.
         vision_part: the vision part that a converted model of this type has.
+        language: its language model, if it is a vision-language model.
         attends: False: no layer has attention, and config.json no heads.
         mlp: False: no layer has one.
         streamed: the block that the stream engines build expresses it; else the trace engines may take it.
@@ -113,6 +129,7 @@ class Family:
     gguf: Gguf | None = None
     vision: str | None = None
     vision_part: VisionPart | None = None
+    language: LanguagePart | None = None
     attends: bool = True
     mlp: bool = True
     streamed: bool = True
@@ -248,3 +265,10 @@ class Family:
             read, head_dim, interleaved=self.interleaved_rope, partial=self.partial_rotary, scaled=scaled,
             synonyms=self.rope_synonyms,
         )  # fmt: skip
+
+
+def vision_language(
+    model_type: str, architecture: str, language: LanguagePart, vision_part: VisionPart, **others: Any
+) -> Family:
+    """Declare a vision-language model."""
+    return Family(model_type, architecture, {}, vision=model_type, vision_part=vision_part, language=language, **others)

@@ -122,6 +122,11 @@ class Vision(ABC):
         """Return name and shape of every tensor that is used."""
         return {name: shape for graph in self.graphs() for name, shape in graph.tensors.items()}
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Patterns of tensors that a checkpoint may hold and the encoder never reads."""
+        return ()
+
     def check_files(self, folder: Path) -> list[str]:
         """Check that the checkpoint's small files fit this encoder.
 
