@@ -21,6 +21,7 @@ from ..program.spec import VisionPart
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import Tower, read_tower, with_bias
 from .glm import FAMILY as GLM
+from .glm_edge_v_model import files
 from .glm_edge_v_model.facts import (
     ADAPTER_GELU,
     ADAPTER_NORM_EPS,
@@ -121,17 +122,18 @@ class GlmEdgeVision(Vision):
             VISION_EMBEDDINGS, (pixels,), (rows,), self.tensors(), lambda ops, given: [encode(ops, self, given[PIXELS])]
         )
 
+    @property
+    def wanted(self) -> files.Wanted:
+        """What the small files must fit."""
+        return files.Wanted(self.tower.image_size, self.tower.patch_size, self.image_tokens, self.placeholder)
+
     def check_files(self, folder: Path) -> list[str]:
         """Check tokenizer, chat template and preprocessor_config.json against the tower."""
-        from .glm_edge_v_model import files
-
-        return files.check(folder, self)
+        return files.check(folder, self.wanted)
 
     def files(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Return the artifact's config files, which name no code of the checkpoint's."""
-        from .glm_edge_v_model import files
-
-        return files.written(folder, self)
+        return files.written(folder, self.wanted)
 
 
 def encode(ops: Ops[T], v: GlmEdgeVision, pixels: T) -> T:

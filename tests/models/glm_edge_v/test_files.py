@@ -42,14 +42,14 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def test_files_that_fit_pass(folder: Path) -> None:
-    assert files.check(folder, vision_of(folder)) == []
+    assert files.check(folder, vision_of(folder).wanted) == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 7, 578])
 def test_the_templates_number_is_that_of_the_tower(count: int, folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=TEMPLATE.replace("COUNT", str(count)))
     with pytest.raises(CheckpointError, match=rf"writes {count} <\|begin_of_image\|> .* makes 6 rows \(56 px"):
-        files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder).wanted)
 
 
 def test_the_template_is_the_one_that_transformers_takes(folder: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_template_is_the_one_that_transformers_takes(folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=wrong)
     (folder / "chat_template.jinja").write_text(right, "utf-8")
     assert template_file.read_template(folder) == AutoTokenizer.from_pretrained(folder).chat_template == right
-    assert files.check(folder, vision_of(folder)) == []
+    assert files.check(folder, vision_of(folder).wanted) == []
 
 
 def test_rendering_is_that_of_transformers(folder: Path) -> None:
@@ -79,7 +79,7 @@ def test_rendering_is_that_of_transformers(folder: Path) -> None:
 
 def test_without_a_template_the_plan_says_so(folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=None)
-    (note,) = files.check(folder, vision_of(folder))
+    (note,) = files.check(folder, vision_of(folder).wanted)
     assert "6 <|begin_of_image|>" in note
 
 
@@ -91,7 +91,7 @@ def test_without_a_template_the_plan_says_so(folder: Path) -> None:
 def test_a_template_that_fails_or_attacks_is_refused(template: str, folder: Path) -> None:
     edit(folder / "tokenizer_config.json", chat_template=template)
     with pytest.raises(CheckpointError, match="cannot be rendered"):
-        files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder).wanted)
 
 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -114,14 +114,14 @@ def test_files_of_another_model_are_refused(name: str, folder: Path) -> None:
     file, changes, message = WRONG[name]
     edit(folder / file, **changes)
     with pytest.raises(CheckpointError, match=message):
-        files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder).wanted)
 
 
 @pytest.mark.parametrize("file", ["preprocessor_config.json", "tokenizer.json"])
 def test_a_missing_file_is_named(file: str, folder: Path) -> None:
     (folder / file).unlink()
     with pytest.raises(CheckpointError, match=file.replace(".", r"\.")):
-        files.check(folder, vision_of(folder))
+        files.check(folder, vision_of(folder).wanted)
 
 
 def test_the_preprocessor_is_completed_and_free_of_remote_code(folder: Path) -> None:
@@ -145,5 +145,5 @@ def test_the_preprocessor_is_completed_and_free_of_remote_code(folder: Path) -> 
 def test_the_processor_says_how_many(folder: Path) -> None:
     edit_free = folder / files.PROCESSOR
     edit_free.write_text(json.dumps({"processor_class": "X", "auto_map": {}, "kept": 1}))
-    made = files.processor(folder, vision_of(folder))
+    made = files.processor(folder, vision_of(folder).wanted)
     assert made == {"processor_class": "GlmEdgeVProcessor", "kept": 1, "image_tokens": 6}
