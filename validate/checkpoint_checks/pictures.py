@@ -27,9 +27,9 @@ _DEFAULTS = {
 
 
 def rows(subject: Subject) -> list[Row]:
-    """Look at everything between a picture and the tower; nothing for a text model."""
+    """Look at everything between a picture and the tower of a GLM-Edge-V, whose makers' files are told apart here."""
     vision = subject.vision
-    if vision is None:
+    if not isinstance(vision, GlmEdgeVision):
         return []
     found = [_tower(subject.config["vision_config"])]
     if isinstance(subject.tokenizer, Tokenizer):

@@ -76,7 +76,7 @@ class BothHalves:
 def vision_of(checkpoint: Checkpoint) -> Vision:
     """Describe the vision part. Raises CheckpointError if there is none."""
     vision = families.vision(checkpoint.config, checkpoint.names, families.decoder(checkpoint.config))
-    if vision is None:
+    if not isinstance(vision, Vision):
         raise CheckpointError("The checkpoint has no vision part.", "A mmproj file belongs to another model.")
     return vision
 
