@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from ...convert import families
 from ...convert.checkpoint import Checkpoint
-from ...convert.families.glm_edge_v import Vision
 from ...convert.gguf import mmproj
 from ...convert.gguf.metadata import Origin
 from ...convert.gguf.model import Tensor
 from ...convert.gguf.read import GgufFile
-from ...convert.program.mmproj_spec import Mmproj
+from ...convert.program.mmproj_spec import Mmproj, Sizes
+from ...convert.program.vision import Vision
 from ...core.errors import CheckpointError
 from .gguf import GgufMatch, GgufWeights, Half
 
@@ -89,6 +89,11 @@ def vision_in_gguf(checkpoint: Checkpoint) -> tuple[Mmproj, mmproj.Shapes]:
     if part is None or part.mmproj is None:
         raise CheckpointError("llama.cpp does not know this model's vision part.", "A mmproj file is another model's.")
     return part.mmproj, vision.tensors()
+
+
+def sizes_of(checkpoint: Checkpoint) -> Sizes:
+    """Return the tower's sizes, as llama.cpp knows them. Raises CheckpointError."""
+    return vision_in_gguf(checkpoint)[0].sizes(checkpoint.config)
 
 
 def expected_keys(checkpoint: Checkpoint, declared: Mmproj) -> dict[str, Any]:
