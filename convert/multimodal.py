@@ -10,13 +10,19 @@ Source: `conversion_mapping.py` of transformers 5.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import ArtifactError
+from ..core.json_file import read_json
 from . import families
 from .base_names import with_names
+from .program.reading import UnsupportedArchitecture
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
+    from .program.decoder import Decoder
+    from .program.vision import Vision
 
 LANGUAGE = "model."
 _FRONTS = {
@@ -53,6 +59,36 @@ def view(checkpoint: Checkpoint) -> Checkpoint:
     if not is_ours(checkpoint.model_type):
         return checkpoint
     return replace(with_names(checkpoint, named), config=flat(checkpoint.config))
+
+
+def described(folder: Path) -> tuple[Decoder, Vision]:
+    """Describe language model and vision encoder of an artifact, by its config.json alone.
+
+    Raises:
+        ArtifactError: no family with a vision part is of its type.
+        CheckpointError: config.json is damaged, or contradicts itself.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ArtifactError(f"There is no {path}, which says how the model sees.", "Convert the checkpoint again.")
+    config = read_json(path)
+    kind = config.get("model_type")
+    part = families.vision_part(kind) if isinstance(kind, str) else None
+    if part is None or part.model_type != kind:
+        raise ArtifactError(
+            f"{folder} is a model of type {kind}, of which edgeconv does not know how it sees.",
+            f"Known are {', '.join(families.seeing())}. For OpenVINO, openvino_genai.VLMPipeline may run others.",
+        )
+    try:
+        decoder = families.decoder(flat(config))
+    except UnsupportedArchitecture as reason:
+        raise ArtifactError(
+            f"{folder} cannot be read as a {part.title}: {reason}.", "Convert the checkpoint again."
+        ) from reason
+    prefix = part.prefix if isinstance(part.prefix, str) else part.prefix[0]
+    vision = families.vision(flat(config), [prefix], decoder)
+    assert vision is not None
+    return decoder, vision
 
 
 def is_ours(model_type: str) -> bool:

@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
+from ..convert.program.vision import Arrays, Rows
+from .layout import Layout
+
 Chunk = int | Sequence[int] | None
 """Positions of a prefill's steps: one size for all, sizes that come round again and again, or None: all positions in one."""
 Padding = Literal["left", "right", "none"]
@@ -114,18 +117,29 @@ class Runtime(Protocol):
 class VisionLanguageRuntime(Protocol):
     """The language model of an artifact with a vision part, with its table of embeddings; as `Runtime`, on embeddings too.
 
-    `embeddings`, float32 [n, hidden], stand in the place of the tokens' own: pictures are among them.
+    `embeddings`, float32 [n, hidden], stand in the place of the tokens' own: pictures are among them. `layout` says where the
+    tokens stand, and what else the model takes of pictures; None: positions count the tokens, and all are words.
     """
 
     name: str
 
     def logits(
-        self, ids: Sequence[int], chunk: Chunk = None, first: int = 0, embeddings: npt.NDArray[Any] | None = None
+        self,
+        ids: Sequence[int],
+        chunk: Chunk = None,
+        first: int = 0,
+        embeddings: npt.NDArray[Any] | None = None,
+        layout: Layout | None = None,
     ) -> Iterator[npt.NDArray[Any]]:
-        """Give the logits of every position."""
+        """Give the logits of every position; a chunk must not end within a picture whose tokens see each other."""
 
     def generate(
-        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: npt.NDArray[Any] | None = None
+        self,
+        ids: Sequence[int],
+        count: int,
+        stop: Sequence[int],
+        embeddings: npt.NDArray[Any] | None = None,
+        layout: Layout | None = None,
     ) -> list[int]:
         """Continue greedily."""
 
@@ -139,8 +153,13 @@ class VisionLanguageRuntime(Protocol):
 class Tower(Protocol):
     """The vision part of an artifact, which makes rows of embeddings of a picture."""
 
-    def __call__(self, pixels: npt.NDArray[Any], stop: Event | None = None) -> npt.NDArray[Any]:
-        """Return what a picture float32 [3, S, S], normalized, becomes: float32 [k, hidden].
+    def __call__(self, made: Arrays, stop: Event | None = None) -> Rows:
+        """Return what a picture becomes.
+
+        Args:
+            made: what the model's processor makes of this one picture, as transformers names and shapes it for a batch of one:
+                pixel_values and, where the model has it, image_grid_thw and so on.
+            stop: breaks it off when set.
 
         Raises:
             StoppedError: `stop` was set.

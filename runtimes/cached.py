@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..convert.program.vision import PIXELS, Arrays, Rows, Vision
 from ..core.errors import ArtifactError
 from .base import Tower
 from .decoder import Decoder, read_on
+from .layout import Layout, lay_out
 
 Array = npt.NDArray[Any]
 NO_PLACEHOLDER = -1
@@ -31,26 +33,39 @@ class Picture:
     """A picture of a conversation: its pixels until it was seen, its rows from then on.
 
     Attributes:
-        pixels: float32 [1, 3, S, S].
-        rows: float32 [k, hidden].
+        made: what the processor made of it; once it was seen without the largest, its pixels.
+        written: what stands for it in a prompt, where the chat template does not write that itself.
+        rows: what the tower made of it.
     """
 
-    def __init__(self, pixels: Array) -> None:
-        self.pixels: Array | None = pixels
-        self.rows: Array | None = None
+    def __init__(self, made: Arrays, written: str = "") -> None:
+        self.made = dict(made)
+        self.written = written
+        self.rows: Rows | None = None
+
+    def see(self, look: Callable[[Arrays], Rows]) -> Rows:
+        """Return its rows, for which `look` is asked once."""
+        if self.rows is None:
+            self.rows = look(self.made)
+            self.made.pop(PIXELS, None)
+        return self.rows
 
 
 class Cached(ABC):
     """A loaded model that reads on from where the last prompt, or token, has ended."""
 
-    def __init__(self, placeholder: int = NO_PLACEHOLDER) -> None:
+    def __init__(self, placeholder: int = NO_PLACEHOLDER, vision: Vision | None = None) -> None:
         """Begin with an empty cache.
 
         Args:
             placeholder: the token in whose places the rows of pictures stand.
+            vision: the encoder, which knows how a prompt with pictures is laid out; None: tokens are counted.
         """
         self._placeholder = placeholder
+        self._vision = vision
         self._cached: list[int | Picture] = []
+        self._shift = 0
+        """How much more the position of the next token is than the number of those before it."""
 
     def clear(self) -> None:
         """Empty the cache."""
@@ -73,20 +88,22 @@ class Cached(ABC):
         """
         prompt = np.asarray(ids, np.int64)
         is_row = prompt == self._placeholder
-        rows = [self.see(picture, stop) for picture in pictures]
+        seen = [self.see(picture, stop) for picture in pictures]
+        rows = [one.rows for one in seen]
         if sum(map(len, rows)) != is_row.sum():
             raise ArtifactError(
                 f"The tower makes {sum(map(len, rows))} rows, the prompt has {is_row.sum()} placeholders.",
                 "Convert the checkpoint again.",
             )
+        laid = lay_out(self._vision, ids, [one.made for one in pictures], seen) if self._vision and pictures else None
         owners = iter([picture for picture, its in zip(pictures, rows, strict=True) for _ in its])
         wanted = [next(owners) if token == self._placeholder else token for token in ids]
-        start = min(_common(self._cached, wanted), len(wanted) - 1)  # the last one is read again, for its logits
-        start = self._keep(start)
+        start = self._keep(_start(self._cached, wanted))
         given = self._embed(prompt[start:])
         if is_row[start:].any():
             given[0, is_row[start:]] = np.concatenate(rows)[is_row[:start].sum() :]
-        return self._forward(given, wanted[start:], stop)
+        self._shift = laid.shift if laid else 0
+        return self._forward(given, wanted[start:], stop, laid.part(start) if laid else None)
 
     def step(self, token: int) -> Array:
         """Read one more token; return the logits of the next, float32 [vocab]."""
@@ -106,17 +123,15 @@ class Cached(ABC):
         """Return the token of the best logit; `read` is what stands before it."""
         return int(logits.argmax())
 
-    def see(self, picture: Picture, stop: Event) -> Array:
-        """Return a picture's rows, float32 [k, hidden]; the tower runs once for each. Raises StoppedError."""
-        if picture.rows is None:
-            assert picture.pixels is not None
-            picture.rows = self._look(picture.pixels, stop)
-            picture.pixels = None
-        return picture.rows
+    def see(self, picture: Picture, stop: Event) -> Rows:
+        """Return a picture's rows; the tower runs once for each. Raises StoppedError."""
+        return picture.see(lambda made: self._look(made, stop))
 
-    def _forward(self, given: Array, new: Sequence[int | Picture], stop: Event | None) -> Array:
+    def _forward(
+        self, given: Array, new: Sequence[int | Picture], stop: Event | None, layout: Layout | None = None
+    ) -> Array:
         before, self._cached = self._cached, []  # of a failed inference nothing is known
-        logits = self._infer(given, len(before), stop)
+        logits = self._infer(given, len(before), stop, layout)
         self._cached = [*before, *new]
         return logits
 
@@ -133,8 +148,8 @@ class Cached(ABC):
         """Return what the model takes for ids int64 [n]: embeddings float32 [1, n, hidden] of its own, or ids [1, n]."""
 
     @abstractmethod
-    def _infer(self, given: Array, past: int, stop: Event | None) -> Array:
-        """Read on behind `past` positions; return the logits of the last one, float32 [vocab]. Raises StoppedError."""
+    def _infer(self, given: Array, past: int, stop: Event | None, layout: Layout | None) -> Array:
+        """Read on behind `past` tokens; return the logits of the last one, float32 [vocab]. Raises StoppedError."""
 
     @abstractmethod
     def _shorten(self, count: int) -> bool:
@@ -144,22 +159,22 @@ class Cached(ABC):
         """
 
     @abstractmethod
-    def _look(self, pixels: Array, stop: Event) -> Array:
-        """Run the tower on float32 [1, 3, S, S]: float32 [k, hidden]. Raises StoppedError."""
+    def _look(self, made: Arrays, stop: Event) -> Rows:
+        """Run the tower on what the processor made of a picture. Raises StoppedError."""
 
 
 class CachedDecoder(Cached):
     """A decoder, and the tower beside it once a picture is there."""
 
-    def __init__(self, decoder: Decoder, open_tower: Callable[[], Tower], placeholder: int = NO_PLACEHOLDER) -> None:
+    def __init__(self, decoder: Decoder, open_tower: Callable[[], Tower], vision: Vision | None = None) -> None:
         """Take a loaded decoder.
 
         Args:
             decoder: that gives the logits of every position, or of the last one alone.
             open_tower: loads the vision part.
-            placeholder: as of `Cached`.
+            vision: the vision part; None: there is none.
         """
-        super().__init__(placeholder)
+        super().__init__(vision.placeholder if vision else NO_PLACEHOLDER, vision)
         self._decoder, self._open_tower = decoder, open_tower
         self._tower: Tower | None = None
         decoder.empty()
@@ -173,8 +188,9 @@ class CachedDecoder(Cached):
     def _embed(self, ids: Array) -> Array:
         return self._decoder.embed(ids[None])
 
-    def _infer(self, given: Array, past: int, stop: Event | None) -> Array:
-        last: Array = read_on(self._decoder, given, past, stop)[-1].astype(np.float32)
+    def _infer(self, given: Array, past: int, stop: Event | None, layout: Layout | None) -> Array:
+        logits = read_on(self._decoder, given, past, stop, self._shift, layout=layout)
+        last: Array = logits[-1].astype(np.float32)
         return last
 
     def _shorten(self, count: int) -> bool:
@@ -183,10 +199,21 @@ class CachedDecoder(Cached):
         self._decoder.empty()
         return True
 
-    def _look(self, pixels: Array, stop: Event) -> Array:
+    def _look(self, made: Arrays, stop: Event) -> Rows:
         if self._tower is None:
             self._tower = self._open_tower()
-        return self._tower(pixels[0], stop)
+        return self._tower(made, stop)
+
+
+def _start(cached: Sequence[int | Picture], wanted: Sequence[int | Picture]) -> int:
+    """Return where to read on: behind what both have in common, but before the last, for its logits, and within no picture.
+
+    The tokens of a picture may see each other, and are read in one step.
+    """
+    start = min(_common(cached, wanted), len(wanted) - 1)
+    while start and isinstance(wanted[start], Picture) and wanted[start] is wanted[start - 1]:
+        start -= 1
+    return start
 
 
 def _common(left: Sequence[int | Picture], right: Sequence[int | Picture]) -> int:

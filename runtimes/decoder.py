@@ -7,7 +7,7 @@ it implements the two interfaces itself (docs/decisions/0024-one-decoder.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .base import Batch, Chunk, Padding, Step, greedy, steps
+from .layout import Layout
 from .padding import run_batch
 
 Array = npt.NDArray[Any]
@@ -45,15 +46,25 @@ class Decoder(Protocol):
     def embed(self, ids: Array) -> Array:
         """Return what the decoder takes for ids int64 [batch, n]: float32 [batch, n, hidden] of its table, or the ids."""
 
-    def read(self, given: Array, mask: Array, positions: Array, beams: Array, stop: Event | None = None) -> Array:
+    def read(
+        self,
+        given: Array,
+        mask: Array,
+        positions: Array,
+        beams: Array,
+        stop: Event | None = None,
+        *,
+        beside: Mapping[str, Array] | None = None,
+    ) -> Array:
         """Read on behind what the cache holds.
 
         Args:
             given: as `embed` returns it.
             mask: int64 [batch, past + n], 1 where there is a token.
-            positions: int64 [batch, n].
+            positions: int64 [batch, n], the same on all axes where the graph has several, or [axes, batch, n].
             beams: int32 [batch]: the row whose cache each row goes on from, where there are `beams`.
             stop: breaks it off when set, within the time of an operator or a layer.
+            beside: what the graph takes of pictures (`layout.BESIDE`); what is not there says that all are words.
 
         Returns:
             Logits float32 [batch, n, vocab], or of the last position alone if it was loaded so; they may be the runtime's own
@@ -68,11 +79,31 @@ class Decoder(Protocol):
         """Give the memory back."""
 
 
-def read_on(decoder: Decoder, given: Array, past: int, stop: Event | None = None, first: int = 0) -> Array:
-    """Read one row on behind `past` positions; return float32 [n, vocab]. `first`: the position of the cache's first token."""
+def read_on(
+    decoder: Decoder,
+    given: Array,
+    past: int,
+    stop: Event | None = None,
+    first: int = 0,
+    *,
+    layout: Layout | None = None,
+) -> Array:
+    """Read one row on behind what the cache holds; return float32 [n, vocab].
+
+    Args:
+        decoder: that reads.
+        given: as of `Decoder.read`.
+        past: tokens in the cache.
+        stop: as of `Decoder.read`.
+        first: how much more the position of a token is than the number of those before it.
+        layout: of what is given, where there are pictures; it has the positions then.
+    """
     total = past + given.shape[1]
-    positions = np.arange(first + past, first + total, dtype=np.int64)[None]
-    logits: Array = decoder.read(given, np.ones((1, total), np.int64), positions, np.zeros(1, np.int32), stop)[0]
+    counted = np.arange(first + past, first + total, dtype=np.int64)
+    positions = (counted if layout is None else layout.positions)[..., None, :]
+    beside = None if layout is None else layout.beside()
+    mask, beams = np.ones((1, total), np.int64), np.zeros(1, np.int32)
+    logits: Array = decoder.read(given, mask, positions, beams, stop, beside=beside)[0]
     return logits
 
 
@@ -94,7 +125,12 @@ class DecoderRuntime:
         return ("left", "right") if self._decoder.masks else ()
 
     def logits(
-        self, ids: Sequence[int], chunk: Chunk = None, first: int = 0, embeddings: Array | None = None
+        self,
+        ids: Sequence[int],
+        chunk: Chunk = None,
+        first: int = 0,
+        embeddings: Array | None = None,
+        layout: Layout | None = None,
     ) -> Iterator[Array]:
         """Give the logits from an empty cache.
 
@@ -103,11 +139,13 @@ class DecoderRuntime:
             chunk: positions of its steps.
             first: position of the first token.
             embeddings: float32 [n, hidden] to take instead of the tokens' own, of a vision-language model.
+            layout: of the tokens, where there are pictures.
         """
         self._decoder.empty()
         for start, stop in steps(len(ids), chunk):
             part = slice(start, stop)
-            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part], first)
+            laid = None if layout is None else layout.part(start, stop)
+            yield self._infer(ids[part], start, None if embeddings is None else embeddings[part], first, laid)
 
     def batch(self, rows: Sequence[Sequence[int]], padding: Padding, then: Sequence[Step] = ()) -> Batch:
         """Run several rows at once; `beams` of a step are left to who keeps the cache, if it is not the graph."""
@@ -119,11 +157,21 @@ class DecoderRuntime:
         return self.logits(ids, 1)
 
     def generate(
-        self, ids: Sequence[int], count: int, stop: Sequence[int], embeddings: Array | None = None
+        self,
+        ids: Sequence[int],
+        count: int,
+        stop: Sequence[int],
+        embeddings: Array | None = None,
+        layout: Layout | None = None,
     ) -> list[int]:
-        """Continue greedily; `embeddings` as in `logits`."""
+        """Continue greedily; `embeddings` and `layout` as in `logits`."""
         self._decoder.empty()
-        return greedy(self._infer, ids, count, stop, embeddings)
+        shift = layout.shift if layout else 0
+
+        def infer(ids: Sequence[int], past: int, given: Array | None) -> Array:
+            return self._infer(ids, past, given, shift, None if past else layout)
+
+        return greedy(infer, ids, count, stop, embeddings)
 
     def embed(self, ids: Sequence[int]) -> Array:
         """Look tokens up in the table of a vision-language model: float32 [n, hidden]."""
@@ -134,9 +182,16 @@ class DecoderRuntime:
         """Drop the decoder's models."""
         self._decoder.close()
 
-    def _infer(self, ids: Sequence[int], past: int, embeddings: Array | None = None, first: int = 0) -> Array:
+    def _infer(
+        self,
+        ids: Sequence[int],
+        past: int,
+        embeddings: Array | None = None,
+        first: int = 0,
+        layout: Layout | None = None,
+    ) -> Array:
         given = self._decoder.embed(_row(ids)) if embeddings is None else embeddings[None]
-        return read_on(self._decoder, given, past, first=first)
+        return read_on(self._decoder, given, past, first=first, layout=layout)
 
 
 def _row(ids: Sequence[int]) -> Array:

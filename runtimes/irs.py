@@ -1,13 +1,16 @@
-"""The IRs of an artifact: one of a text model, three of a vision-language model, named as optimum-intel names them."""
+"""The IRs of an artifact: one of a text model, three or more of a vision-language model, named as optimum-intel names them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..convert.openvino.stream_ir import LANGUAGE, TEXT, TEXT_EMBEDDINGS, VISION_EMBEDDINGS
+from ..convert.program.vision import Graph
 from ..core import limits
 from ..core.errors import ArtifactError
 
+TALKING = (LANGUAGE, TEXT_EMBEDDINGS)
+"""What a vision-language model needs for words."""
 VISION_PARTS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
 
 
@@ -27,6 +30,11 @@ def names(folder: Path) -> tuple[str, ...]:
     if not (folder / f"{LANGUAGE}.xml").is_file():
         raise absent(folder)
     return tuple(f"{name}.xml" for name in VISION_PARTS)
+
+
+def vision_file(graph: Graph) -> str:
+    """Return the file of one of the vision encoder's graphs."""
+    return f"openvino_{graph.name}_model.xml"
 
 
 def absent(path: Path) -> ArtifactError:

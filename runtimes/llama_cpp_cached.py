@@ -12,7 +12,9 @@ from threading import Event
 
 import numpy as np
 
+from ..convert.program.vision import PIXELS, Arrays, Rows
 from .cached import NO_PLACEHOLDER, Array, Cached, Picture, StoppedError
+from .layout import Layout
 from .llama_cpp import BATCH, LlamaCppRuntime
 from .llama_cpp_tower import Tower
 
@@ -98,7 +100,7 @@ class CachedLlama(Cached):
     def _embed(self, ids: Array) -> Array:
         return ids[None].copy()
 
-    def _infer(self, given: Array, past: int, stop: Event | None) -> Array:
+    def _infer(self, given: Array, past: int, stop: Event | None, layout: Layout | None) -> Array:
         for number, run in groupby(given[0].tolist(), key=lambda one: min(one, 0)):
             ids = list(run)
             if number == 0:
@@ -121,14 +123,14 @@ class CachedLlama(Cached):
             return True
         return self._runtime.shorten(count)
 
-    def _look(self, pixels: Array, stop: Event) -> Array:
-        """Hand a picture to the tower, uint8 [S, S, 3]; return its number once for each of its rows, int64 [k]."""
+    def _look(self, made: Arrays, stop: Event) -> Rows:
+        """Hand a picture to the tower, its pixels as uint8 [S, S, 3]; the rows are its number once for each, int64 [k]."""
         assert self._projector
         _heed(stop)
         if self._tower is None:
             self._tower = self._runtime.tower(self._path, self._projector)
-        number, rows = self._tower.take(pixels)
-        return np.full(rows, number, np.int64)
+        number, rows = self._tower.take(made[PIXELS])
+        return Rows(np.full(rows, number, np.int64))
 
 
 def _heed(stop: Event | None) -> None:

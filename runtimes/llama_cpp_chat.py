@@ -6,24 +6,19 @@ The file's own template, rendered as for every format; its own tokenizer, ends o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER, image_tokens
 from ..convert.gguf.metadata import SAMPLING
 from ..convert.gguf.read import GgufFile, open_gguf
 from ..core.errors import ArtifactError
 from .answers import Sampling, require_cpu
-from .cached import NO_PLACEHOLDER, Array
+from .cached import NO_PLACEHOLDER
 from .llama_cpp_binding import NAME, require
 from .llama_cpp_cached import CachedLlama
 from .llama_cpp_prompt import GgufPrompter
-from .sampled_chat import ChatVision, Known, SampledChat
+from .sampled_chat import Known, SampledChat
 from .sampler import Decoding
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from ..convert.families.glm_edge_v_model.pixels import Preprocess
+from .sight import GlmEdgeSight
 
 _DRAWS = {"temperature", "top_k", "top_p", "min_p"}
 
@@ -58,14 +53,14 @@ class LlamaCppChat(SampledChat):
         require()
         file = open_gguf(path)
         _require_language_model(file)
-        vision = _vision(file, open_gguf(projector)) if projector else None
         prompter = GgufPrompter(file)
+        sight = _sight(file, open_gguf(projector), prompter) if projector else None
         known = Known(prompter, _rules(file, prompter.stops), _context(file), 0)
-        super().__init__(known, system, sampling, vision)
+        super().__init__(known, system, sampling, sight)
         self.model: CachedLlama = CachedLlama(
             file.files[0],
             projector,
-            vision.placeholder if vision else NO_PLACEHOLDER,
+            sight.placeholder if sight else NO_PLACEHOLDER,
             answer=self.rules.max_new_tokens,
         )
         self.reset()
@@ -78,10 +73,6 @@ class LlamaCppChat(SampledChat):
     def close(self) -> None:
         """Give the memory back."""
         self.model.close()
-
-    def _pixels(self, preprocess: Preprocess, picture: Image.Image) -> Array:
-        """Return the square that llama.cpp need not resize, uint8 [S, S, 3]: its own resizing is another than the model's."""
-        return preprocess.canvas(picture)
 
 
 def _require_language_model(file: GgufFile) -> None:
@@ -105,8 +96,11 @@ def _context(file: GgufFile) -> int:
     return stated if type(stated) is int and stated > 0 else 0
 
 
-def _vision(file: GgufFile, projector: GgufFile) -> ChatVision:
-    """Read how a mmproj sees. Raises ArtifactError if it does not say so, or the language model has no placeholder."""
+def _sight(file: GgufFile, projector: GgufFile, prompter: GgufPrompter) -> GlmEdgeSight:
+    """Read how a mmproj sees: squares that llama.cpp need not resize, for its own resizing is another than the model's.
+
+    Raises ArtifactError if it does not say so, or the language model has no placeholder.
+    """
     from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
     keys = projector.keys
@@ -120,4 +114,4 @@ def _vision(file: GgufFile, projector: GgufFile) -> ChatVision:
             f"{projector.path.name} and {file.path.name} do not say how the model sees.",
             "Convert the checkpoint again.",
         ) from error
-    return ChatVision(Preprocess(size, mean, std), rows, placeholder)
+    return GlmEdgeSight(prompter, Preprocess(size, mean, std), rows, placeholder, as_canvas=True)

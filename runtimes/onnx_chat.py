@@ -8,18 +8,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..convert import multimodal
 from ..convert.checkpoint import read_json
-from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ..convert.onnx.names import TEXT, VISION_PARTS
+from ..convert.program.vision import Vision
 from ..core.errors import ArtifactError
 from . import onnx_models
 from .answers import Sampling, require_cpu
-from .cached import NO_PLACEHOLDER, CachedDecoder
+from .cached import CachedDecoder
 from .onnx_decoder import OnnxDecoder
 from .onnx_graph import open_graph
 from .onnx_session import NAME, require
 from .onnxruntime import OnnxTower
-from .sampled_chat import ChatVision, Known, SampledChat
+from .sampled_chat import Known, SampledChat
+from .sight import sight_of
 
 _HINT = "Give the folder that `edgeconv onnx` wrote."
 
@@ -27,12 +29,12 @@ _HINT = "Give the folder that `edgeconv onnx` wrote."
 class CachedOnnx(CachedDecoder):
     """The models of an artifact in onnxruntime; the vision tower only once a picture is there."""
 
-    def __init__(self, folder: Path, placeholder: int = NO_PLACEHOLDER, *, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, vision: Vision | None = None, *, threads: int | None = None) -> None:
         """Load the language model.
 
         Args:
             folder: of the artifact.
-            placeholder: `boi_token_id` of a vision-language model.
+            vision: the vision part; None: it is a model of texts.
             threads: of the computation; None: one per core.
 
         Raises:
@@ -42,7 +44,7 @@ class CachedOnnx(CachedDecoder):
         for path in paths:
             open_graph(path)  # it says in words what onnxruntime says in C++
         decoder = OnnxDecoder(paths[0], accurate=False, last_only=True, threads=threads)
-        super().__init__(decoder, lambda: OnnxTower(folder, accurate=False, threads=threads), placeholder)
+        super().__init__(decoder, lambda: OnnxTower(folder, accurate=False, threads=threads, vision=vision), vision)
 
 
 class OnnxChat(SampledChat):
@@ -67,9 +69,11 @@ class OnnxChat(SampledChat):
         config = _read_config(folder)
         require_cpu(device, "An ONNX model", NAME)
         require()
-        vision = ChatVision.from_folder(folder, config) if onnx_models.takes_images(folder) else None
-        super().__init__(Known.from_folder(folder, config), system, sampling, vision)
-        self.model = CachedOnnx(folder, vision.placeholder if vision else NO_PLACEHOLDER, threads=threads)
+        sees = onnx_models.takes_images(folder)
+        vision = multimodal.described(folder)[1] if sees else None
+        sight = sight_of(folder, config) if sees else None
+        super().__init__(Known.from_folder(folder, multimodal.flat(config), sight), system, sampling, sight)
+        self.model = CachedOnnx(folder, vision, threads=threads)
         self.reset()
 
 
@@ -89,10 +93,4 @@ def _read_config(folder: Path) -> dict[str, Any]:
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ArtifactError(f"{folder} is not a converted chat model: {', '.join(missing)} missing.", _HINT)
-    config = read_json(folder / "config.json")
-    if takes_images and config.get("model_type") != MODEL_TYPE:
-        raise ArtifactError(
-            f"{folder} is a model of type {config.get('model_type')}; with pictures only {MODEL_TYPE} is known here.",
-            _HINT,
-        )
-    return config
+    return read_json(folder / "config.json")

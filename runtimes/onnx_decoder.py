@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,10 +13,11 @@ import numpy.typing as npt
 from ..convert.onnx.names import CACHE, EMBEDS, IDS, LOGITS, TEXT_EMBEDDINGS, continued
 from ..core.errors import ArtifactError
 from .cached import StoppedError
+from .layout import BESIDE, POSITIONS, filled
 from .onnx_session import Change, library, open_session, reason, run, stoppable
 
 Array = npt.NDArray[Any]
-_INPUTS = (IDS, EMBEDS, "attention_mask", "position_ids")
+_INPUTS = frozenset([IDS, EMBEDS, "attention_mask", POSITIONS, *BESIDE])
 
 
 class OnnxDecoder:
@@ -49,12 +50,12 @@ class OnnxDecoder:
         self._session = open_session(path, accurate=accurate, last_only=last_only, threads=threads, change=change)
         outputs = [value.name for value in self._session.get_outputs()]
         self._zero: dict[str, Array] = {}
-        self._given: set[str] = set()
+        self._given: dict[str, tuple[int, ...]] = {}
         for value in self._session.get_inputs():
             if CACHE.fullmatch(value.name):
                 self._zero[value.name] = _before(path, value)
             elif value.name in _INPUTS:
-                self._given.add(value.name)
+                self._given[value.name] = tuple(one if isinstance(one, int) else -1 for one in value.shape)
             else:
                 raise ArtifactError(f"{path} has the input {value.name}, which no decoder of optimum's form has.")
         self._present = {name: continued(name) for name in self._zero}
@@ -92,9 +93,19 @@ class OnnxDecoder:
         made: Array = run(self._table, {IDS: ids}, "in the table of embeddings")[0]
         return made
 
-    def read(self, given: Array, mask: Array, positions: Array, beams: Array, stop: Event | None = None) -> Array:
+    def read(
+        self,
+        given: Array,
+        mask: Array,
+        positions: Array,
+        beams: Array,
+        stop: Event | None = None,
+        *,
+        beside: Mapping[str, Array] | None = None,
+    ) -> Array:
         """Read on; the cache stays as it was if that fails."""
-        logits, *present = self._run(self._outputs, self._fed(given, mask, positions) | self._cache, stop)
+        fed = self._fed(given, mask, positions, beside or {})
+        logits, *present = self._run(self._outputs, fed | self._cache, stop)
         self._cache = dict(zip(self._present, present, strict=True))
         made: Array = logits.numpy()
         return made.astype(np.float32, copy=False)
@@ -104,20 +115,17 @@ class OnnxDecoder:
         self.empty()
         count = given.shape[1]
         mask, positions = np.ones((1, count), np.int64), np.arange(count, dtype=np.int64)[None]
-        return [made.numpy() for made in self._run(names, self._fed(given, mask, positions) | self._cache)]
+        return [made.numpy() for made in self._run(names, self._fed(given, mask, positions, {}) | self._cache)]
 
     def close(self) -> None:
         """Drop the sessions."""
         self._session = self._table = None
         self._cache = {}
 
-    def _fed(self, given: Array, mask: Array, positions: Array) -> dict[str, Any]:
+    def _fed(self, given: Array, mask: Array, positions: Array, beside: Mapping[str, Array]) -> dict[str, Any]:
         """Return what the graph takes of these, by its inputs' names."""
-        feed = {
-            (IDS if self._table is None else EMBEDS): given,
-            "attention_mask": mask,
-            "position_ids": positions,
-        }
+        feed = {(IDS if self._table is None else EMBEDS): given, "attention_mask": mask}
+        feed |= filled(self._given, given, positions, beside)
         return {name: _value(array) for name, array in feed.items() if name in self._given}
 
     def _run(self, outputs: Sequence[str], values: dict[str, Any], stop: Event | None = None) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..convert.onnx.names import FEATURES, PIXELS, VISION_EMBEDDINGS
+from ..convert.multimodal import described
+from ..convert.onnx.names import VISION_EMBEDDINGS
+from ..convert.program.vision import Arrays, Rows, Vision
 from ..core.errors import ArtifactError
 from . import onnx_models
 from .decoder import DecoderRuntime
@@ -38,20 +40,36 @@ class OnnxRuntime(DecoderRuntime):
 
 
 class OnnxTower:
-    """The vision part of an artifact: pixels to the rows that take the placeholders' places."""
+    """The vision part of an artifact, which is one graph (`Vision.whole`)."""
 
-    def __init__(self, folder: Path, *, accurate: bool = True, threads: int | None = None) -> None:
-        """Load. Raises ArtifactError if onnxruntime refuses it, or it is not of the form that `edgeconv onnx` writes."""
+    def __init__(
+        self, folder: Path, *, accurate: bool = True, threads: int | None = None, vision: Vision | None = None
+    ) -> None:
+        """Load.
+
+        Args:
+            folder: of the artifact.
+            accurate: reference precision.
+            threads: of the computation; None: one per core.
+            vision: the description; None: it is read from the folder.
+
+        Raises:
+            ArtifactError: onnxruntime refuses it, or it takes and gives something else than the family's; or the family is not
+                known.
+        """
         path = folder / f"{VISION_EMBEDDINGS}.onnx"
+        self._vision = vision or described(folder)[1]
+        self._graph = self._vision.whole()
         self._session: Any = open_session(path, accurate=accurate, threads=threads)
-        names = [[v.name for v in side] for side in (self._session.get_inputs(), self._session.get_outputs())]
-        if names != [[PIXELS], [FEATURES]]:
-            raise ArtifactError(f"{path} makes {names[1]} of {names[0]}; {FEATURES} of {PIXELS} is known.")
+        taken, given = ([v.name for v in side] for side in (self._session.get_inputs(), self._session.get_outputs()))
+        if set(taken) != {one.name for one in self._graph.inputs} or len(given) != len(self._graph.outputs):
+            wanted = ", ".join(one.name for one in self._graph.inputs)
+            raise ArtifactError(f"{path} makes {', '.join(given)} of {', '.join(taken)}; it is known to take {wanted}.")
 
-    def __call__(self, pixels: Array, stop: Event | None = None) -> Array:
-        """Map float32 [3, S, S] to float32 [rows, hidden]. Raises StoppedError if `stop` was set."""
-        rows: Array = run(self._session, {PIXELS: pixels[None]}, "on a picture", stop)[0][0]
-        return rows
+    def __call__(self, made: Arrays, stop: Event | None = None) -> Rows:
+        """Map what the processor made of a picture to its rows. Raises StoppedError if `stop` was set."""
+        found = run(self._session, self._graph.fed(made, {}), "on a picture", stop)
+        return self._vision.rows({one.name: value for one, value in zip(self._graph.outputs, found, strict=True)})
 
     def close(self) -> None:
         """Drop the session."""

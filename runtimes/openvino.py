@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..convert.openvino.stream_ir import VISION_EMBEDDINGS
+from ..convert.multimodal import described
+from ..convert.program.vision import Arrays, Rows, Vision
+from ..core.errors import ArtifactError
 from ..core.mapped_pages import mappings, releasing
 from ..core.openvino_core import openvino_core
 from . import irs
 from .answers import cannot_load
 from .cached import StoppedError
 from .decoder import DecoderRuntime
+from .layout import filled
 
 Array = npt.NDArray[Any]
 Change = Callable[[Any, Path], None]
@@ -65,7 +68,7 @@ class OpenVINODecoder:
         with releasing(self._mapped):
             compiled = _compile(self._model, xml, device, properties)
         self._request: Any = compiled.create_infer_request()
-        self._inputs = {name for port in compiled.inputs for name in port.get_names()}
+        self._inputs = {name: _shape(port) for port in compiled.inputs for name in port.get_names()}
         self._table: Any = compile_ir(folder / others[0], device, properties) if others else None
 
     @property
@@ -97,10 +100,20 @@ class OpenVINODecoder:
         made: Array = self._table(ids)[0].copy()
         return made
 
-    def read(self, given: Array, mask: Array, positions: Array, beams: Array, stop: Event | None = None) -> Array:
+    def read(
+        self,
+        given: Array,
+        mask: Array,
+        positions: Array,
+        beams: Array,
+        stop: Event | None = None,
+        *,
+        beside: Mapping[str, Array] | None = None,
+    ) -> Array:
         """Read on; what is returned is OpenVINO's own memory."""
         name = "input_ids" if self._table is None else "inputs_embeds"
-        feed = {name: given, "attention_mask": mask, "position_ids": positions, "beam_idx": beams}
+        feed = {name: given, "attention_mask": mask, "beam_idx": beams}
+        feed |= filled(self._inputs, given, positions, beside or {})
         with releasing(self._mapped) if self._mapped else contextlib.nullcontext():
             infer(self._request, {name: value for name, value in feed.items() if name in self._inputs}, stop)
         self._mapped, self._model = [], None
@@ -129,22 +142,55 @@ class OpenVINORuntime(DecoderRuntime):
 
 
 class OpenVINOTower:
-    """The vision part of an artifact: pixels to the rows that take the placeholders' places."""
+    """The vision part of an artifact: its graphs, one after the other, as the family describes them (`Vision.graphs`)."""
 
-    def __init__(self, folder: Path, device: str = "CPU", properties: Mapping[str, Any] = ACCURATE) -> None:
-        """Compile. Raises ArtifactError if the IR does not open."""
-        compiled = compile_ir(folder / f"{VISION_EMBEDDINGS}.xml", device, properties)
-        self._request: Any = compiled.create_infer_request()
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "CPU",
+        properties: Mapping[str, Any] = ACCURATE,
+        *,
+        vision: Vision | None = None,
+    ) -> None:
+        """Compile.
 
-    def __call__(self, pixels: Array, stop: Event | None = None) -> Array:
-        """Map float32 [3, S, S] to float32 [rows, hidden]. Raises StoppedError if `stop` was set."""
-        infer(self._request, {"pixel_values": pixels[None]}, stop)
-        rows: Array = self._request.get_output_tensor(0).data[0].copy()
-        return rows
+        Args:
+            folder: of the artifact.
+            device: OpenVINO's name.
+            properties: OpenVINO's.
+            vision: the description; None: it is read from the folder.
+
+        Raises:
+            ArtifactError: an IR does not open, or takes something else than the family's; or the family is not known.
+        """
+        self._vision = vision or described(folder)[1]
+        self._graphs = self._vision.graphs()
+        self._requests: list[Any] = []
+        for graph in self._graphs:
+            xml = folder / irs.vision_file(graph)
+            compiled = compile_ir(xml, device, properties)
+            taken = {port.get_any_name() for port in compiled.inputs}
+            if taken != {one.name for one in graph.inputs}:
+                wanted = ", ".join(one.name for one in graph.inputs)
+                raise ArtifactError(f"{xml} takes {', '.join(sorted(taken))}; {wanted} is known here.")
+            self._requests.append(compiled.create_infer_request())
+
+    def __call__(self, made: Arrays, stop: Event | None = None) -> Rows:
+        """Map what the processor made of a picture to its rows. Raises StoppedError if `stop` was set."""
+        before: dict[str, Array] = {}
+        for graph, request in zip(self._graphs, self._requests, strict=True):
+            infer(request, graph.fed(made, before), stop)
+            before |= {one.name: request.get_tensor(one.name).data.copy() for one in graph.outputs}
+        return self._vision.rows(before)
 
     def close(self) -> None:
-        """Drop the compiled model."""
-        self._request = None
+        """Drop the compiled models."""
+        self._requests = []
+
+
+def _shape(port: Any) -> tuple[int, ...]:
+    """Return a port's dimensions, -1 for one of any size."""
+    return tuple(one.get_length() if one.is_static else -1 for one in port.get_partial_shape())
 
 
 def asked(*, accurate: bool) -> Mapping[str, Any]:

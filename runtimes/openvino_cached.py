@@ -1,4 +1,4 @@
-"""The three IRs of a GLM-Edge-V on plain openvino.
+"""The IRs of a vision-language model on plain openvino.
 
 ids -> text embeddings -> the rows of pictures in their placeholders' places -> language model, cached -> logits
 """
@@ -11,22 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from ..convert.program.vision import Vision
 from .cached import CachedDecoder
 from .openvino import OpenVINODecoder, OpenVINOTower
 
 
 class CachedModel(CachedDecoder):
-    """A GLM-Edge-V compiled for one device; the vision tower only once a picture is there."""
+    """A vision-language model compiled for one device; the vision tower only once a picture is there."""
 
-    def __init__(
-        self, folder: Path, device: str, placeholder: int, properties: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, device: str, vision: Vision, properties: Mapping[str, Any] | None = None) -> None:
         """Compile the language model.
 
         Args:
             folder: of the artifact.
             device: OpenVINO's name.
-            placeholder: `boi_token_id`.
+            vision: its vision part.
             properties: OpenVINO's, for all parts.
 
         Raises:
@@ -34,7 +33,7 @@ class CachedModel(CachedDecoder):
         """
         given = dict(properties or {})
         decoder = OpenVINODecoder(folder, device, given, change=_last_position_only)
-        super().__init__(decoder, lambda: OpenVINOTower(folder, device, given), placeholder)
+        super().__init__(decoder, lambda: OpenVINOTower(folder, device, given, vision=vision), vision)
 
 
 def _last_position_only(model: Any, _: Path) -> None:

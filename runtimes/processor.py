@@ -84,36 +84,30 @@ class Processor:
         opened = open_picture(picture) if isinstance(picture, Path) else upright_rgb(picture)
         return self._pixels(opened, **self._found(lambda: self._expansion.options(self._stated)))
 
-    def prompt(self, messages: list[Message], pictures: Sequence[Arrays]) -> list[int]:
+    def written(self, made: Arrays) -> str:
+        """Return what stands for a picture in a prompt, of what `pixels` gave. Raises CheckpointError if no file says how."""
+        return self._found(lambda: self._expansion.written(self._stated, made))
+
+    def prompt(self, messages: list[Message], written: Sequence[str]) -> list[int]:
         """Return the ids of a conversation, up to where the assistant begins, with a placeholder for each row of its pictures.
 
         Args:
             messages: in parts, with {"type": "image"} where a picture stands.
-            pictures: what `pixels` gave, in their order.
+            written: what `written` gave of each picture, in their order.
 
         Raises:
             ArtifactError: the template or the tokenizer cannot be used.
             UsageError: the template refuses the conversation, or a text holds tokens that stand for pictures.
         """
-        text, rows = self.expand(self.prompter.render(messages), pictures)
-        ids = self.prompter.encode(text)
+        parts = self.prompter.render(messages).split(self._marker)
+        if len(parts) - 1 != len(written):
+            raise self._own_placeholders(len(parts) - 1, len(written))
+        joined = [piece for pair in zip(parts, [*written, ""], strict=True) for piece in pair]
+        ids = self.prompter.encode("".join(joined))
+        rows = sum(one.count(self._row) for one in written)
         if ids.count(self.placeholder) != rows:
             raise self._own_placeholders(ids.count(self.placeholder), rows)
         return ids
-
-    def expand(self, text: str, pictures: Sequence[Arrays]) -> tuple[str, int]:
-        """Put the tokens of pictures in the places of their markers; return the text, and how many rows it has places for.
-
-        Raises:
-            CheckpointError: the processor's files do not say how.
-            UsageError: it has more or fewer markers than pictures.
-        """
-        parts = text.split(self._marker)
-        if len(parts) - 1 != len(pictures):
-            raise self._own_placeholders(len(parts) - 1, len(pictures))
-        written = self._found(lambda: [self._expansion.written(self._stated, made) for made in pictures])
-        joined = [piece for pair in zip(parts, [*written, ""], strict=True) for piece in pair]
-        return "".join(joined), sum(one.count(self._row) for one in written)
 
     def _found(self, ask: Callable[[], T]) -> T:
         """Ask what the files say. Raises CheckpointError where they do not."""

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..convert.families.glm_edge_v_model.facts import check_placeholders, image_tokens
-from ..core.errors import ArtifactError, UsageError
+from ..core.errors import UsageError
 from .answers import Answer, Generation, Sampling
-from .cached import Array, Cached, Picture, StoppedError
+from .cached import Cached, Picture, StoppedError
 from .prompt import Message, Prompter, Prompting, context_length, message
 from .sampler import Decoding, Sampler
+from .sight import Sight
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
 _NO_LIMIT = 2**31
 
@@ -80,41 +78,6 @@ class SampledGeneration(Generation):
 
 
 @dataclass(frozen=True)
-class ChatVision:
-    """What must be known of a vision-language model, besides the model.
-
-    Attributes:
-        preprocess: pictures to pixels.
-        rows: of one picture.
-        placeholder: the token in whose places they stand.
-    """
-
-    preprocess: Preprocess
-    rows: int
-    placeholder: int
-
-    @classmethod
-    def from_folder(cls, folder: Path, config: dict[str, Any]) -> ChatVision:
-        """Read an artifact's small files; `config` is its config.json.
-
-        Raises:
-            ArtifactError: config.json does not describe a tower.
-            CheckpointError: preprocessor_config.json is damaged.
-        """
-        from ..convert.families.glm_edge_v_model.pixels import Preprocess
-
-        try:
-            vision = config["vision_config"]
-            rows = image_tokens(int(vision["image_size"]), int(vision["patch_size"]))
-            placeholder = int(config["boi_token_id"])
-        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"{folder / 'config.json'} does not say how the model sees.", "Convert the checkpoint again."
-            ) from error
-        return cls(Preprocess.from_folder(folder), rows, placeholder)
-
-
-@dataclass(frozen=True)
 class Known:
     """What must be known of any model that talks, besides the model.
 
@@ -131,8 +94,13 @@ class Known:
     rows: int
 
     @classmethod
-    def from_folder(cls, folder: Path, config: dict[str, Any]) -> Known:
-        """Read an artifact's small files; `config` is its config.json.
+    def from_folder(cls, folder: Path, config: dict[str, Any], sight: Sight | None = None) -> Known:
+        """Read an artifact's small files.
+
+        Args:
+            folder: of them.
+            config: its config.json.
+            sight: of a vision-language model, which has read tokenizer and template.
 
         Raises:
             ArtifactError: there is no chat template, or no tokenizer.
@@ -140,7 +108,7 @@ class Known:
         """
         rows = config.get("vocab_size")
         return cls(
-            Prompter(folder),
+            sight.prompter if sight else Prompter(folder),
             Decoding.from_folder(folder),
             context_length(config),
             rows if isinstance(rows, int) else 0,
@@ -158,14 +126,14 @@ class SampledChat:
 
     model: Cached
 
-    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, vision: ChatVision | None) -> None:
+    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, sight: Sight | None) -> None:
         """Take what is known. A subclass loads the model, and then calls `reset`.
 
         Args:
             known: of the model.
             system: the system message.
             sampling: what the user chose.
-            vision: of a vision-language model.
+            sight: of a vision-language model.
 
         Raises:
             ArtifactError: the chat template cannot be used.
@@ -175,7 +143,7 @@ class SampledChat:
         self.prompter = known.prompter
         self.rules = known.rules
         (sampling or Sampling()).apply(self.rules)
-        self._system, self._vision = system, vision
+        self._system, self._sight = system, sight
         self._rows = known.rows
         self._check_system()
 
@@ -193,9 +161,11 @@ class SampledChat:
         """Return the conversation with a question added, its ids, and its pictures; nothing is kept of it. Raises as `ask`."""
         pictures = [*self._pictures, *map(self._prepare, images)]
         messages = [*self.messages, self._message("user", question, len(images))]
-        ids = self.prompter.encode(self.prompter.render(messages))
-        if self._vision:
-            check_placeholders([ids.count(self._vision.placeholder)], self._vision.rows, len(pictures))
+        ids = (
+            self._sight.prompt(messages, pictures)
+            if self._sight
+            else self.prompter.encode(self.prompter.render(messages))
+        )
         if self._rows and max(ids, default=0) >= self._rows:
             raise UsageError(
                 "The question holds a special token that the model has no row for.", "Say it in other words."
@@ -238,18 +208,14 @@ class SampledChat:
         del self._pictures[len(self._pictures) - self._added :]
 
     def _message(self, role: str, text: str, pictures: int = 0) -> Message:
-        return message(role, text, pictures) if self._vision else {"role": role, "content": text}
+        return message(role, text, pictures) if self._sight else {"role": role, "content": text}
 
     def _prepare(self, image: Path | Image.Image) -> Picture:
         from ..core.picture_file import open_picture
 
-        if self._vision is None:
+        if self._sight is None:
             raise UsageError("This model takes no pictures.")
-        return Picture(self._pixels(self._vision.preprocess, open_picture(image) if isinstance(image, Path) else image))
-
-    def _pixels(self, preprocess: Preprocess, picture: Image.Image) -> Array:
-        """Return what the model's `see` takes for a picture: float32 [1, 3, S, S]."""
-        return preprocess([picture])
+        return self._sight.picture(open_picture(image) if isinstance(image, Path) else image)
 
     def _check_system(self) -> None:
         if not self._system:

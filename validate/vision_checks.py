@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER
+from ..convert.program.vision import PIXELS
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
 from ..runtimes.base import VisionLanguageRuntime
@@ -127,7 +128,7 @@ class VisionChecks:
         rows = []
         with contextlib.closing(self.artifact.tower(self.device)) as tower:
             for picture in expected:
-                rows.append(tower(picture))
+                rows.append(tower({PIXELS: picture[None]}).rows)
                 task.advance(1)
         task.finish()
         return rows

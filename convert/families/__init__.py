@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from ..program.vision import Vision
 
 __all__ = [
-    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "projectors", "some_of",
-    "streamed",
-    "unused_tensors", "vision", "vision_part",
+    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "seeing", "some_of",
+    "streamed", "unused_tensors", "vision", "vision_part",
 ]  # fmt: skip
 
 
 def streamed() -> tuple[str, ...]:
     """Return the model types whose block the stream engines build, as checkpoints state them."""
     return tuple(one.model_type for one in registry.every() if one.streamed and one.vision_part is None)
+
+
+def seeing() -> tuple[str, ...]:
+    """Return the model types of vision-language models whose vision part is described here."""
+    return tuple(
+        one.model_type for one in registry.every() if one.vision_part and one.vision_part.model_type == one.model_type
+    )
 
 
 def some_of(names: Sequence[str], kind: str) -> str:
@@ -83,12 +89,6 @@ def vision_part(model_type: str, names: Iterable[str] | None = None) -> VisionPa
     owner = find(family.vision) if family and family.vision else None
     part = owner.vision_part if owner else None
     return part if part and (names is None or any(name.startswith(part.prefix) for name in names)) else None
-
-
-def projectors() -> tuple[str, ...]:
-    """Return llama.cpp's names of the projectors that are written, sorted."""
-    parts = [one.vision_part for one in registry.every() if one.vision_part]
-    return tuple(sorted({part.mmproj.kind for part in parts if part.mmproj}))
 
 
 def unused_tensors(model_type: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -15,11 +15,7 @@ from edgeconv.runtimes.processor import Processor
 from edgeconv.runtimes.prompt import message
 
 from ..models.tiny_vlm_files import FILES
-
-
-def noise(width: int, height: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+from .seeing import Turn, messages, noise, processor
 
 
 def _turned() -> Image.Image:
@@ -71,32 +67,19 @@ def ours(folder: Path) -> Processor:
 
 @pytest.fixture(scope="module")
 def theirs(folder: Path) -> Any:
-    """transformers' processor, its pictures by Pillow; it asks for a package that speaks the numbers of video frames."""
-    from transformers import AutoImageProcessor, AutoProcessor
-    from transformers.models.smolvlm import processing_smolvlm
-
-    processing_smolvlm.num2words = processing_smolvlm.num2words or str
-    made = AutoProcessor.from_pretrained(folder)
-    made.image_processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    return made
+    return processor(folder)
 
 
-def turn(role: str, text: str, *pictures: Image.Image) -> dict[str, Any]:
-    """A message as transformers takes it, with its pictures."""
-    return {
-        "role": role,
-        "content": [*({"type": "image", "image": one} for one in pictures), {"type": "text", "text": text}],
-    }
-
-
-def compare(ours: Processor, theirs: Any, *turns: tuple[Any, ...]) -> list[dict[str, Any]]:
+def compare(ours: Processor, theirs: Any, *turns: Turn) -> list[dict[str, Any]]:
     """Let both processors take a conversation; return what ours makes of its pictures."""
     opened = [(role, text, *map(upright_rgb, pictures)) for role, text, *pictures in turns]
     expected = theirs.apply_chat_template(
-        [turn(*one) for one in opened], tokenize=True, return_dict=True, add_generation_prompt=True
+        messages(*opened), tokenize=True, return_dict=True, add_generation_prompt=True
     )
     made = [ours.pixels(picture) for _, _, *pictures in turns for picture in pictures]
-    ids = ours.prompt([message(role, text, len(pictures)) for role, text, *pictures in turns], made)
+    ids = ours.prompt(
+        [message(role, text, len(pictures)) for role, text, *pictures in turns], [*map(ours.written, made)]
+    )
     assert ids == list(expected["input_ids"][0])
     if len(made) == 1:
         for name, value in expected.items():
@@ -162,7 +145,7 @@ def test_files_of_transformers_5(family: str, folder: Path, ours: Processor, the
     for name, value in expected.items():
         np.testing.assert_array_equal(made[name], value)
     asked = [message("user", "What is this?", 1)]
-    assert again.prompt(asked, [made]) == ours.prompt(asked, [expected])
+    assert again.prompt(asked, [again.written(made)]) == ours.prompt(asked, [ours.written(expected)])
 
 
 def test_the_class_is_found_by_the_type(family: str, folder: Path, ours: Processor, tmp_path: Path) -> None:
@@ -178,12 +161,13 @@ def test_the_class_is_found_by_the_type(family: str, folder: Path, ours: Process
         with pytest.raises(ArtifactError, match=r"names no processor_class, and transformers has none for"):
             Processor(tmp_path)
         return
-    asked, made = [message("user", "What is this?", 1)], [ours.pixels(PICTURES["wide"]())]
-    assert Processor(tmp_path).prompt(asked, made) == ours.prompt(asked, made)
+    asked, made = [message("user", "What is this?", 1)], ours.pixels(PICTURES["wide"]())
+    assert Processor(tmp_path).written(made) == ours.written(made)
+    assert Processor(tmp_path).prompt(asked, [ours.written(made)]) == ours.prompt(asked, [ours.written(made)])
 
 
 def test_a_text_that_stands_for_pictures_is_refused(ours: Processor) -> None:
-    made = [ours.pixels(PICTURES["wide"]())]
+    made = [ours.written(ours.pixels(PICTURES["wide"]()))]
     with pytest.raises(UsageError, match=r"stand for pictures"):
         ours.prompt([message("user", f"Look: {ours._marker}", 1)], made)
     with pytest.raises(UsageError, match=r"stand for pictures"):
@@ -246,7 +230,7 @@ def test_a_file_that_does_not_say_how(tmp_path: Path) -> None:
         processor = Processor(tmp_path)
         made = processor.pixels(PICTURES["small"]())
         with pytest.raises(CheckpointError, match=r"does not say how LlavaProcessor writes a picture"):
-            processor.prompt([{"role": "user", "content": [{"type": "image"}]}], [made])
+            processor.written(made)
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"has no preprocessor_config\.json"):
         Processor(tmp_path)

@@ -85,5 +85,6 @@ def test_a_tower_of_another_tools_form_is_refused(sound: Path, tmp_path: Path) -
     proto.graph.input[0].name = "pixels"
     proto.graph.node[0].input[0] = "pixels"
     onnx.save(proto, tmp_path / "vision_encoder.onnx")
+    shutil.copyfile(sound / "config.json", tmp_path / "config.json")
     with pytest.raises(ArtifactError):
         OnnxTower(tmp_path)
