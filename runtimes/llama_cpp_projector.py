@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..convert.gguf.mmproj import KIND, PREFIX
+from ..convert import families
+from ..convert.gguf.mmproj import PREFIX
 from ..convert.gguf.read import GgufFile, open_gguf, parts
 from ..core.errors import ArtifactError
 from ..core.manifest import Manifest
@@ -64,8 +65,9 @@ def find(path: Path, manifest: Manifest | None) -> tuple[ProjectorFile | None, s
     if not beside:
         return None, f"There is no mmproj-*.gguf beside {path.name}"
     found = ProjectorFile(beside[0])
-    if found.kind and found.kind != KIND:
-        return None, f"{beside[0].name} is a projector of type {found.kind!r}, not GLM-Edge-V's {KIND!r}"
+    known = families.projectors()
+    if found.kind and found.kind not in known:
+        return None, f"{beside[0].name} is a projector of type {found.kind!r}, not of {', '.join(known)}"
     return found, ""
 
 

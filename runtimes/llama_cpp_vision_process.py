@@ -61,14 +61,17 @@ class VisionLanguageRuntime(LlamaCppRuntime):
         return self._tower.tokenize(text, [bitmap], True, True)
 
     def rows(self, chunks: Any, hidden: int) -> Array:
-        """Return what tower and adapter make of the picture: float32 [rows, hidden]."""
+        """Return what tower and projector make of the picture, of all its tiles: float32 [rows, hidden]."""
+        found = []
         for chunk in chunks:
             if chunk.type == binding().MtmdInputChunkType.IMAGE:
                 if self._tower.encode_chunk(chunk):
                     raise ArtifactError("llama.cpp fails on a picture.")
                 made = self._tower.get_output_embeddings(chunk.n_tokens, hidden)
-                return np.array(made, np.float32).reshape(-1, hidden)
-        raise ArtifactError("llama.cpp finds no picture in the prompt.")
+                found.append(np.array(made, np.float32).reshape(-1, hidden))
+        if not found:
+            raise ArtifactError("llama.cpp finds no picture in the prompt.")
+        return np.concatenate(found)
 
     def answer(
         self, chunks: Any, count: int, stop: Sequence[int], follow: Sequence[int] | None

@@ -31,7 +31,7 @@ from .report.model import Check
 from .scores import Scores
 from .suite import Picture
 from .vision_checks import NEW_TOKENS, VisionScores
-from .weights.gguf_projector import vision_of
+from .weights.gguf_projector import sizes_of
 
 Array = npt.NDArray[Any]
 
@@ -77,7 +77,7 @@ class GgufVisionChecks:
         first, changed = self._pixels(expected)
         shown = self._show()
         started = time.perf_counter()
-        rows = runtime_divergences.Rows.measure(self.passes, expected, vision_of(self.pair.checkpoint).tower.eps)
+        rows = runtime_divergences.Rows.measure(self.passes, expected, sizes_of(self.pair.checkpoint).epsilon)
         tower, lines = vision_gguf.tower(self._figures(shown, rows), self.artifact.tower_bits, len(expected), started)
         prompts = [list(self.processor.tokenizer(text)["input_ids"]) for text in self._reference_texts()]
         placeholder = self.processor.image_token_id

@@ -12,7 +12,6 @@ from ...core.errors import UsageError
 from ...core.progress import Progress
 from ...quantize.ggml.choose import engine_for
 from .. import families
-from ..families.glm_edge_v import GlmEdgeVision
 from ..gguf import export, imatrix, mmproj
 from ..gguf.metadata import Origin
 from ..program.decoder import Decoder
@@ -86,7 +85,7 @@ def prepare(
             *checkpoint.notes,
             *prepared.notes,
             *_uncovered(prepared, importance),
-            *(mmproj.DEVIATIONS if projector else _left_out(opened, prepared)),
+            *(projector.declared.deviations if projector else _left_out(opened, prepared)),
         ],
         vision=f"{projector.precision}, in {projector.file.name}" if projector else None,
         cost=told,
@@ -119,7 +118,9 @@ def _projector(job: GgufJob, opened: OpenedSource, prepared: export.Prepared) ->
         raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
     if vision is None or job.vision_precision == "none":
         return None
-    if not isinstance(vision, GlmEdgeVision):
+    part = families.vision_part(vision.family)
+    declared = part.mmproj if part else None
+    if declared is None:
         raise UsageError(
             f"The vision part of {vision.family} cannot be written as GGUF.",
             "--vision-precision none leaves it out; edgeconv openvino and edgeconv onnx take it.",
@@ -129,7 +130,9 @@ def _projector(job: GgufJob, opened: OpenedSource, prepared: export.Prepared) ->
     if job.output is not None and job.output.suffix == SUFFIX:
         name = job.output.name
     origin = Origin(opened.base_name, opened.repo_id, opened.commit)
-    return mmproj.prepare(checkpoint, vision, mmproj.PREFIX + name, precision=precision, origin=origin)
+    return mmproj.prepare(
+        checkpoint, declared, vision.tensors(), mmproj.PREFIX + name, precision=precision, origin=origin
+    )
 
 
 def _compressor(prepared: export.Prepared, importance: ImportanceFile | None) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..program.vision import Vision
 
 __all__ = [
-    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "seeing", "some_of",
-    "streamed", "unused_tensors", "vision", "vision_part",
+    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "projectors", "seeing",
+    "some_of", "streamed", "unused_tensors", "vision", "vision_part",
 ]  # fmt: skip
 
 
@@ -89,6 +89,12 @@ def vision_part(model_type: str, names: Iterable[str] | None = None) -> VisionPa
     owner = find(family.vision) if family and family.vision else None
     part = owner.vision_part if owner else None
     return part if part and (names is None or any(name.startswith(part.prefix) for name in names)) else None
+
+
+def projectors() -> tuple[str, ...]:
+    """Return llama.cpp's names of the projectors that are written, sorted."""
+    parts = [one.vision_part for one in registry.every() if one.vision_part]
+    return tuple(sorted({part.mmproj.kind for part in parts if part.mmproj}))
 
 
 def unused_tensors(model_type: str, names: Iterable[str]) -> tuple[str, ...]:

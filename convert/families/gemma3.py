@@ -18,6 +18,7 @@ from ..program.reading import Config, Reader, contradicting, whole
 from ..program.spec import LanguagePart, VisionPart, vision_language
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import Tower, read_tower
+from .gemma3_vision_gguf import MMPROJ
 
 TOWER = "model.vision_tower.vision_model."
 PROJECTOR = "model.multi_modal_projector."
@@ -133,5 +134,6 @@ FAMILY = vision_language(
         prefix=("model.vision_tower.", PROJECTOR),
         fields=vit.FIELDS | {_ROWS, "image_token_id", "image_token_index", "boi_token_index", "eoi_token_index"},
         describe=_described,
+        mmproj=MMPROJ,
     ),
 )

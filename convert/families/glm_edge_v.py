@@ -21,11 +21,15 @@ from ..program.spec import VisionPart
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import Tower, read_tower, with_bias
 from .glm import FAMILY as GLM
+from .glm_edge_v_gguf import MMPROJ
 from .glm_edge_v_model import files
 from .glm_edge_v_model.facts import (
+    ADAPTER,
     ADAPTER_GELU,
     ADAPTER_NORM_EPS,
     MODEL_TYPE,
+    PROJECTION,
+    TOWER,
     UNUSED,
     VISION,
     image_tokens,
@@ -55,9 +59,6 @@ ALLOWED = tuple(f"{prefix}*" for prefix in UNUSED)
 """Tensors that a checkpoint may hold and the model never reads, as patterns."""
 GLM_EDGE_V_INT4 = {"sym": True, "group_size": 64, "ratio": 0.6}
 """What the vendor of GLM-Edge-V compress its language model with."""
-TOWER = VISION + "vit.model.vision_model."
-ADAPTER = VISION + "adapter."
-PROJECTION = ADAPTER + "linear_proj."
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,7 @@ VISION_PART = VisionPart(
     describe=_described,
     int4_default=GLM_EDGE_V_INT4,
     unused_tensors=ALLOWED,
+    mmproj=MMPROJ,
 )
 FAMILY = replace(GLM, model_type=MODEL_TYPE, vision_part=VISION_PART)
 """Its language model is GLM's; `streamed` as such is a checkpoint of `model_type: glm`."""

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 from ..program.spec import Family
 
-_NO_FAMILY = ("gemma3_fields", "gemma3_gguf", "gemma3n_gguf", "gemma4_gguf", "registry", "traced")
-"""The files here that are not a family; a folder is a model of a family for transformers."""
+_NO_FAMILY = ("registry", "traced")
+_PARTS = ("_fields", "_gguf")
+"""The files here that are not a family, and ends of names of those that hold parts of one; a folder is a model of a family for
+transformers."""
 
 
 def find(model_type: str) -> Family | None:
@@ -25,11 +27,8 @@ def names() -> list[str]:
 
 @functools.lru_cache
 def _listed(folders: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            found.name for found in pkgutil.iter_modules(folders) if not found.ispkg and found.name not in _NO_FAMILY
-        )
-    )
+    found = [one.name for one in pkgutil.iter_modules(folders) if not one.ispkg]
+    return tuple(sorted(name for name in found if name not in _NO_FAMILY and not name.endswith(_PARTS)))
 
 
 def every() -> Iterator[Family]:

@@ -1,13 +1,14 @@
-"""GLM-Edge-V's vision part as a file of its own, mmproj-NAME.gguf, which llama.cpp's multimodal library loads.
+"""The vision part of a model as a file of its own, mmproj-NAME.gguf, which llama.cpp's multimodal library loads.
 
-Keys and names are those that `tools/mtmd/clip.cpp` of llama.cpp reads for its projector type "adapter" (GLM_EDGE); nothing
-upstream writes such a file any more. ffn_up is fc1 and ffn_down is fc2. Where llama.cpp departs from the model, DEVIATIONS tells.
+What it holds is declared by the family (`program.mmproj_spec.Mmproj`). Where llama.cpp departs from the model, the declaration's
+`deviations` tell.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +19,13 @@ from ...core.manifest import FileDigest
 from ...core.progress import Progress
 from ...quantize.ggml.types import TYPES, Type
 from .. import alternatives
-from ..checkpoint import Checkpoint, read_json
-from ..families.glm_edge_v import ADAPTER, PROJECTION, TOWER
-from ..families.glm_edge_v import GlmEdgeVision as Vision
-from ..families.glm_edge_v_model.pixels import Preprocess
-from .header import Kind, Value, array, boolean, f32, string, u32
+from ..alternatives import InexpressibleError
+from ..checkpoint import Checkpoint
+from ..gguf_held import Held
+from ..program.mmproj_spec import How, Mmproj, Sizes
+from ..program.reading import UnsupportedArchitecture
+from . import processor
+from .header import Value, boolean, string
 from .layout import File, Layout, Placed, file
 from .metadata import Origin, general
 from .model import Tensor
@@ -31,41 +34,23 @@ from .write import write
 
 PRECISIONS = {"fp16": "f16", "int8": "q8_0", "fp32": "f32"}
 """Names of `--vision-precision`, and the type that the matrices get."""
-KIND = "adapter"
-"""llama.cpp's name of GLM-Edge-V's projector (`PROJECTOR_TYPE_GLM_EDGE`)."""
 PREFIX = "mmproj-"
-DEVIATIONS = (
-    "llama.cpp normalizes the adapter's rows with the tower's epsilon (the model: 1e-5) and takes the tanh form of its GELU, "
-    "from a table of float16",
-    "llama.cpp resizes pictures itself: it does not average where it shrinks, and centers those that are not square, where the "
-    "model puts them to the top left; give square pictures of the tower's size for the same answers",
-)
-"""Where the library's graph is not the model's; for the plan, the manifest and the report."""
-_OUTER = {
-    f"{TOWER}embeddings.patch_embedding": "v.patch_embd",
-    f"{TOWER}embeddings.position_embedding": "v.position_embd",
-    f"{TOWER}post_layernorm": "v.post_ln",
-    f"{ADAPTER}conv": "adapter.conv",
-    f"{PROJECTION}linear_proj": "adapter.linear.linear",
-    f"{PROJECTION}norm1": "adapter.linear.norm1",
-    f"{PROJECTION}gate_proj": "adapter.linear.gate",
-    f"{PROJECTION}dense_h_to_4h": "adapter.linear.dense_h_to_4h",
-    f"{PROJECTION}dense_4h_to_h": "adapter.linear.dense_4h_to_h",
-}
-_INNER = {
-    "layer_norm1": "ln1", "layer_norm2": "ln2", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v", "self_attn.out_proj": "attn_out", "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down",
-}  # fmt: skip
-_LAYER = re.compile(re.escape(TOWER) + r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
-_CONVOLUTIONS = ("v.patch_embd.weight", "adapter.conv.weight")
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Projector:
-    """All that will be written, known before a weight is read."""
+    """All that will be written, known before a weight is read.
+
+    Attributes:
+        layout: of the one file.
+        precision: a key of PRECISIONS.
+        declared: by the family.
+    """
 
     layout: Layout
     precision: str
+    declared: Mmproj
 
     @property
     def file(self) -> File:
@@ -73,12 +58,15 @@ class Projector:
         return self.layout.files[0]
 
 
-def prepare(checkpoint: Checkpoint, vision: Vision, file_name: str, *, precision: str, origin: Origin) -> Projector:
+def prepare(
+    checkpoint: Checkpoint, declared: Mmproj, shapes: Shapes, file_name: str, *, precision: str, origin: Origin
+) -> Projector:
     """Decide everything from config and headers.
 
     Args:
         checkpoint: of which the headers are enough.
-        vision: its vision part.
+        declared: by the family.
+        shapes: of the vision part's tensors, in their order.
         file_name: of the result.
         precision: a key of PRECISIONS.
         origin: where the checkpoint comes from.
@@ -89,13 +77,19 @@ def prepare(checkpoint: Checkpoint, vision: Vision, file_name: str, *, precision
     """
     if precision not in PRECISIONS:
         raise UsageError(f"A GGUF's tower cannot be stored as {precision}.", f"One of: {', '.join(PRECISIONS)}.")
-    _check(checkpoint, vision)
     kind = PRECISIONS[precision]
-    tensors = _tensors(vision)
-    placed = [Placed(tensor, _type(tensor, kind), 0) for tensor in tensors]
-    parameters = sum(checkpoint.info(str(tensor.source)).size for tensor in tensors)
-    keys = _keys(checkpoint, vision, kind, origin, parameters)
-    return Projector(Layout((file(placed, keys, file_name),), ()), precision)
+    try:
+        sizes = declared.sizes(checkpoint.config)
+        own = tensors(checkpoint, declared, sizes, shapes)
+        placed = [Placed(tensor, _type(declared, tensor, kind), 0) for tensor in own]
+        parameters = sum(math.prod(tensor.shape) for tensor in own)
+        keys = {**_general(checkpoint, kind, origin, parameters), **own_keys(checkpoint, declared, sizes)}
+    except UnsupportedArchitecture as reason:
+        raise InexpressibleError(
+            f"llama.cpp's {declared.kind!r} cannot see for this model: {reason}.",
+            reason.hint or alternatives.hint("gguf", checkpoint.config, checkpoint.names),
+        ) from reason
+    return Projector(Layout((file(placed, keys, file_name),), ()), precision, declared)
 
 
 def export(checkpoint: Checkpoint, projector: Projector, out: Path, progress: Progress) -> dict[str, FileDigest]:
@@ -107,51 +101,71 @@ def export(checkpoint: Checkpoint, projector: Projector, out: Path, progress: Pr
     return write(checkpoint, projector.layout, out, None, progress)
 
 
-def _check(checkpoint: Checkpoint, vision: Vision) -> None:
-    if vision.tower.activation != "gelu_pytorch_tanh":
-        raise CheckpointError(
-            f"llama.cpp's tower has the tanh form of GELU; this one uses {vision.tower.activation}.",
-            alternatives.hint("gguf", checkpoint.config, checkpoint.names),
-        )
-    for name, shape in vision.tensors().items():
-        if name not in checkpoint.names or checkpoint.info(name).shape != shape:
-            raise CheckpointError(f"{name} is missing or not {list(shape)}.", "A shard is missing; download it again.")
+def tensors(checkpoint: Checkpoint, declared: Mmproj, sizes: Sizes, shapes: Shapes) -> list[Tensor]:
+    """Return the tensors of the file, in the order in which it holds them.
+
+    Raises:
+        CheckpointError: one of the checkpoint is missing, or of another shape.
+        UnsupportedArchitecture: one has no place in llama.cpp's graph.
+    """
+    config, made = checkpoint.config, []
+    for source, shape in shapes.items():
+        if source not in checkpoint.names or checkpoint.info(source).shape != shape:
+            raise CheckpointError(
+                f"{source} is missing or not {list(shape)}.", "A shard is missing; download it again."
+            )
+        layer = declared.layer_of(source)
+        beyond = layer is not None and layer >= sizes.layers
+        if beyond or any(fnmatch.fnmatchcase(source, p) for p in declared.unused):
+            continue
+        made += list(_of(declared, sizes, source, shape, config))
+    for source, (name, piece) in declared.language(config, checkpoint.folder).items():
+        made.append(_tensor(declared, name, checkpoint.info(source).shape, source, piece))
+    return made
 
 
-def _tensors(vision: Vision) -> list[Tensor]:
-    return [Tensor(_name(source, vision), _shape(shape), source) for source, shape in vision.tensors().items()]
+def processor_of(checkpoint: Checkpoint, declared: Mmproj) -> Mapping[str, Any]:
+    """Return what the checkpoint's files state of its pictures. Raises CheckpointError."""
+    return (declared.processor or processor.read)(checkpoint.folder)
 
 
-def _name(source: str, vision: Vision) -> str:
-    if source in (f"{ADAPTER}boi", f"{ADAPTER}eoi"):
-        return f"adapter.{source.removeprefix(ADAPTER)}"
-    inside = _LAYER.fullmatch(source)
-    if not inside:
-        module, _, kind = source.rpartition(".")
-        return f"{_OUTER[module]}.{kind}"
-    layer, module, kind = inside.groups()
-    name = _INNER[module]
-    if vision.tower.intermediate_size == vision.tower.hidden_size:
-        # the loader takes matrices of this shape for those of an old file, which had the two names exchanged
-        name = {"ffn_up": "ffn_down", "ffn_down": "ffn_up"}.get(name, name)
-    return f"v.blk.{layer}.{name}.{kind}"
+def _of(
+    declared: Mmproj, sizes: Sizes, source: str, shape: tuple[int, ...], config: Mapping[str, Any]
+) -> Iterator[Tensor]:
+    parts = declared.parts(source, shape, config)
+    if parts is None:
+        raise UnsupportedArchitecture(f"it has a tensor {source}, which has no place there")
+    # where they are of one shape, the loader takes them for those of an old file, which had the two names exchanged
+    turned = declared.exchanges and sizes.inner == sizes.width
+    for name, how in parts.items():
+        yield _tensor(declared, other(name) if turned else name, shape, source, how)
 
 
-def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[2:] if shape[:2] == (1, 1) else shape  # the rows of begin and end
+def other(name: str) -> str:
+    """Return the name that the other matrix of an MLP has."""
+    if ".ffn_up." in name:
+        return name.replace(".ffn_up.", ".ffn_down.")
+    return name.replace(".ffn_down.", ".ffn_up.")
 
 
-def _type(tensor: Tensor, kind: str) -> Type:
+def _tensor(declared: Mmproj, name: str, shape: tuple[int, ...], source: str, how: How) -> Tensor:
+    plus = declared.plus.get(name, 0.0)
+    if isinstance(how, Held):
+        return Tensor(name, how.shape(shape), source, plus=plus, held=how)
+    return Tensor(name, how.lies(shape), source, plus=plus, piece=how)
+
+
+def _type(declared: Mmproj, tensor: Tensor, kind: str) -> Type:
     """Matrices get the kind; what is added or multiplied element by element stays float32."""
-    if len(tensor.shape) == 1 or tensor.name == "v.position_embd.weight":
+    matrix = len(tensor.shape) > 1 and ".weight" in tensor.name and tensor.name != "v.position_embd.weight"
+    if not matrix or tensor.name.endswith(declared.float32):
         return TYPES["f32"]
-    if tensor.name in _CONVOLUTIONS:
+    if len(tensor.shape) > 2 or tensor.name.endswith(declared.half):
         return TYPES["f32" if kind == "f32" else "f16"]
     return TYPES[kind if TYPES[kind].fits(tensor.shape[-1]) else "f16"]
 
 
-def _keys(checkpoint: Checkpoint, vision: Vision, kind: str, origin: Origin, parameters: int) -> dict[str, Value]:
-    rule = Preprocess.from_config(read_json(checkpoint.folder / "preprocessor_config.json"))
+def _general(checkpoint: Checkpoint, kind: str, origin: Origin, parameters: int) -> dict[str, Value]:
     described: Mapping[str, Value] = general(
         origin,
         checkpoint.folder,
@@ -160,24 +174,16 @@ def _keys(checkpoint: Checkpoint, vision: Vision, kind: str, origin: Origin, par
         parameters=parameters,
         version=version("edgeconv"),
     )
-    sizes: dict[str, Any] = {
-        "image_size": vision.tower.image_size,
-        "patch_size": vision.tower.patch_size,
-        "embedding_length": vision.tower.hidden_size,
-        "feed_forward_length": vision.tower.intermediate_size,
-        "block_count": vision.tower.num_layers,
-        "projection_dim": vision.out_size,
-        "attention.head_count": vision.tower.num_heads,
-    }
+    return {"general.architecture": string("clip"), **described, "general.type": string("mmproj")}
+
+
+def own_keys(checkpoint: Checkpoint, declared: Mmproj, sizes: Sizes) -> dict[str, Value]:
+    """Return the keys `clip.*`, which say how the library prepares pictures and computes. Raises as `prepare`."""
+    stated = processor_of(checkpoint, declared)
+    own = declared.keys(checkpoint.config, stated)
     return {
-        "general.architecture": string("clip"),
-        **described,
-        "general.type": string("mmproj"),
         "clip.has_vision_encoder": boolean(True),
-        "clip.projector_type": string(KIND),
-        "clip.use_gelu": boolean(True),
-        **{f"clip.vision.{name}": u32(value) for name, value in sizes.items()},
-        "clip.vision.attention.layer_norm_epsilon": f32(vision.tower.eps),
-        "clip.vision.image_mean": array(Kind.F32, list(rule.mean)),
-        "clip.vision.image_std": array(Kind.F32, list(rule.std)),
+        "clip.projector_type": string(declared.kind),
+        **declared.common_keys(sizes, stated),
+        **{f"clip.vision.{name}": value for name, value in own.items()},
     }

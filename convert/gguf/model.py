@@ -16,6 +16,7 @@ from ..gguf_values import Value, f32, u32
 from ..program.decoder import HEAD, Decoder
 from ..program.description import TABLE, Names, Norms
 from ..program.experts import ROLES, Experts
+from ..program.piece import WHOLE, Piece
 from ..stacks import iter_numbered
 from .body import Body
 
@@ -62,6 +63,7 @@ class Tensor:
         plus: what is added to each element.
         held: what else is otherwise than in the checkpoint.
         values: float32, the constant itself if there is no source.
+        piece: the part of the source that it is.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Tensor:
     plus: float = 0.0
     held: Held = AS_IT_IS
     values: npt.NDArray[Any] | None = field(default=None, compare=False)
+    piece: Piece = WHOLE
 
     @property
     def inputs(self) -> int:

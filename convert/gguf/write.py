@@ -17,6 +17,7 @@ from ...core.manifest import FileDigest
 from ...core.progress import Progress, Task
 from ..checkpoint import Checkpoint
 from ..parallel import in_order
+from ..program.piece import WHOLE
 from .encode import encode
 from .header import aligned
 from .layout import File, Layout, Placed
@@ -121,7 +122,9 @@ def _importance(placed: Placed, start: int, importance: Array | None) -> Array |
 
 def _rows(checkpoint: Checkpoint, placed: Placed, start: int, stop: int) -> Array:
     """Return rows [start, stop) of the tensor as [rows, cols]."""
-    source, held = str(placed.tensor.source), placed.tensor.held
+    source, held, piece = str(placed.tensor.source), placed.tensor.held, placed.tensor.piece
+    if piece != WHOLE:
+        return piece.rows(checkpoint.tensor(source), start, stop, placed.cols)
     if held.part:
         return held.cut(checkpoint.tensor(source), start, stop)
     if held.moved:

@@ -16,6 +16,7 @@ from .decoder import Decoder
 from .description import Names, Norms
 from .experts import Stored
 from .gguf_spec import Gguf
+from .mmproj_spec import Mmproj
 from .reading import Config, Reader, UnsupportedArchitecture
 from .rope import Rope, read_rope
 from .windows import read_windows
@@ -48,6 +49,7 @@ class VisionPart:
         describe: (config, vision_config, language model) → its description.
         int4_default: the vendor's choice for the language model of such a checkpoint.
         unused_tensors: patterns of tensors that a checkpoint may hold and the model never reads.
+        mmproj: how llama.cpp's multimodal library knows it; None: it does not.
     """
 
     model_type: str
@@ -57,6 +59,7 @@ class VisionPart:
     describe: Callable[[Config, Config, Decoder], Any]
     int4_default: Scheme | None = None
     unused_tensors: tuple[str, ...] = ()
+    mmproj: Mmproj | None = None
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def test_which_mmproj_belongs_to_a_file(bare: Path, whole: Path, tmp_path: Path)
     for file in (projector, folder / "mmproj-model-F32.gguf"):
         file.unlink()
     rename(Path(other), "adapter", "gemma3n")
-    assert found(model).startswith("mmproj-b.gguf is a projector of type 'gemma3n', not GLM-Edge-V's 'adapter'")
+    assert found(model).startswith("mmproj-b.gguf is a projector of type 'gemma3n', not of ")
 
 
 def test_a_text_model_beside_a_strangers_mmproj(bare: Path, builtin_model: Path, tmp_path: Path) -> None:

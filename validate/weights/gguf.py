@@ -22,6 +22,7 @@ from ...convert.gguf.describe import of_checkpoint
 from ...convert.gguf.encode import to_neighbors
 from ...convert.gguf.model import Model, Tensor
 from ...convert.gguf.read import GgufFile, TensorInfo
+from ...convert.program.piece import WHOLE
 from ...core.dtypes import element_of
 from ...core.progress import Task
 from ...quantize.ggml.types import TYPES
@@ -102,6 +103,8 @@ class Half:
     def tensor(self, name: str) -> Array:
         """Return a tensor as the file holds it: float32, in the checkpoint's shape and row order. Raises KeyError."""
         match, *others = self.matched[name]
+        if match.tensor.piece != WHOLE:
+            return self._of_pieces(name)
         if match.tensor.held.part:
             joined = np.full(self._checkpoint.info(name).shape, np.nan, np.float32)
             for part in (match, *others):
@@ -116,6 +119,13 @@ class Half:
             place[...] = part.checkpoint_form(self.file.dequantized(part.info.name)).reshape(place.shape)
         return whole
 
+    def _of_pieces(self, name: str) -> Array:
+        """Put a tensor together; what the file lacks of it is NaN."""
+        whole = np.full(self._checkpoint.info(name).shape, np.nan, np.float32)
+        for match in self.matched[name]:
+            match.tensor.piece.put(self.file.dequantized(match.info.name) - np.float32(match.tensor.plus), whole)
+        return whole
+
     def fit(self, name: str, match: GgufMatch, task: Task) -> Fit:
         """Compare one tensor of the file with its source.
 
@@ -124,13 +134,13 @@ class Half:
         """
         info, stored = match.info, self._checkpoint.info(name)
         whole = match.form.cut(self._checkpoint.tensor(name))
-        if not match.tensor.held.part:
+        if not match.tensor.held.part and match.tensor.piece == WHOLE:
             whole = whole.reshape(info.rows, info.cols)
         changed = match.tensor.plus or match.tensor.held.changed
         exact = info.type == element_of(stored.dtype) and not changed
         data, sums = self.file.data(info.name), Sums()
         for start, stop in match.ranges():
-            source = match.source_rows(match.tensor.held.cut(whole, start, stop), start)
+            source = match.source_rows(_rows(match, whole, start, stop), start)
             bound = error_bound(info.type, data[start:stop], source, exact=exact, weighted=self._weighted)
             with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted
                 held = np.require(self.file.dequantized(info.name, start, stop), requirements="W")
@@ -138,6 +148,13 @@ class Half:
             task.advance((stored.end - stored.start) * (stop - start) // max(info.rows, 1))
         self.file.release(info.name)
         return sums.fit(name, info.type, info.rows)
+
+
+def _rows(match: GgufMatch, whole: Array, start: int, stop: int) -> Array:
+    piece = match.tensor.piece
+    if piece != WHOLE:
+        return piece.rows(whole, start, stop, match.info.cols)
+    return match.tensor.held.cut(whole, start, stop)
 
 
 class GgufWeights(Half):

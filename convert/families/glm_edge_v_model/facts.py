@@ -20,6 +20,10 @@ MODEL_TYPE = "glm_edge_v"
 VISION = "model.vision."
 """What the names of all vision tensors begin with."""
 
+TOWER, ADAPTER = VISION + "vit.model.vision_model.", VISION + "adapter."
+PROJECTION = ADAPTER + "linear_proj."
+"""What the names of the tower's tensors begin with, of the adapter's, and of its MLP's."""
+
 UNUSED = (VISION + "vit.model.vision_model.head.",)
 """Tensors that a checkpoint may hold and the model never reads: SigLIP's pooling head."""
 

@@ -8,6 +8,7 @@ import pytest
 from cyllama.llama import llama_cpp as lib
 from PIL import Image
 
+from edgeconv.convert import families
 from edgeconv.convert.conversion import GgufJob, plan, run
 from edgeconv.convert.families import decoder, glm_edge_v
 from edgeconv.convert.families.glm_edge_v_model import load
@@ -79,7 +80,7 @@ def test_every_tensor_of_the_half_is_there_and_the_size_is_as_planned(source: Pa
     assert planned.output_bytes == sum(file.size for file in made.manifest.outputs.values())
     file = open_gguf(tmp_path / "out/mmproj-tiny-v-F16.gguf")
     checkpoint = open_checkpoint(source)
-    vision = glm_edge_v.vision(checkpoint.config, checkpoint.names, decoder(checkpoint.config))
+    vision = families.vision(checkpoint.config, checkpoint.names, decoder(checkpoint.config))
     assert vision is not None
     assert len(file.tensors) == len(vision.tensors())
     assert file.keys["clip.projector_type"] == "adapter"
