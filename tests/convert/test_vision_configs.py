@@ -1,0 +1,117 @@
+"""What config.json states of pictures: published configs against transformers' own model, and odd values."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edgeconv.convert import families, multimodal
+from edgeconv.convert.families import registry
+from edgeconv.convert.program.reading import UnsupportedArchitecture
+from edgeconv.convert.program.vision import Vision
+from edgeconv.core.errors import EdgeconvError
+
+from ..models import tiny_vlm
+
+TYPES = sorted(one.model_type for one in registry.every() if one.language)
+ODD = (
+    None, "x", "", -1, 0, 1, 3, 1.5, math.nan, math.inf, [], [1], ["x"], [14, 14], {}, {"a": 1}, True, 10**400, 2**31 - 1,
+)  # fmt: skip
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "gemma3": {  # google/gemma-3-4b-it
+        "text_config": {
+            "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "sliding_window": 1024,
+            "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+        },
+        "vision_config": {
+            "hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "num_attention_heads": 16,
+            "num_hidden_layers": 27, "patch_size": 14, "vision_use_head": False,
+        },
+        "tie_word_embeddings": True,
+    },
+    "internvl": {  # OpenGVLab/InternVL3-1B-hf
+        "text_config": {
+            "model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+            "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151674, "max_position_embeddings": 32768,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}, "tie_word_embeddings": False,
+        },
+        "vision_config": {"attention_bias": True, "image_size": [448, 448], "patch_size": [14, 14]},
+        "image_token_id": 151667, "tie_word_embeddings": False,
+    },
+}  # fmt: skip
+"""As far as they differ from transformers' defaults."""
+
+
+def opened(config: dict[str, Any], names: set[str]) -> tuple[dict[str, tuple[int, ...]], Vision]:
+    """All tensors that a conversion reads of a checkpoint, in the form of `multimodal`, and the vision part."""
+    flat = multimodal.flat(config)
+    decoder = families.decoder(flat)
+    vision = families.vision(flat, names, decoder)
+    assert vision
+    return decoder.tensors() | vision.tensors(), vision
+
+
+@pytest.mark.parametrize("model_type", PUBLISHED)
+def test_a_published_config_promises_the_tensors_that_transformers_has(model_type: str) -> None:
+    import fnmatch
+
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    config = AutoConfig.for_model(model_type, **copy.deepcopy(PUBLISHED[model_type]))
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    held = {multimodal.named(name): tuple(one.shape) for name, one in model.named_parameters()}
+    if config.tie_word_embeddings:
+        held.pop("lm_head.weight", None)
+    found, vision = opened(json.loads(config.to_json_string(use_diff=False)), set(held))
+    left = {name for name in held if any(fnmatch.fnmatch(name, pattern) for pattern in vision.unused)}
+    assert found == {name: shape for name, shape in held.items() if name not in left}
+
+
+def odd_configs(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each field of it and of its vision_config with each odd value."""
+    for inside in (None, "vision_config"):
+        for field in config[inside] if inside else config:
+            if field in ("model_type", "text_config", "vision_config"):
+                continue
+            for value in ODD:
+                made = copy.deepcopy(config)
+                (made[inside] if inside else made)[field] = value
+                yield f"{inside or ''}.{field} = {value!r}"[:60], made
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_an_odd_value_is_described_or_refused_with_a_sentence(model_type: str) -> None:
+    """Whatever it is: no other error, and tensors and graphs of what is described can be named."""
+    from transformers import AutoConfig
+
+    whole = tiny_vlm.FAMILIES[model_type]
+    fields = whole | {"text_config": whole["text_config"] | {"vocab_size": 4160}}
+    config = json.loads(AutoConfig.for_model(model_type, **copy.deepcopy(fields)).to_json_string(use_diff=False))
+    part = families.vision_part(model_type)
+    assert part
+    names = {part.prefix if isinstance(part.prefix, str) else part.prefix[0]}
+    assert opened(config, names)[0]
+    refused = 0
+    for what, odd in odd_configs(config):
+        try:
+            found, vision = opened(odd, names)
+            assert all(size > 0 for shape in found.values() for size in shape), what
+            assert [graph.name for graph in vision.graphs()], what
+        except (EdgeconvError, UnsupportedArchitecture) as error:
+            refused += 1
+            assert str(error), what
+        except Exception as error:
+            raise AssertionError(f"{what}: {error!r}") from error
+    assert refused > len(ODD)
+
+
+def test_every_family_with_pictures_has_a_published_config() -> None:
+    """A family that joins brings its own."""
+    assert set(TYPES) == set(PUBLISHED)

@@ -1,0 +1,191 @@
+"""Every family with pictures against transformers in float32: rows, positions and logits, in OpenVINO and ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeconv.convert import conversion, families
+from edgeconv.convert.families import registry
+from edgeconv.convert.open_checkpoint import open_checkpoint
+from edgeconv.convert.program.vision import Vision
+from edgeconv.core.progress import Silent
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate.seeing import positions
+from edgeconv.validate.seeing.processor import Processor
+
+from ..models import tiny_vlm
+from .seeing_runs import Onnx, OpenVino, Prompt, Runs, prompt
+
+Array = np.ndarray
+TYPES = sorted(one.model_type for one in registry.every() if one.language)
+LIMIT = 1e-3
+ANSWER = np.random.default_rng(1).integers(20, 4000, 9).tolist()
+
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+WIDE, TALL = noise(190, 100), noise(60, 150)
+PICTURES = {"none": (), "one": (WIDE,), "two": (TALL, WIDE)}
+
+
+@dataclass
+class Opened:
+    """A tiny checkpoint in float32: transformers' model, its processor, and our description."""
+
+    folder: Path
+    model: Any
+    processor: Processor
+    vision: Vision
+
+    def asked(self, which: str) -> Prompt:
+        return prompt(self.processor, PICTURES[which], ANSWER)
+
+    def rows(self, arrays: dict[str, Array]) -> Array:
+        """What transformers' vision part gives for pictures."""
+        import inspect
+
+        import torch
+
+        gives = self.model.model.get_image_features
+        takes = inspect.signature(gives).parameters
+        given = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items() if name in takes}
+        with torch.no_grad():
+            made = gives(**given, return_dict=True).pooler_output
+        parts = made if isinstance(made, list | tuple) else [made]
+        return np.concatenate([part.numpy().reshape(-1, part.shape[-1]) for part in parts])
+
+    def logits(self, asked: Prompt) -> Array:
+        import torch
+
+        given = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in asked.arrays.items()}
+        with torch.no_grad():
+            found: Array = self.model(input_ids=torch.tensor([asked.ids]), **given).logits[0].numpy()
+        return found
+
+
+@pytest.fixture(scope="module", params=TYPES)
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    folder = tiny_vlm.make(request.param, tmp_path_factory.mktemp(request.param), dtype="float32")
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    return Opened(folder, model, Processor(folder), described(folder))
+
+
+def described(folder: Path) -> Vision:
+    checkpoint = open_checkpoint(folder)
+    found = families.vision(checkpoint.config, checkpoint.names, families.decoder(checkpoint.config))
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
+def openvino(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Runs]:
+    out = tmp_path_factory.mktemp("openvino") / "out"
+    made = conversion.run(conversion.Job(str(opened.folder), Request("fp32"), output=out, smoke_test=False), Silent())
+    return made.path, OpenVino(made.path, opened.vision)
+
+
+@pytest.fixture(scope="module")
+def onnx(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    out = tmp_path_factory.mktemp("onnx") / "out"
+    job = conversion.OnnxJob(str(opened.folder), Request("fp32"), output=out, smoke_test=False)
+    return Onnx(conversion.run(job, Silent()).path, opened.vision)
+
+
+def require_equal(opened: Opened, runs: Runs, which: str) -> None:
+    asked = opened.asked(which)
+    for alone in asked.pictures:
+        expected = opened.rows(dict(alone))
+        found = runs.rows(alone).rows
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < LIMIT
+    expected, whole = opened.logits(asked), runs.logits(asked)
+    assert np.abs(whole - expected).max() < LIMIT
+    end = len(asked.ids)
+    steps = runs.logits(asked, (end - len(ANSWER), *range(end - 3, end)))
+    assert np.abs(steps - expected).max() < LIMIT
+
+
+@pytest.mark.parametrize("which", PICTURES)
+def test_openvino_gives_what_transformers_gives(opened: Opened, openvino: tuple[Path, Runs], which: str) -> None:
+    require_equal(opened, openvino[1], which)
+
+
+@pytest.mark.parametrize("which", PICTURES)
+def test_onnx_gives_what_transformers_gives(opened: Opened, onnx: Runs, which: str) -> None:
+    require_equal(opened, onnx, which)
+
+
+@pytest.mark.parametrize("which", PICTURES)
+def test_positions_are_those_of_transformers(opened: Opened, which: str) -> None:
+    asked = opened.asked(which)
+    expected = positions.of_prompt(opened.model.model, asked.ids, asked.arrays)
+    found = opened.vision.positions(asked.ids, asked.pictures)
+    # positions of one axis may also be stated along all axes
+    assert np.array_equal(np.broadcast_to(found, expected.shape), expected)
+
+
+def test_a_picture_of_other_pixels_gives_other_rows(opened: Opened, openvino: tuple[Path, Runs]) -> None:
+    (one,) = opened.asked("one").pictures
+    turned = dict(one) | {"pixel_values": one["pixel_values"][..., ::-1].copy()}
+    assert np.abs(openvino[1].rows(one).rows - openvino[1].rows(turned).rows).max() > LIMIT
+
+
+COMPRESSED: dict[str, Callable[[str, Path], Any]] = {
+    "openvino int4": lambda source, out: conversion.Job(source, Request("int4_sym", group_size=32), output=out),
+    "openvino int8": lambda source, out: conversion.Job(source, Request("int8"), output=out, vision_precision="int8"),
+    "onnx int4": lambda source, out: conversion.OnnxJob(source, Request("int4_sym", group_size=32), output=out),
+    "onnx int8": lambda source, out: conversion.OnnxJob(source, Request("int8"), output=out, vision_precision="int8"),
+}
+
+
+@pytest.mark.parametrize("scheme", COMPRESSED)
+def test_compressed_weights_are_near(opened: Opened, tmp_path: Path, scheme: str) -> None:
+    made = conversion.run(COMPRESSED[scheme](str(opened.folder), tmp_path / "out"), Silent()).path
+    runs = (OpenVino if scheme.startswith("openvino") else Onnx)(made, opened.vision)
+    asked = opened.asked("one")
+    expected, found = opened.logits(asked), runs.logits(asked)
+    off = np.abs(found - expected).mean() / expected.std()
+    assert 1e-5 < off < (0.1 if "int8" in scheme else 0.5)
+
+
+def test_optimum_intel_runs_it(opened: Opened, openvino: tuple[Path, Runs]) -> None:
+    """Logits of a prompt, and greedy tokens behind it, through the vendor's class."""
+    import torch
+    from optimum.intel import OVModelForVisualCausalLM
+    from optimum.intel.openvino.modeling_visual_language import MODEL_TYPE_TO_CLS_MAPPING
+
+    from ..ir import ACCURATE
+
+    kind = opened.model.config.model_type
+    if kind not in MODEL_TYPE_TO_CLS_MAPPING:
+        pytest.skip(f"optimum-intel has no class for {kind}")
+    model = OVModelForVisualCausalLM.from_pretrained(openvino[0], ov_config=ACCURATE)
+    for which in ("none", "one"):
+        asked = opened.asked(which)
+        given = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in asked.arrays.items()}
+        inputs = {
+            "input_ids": torch.tensor([asked.ids]),
+            "attention_mask": torch.ones(1, len(asked.ids), dtype=torch.long),
+        }
+        found = model(**inputs, **given).logits[0].detach().numpy()
+        assert np.abs(found - opened.logits(asked)).max() < LIMIT
+        options = {"max_new_tokens": 8, "do_sample": False}
+        assert greedy(model, inputs | given, options) == greedy(opened.model, inputs | given, options)
+
+
+def greedy(model: Any, inputs: dict[str, Any], options: dict[str, Any]) -> Sequence[int]:
+    made = model.generate(**inputs, **options)
+    ids: list[int] = made[0, inputs["input_ids"].shape[1] :].tolist()
+    return ids
