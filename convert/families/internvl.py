@@ -20,6 +20,7 @@ from ..program.reading import Config, Reader, UnsupportedArchitecture, contradic
 from ..program.spec import LanguagePart, VisionPart, vision_language
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import with_bias
+from .internvl_gguf import MMPROJ
 
 TOWER = "model.vision_tower."
 PROJECTOR = "model.multi_modal_projector."
@@ -148,5 +149,6 @@ FAMILY = vision_language(
         prefix=(TOWER, PROJECTOR),
         fields=intern_vit.FIELDS | set(TOP) | {"image_token_id", "image_seq_length"},
         describe=_described,
+        mmproj=MMPROJ,
     ),
 )
