@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from .module_weights import checkpoint_tensors
 from .probes import switch_of
 from .reference import LayeredReference
 from .rows import ROW
+from .seeing.features import Features, Seen
 from .target import ValidationTarget
 from .token_display import shown
 from .vision_reference import Arithmetic
@@ -89,6 +90,34 @@ class TorchPasses:
         return vision_reference.features(
             self.pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
         )
+
+    def see(self, prompts: Sequence[Mapping[str, Any]], *, own: bool) -> list[Features]:
+        """Run the vision part of transformers' model in float32, on what its processor made of each prompt's pictures."""
+        label = OWN if own else "Running the reference's vision part"
+        return self._sighted(own=own).features(prompts, self._progress, label)
+
+    def behind(self, documents: Sequence[Sequence[int]], pictures: Sequence[Seen], *, own: bool) -> PassResult:
+        """Run the language model in float32 over documents with pictures; never kept."""
+        model = self._sighted(own=own)
+        label = OWN if own else "Running the reference over the pictures"
+        return PassResult(model.head(), model.hidden_states(documents, self._progress, label, pictures=pictures))
+
+    def entering(self, documents: Sequence[Sequence[int]], pictures: Sequence[Seen], *, own: bool) -> list[Any]:
+        """Return what enters the language model's first layer: float32 [n, hidden] of each document."""
+        import torch
+
+        with torch.no_grad():
+            states, _ = self._sighted(own=own).enter(documents, pictures=pictures)
+        return [made[0].numpy() for made in states]
+
+    def positions(self, ids: Sequence[int], arrays: Mapping[str, Any]) -> Any:
+        """Return the positions that transformers' model gives a prompt's tokens, int64 [n] or [axes, n]."""
+        return self._sighted(own=False).positions(ids, arrays)
+
+    def _sighted(self, *, own: bool) -> LayeredReference:
+        model = LayeredReference(self.pair.checkpoint.folder, self._own if own else self._source, "float32")
+        model.frequencies = getattr(self._weights, "frequencies", None) if own else None
+        return model
 
     def variants(
         self, pictures: Sequence[Any], wanted: Sequence[Arithmetic], *, own: bool, dtype: str = "float32"

@@ -239,6 +239,7 @@ class LayeredReference:
         embeddings: Sequence[Array] | None = None,
         tensors: Tensors | None = None,
         firsts: Sequence[int] | None = None,
+        pictures: Sequence[Seen | None] | None = None,
     ) -> tuple[list[Any], Calls]:
         """Embed each document, and learn from the model itself what it passes to each layer.
 
@@ -247,11 +248,12 @@ class LayeredReference:
             embeddings: as for `hidden_states`.
             tensors: the source of the embeddings; None: the checkpoint.
             firsts: as for `hidden_states`.
+            pictures: likewise.
 
         Returns:
             What enters the first layer, torch [1, n, hidden] of each document, and what `layer` needs to be called.
         """
-        return self._enter(rows.alone(documents, firsts), embeddings, tensors)
+        return self._enter(rows.alone(documents, firsts), embeddings, tensors, pictures)
 
     def _enter(
         self,

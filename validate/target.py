@@ -124,9 +124,9 @@ def open_pair(
         claims.unread(checkpoint.config, "transformers, which runs the reference,")
     else:
         encoders.claim(encoder, checkpoint.config, checkpoint.names)
-    if artifact.takes_images and not _known(checkpoint):
+    if artifact.takes_images and not (_known(checkpoint) and _shown(artifact, checkpoint)):
         artifact = artifact.without_vision()
-    _require_layout(artifact)
+    _require_layout(artifact, checkpoint)
     if opened:
         opened(artifact, checkpoint.folder)
     digests = {name: file_digest(checkpoint.origin / name, progress) for name in sorted(checkpoint.shards)}
@@ -140,14 +140,21 @@ def open_pair(
 
 def _known(checkpoint: Checkpoint) -> bool:
     """Tell whether a reference here can run its vision part."""
-    return is_glm_edge_v(checkpoint.config, checkpoint.names)
+    part = families.vision_part(checkpoint.model_type, checkpoint.names)
+    return part is not None
 
 
-def _require_layout(artifact: Artifact) -> None:
+def _shown(artifact: Artifact, checkpoint: Checkpoint) -> bool:
+    """Tell whether an artifact's pictures can be measured: of a GGUF, llama.cpp's arithmetic must be known."""
+    return artifact.format != "gguf" or is_glm_edge_v(checkpoint.config, checkpoint.names)
+
+
+def _require_layout(artifact: Artifact, checkpoint: Checkpoint) -> None:
     """Refuse the layout that presents itself as another model."""
     config = artifact.path / "config.json"
     kind = read_json(config).get("model_type") if artifact.takes_images and config.is_file() else None
-    if kind is not None and families.vision_part(str(kind)) is None:
+    own = families.vision_part(checkpoint.model_type)
+    if kind is not None and own is not None and kind not in (own.model_type, checkpoint.model_type):
         raise UsageError(
             f"{artifact.path} is in the layout for openvino_genai, where it presents itself as a {kind}.",
             "Validate the default layout: its weights are the same.",

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...convert import families, multimodal
 from ...convert.checkpoint import Checkpoint, read_json
-from ...convert.families.glm_edge_v_model.facts import MODEL_TYPE
 from ...convert.native_config import meant
 from ...core.errors import CheckpointError
 from .weights import Findings
@@ -65,13 +65,14 @@ def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, takes_image
     except CheckpointError as error:
         found.failures.append(error.message)
         return
-    kind = (
-        MODEL_TYPE if takes_images else checkpoint.config.get("model_type")
-    )  # the checkpoint calls itself glm, as the text models do
+    part = families.vision_part(checkpoint.model_type) if takes_images else None
+    kind = part.model_type if part else checkpoint.model_type  # a GLM-Edge-V calls itself glm, as the text models do
     if own.get("model_type") != kind:
         found.failures.append(f"config.json: model_type is {own.get('model_type')}, in the checkpoint {kind}.")
         return
-    wanted, got = (None, None) if takes_images else (_meant(checkpoint.config), _meant(own))
+    nested = multimodal.is_ours(checkpoint.model_type)  # seen flat; the file is as transformers reads it
+    stated = read_json(checkpoint.folder / "config.json") if nested else checkpoint.config
+    wanted, got = (_meant(stated), _meant(own)) if kind == checkpoint.model_type else (None, None)
     if wanted is None or got is None:  # no class of transformers', so what the checkpoint states must be there
         wanted = _flat(checkpoint.config)
         got = {key: value for key, value in _flat(own).items() if key in wanted}

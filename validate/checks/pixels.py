@@ -1,23 +1,24 @@
-"""Vision, first check: the pixels that the artifact's own processor makes of a picture are the reference's.
+"""Vision, first check: what the artifact's own processor makes of a picture is what the reference's does, to the bit.
 
-The reference is not our code: transformers' Mllama image processor, which GLM-Edge-V's preprocessor_config.json names, with
-the checkpoint's numbers. The artifact's side reads the file that lies in the artifact.
+The reference is not our code: it is transformers' image processor of the checkpoint's files; for GLM-Edge-V, which transformers
+does not have, that of Mllama, which its preprocessor_config.json names. The artifact's side reads the files in the artifact.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...convert.families.glm_edge_v_model.pixels import Preprocess, open_picture
+from ...convert.program.vision import Arrays
 from ...core import limits
 from ...core.errors import EdgeconvError
+from ...core.picture_file import open_picture
 from ...core.picture_task import upright_rgb
 from ..report.model import Check
 from ..suite import Picture
@@ -26,15 +27,20 @@ Array = npt.NDArray[Any]
 FILE = "preprocessor_config.json"
 
 
-def reference(folder: Path, pictures: Sequence[Picture]) -> list[Array]:
-    """Return float32 [3, S, S] of each picture, by transformers, from the checkpoint's preprocessor_config.json."""
+def mllama(folder: Path) -> Callable[[Any], Array]:
+    """Return what makes float32 [3, S, S] of an upright RGB picture, by transformers, from preprocessor_config.json."""
     from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
     config = json.loads(limits.read_text(folder / FILE, limits.JSON))
     config = {key: value for key, value in config.items() if key != "image_processor_type"} | {"max_image_tiles": 1}
     processor = MllamaImageProcessorPil(**config)
-    images = [upright_rgb(open_picture(picture.path)) for picture in pictures]
-    return [processor(image, return_tensors="np")["pixel_values"][0, 0, 0] for image in images]
+    return lambda picture: processor(picture, return_tensors="np")["pixel_values"][0, 0, 0]
+
+
+def reference(folder: Path, pictures: Sequence[Picture]) -> list[Array]:
+    """Return `mllama` of each picture."""
+    made = mllama(folder)
+    return [made(upright_rgb(open_picture(picture.path))) for picture in pictures]
 
 
 def prompts(folder: Path, pictures: Sequence[Picture]) -> list[list[int]]:
@@ -54,49 +60,74 @@ def prompts(folder: Path, pictures: Sequence[Picture]) -> list[list[int]]:
     return made
 
 
-def check(folder: Path, expected: Sequence[Array], pictures: Sequence[Picture]) -> Check:
+def check(pictures: Mapping[str, Any], made: Callable[[Any], Arrays], expected: Callable[[Any], Arrays]) -> Check:
     """Compare.
 
     Args:
-        folder: the artifact.
-        expected: the reference's pixels.
-        pictures: the suite's.
+        pictures: of PIL, by what they are called.
+        made: what the artifact's files make of one.
+        expected: what the checkpoint's make of it, by transformers. A picture that it refuses is to be refused.
     """
     started = time.perf_counter()
     failures: list[str] = []
     worst, compared = 0.0, 0
-    try:
-        preprocess = Preprocess.from_folder(folder)
-        for picture, wanted in zip(pictures, expected, strict=True):
-            made = preprocess([open_picture(picture.path)])[0]
-            compared += 1
-            failures += _difference(picture.name, made, wanted)
-            worst = max(worst, float(np.abs(made - wanted).max())) if made.shape == wanted.shape else float("inf")
-    except EdgeconvError as error:
-        failures.append(error.message)
-    if not compared and not failures:
+    for name, picture in pictures.items():
+        wanted, found = _made(expected, picture), _made(made, picture)
+        if isinstance(wanted, str) and isinstance(found, str):
+            continue  # neither takes it
+        compared += 1
+        if isinstance(wanted, str):
+            failures.append(f"{name}: prepared, though the checkpoint's own processor refuses it: {wanted}")
+        elif isinstance(found, str):
+            failures.append(f"{name}: {found}")
+        else:
+            wrong, apart = _differences(name, found, wanted)
+            failures += wrong
+            worst = max(worst, apart)
+    if not compared:
         failures.append("The suite has no pictures.")
+    wrong_ones = len({failure.partition(":")[0] for failure in failures})
     return Check(
         name="pixels",
         status="failed" if failures else "passed",
         summary=f"{compared} pictures give the reference's pixels."
         if not failures
-        else f"{len(failures)} of {len(pictures)} pictures give other pixels.",
+        else f"{wrong_ones} of {len(pictures)} pictures give other pixels.",
         failures=failures[:5],
         figures={"pictures": float(compared), "max_abs": worst},
         seconds=time.perf_counter() - started,
     )
 
 
+def _made(make: Callable[[Any], Arrays], picture: Any) -> Arrays | str:
+    try:
+        return make(picture)
+    except EdgeconvError as error:
+        return error.message
+
+
+def _differences(name: str, made: Arrays, wanted: Arrays) -> tuple[list[str], float]:
+    """Return what is wrong with what became of a picture, and the largest difference of two values."""
+    failures, worst = [], 0.0
+    for field, right in wanted.items():
+        if field not in made:
+            failures.append(f"{name}: there is no {field}.")
+            continue
+        one, other = np.asarray(made[field], np.float64), np.asarray(right, np.float64)
+        worst = max(worst, float(np.abs(one - other).max())) if one.shape == other.shape else float("inf")
+        failures += _difference(f"{name}: {field}", made[field], right)
+    return failures, worst
+
+
 def _difference(name: str, made: Array, wanted: Array) -> list[str]:
     if made.shape != wanted.shape:
-        return [f"{name}: {list(made.shape)} values, the reference has {list(wanted.shape)}."]
-    different = np.abs(made - wanted).max(0) > 0
+        return [f"{name} has the shape {list(made.shape)}, the reference's {list(wanted.shape)}."]
+    different = made != wanted
     if not different.any():
         return []
-    row, column = (int(i) for i in np.argwhere(different)[0])
+    place = tuple(int(i) for i in np.argwhere(different)[0])
+    apart = np.abs(made.astype(np.float64) - wanted).max()
     return [
-        f"{name}: {different.mean():.1%} of the pixels differ, by up to {np.abs(made - wanted).max():.3g}; "
-        f"the first at row {row}, column {column}: {made[:, row, column].round(4).tolist()} instead of "
-        f"{wanted[:, row, column].round(4).tolist()}."
+        f"{name}: {different.mean():.1%} of the values differ, by up to {apart:.3g}; the first at {list(place)}: "
+        f"{made[place]:.6g} instead of {wanted[place]:.6g}."
     ]

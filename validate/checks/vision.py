@@ -7,12 +7,14 @@ checkpoint's (what compressing the tower costs).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...convert.program.vision import Rows
 from ..report.model import Check
 
 Array = npt.NDArray[Any]
@@ -22,20 +24,46 @@ COSINE_16, COSINE_8 = 0.999, 0.99
 """Least mean cosine of a picture's rows with the reference's: float16 measures 0.999999, int8 of trained towers 0.999."""
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation with pictures, on one side.
+
+    Attributes:
+        ids: of its tokens; empty if the files make none.
+        entering: float32 [n, hidden], what enters the language model.
+        positions: int64 [n], or [axes, n].
+        types: what the model is told of each token beside, int64 [n], by name.
+    """
+
+    ids: list[int]
+    entering: Array
+    positions: Array
+    types: Mapping[str, Array] = field(default_factory=dict)
+
+
 def tower(
-    made: Sequence[Array], own: Sequence[Array], reference: Sequence[Array], names: Sequence[str], bits: int
+    made: Sequence[Rows], own: Sequence[Rows], reference: Sequence[Rows], names: Sequence[str], bits: int
 ) -> Check:
-    """Compare the rows of every picture, each float32 [rows, hidden]; `bits` of the tower's weights."""
+    """Compare what was made of the pictures of every conversation; `bits` of the vision part's weights."""
     started = time.perf_counter()
-    failures, figures = _graph(made, own, names)
+    failures = [
+        f"{name}: {_deep(a)} sets of rows for the language model's layers, the model has {_deep(b)}."
+        for name, a, b in zip(names, made, own, strict=True)
+        if _deep(a) != _deep(b)
+    ]
+    labels = [label for name, one in zip(names, own, strict=True) for label in _labels(name, one)]
+    sides = [_flat(side, own) for side in (made, own, reference)]
+    wrong, figures = _graph(sides[0], sides[1], labels)
+    failures += wrong
     least = COSINE_16 if bits >= 16 else COSINE_8
-    cosines = [_cosine(a, b) if a.shape == b.shape else float("nan") for a, b in zip(made, reference, strict=True)]
-    for name, cosine in zip(names, cosines, strict=True):
+    pairs = list(zip(sides[0], sides[2], strict=True))
+    cosines = [_cosine(a, b) if a.shape == b.shape else float("nan") for a, b in pairs]
+    for name, cosine in zip(labels, cosines, strict=True):
         if not cosine >= least:
             failures.append(f"{name}: mean cosine {cosine:.4f} with the reference's rows, wanted ≥ {least}.")
     figures["least_cosine"] = min(cosines, default=float("nan"))
     figures["max_abs"] = max(
-        (float(np.abs(a - b).max()) for a, b in zip(made, reference, strict=True) if a.shape == b.shape),
+        (float(np.abs(a - b).max()) for a, b in pairs if a.shape == b.shape),
         default=float("nan"),
     )
     return _as_check(
@@ -48,30 +76,63 @@ def tower(
     )
 
 
-def merged(
-    made: Sequence[Array], own: Sequence[Array], prompts: Sequence[tuple[list[int], list[int]]], names: Sequence[str]
-) -> Check:
+def _deep(rows: Rows) -> int:
+    return 0 if rows.deep is None else len(rows.deep)
+
+
+def _labels(name: str, rows: Rows) -> list[str]:
+    return [name, *(f"{name}, rows of layer {layer}" for layer in range(_deep(rows)))]
+
+
+def _flat(side: Sequence[Rows], like: Sequence[Rows]) -> list[Array]:
+    """Return all sets of rows of a side, as many as the other has: [rows, hidden] each."""
+    found = []
+    for one, other in zip(side, like, strict=True):
+        sets = [one.rows, *([] if one.deep is None else one.deep)]
+        empty = np.zeros((0, 0), np.float32)
+        found += [*sets, *[empty] * (1 + _deep(other))][: 1 + _deep(other)]
+    return found
+
+
+def merged(made: Sequence[Prompt], own: Sequence[Prompt], names: Sequence[str]) -> Check:
     """Compare prompts with pictures in them.
 
     Args:
-        made: float32 [n, hidden] of each prompt, by the artifact's IRs.
-        own: the same by torch on the artifact's weights.
-        prompts: the ids by the artifact's own template and tokenizer, and by the checkpoint's.
-        names: of the pictures.
+        made: of each conversation, by the artifact's template, tokenizer and graphs.
+        own: by the checkpoint's, and torch on the artifact's weights.
+        names: of the conversations.
     """
     started = time.perf_counter()
-    failures = [
-        f"{name}: the artifact's prompt has {len(a)} tokens, the checkpoint's {len(b)}, or others."
-        for name, (a, b) in zip(names, prompts, strict=True)
-        if a != b
-    ]
-    wrong, figures = _graph(made, own, names)
+    failures = []
+    for name, a, b in zip(names, made, own, strict=True):
+        if a.ids != b.ids:
+            failures.append(
+                f"{name}: the artifact's prompt has {len(a.ids)} tokens, the checkpoint's {len(b.ids)}, or others."
+            )
+        failures += _places(name, a, b)
+    wrong, figures = _graph([one.entering for one in made], [one.entering for one in own], names)
     failures += wrong
-    figures["prompts"] = float(len(prompts))
-    summary = (
-        f"{len(prompts)} prompts: pictures stand in their places; largest relative error {figures['graph_error']:.1e}"
-    )
+    figures["prompts"] = float(len(own))
+    summary = f"{len(own)} prompts: pictures stand in their places; largest relative error {figures['graph_error']:.1e}"
     return _as_check("merged", failures, figures, summary, started)
+
+
+def _places(name: str, made: Prompt, own: Prompt) -> list[str]:
+    """Compare where tokens stand, and what the model is told of each."""
+    failures = []
+    if made.positions.shape != own.positions.shape:
+        failures.append(f"{name}: positions {list(made.positions.shape)}, the model has {list(own.positions.shape)}.")
+    elif (made.positions != own.positions).any():
+        place = tuple(int(i) for i in np.argwhere(made.positions != own.positions)[0])
+        axis = f" on axis {place[0]}" if len(place) > 1 else ""
+        failures.append(
+            f"{name}: token {place[-1]} stands at {made.positions[place]}{axis}, in the model at {own.positions[place]}."
+        )
+    for what, values in made.types.items():
+        right = own.types.get(what)
+        if right is None or values.shape != right.shape or (values != right).any():
+            failures.append(f"{name}: {what} are not those of the checkpoint's processor.")
+    return failures
 
 
 def _graph(made: Sequence[Array], own: Sequence[Array], names: Sequence[str]) -> tuple[list[str], dict[str, float]]:

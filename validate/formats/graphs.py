@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
+from ...convert import families
 from ...core.errors import ArtifactError, UsageError
 from ...core.manifest import Manifest
 from ..weights.stored import UNREADABLE, Mode
@@ -77,9 +78,10 @@ class GraphArtifact(ABC):
         return (self.path / self.vision).is_file()
 
     def without_vision(self) -> NoReturn:
-        """Refuse: the three graphs of a vision-language model belong together."""
+        """Refuse: the graphs of a vision-language model belong together."""
+        known = ", ".join(families.seeing())
         raise UsageError(
-            "Of vision-language models, GLM-Edge-V alone can be measured; this one's checkpoint is another.",
+            f"The checkpoint is of a vision-language model of which edgeconv does not know how it sees; known are {known}.",
             self.instead,
         )
 

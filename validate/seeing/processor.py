@@ -11,32 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import CheckpointError, UsageError
 from ...core.foreign_code import block_foreign_code
 from ...core.hf_tokenizer import open_tokenizer
+from .conversations import Turn
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 _IDS, _MASK = "input_ids", "attention_mask"
 OF_TOKENS = ("token_type_ids", "mm_token_type_ids")
 """What a processor gives for each token beside its id: whether it is of a picture."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A turn of a conversation: its pictures, of PIL, stand before its text."""
-
-    role: str
-    text: str
-    pictures: tuple[Any, ...] = ()
-
-    @property
-    def message(self) -> dict[str, Any]:
-        """As transformers' chat templates take it."""
-        pictures = [{"type": "image"} for _ in self.pictures]
-        return {"role": self.role, "content": [*pictures, {"type": "text", "text": self.text}]}
 
 
 @dataclass(frozen=True)
@@ -55,6 +42,11 @@ class Made:
     def pixels(self) -> Arrays:
         """What is of pictures, not of tokens."""
         return {name: array for name, array in self.arrays.items() if name not in OF_TOKENS}
+
+    @property
+    def types(self) -> Arrays:
+        """What is of each token: int64 [n]."""
+        return {name: array[0].astype(np.int64) for name, array in self.arrays.items() if name in OF_TOKENS}
 
 
 class Processor:

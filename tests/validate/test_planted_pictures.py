@@ -1,0 +1,203 @@
+"""Vision-language models beyond GLM-Edge-V: each fault is caught by the check that one would expect; an untouched one passes.
+
+Only the checks of pictures run here, on two pictures, whatever the family; what `validate` does with them test_planted_vision.py
+shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeconv.convert import families, multimodal
+from edgeconv.convert.conversion import Job, OnnxJob, run
+from edgeconv.convert.program.vision import Rows
+from edgeconv.core.progress import Silent
+from edgeconv.quantize.scheme import Request
+from edgeconv.validate import vision_checks
+from edgeconv.validate.passes import TorchPasses
+from edgeconv.validate.seeing.conversations import extremes
+from edgeconv.validate.suite import load
+from edgeconv.validate.target import open_pair
+from edgeconv.validate.tokenizer import open_tokenizer
+from edgeconv.validate.vision_checks import VisionChecks, VisionScores
+
+from ..models import tiny_vlm
+
+pytestmark = pytest.mark.slow
+KINDS = [kind for kind in sorted(tiny_vlm.FAMILIES) if multimodal.is_ours(kind)]
+JOBS: dict[str, Any] = {"openvino": Job, "onnx": OnnxJob}
+PICTURES = [one for one in load().pictures if one.name in ("shapes-wide", "shapes-tall")]
+Look = Callable[..., VisionScores]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGECONV_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(vision_checks, "NEW_TOKENS", 6)
+        yield
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """A tiny checkpoint and an artifact of it."""
+
+    kind: str
+    model: Path
+    artifact: Path
+
+    def look(self, artifact: Path | None = None) -> VisionScores:
+        """Run the checks of pictures."""
+        pair = open_pair(artifact or self.artifact, str(self.model), Silent())
+        weights = pair.artifact.weights(pair.checkpoint)
+        passes = TorchPasses(pair, weights, open_tokenizer(pair.checkpoint.folder, parts=True), Silent())
+        opened: Any = pair.artifact
+        return VisionChecks(opened, PICTURES, passes, "CPU", Silent()).look(noise=0.1)
+
+
+@pytest.fixture(scope="module", params=[(kind, form) for kind in KINDS for form in JOBS], ids="-".join)
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sound:
+    kind, form = request.param
+    model = tiny_vlm.make(kind, tmp_path_factory.mktemp(kind) / "model")
+    out = tmp_path_factory.mktemp(f"{kind}-{form}") / "out"
+    return Sound(kind, model, run(JOBS[form](str(model), Request("int8"), output=out)).path)
+
+
+def failed(scores: VisionScores) -> set[str]:
+    return {check.name for check in scores.checks if check.status == "failed"}
+
+
+def apart(scores: VisionScores) -> float:
+    """The largest difference of two logits behind pictures from the artifact's own weights."""
+    return max(float(part.max()) for one in scores.conversion for part in one.max_abs)
+
+
+def test_an_untouched_one_passes(sound: Sound) -> None:
+    scores = sound.look()
+    assert failed(scores) == set(), [check.failures for check in scores.checks]
+    assert apart(scores) < 1e-3
+    pixels, _, merged, _ = scores.checks
+    assert pixels.figures["max_abs"] == 0
+    assert merged.figures["prompts"] == len(PICTURES) + 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("image_mean", [0.1, 0.2, 0.3]), ("image_std", [0.9, 0.8, 0.7]), ("resample", 0)],
+)
+def test_another_preparation_of_pictures(field: str, value: Any, sound: Sound, tmp_path: Path) -> None:
+    out = shutil.copytree(sound.artifact, tmp_path / "out")
+    path = out / "preprocessor_config.json"
+    stated = json.loads(path.read_text())
+    if stated.get("do_normalize") is False and field != "resample":
+        stated["do_normalize"] = True
+    path.write_text(json.dumps(stated | {field: value}))
+    (out / "edgeconv.json").unlink()  # the hashes alone would give it away
+    assert failed(sound.look(out)) == {"pixels"}
+
+
+def test_one_image_token_short(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeconv.validate.eyes.processing import Processing
+
+    original = Processing.prompt
+
+    def short(self: Any, conversation: Any) -> list[int]:
+        ids = original(self, conversation)
+        ids.remove(tiny_vlm.FAMILIES[sound.kind]["image_token_id"])
+        return ids
+
+    monkeypatch.setattr(Processing, "prompt", short)
+    scores = sound.look()
+    assert failed(scores) == {"merged"}
+    assert "tokens, the checkpoint's" in scores.checks[2].failures[0]
+
+
+def swapped(rows: Rows) -> Rows:
+    """Two rows in each other's places."""
+    made = rows.rows.copy()
+    made[[0, -1]] = made[[-1, 0]]
+    return Rows(made, rows.deep)
+
+
+def turned(rows: Rows) -> Rows:
+    """Every row one place on, as where patches are taken in another order."""
+    return Rows(np.roll(rows.rows, 1, 0), None if rows.deep is None else np.roll(rows.deep, 1, 1))
+
+
+def one_short(rows: Rows) -> Rows:
+    """The last row left out."""
+    return Rows(rows.rows[:-1], None if rows.deep is None else rows.deep[:, :-1])
+
+
+def halves(rows: Rows) -> Rows:
+    """The second half before the first, as where tiles are taken in another order."""
+    middle = len(rows.rows) // 2
+    return Rows(np.concatenate([rows.rows[middle:], rows.rows[:middle]]), rows.deep)
+
+
+@pytest.mark.parametrize("fault", [swapped, turned, halves], ids=lambda fault: fault.__name__)
+def test_rows_in_another_order(fault: Callable[[Rows], Rows], sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(fault, sound, monkeypatch)
+    scores = sound.look()
+    assert failed(scores) >= {"vision", "merged"}
+    assert apart(scores) > 1e-3
+
+
+def plant(fault: Callable[[Rows], Rows], sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a vision part give other rows."""
+    opened: Any = open_pair(sound.artifact, str(sound.model), Silent()).artifact
+    tower = type(opened.tower("CPU"))
+    original = tower.__call__
+    monkeypatch.setattr(tower, "__call__", lambda self, *arguments: fault(original(self, *arguments)))
+
+
+def vision_of(sound: Sound) -> Any:
+    checkpoint = open_pair(sound.artifact, str(sound.model), Silent()).checkpoint
+    return families.vision(checkpoint.config, checkpoint.names, families.decoder(checkpoint.config))
+
+
+def test_deep_rows_one_layer_off(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not tiny_vlm.FAMILIES[sound.kind]["vision_config"].get("deepstack_visual_indexes"):
+        pytest.skip("it has none")
+    plant(lambda rows: Rows(rows.rows, np.roll(rows.deep, 1, 0)), sound, monkeypatch)  # type: ignore[arg-type]
+    scores = sound.look()
+    assert "vision" in failed(scores)
+    assert "rows of layer" in scores.checks[1].failures[0]
+    assert apart(scores) > 1e-3
+
+
+def test_positions_with_axes_swapped(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(vision_of(sound))
+    original = kind.positions
+
+    def swapped_axes(self: Any, ids: Any, pictures: Any) -> Any:
+        made = original(self, ids, pictures)
+        return made[[0, 2, 1]] if made.ndim > 1 else made + 1
+
+    monkeypatch.setattr(kind, "positions", swapped_axes)
+    scores = sound.look()
+    assert "merged" in failed(scores)
+    assert "stands at" in scores.checks[2].failures[0]
+
+
+def test_tokens_that_are_all_said_to_be_words(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(vision_of(sound))
+    original = kind.language_inputs
+    if not original(vision_of(sound), [vision_of(sound).placeholder]):
+        pytest.skip("it is told nothing of tokens")
+    monkeypatch.setattr(kind, "language_inputs", lambda *arguments: {k: v * 0 for k, v in original(*arguments).items()})
+    scores = sound.look()
+    assert "merged" in failed(scores)
+    assert apart(scores) > 1e-3
+
+
+def test_pictures_of_extreme_sizes_are_among_those_compared(sound: Sound) -> None:
+    assert {"one pixel wide", "8,192 pixels wide"} <= extremes().keys()

@@ -1,0 +1,18 @@
+"""References that see, one a kind of model, in one interface."""
+
+from __future__ import annotations
+
+from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
+from ..passes import TorchPasses
+from .base import Eyes
+
+__all__ = ["Eyes", "open_eyes"]
+
+
+def open_eyes(passes: TorchPasses) -> Eyes:
+    """Open those of the passes' checkpoint. Raises CheckpointError if its files make no processor."""
+    from .any_model import AnyModelEyes
+    from .glm_edge_v import GlmEdgeVEyes
+
+    checkpoint = passes.pair.checkpoint
+    return (GlmEdgeVEyes if is_glm_edge_v(checkpoint.config, checkpoint.names) else AnyModelEyes)(passes)
