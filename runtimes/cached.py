@@ -64,8 +64,8 @@ class Cached(ABC):
         self._placeholder = placeholder
         self._vision = vision
         self._cached: list[int | Picture] = []
-        self._shift = 0
-        """How much more the position of the next token is than the number of those before it."""
+        self._shift: int | Array = 0
+        """How much more the position of the next token is than the number of those before it, on all axes or each."""
 
     def clear(self) -> None:
         """Empty the cache."""

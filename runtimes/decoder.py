@@ -84,7 +84,7 @@ def read_on(
     given: Array,
     past: int,
     stop: Event | None = None,
-    first: int = 0,
+    first: int | Array = 0,
     *,
     layout: Layout | None = None,
 ) -> Array:
@@ -95,11 +95,11 @@ def read_on(
         given: as of `Decoder.read`.
         past: tokens in the cache.
         stop: as of `Decoder.read`.
-        first: how much more the position of a token is than the number of those before it.
+        first: how much more the position of a token is than the number of those before it; int64 [axes] on each axis.
         layout: of what is given, where there are pictures; it has the positions then.
     """
     total = past + given.shape[1]
-    counted = np.arange(first + past, first + total, dtype=np.int64)
+    counted = np.asarray(first, np.int64)[..., None] + np.arange(past, total)
     positions = (counted if layout is None else layout.positions)[..., None, :]
     beside = None if layout is None else layout.beside()
     mask, beams = np.ones((1, total), np.int64), np.zeros(1, np.int32)
@@ -166,7 +166,7 @@ class DecoderRuntime:
     ) -> list[int]:
         """Continue greedily; `embeddings` and `layout` as in `logits`."""
         self._decoder.empty()
-        shift = layout.shift if layout else 0
+        shift: int | Array = layout.shift if layout else 0
 
         def infer(ids: Sequence[int], past: int, given: Array | None) -> Array:
             return self._infer(ids, past, given, shift, None if past else layout)
@@ -187,7 +187,7 @@ class DecoderRuntime:
         ids: Sequence[int],
         past: int,
         embeddings: Array | None = None,
-        first: int = 0,
+        first: int | Array = 0,
         layout: Layout | None = None,
     ) -> Array:
         given = self._decoder.embed(_row(ids)) if embeddings is None else embeddings[None]

@@ -15,6 +15,8 @@ from ..core.errors import ArtifactError
 
 Array = npt.NDArray[Any]
 POSITIONS = "position_ids"
+_TURNING = 3
+"""The axes by which M-RoPE turns."""
 BESIDE = frozenset([TOKEN_TYPES, PICTURE_PLACES, DEEP_ROWS])
 """What a language model may take beside embeddings, mask, positions and the cache."""
 
@@ -24,7 +26,8 @@ class Layout:
     """The layout of a prompt, or of a part of it.
 
     Attributes:
-        positions: int64 [n], or [axes, n] where the family has several (M-RoPE).
+        positions: int64 [n], or [axes, n] where the family has several (M-RoPE): time, row and column are the last three, and
+            those before count tokens.
         types: what the family gives each token, int64 [n], by the graph's names of it: token_type_ids.
         places: bool [n]: where a row of a picture stands.
         deep: float32 [layers, rows, hidden], which the first layers add at these places (DeepStack); None: the family has none.
@@ -36,14 +39,17 @@ class Layout:
     deep: Array | None = None
 
     @property
-    def following(self) -> int:
-        """The position, on all axes, of the first token behind it."""
-        return int(self.positions.max()) + 1
+    def shift(self) -> Array:
+        """By how much the position of the first token behind it is more than the number of its tokens: int64 [], or [axes].
 
-    @property
-    def shift(self) -> int:
-        """By how much that is more than the number of its tokens."""
-        return self.following - len(self.places)
+        It stands behind the last position that there is on any of time, row and column.
+        """
+        count = len(self.places)
+        if self.positions.ndim == 1:
+            return np.array(self.positions.max() + 1 - count)
+        made = np.zeros(len(self.positions), np.int64)
+        made[-_TURNING:] = self.positions[-_TURNING:].max() + 1 - count
+        return made
 
     def part(self, start: int, stop: int | None = None) -> Layout:
         """Return that of the tokens [start, stop)."""
@@ -57,7 +63,7 @@ class Layout:
 
     def then(self, words: int) -> Layout:
         """Return that of this prompt and so many words behind it."""
-        more = np.broadcast_to(self.following + np.arange(words), (*self.positions.shape[:-1], words))
+        more = self.shift[..., None] + np.arange(len(self.places), len(self.places) + words)
         types = {name: np.pad(values, (0, words)) for name, values in self.types.items()}
         positions = np.concatenate([self.positions, more], -1)
         return Layout(positions, types, np.pad(self.places, (0, words)), self.deep)

@@ -69,7 +69,7 @@ class OnnxTower:
     def __call__(self, made: Arrays, stop: Event | None = None) -> Rows:
         """Map what the processor made of a picture to its rows. Raises StoppedError if `stop` was set."""
         found = run(self._session, self._graph.fed(made, {}), "on a picture", stop)
-        return self._vision.rows({one.name: value for one, value in zip(self._graph.outputs, found, strict=True)})
+        return self._vision.rows(found, made)
 
     def close(self) -> None:
         """Drop the session."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..convert.multimodal import described
-from ..convert.program.vision import Arrays, Rows, Vision
+from ..convert.program.vision import Arrays, Graph, Rows, Vision
 from ..core.errors import ArtifactError
 from ..core.mapped_pages import mappings, releasing
 from ..core.openvino_core import openvino_core
@@ -164,28 +164,29 @@ class OpenVINOTower:
             ArtifactError: an IR does not open, or takes something else than the family's; or the family is not known.
         """
         self._vision = vision or described(folder)[1]
-        self._graphs = self._vision.graphs()
-        self._requests: list[Any] = []
-        for graph in self._graphs:
+        self._requests: dict[str, Any] = {}
+        for graph in self._vision.graphs():
             xml = folder / irs.vision_file(graph)
             compiled = compile_ir(xml, device, properties)
             taken = {port.get_any_name() for port in compiled.inputs}
             if taken != {one.name for one in graph.inputs}:
                 wanted = ", ".join(one.name for one in graph.inputs)
                 raise ArtifactError(f"{xml} takes {', '.join(sorted(taken))}; {wanted} is known here.")
-            self._requests.append(compiled.create_infer_request())
+            self._requests[graph.name] = compiled.create_infer_request()
 
     def __call__(self, made: Arrays, stop: Event | None = None) -> Rows:
         """Map what the processor made of a picture to its rows. Raises StoppedError if `stop` was set."""
-        before: dict[str, Array] = {}
-        for graph, request in zip(self._graphs, self._requests, strict=True):
-            infer(request, graph.fed(made, before), stop)
-            before |= {one.name: request.get_tensor(one.name).data.copy() for one in graph.outputs}
-        return self._vision.rows(before)
+
+        def run(graph: Graph, fed: dict[str, Array]) -> list[Array]:
+            request = self._requests[graph.name]
+            infer(request, fed, stop)
+            return [request.get_tensor(one.name).data.copy() for one in graph.outputs]
+
+        return self._vision.see(made, run)
 
     def close(self) -> None:
         """Drop the compiled models."""
-        self._requests = []
+        self._requests = {}
 
 
 def _shape(port: Any) -> tuple[int, ...]:

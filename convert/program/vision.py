@@ -47,8 +47,8 @@ class Graph:
         outputs: likewise.
         tensors: name and shape of every tensor that it holds, in the order in which it reads them.
         write: (ops, input's name → value) → the outputs.
-        feed: (what the processor makes of a picture, outputs of the graphs before) → its inputs; None: the inputs are named
-            as what the processor makes, or as the outputs before.
+        feed: (what the processor makes of a picture, outputs of the graphs before) → its inputs; None: they are named as what
+            the processor makes. Outputs go by the names of graph and output, "vision_embeddings.last_hidden_state".
     """
 
     name: str
@@ -63,10 +63,18 @@ class Graph:
 
         Args:
             made: what the processor makes of the picture: pixel_values and, where the family has it, image_grid_thw and so on.
-            before: outputs of the graphs before.
+            before: outputs of the graphs before, as `feed` takes them.
         """
-        found = {**made, **before} if self.feed is None else self.feed(made, before)
-        return {one.name: np.ascontiguousarray(found[one.name], one.kind) for one in self.inputs}
+        found = made if self.feed is None else self.feed(made, before)
+        return {one.name: _shaped(np.ascontiguousarray(found[one.name], one.kind), one.shape) for one in self.inputs}
+
+
+Run = Callable[[Graph, dict[str, Array]], Sequence[Array]]
+
+
+def _shaped(array: Array, shape: tuple[int, ...]) -> Array:
+    """Join an array's first dimensions, of which processors make one for a batch of prompts, into one."""
+    return array.reshape(-1, *array.shape[1 - len(shape) :]) if array.ndim > len(shape) else array
 
 
 @dataclass(frozen=True)
@@ -150,10 +158,29 @@ class Vision(ABC):
         """
         return {}
 
-    def rows(self, last: Arrays) -> Rows:
-        """Return a picture's rows of all outputs, flat [image tokens, hidden] in the order of the placeholders."""
-        (first, *_) = self.graphs()[-1].outputs
-        return Rows(last[first.name].reshape(-1, self.out_size))
+    def rows(self, outputs: Sequence[Array], made: Arrays) -> Rows:
+        """Return a picture's rows, in the order of the placeholders.
+
+        Args:
+            outputs: of the last graph, or of the whole.
+            made: what the processor makes of the picture.
+        """
+        first, *deep = outputs
+        return Rows(first.reshape(-1, self.out_size), deep[0] if deep else None)
+
+    def see(self, made: Arrays, run: Run) -> Rows:
+        """Run the graphs one after the other.
+
+        Args:
+            made: what the processor makes of a picture.
+            run: (graph, its inputs by name) → its outputs in their order.
+        """
+        before: dict[str, Array] = {}
+        outputs: Sequence[Array] = ()
+        for graph in self.graphs():
+            outputs = run(graph, graph.fed(made, before))
+            before |= {f"{graph.name}.{one.name}": value for one, value in zip(graph.outputs, outputs, strict=True)}
+        return self.rows(outputs, made)
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Arrays]) -> Array:
         """Return the positions of a prompt's tokens, int64 [n], or [axes, n] where the family has several (M-RoPE).

@@ -212,5 +212,5 @@ def test_configs_of_another_model(vision_onnx_artifact: Path, tmp_path: Path) ->
         OnnxChat(copy(vision_onnx_artifact, tmp_path / "other", model_type="llava"))
     with pytest.raises(CheckpointError, match=r"patch_size is 0, not a positive whole number"):
         OnnxChat(copy(vision_onnx_artifact, tmp_path / "blind", vision_config={"image_size": 56, "patch_size": 0}))
-    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
+    with pytest.raises(ArtifactError, match=r"preprocessor_config\.json"):
         OnnxChat(copy(vision_onnx_artifact, tmp_path / "bare", without="preprocessor_config.json"))

@@ -109,7 +109,8 @@ def test_a_picture_in_the_cache_is_not_read_again(chat: SampledChat) -> None:
         _, ids, others = chat.prompt("What is this?", [photo(2)])
         other = chat.model.prefill(ids, others, Event())
         assert np.abs(other - first).max() > 100 * NEAR
-        start = ids.index(chat.model._placeholder)
+        # a layer that keeps a state is read again from the beginning
+        start = ids.index(chat.model._placeholder) if chat.model._decoder.shorten(1) else 0
         assert read == [2, len(longer), len(ids) - start]
     finally:
         del chat.model._forward
