@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from ...core.errors import CheckpointError
@@ -13,7 +14,7 @@ from ..checkpoint import Checkpoint
 from ..families import registry
 from ..program.decoder import Decoder
 from ..program.gguf_spec import Gguf
-from ..program.reading import UnsupportedArchitecture
+from ..program.reading import Config, UnsupportedArchitecture
 from ..program.rope import parameters as require_one_rope
 from ..program.spec import Family
 from ..program.task import Task
@@ -28,13 +29,25 @@ __all__ = ["describe", "describe_as_claimed", "fields", "of_checkpoint", "suppor
 
 def supported() -> tuple[str, ...]:
     """Return the model types that can be written, sorted."""
-    return tuple(one.model_type for one in registry.every() if one.gguf)
+    return tuple(one.model_type for one in registry.every() if _known(one) is not None)
 
 
-def fields(model_type: str) -> frozenset[str]:
-    """Return the fields of config.json that are read; a type that cannot be written has none."""
+def fields(model_type: str, language: str | None = None) -> frozenset[str]:
+    """Return the fields of config.json that are read; a type that cannot be written has none.
+
+    Args:
+        model_type: as config.json states it.
+        language: that of its language model, if it is another.
+    """
     family = families.find(model_type)
-    return families.fields(model_type) if family and family.gguf else frozenset()
+    found = _known(family) if family else None
+    return families.fields(model_type, language) if found or language else frozenset()
+
+
+def _known(family: Family) -> Gguf | None:
+    """Return how llama.cpp knows a family, or its language model where that is always of one family."""
+    language = families.find(family.language.family) if family.language and family.language.family else None
+    return family.gguf or (language.gguf if language else None)
 
 
 def describe_as_claimed(
@@ -58,7 +71,10 @@ def describe_as_claimed(
         return as_encoder.describe(encoder), encoders.claim(encoder, config, names)
     notes = claims.require(config, names)
     described, kind = describe(config), config["model_type"]
-    return described, notes + claims.unread(config, f"the reader of {kind}", fields(kind))
+    assert isinstance(described.decoder, Decoder)
+    language = described.decoder.family
+    read = fields(kind, None if language == kind else language)
+    return described, notes + claims.unread(config, f"the reader of {kind}", read)
 
 
 def of_checkpoint(checkpoint: Checkpoint) -> Model:
@@ -73,14 +89,17 @@ def describe(config: dict[str, Any]) -> Model:
     Raises:
         CheckpointError: the architecture is not known, or llama.cpp cannot run what the config says.
     """
-    kind = config["model_type"]
-    family = families.find(kind)
-    if family is None or family.gguf is None:
+    kind, whole = config["model_type"], families.find(config["model_type"])
+    family, read = families.of_language(config)
+    own = whole.gguf if whole else None
+    gguf = own or (family.gguf if family else None)
+    if family is None or gguf is None:
         raise InexpressibleError(
             f"GGUF files cannot be written for model_type {kind}.", f"Supported: {families.some_of(supported(), kind)}."
         )
     try:
-        described = _describe(family, family.gguf, config)
+        described = _describe(family, gguf, read, config if own else read)
+        described = replace(described, skipped_tensors=(*described.skipped_tensors, *_of_pictures(whole)))
         for value in described.keys.values():
             value.pack()
     except UnsupportedArchitecture as reason:
@@ -93,13 +112,14 @@ def describe(config: dict[str, Any]) -> Model:
     return described
 
 
-def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
+def _describe(family: Family, gguf: Gguf, config: Config, stated: Config) -> Model:
+    """Describe a language model by its config; `stated` is that of the model which it is a part of."""
     flat = gguf.flatten(config)
     require_one_rope(flat)
     decoder = family.plain(config)
     _require(gguf, decoder)
     context = positions.context(config, family.defaults.get("max_position_embeddings", UNBOUNDED))
-    keys = gguf.keys(config, decoder)
+    keys = gguf.keys(stated, decoder)
     stretch = gguf.stretch(config, decoder, context)
     if stretch is None:
         stretch = positions.stretch(flat, decoder, context, rope_factors=gguf.rope_factors)
@@ -114,6 +134,13 @@ def _describe(family: Family, gguf: Gguf, config: dict[str, Any]) -> Model:
         joined=family.joined, keys_of_all=gguf.keys_of_all,
         permute_qk=gguf.permute_qk, norm_offset=gguf.norm_offset, skipped_tensors=gguf.skipped_tensors, notes=notes,
     )  # fmt: skip
+
+
+def _of_pictures(whole: Family | None) -> tuple[str, ...]:
+    """Return patterns of the tensors of a vision part."""
+    part = whole.vision_part if whole and whole.language else None
+    prefixes = (part.prefix,) if part and isinstance(part.prefix, str) else part.prefix if part else ()
+    return tuple(f"{prefix}*" for prefix in prefixes)
 
 
 def _require(gguf: Gguf, decoder: Decoder) -> None:

@@ -233,3 +233,43 @@ def opened(folder: Path) -> tuple[Checkpoint, dict[str, tuple[int, ...]]]:
 def noise(height: int, width: int) -> np.ndarray[Any, Any]:
     """Return a picture, uint8 [height, width, 3]."""
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def torch_rows(folder: Path, model_type: str, picture: Any, *, norm_patches: bool = False) -> Any:
+    """Return what transformers makes of a picture that needs no resizing: float32 [rows, hidden], DeepStack's behind one another.
+
+    `norm_patches`: patches are divided by their RMS first.
+    """
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    if norm_patches:
+        embed = model.model.visual.patch_embed.forward
+        model.model.visual.patch_embed.forward = lambda x: torch.nn.functional.rms_norm(embed(x), [32], eps=1e-5)
+    pixels = ((picture / 255 - MEAN) / STD).astype(np.float32)
+    with torch.no_grad():
+        given = {name: torch.from_numpy(value) for name, value in _given(model_type, pixels).items()}
+        out = model.model.get_image_features(**given)
+    pooled = out.pooler_output
+    rows = torch.cat(list(pooled)) if isinstance(pooled, list | tuple) else pooled
+    made = rows.float().reshape(-1, rows.shape[-1]).numpy()
+    deep = getattr(out, "deepstack_features", None) or ()
+    return np.concatenate([made, *(one.float().numpy() for one in deep)], axis=1)
+
+
+def _given(model_type: str, pixels: Any) -> dict[str, Any]:
+    """Return what transformers' model takes for normalized pixels [height, width, 3]."""
+    height, width = pixels.shape[:2]
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    if model_type in {"idefics3", "smolvlm"}:
+        tiles = [planes[:, y : y + 56, x : x + 56] for y in range(0, height, 56) for x in range(0, width, 56)]
+        return {"pixel_values": np.stack([np.ascontiguousarray(tile) for tile in tiles])[None]}
+    if model_type == "mistral3":
+        return {"pixel_values": planes[None], "image_sizes": np.array([[height, width]])}
+    if model_type in {"gemma3", "internvl", "llava"}:
+        return {"pixel_values": planes[None]}
+    rows, columns = height // 14, width // 14
+    frames = np.stack([planes, planes])[None].reshape(1, 2, 3, rows // 2, 2, 14, columns // 2, 2, 14)
+    patches = frames.transpose(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(rows * columns, -1)
+    return {"pixel_values": patches, "image_grid_thw": np.array([[1, rows, columns]])}

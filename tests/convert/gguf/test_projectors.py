@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeconv.convert.conversion import GgufJob, run
 from edgeconv.convert.gguf import mmproj
 from edgeconv.convert.gguf.metadata import Origin
 from edgeconv.convert.gguf.read import open_gguf
+from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
+from edgeconv.runtimes.llama_cpp_vision import View, VisionRuntime
 
-from .projector_samples import FAMILIES, make, opened
+from ...models import tiny
+from .projector_samples import FAMILIES, HIDDEN, make, noise, opened, torch_rows
 from .record_projectors import RECORD, contents
 
 RECORDED: dict[str, Any] = json.loads(RECORD.read_text("utf-8"))
@@ -136,3 +140,49 @@ def test_mean_and_deviation_must_be_numbers(sources: dict[str, Path], tmp_path: 
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
         written(folder, "qwen2_vl", tmp_path, "fp16")
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A language model beside which the towers are run: rows do not depend on it."""
+    folder = tmp_path_factory.mktemp("language")
+    source = tiny.make("llama", folder / "source", hidden_size=HIDDEN, num_attention_heads=4, head_dim=16)
+    return run(GgufJob(str(source), recipe("f32"), output=folder / "model.gguf")).path
+
+
+SIZES = {"square": ((56, 56),), "grid": ((112, 112), (112, 168), (224, 280)), "tiles": ((112, 112), (56, 112))}
+RUN: dict[str, tuple[str, float]] = {
+    "gemma3": ("square", 1e-3), "qwen2_vl": ("grid", 1e-3), "qwen2_5_vl": ("grid", 1e-3), "idefics3": ("tiles", 1e-3),
+    "smolvlm": ("tiles", 1e-3), "internvl": ("square", 1e-3), "mistral3": ("grid", 1e-3), "glm4v": ("grid", 1e-5),
+    "llava": ("square", 1e-3),
+}  # fmt: skip
+"""Model type → pictures that need no resizing, and the RMS error of rows over their RMS that llama.cpp's GELU leaves."""
+
+
+@pytest.mark.parametrize("model_type", RUN)
+def test_rows_are_torchs(model_type: str, sources: dict[str, Path], language: Path, tmp_path: Path) -> None:
+    projector = written(sources[model_type], model_type, tmp_path, "fp32")
+    eyes = VisionRuntime(language, projector, HIDDEN, True, projector.name)
+    kind, allowed = RUN[model_type]
+    pictures = [noise(*size) for size in SIZES[kind]]
+    seen = eyes.look([View(picture) for picture in pictures], Silent(), "")
+    for picture, glance in zip(pictures, seen, strict=True):
+        expected = torch_rows(sources[model_type], model_type, picture)
+        found = glance.rows
+        if model_type == "mistral3":  # without the ends of lines, which transformers puts into the prompt
+            found = found[[i for i in range(len(found)) if (i + 1) % (picture.shape[1] // 28 + 1)]]
+        if kind == "tiles":  # the picture as a whole is behind them, resized
+            assert len(found) == len(expected) + 4
+            found = found[: len(expected)]
+        assert found.shape == expected.shape
+        assert np.sqrt(np.square(found - expected).mean() / np.square(expected).mean()) < allowed
+
+
+def test_a_norm_that_b9190_adds_to_glm_ocr(sources: dict[str, Path], language: Path, tmp_path: Path) -> None:
+    """The deviation that the plan names; once it passes as the others do, the sentence has to go."""
+    projector = written(sources["glm_ocr"], "glm_ocr", tmp_path, "fp32")
+    (glance,) = VisionRuntime(language, projector, HIDDEN, True, "x").look([View(noise(112, 112))], Silent(), "")
+    plain = torch_rows(sources["glm_ocr"], "glm_ocr", noise(112, 112))
+    normed = torch_rows(sources["glm_ocr"], "glm_ocr", noise(112, 112), norm_patches=True)
+    assert np.abs(glance.rows - plain).max() > 0.1
+    assert np.abs(glance.rows - normed).max() < 1e-4
