@@ -15,6 +15,7 @@ from .. import families
 from ..gguf import export, imatrix, mmproj
 from ..gguf.metadata import Origin
 from ..program.decoder import Decoder
+from ..tensor_accounting import check_coverage
 from . import calibrator as calibrating
 from . import memory, smoke
 from .calibrator import CHUNK, TEXTS
@@ -125,6 +126,10 @@ def _projector(job: GgufJob, opened: OpenedSource, prepared: export.Prepared) ->
             f"The vision part of {vision.family} cannot be written as GGUF.",
             "--vision-precision none leaves it out; edgeconv openvino and edgeconv onnx take it.",
         )
+    assert isinstance(decoder, Decoder)
+    unused = (*families.unused_tensors(checkpoint.model_type, checkpoint.names), *vision.unused)
+    expected = decoder.tensors() | vision.tensors()
+    check_coverage(checkpoint, expected, vision.family, tied=decoder.tied, allowed=unused)
     precision = job.vision_precision or "fp16"
     name = f"{opened.base_name}-{mmproj.PRECISIONS.get(precision, precision).upper()}{SUFFIX}"
     if job.output is not None and job.output.suffix == SUFFIX:

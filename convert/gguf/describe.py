@@ -29,7 +29,7 @@ __all__ = ["describe", "describe_as_claimed", "fields", "of_checkpoint", "suppor
 
 def supported() -> tuple[str, ...]:
     """Return the model types that can be written, sorted."""
-    return tuple(one.model_type for one in registry.every() if _known(one) is not None)
+    return tuple(one.model_type for one in registry.every() if _is_known(one))
 
 
 def fields(model_type: str, language: str | None = None) -> frozenset[str]:
@@ -40,14 +40,15 @@ def fields(model_type: str, language: str | None = None) -> frozenset[str]:
         language: that of its language model, if it is another.
     """
     family = families.find(model_type)
-    found = _known(family) if family else None
-    return families.fields(model_type, language) if found or language else frozenset()
+    return families.fields(model_type, language) if language or (family and family.gguf) else frozenset()
 
 
-def _known(family: Family) -> Gguf | None:
-    """Return how llama.cpp knows a family, or its language model where that is always of one family."""
-    language = families.find(family.language.family) if family.language and family.language.family else None
-    return family.gguf or (language.gguf if language else None)
+def _is_known(family: Family) -> bool:
+    """Tell whether llama.cpp has a family, or its language model; of some the config states which that is."""
+    if family.gguf or family.language is None:
+        return family.gguf is not None
+    language = families.find(family.language.family) if family.language.family else None
+    return language.gguf is not None if language else family.language.family is None
 
 
 def describe_as_claimed(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -84,12 +85,18 @@ def prepare(
         placed = [Placed(tensor, _type(declared, tensor, kind), 0) for tensor in own]
         parameters = sum(math.prod(tensor.shape) for tensor in own)
         keys = {**_general(checkpoint, kind, origin, parameters), **own_keys(checkpoint, declared, sizes)}
+        laid = Layout((file(placed, keys, file_name),), ())
     except UnsupportedArchitecture as reason:
         raise InexpressibleError(
             f"llama.cpp's {declared.kind!r} cannot see for this model: {reason}.",
             reason.hint or alternatives.hint("gguf", checkpoint.config, checkpoint.names),
         ) from reason
-    return Projector(Layout((file(placed, keys, file_name),), ()), precision, declared)
+    except (LookupError, TypeError, ValueError, ArithmeticError, struct.error) as error:
+        raise CheckpointError(
+            f"config.json holds a value out of range: {type(error).__name__}: {error}.",
+            "Repair the file, or download it again.",
+        ) from error
+    return Projector(laid, precision, declared)
 
 
 def export(checkpoint: Checkpoint, projector: Projector, out: Path, progress: Progress) -> dict[str, FileDigest]:

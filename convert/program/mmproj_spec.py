@@ -17,7 +17,7 @@ import numpy as np
 from ..gguf_held import Held
 from ..gguf_values import Kind, Value, array, boolean, f32, u32
 from .piece import WHOLE, Piece, Shape
-from .reading import Config, Reader, UnsupportedArchitecture
+from .reading import MAX_LAYERS, Config, Reader, UnsupportedArchitecture, wrong
 
 How = Piece | Held
 """How the file has a tensor: a part of the checkpoint's, or its rows in another order."""
@@ -184,6 +184,8 @@ def tower(config: Config, defaults: Config, names: Mapping[str, str] | None = No
     made: dict[str, Any] = {
         name: read.size(theirs) for name, theirs in fields.items() if name not in fixed and name not in _OTHER
     }
+    if made.get("layers", 0) > MAX_LAYERS:
+        raise wrong(f"vision_config.{fields['layers']}", made["layers"], f"at most {MAX_LAYERS:,}")
     if "epsilon" not in fixed:
         made["epsilon"] = read.number(fields["epsilon"])
     if "activation" not in fixed:

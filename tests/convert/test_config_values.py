@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import families
+from edgeconv.convert.families import registry
 from edgeconv.convert.gguf.describe import describe, supported
 from edgeconv.convert.program.reading import UnsupportedArchitecture
 from edgeconv.core.errors import EdgeconvError
@@ -71,7 +72,11 @@ def odd_configs(model_type: str) -> list[dict[str, Any]]:
     return made
 
 
-@pytest.mark.parametrize("model_type", supported())
+TEXT = [one.model_type for one in registry.every() if one.model_type in supported() and one.language is None]
+"""Odd values of those with pictures: test_vision_configs.py."""
+
+
+@pytest.mark.parametrize("model_type", TEXT)
 def test_one_odd_value(model_type: str) -> None:
     described = 0
     for config in odd_configs(model_type):

@@ -7,6 +7,7 @@ import gguf
 import numpy as np
 import pytest
 
+from edgeconv.convert.families import projectors, registry
 from edgeconv.convert.gguf.describe import describe, supported
 from edgeconv.core.errors import CheckpointError
 
@@ -37,7 +38,14 @@ def minimal(model_type, **fields):
 
 
 def test_table():
-    assert set(supported()) == {*ARCHS, "glm_edge_v"}
+    with_pictures = {one.model_type for one in registry.every() if one.language}
+    assert set(supported()) - with_pictures == {*ARCHS, "glm_edge_v"}
+
+
+def test_projectors_are_of_models_that_can_be_written():
+    declared = {one.model_type: one.vision_part.mmproj for one in registry.every() if one.vision_part}
+    assert {name for name, mmproj in declared.items() if mmproj} <= set(supported())
+    assert {mmproj.kind for mmproj in declared.values() if mmproj} == set(projectors())
 
 
 def test_unknown_architecture_is_told_what_is_supported():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +114,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_the_graph_lacks_is_refused(
     model_type: str, changed: dict[str, Any], reason: str, sources: dict[str, Path]
 ) -> None:
-    from dataclasses import replace
-
     checkpoint, shapes = opened(sources[model_type])
     config = dict(checkpoint.config)
     for name, value in changed.items():
@@ -125,9 +126,48 @@ def test_what_the_graph_lacks_is_refused(
         mmproj.prepare(other, declared, shapes, "x.gguf", precision="fp16", origin=Origin("x"))
 
 
-def test_mean_and_deviation_must_be_numbers(sources: dict[str, Path], tmp_path: Path) -> None:
-    import shutil
+ODD = (
+    None,
+    "x",
+    "",
+    -1,
+    0,
+    1,
+    3,
+    1.5,
+    math.nan,
+    math.inf,
+    [],
+    [1],
+    ["x"],
+    [14, 14],
+    {},
+    {"a": 1},
+    True,
+    10**400,
+    2**31 - 1,
+)
 
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_odd_values_are_described_or_refused_with_a_sentence(model_type: str, sources: dict[str, Path]) -> None:
+    checkpoint, shapes = opened(sources[model_type])
+    declared, described = FAMILIES[model_type][0], 0
+    vision = checkpoint.config["vision_config"]
+    own = ("mm_tokens_per_image", "scale_factor", "downsample_ratio", "spatial_merge_size", "vision_feature_layer")
+    changed = [{**checkpoint.config, "vision_config": {**vision, name: odd}} for name in vision for odd in ODD]
+    changed += [{**checkpoint.config, name: odd} for name in (*own, "hidden_size") for odd in ODD]
+    for config in changed:
+        other = replace(checkpoint, config=config)
+        try:
+            mmproj.prepare(other, declared, shapes, "x.gguf", precision="fp16", origin=Origin("x"))
+            described += 1
+        except CheckpointError as error:
+            assert error.hint, error.message
+    assert described > 20
+
+
+def test_mean_and_deviation_must_be_numbers(sources: dict[str, Path], tmp_path: Path) -> None:
     folder = shutil.copytree(sources["qwen2_vl"], tmp_path / "x")
     for stated, reason in (
         ('{"image_mean": [1, 1], "image_std": [1, 1, 1]}', "image_mean"),
