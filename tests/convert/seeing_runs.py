@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeconv.convert.program.vision import Rows, Vision
+from edgeconv.convert.program.vision import Graph, Rows, Vision
 from edgeconv.validate.seeing.processor import Processor, Turn
 
 from ..ir import ACCURATE
@@ -52,8 +52,8 @@ class Runs:
     def __init__(self, vision: Vision) -> None:
         self.vision = vision
 
-    def outputs(self, made: Arrays) -> dict[str, Array]:
-        """What the encoder gives for a picture, by name."""
+    def rows(self, made: Arrays) -> Rows:
+        """What the encoder gives for a picture."""
         raise NotImplementedError
 
     def embed(self, ids: Sequence[int]) -> Array:
@@ -63,10 +63,6 @@ class Runs:
     def run(self, feed: dict[str, Array], start: int) -> Array:
         """The language model's logits [n, vocab]; `start` continues after that many positions."""
         raise NotImplementedError
-
-    def rows(self, made: Arrays) -> Rows:
-        """What the encoder gives for a picture."""
-        return self.vision.rows(self.outputs(made))
 
     def logits(self, asked: Prompt, parts: Sequence[int] = ()) -> Array:
         """The logits of all positions [n, vocab]; `parts`: the places at which the text is cut into calls."""
@@ -112,17 +108,17 @@ class OpenVino(Runs):
         def compiled(name: str) -> Any:
             return core.compile_model(folder / f"openvino_{name}_model.xml", "CPU", ACCURATE)
 
-        self.graphs = [(graph, compiled(graph.name).create_infer_request()) for graph in vision.graphs()]
+        self.graphs = {graph.name: compiled(graph.name).create_infer_request() for graph in vision.graphs()}
         self.table = compiled("text_embeddings").create_infer_request()
         language = compiled("language")
         self.language, self.inputs = language.create_infer_request(), {one.any_name: one for one in language.inputs}
 
-    def outputs(self, made: Arrays) -> dict[str, Array]:
-        found: dict[str, Array] = {}
-        for graph, request in self.graphs:
-            results = request.infer(graph.fed(made, found))
-            found |= {one.name: results[one.name].copy() for one in graph.outputs}
-        return found
+    def rows(self, made: Arrays) -> Rows:
+        def run(graph: Graph, fed: dict[str, Array]) -> list[Array]:
+            results = self.graphs[graph.name].infer(fed)
+            return [results[one.name].copy() for one in graph.outputs]
+
+        return self.vision.see(made, run)
 
     def embed(self, ids: Sequence[int]) -> Array:
         made: Array = self.table.infer({"input": np.array([ids], np.int64)})["inputs_embeds"][0].copy()
@@ -148,11 +144,10 @@ class Onnx(Runs):
         self._outputs = [one.name for one in self.language.get_outputs()]
         self._cache: dict[str, Array] = {}
 
-    def outputs(self, made: Arrays) -> dict[str, Array]:
+    def rows(self, made: Arrays) -> Rows:
         graph = self.vision.whole()
         names = ["image_features", *(one.name for one in graph.outputs[1:])]
-        results = self.encoder.run(names, graph.fed(made, {}))
-        return {one.name: result for one, result in zip(graph.outputs, results, strict=True)}
+        return self.vision.rows(self.encoder.run(names, graph.fed(made, {})), made)
 
     def embed(self, ids: Sequence[int]) -> Array:
         made: Array = self.table.run(["inputs_embeds"], {"input_ids": np.array([ids], np.int64)})[0][0]
