@@ -77,6 +77,8 @@ class CachedLlama(Cached):
         self._path, self._projector, self._answer = path, projector, answer
         self._runtime = _Growing(path, accurate=False)
         self._tower: Tower | None = None
+        self._shown: list[tuple[int, int]] = []
+        """Of each picture in the cache the number of tokens before it, and its own number."""
 
     def prefill(self, ids: Sequence[int], pictures: Sequence[Picture], stop: Event) -> Array:
         """Read a prompt, as far as the cache does not hold it. As `Cached.prefill`, with room for the answer behind it."""
@@ -104,13 +106,19 @@ class CachedLlama(Cached):
         for number, run in groupby(given[0].tolist(), key=lambda one: min(one, 0)):
             ids = list(run)
             if number == 0:
-                self._read(ids, past, stop)
+                self._read(ids, self._position(past), stop)
             else:
                 assert self._tower
                 _heed(stop)
-                self._runtime.see(self._tower, number, past)
+                self._runtime.see(self._tower, number, self._position(past))
+                self._shown.append((past, number))
             past += len(ids)
         return self._runtime.last()
+
+    def _position(self, count: int) -> int:
+        """Return the position of the token behind `count`."""
+        inside = [number for before, number in self._shown if before < count]
+        return count - sum(self._tower.tokens(one) - self._tower.positions(one) for one in inside if self._tower)
 
     def _read(self, ids: Sequence[int], past: int, stop: Event | None) -> None:
         for offset in range(0, len(ids), BATCH):
@@ -120,11 +128,13 @@ class CachedLlama(Cached):
     def _shorten(self, count: int) -> bool:
         if count == 0:
             self._runtime.clear()
-            return True
-        return self._runtime.shorten(count)
+        elif not self._runtime.shorten(self._position(count)):
+            return False
+        self._shown = [one for one in self._shown if one[0] < count]
+        return True
 
     def _look(self, made: Arrays, stop: Event) -> Rows:
-        """Hand a picture to the tower, its pixels as uint8 [S, S, 3]; the rows are its number once for each, int64 [k]."""
+        """Hand a picture to the tower, its pixels as uint8; the rows are its number once for each token, int64 [k]."""
         assert self._projector
         _heed(stop)
         if self._tower is None:

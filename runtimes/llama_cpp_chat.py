@@ -1,4 +1,4 @@
-"""Chat with a GGUF in llama.cpp, with its defaults; with pictures if a GLM-Edge-V's mmproj is given.
+"""Chat with a GGUF in llama.cpp, with its defaults; with pictures if a mmproj is given.
 
 The file's own template, rendered as for every format; its own tokenizer, ends of answers and rules of sampling.
 """
@@ -6,19 +6,20 @@ The file's own template, rendered as for every format; its own tokenizer, ends o
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
-from ..convert.families.glm_edge_v_model.facts import PLACEHOLDER, image_tokens
 from ..convert.gguf.metadata import SAMPLING
 from ..convert.gguf.read import GgufFile, open_gguf
+from ..convert.program.vision import Rows
 from ..core.errors import ArtifactError
 from .answers import Sampling, require_cpu
-from .cached import NO_PLACEHOLDER
+from .cached import NO_PLACEHOLDER, Picture
 from .llama_cpp_binding import NAME, require
 from .llama_cpp_cached import CachedLlama
 from .llama_cpp_prompt import GgufPrompter
+from .llama_cpp_sight import sight_of
 from .sampled_chat import Known, SampledChat
 from .sampler import Decoding
-from .sight import GlmEdgeSight
 
 _DRAWS = {"temperature", "top_k", "top_p", "min_p"}
 
@@ -54,7 +55,7 @@ class LlamaCppChat(SampledChat):
         file = open_gguf(path)
         _require_language_model(file)
         prompter = GgufPrompter(file)
-        sight = _sight(file, open_gguf(projector), prompter) if projector else None
+        sight = sight_of(file, open_gguf(projector), prompter, self._look) if projector else None
         known = Known(prompter, _rules(file, prompter.stops), _context(file), 0)
         super().__init__(known, system, sampling, sight)
         self.model: CachedLlama = CachedLlama(
@@ -69,6 +70,9 @@ class LlamaCppChat(SampledChat):
         """Begin a new conversation, with the same system message and the same seed."""
         super().reset()
         self.model.forget_pictures()
+
+    def _look(self, picture: Picture) -> Rows:
+        return self.model.see(picture, Event())
 
     def close(self) -> None:
         """Give the memory back."""
@@ -94,24 +98,3 @@ def _rules(file: GgufFile, stops: frozenset[int]) -> Decoding:
 def _context(file: GgufFile) -> int:
     stated = file.own("context_length")
     return stated if type(stated) is int and stated > 0 else 0
-
-
-def _sight(file: GgufFile, projector: GgufFile, prompter: GgufPrompter) -> GlmEdgeSight:
-    """Read how a mmproj sees: squares that llama.cpp need not resize, for its own resizing is another than the model's.
-
-    Raises ArtifactError if it does not say so, or the language model has no placeholder.
-    """
-    from ..convert.families.glm_edge_v_model.pixels import Preprocess
-
-    keys = projector.keys
-    try:
-        size, patch = int(keys["clip.vision.image_size"]), int(keys["clip.vision.patch_size"])
-        mean, std = (tuple(map(float, keys[f"clip.vision.image_{name}"])) for name in ("mean", "std"))
-        rows = image_tokens(size, patch)
-        placeholder = list(file.keys["tokenizer.ggml.tokens"]).index(PLACEHOLDER)
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{projector.path.name} and {file.path.name} do not say how the model sees.",
-            "Convert the checkpoint again.",
-        ) from error
-    return GlmEdgeSight(prompter, Preprocess(size, mean, std), rows, placeholder, as_canvas=True)

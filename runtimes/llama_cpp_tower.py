@@ -23,6 +23,8 @@ from .llama_cpp_vision_process import chunk_list
 
 Array = npt.NDArray[Any]
 
+_CONVERT = "Convert the checkpoint again."
+
 
 class Tower:
     """A mmproj beside a model that is loaded, and the pictures that it was given."""
@@ -41,7 +43,9 @@ class Tower:
         self._count = 0
 
     def take(self, pixels: Array) -> tuple[int, int]:
-        """Take a picture, uint8 [S, S, 3]: its number, which is negative, and the rows that it will have.
+        """Take a picture, uint8 [height, width, 3]: its number, which is negative, and the tokens that it will fill.
+
+        These are the rows of all its tiles, and what stands around them.
 
         Raises:
             ArtifactError: llama.cpp does not load the mmproj, or does not see with it.
@@ -52,15 +56,19 @@ class Tower:
         with _muted():
             bitmap = binding().MtmdBitmap.create_image(width, height, np.ascontiguousarray(pixels).tobytes())
             chunks = self._context.tokenize(marker(), [bitmap], False, True)
-        parts = chunk_list(chunks)
-        if len(parts) != 1 or parts[0].get("positions", -1) != parts[0].get("tokens"):
-            raise ArtifactError(
-                f"llama.cpp reads a picture by {self._projector.name} otherwise than GLM-Edge-V's.",
-                "Convert the checkpoint again.",
-            )
+        if not any("tokens" in part for part in chunk_list(chunks)):
+            raise ArtifactError(f"llama.cpp makes nothing of a picture by {self._projector.name}.", _CONVERT)
         self._count -= 1
         self._pictures[self._count] = bitmap, chunks
-        return self._count, int(parts[0]["tokens"])
+        return self._count, int(chunks.total_tokens)
+
+    def tokens(self, number: int) -> int:
+        """Return the tokens that a picture fills."""
+        return int(self._pictures[number][1].total_tokens)
+
+    def positions(self, number: int) -> int:
+        """Return by how many positions the text behind a picture moves on (M-RoPE: fewer than its tokens)."""
+        return int(self._pictures[number][1].total_positions)
 
     def read(self, context: Any, number: int, past: int) -> None:
         """Let a language model read a picture behind `past` positions. Raises ArtifactError."""

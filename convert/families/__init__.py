@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import CheckpointError
 from ..program.decoder import Decoder
+from ..program.mmproj_spec import Mmproj
 from ..program.reading import DAMAGED, Config, UnsupportedArchitecture
 from ..program.spec import Family, Scheme, VisionPart
 from . import registry
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from ..program.vision import Vision
 
 __all__ = [
-    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "projectors", "seeing",
-    "some_of", "streamed", "unused_tensors", "vision", "vision_part",
+    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "projector", "projectors",
+    "seeing", "some_of", "streamed", "unused_tensors", "vision", "vision_part",
 ]  # fmt: skip
 
 
@@ -95,6 +96,12 @@ def projectors() -> tuple[str, ...]:
     """Return llama.cpp's names of the projectors that are written, sorted."""
     parts = [one.vision_part for one in registry.every() if one.vision_part]
     return tuple(sorted({part.mmproj.kind for part in parts if part.mmproj}))
+
+
+def projector(kind: str) -> Mmproj | None:
+    """Return what is declared of a projector, by llama.cpp's name; None: no family has it."""
+    parts = [one.vision_part for one in registry.every() if one.vision_part]
+    return next((part.mmproj for part in parts if part.mmproj and part.mmproj.kind == kind), None)
 
 
 def unused_tensors(model_type: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ..gguf_values import Value, u32
-from ..program.mmproj_spec import Bare, Mmproj, Sizes, tower
+from ..program.mmproj_spec import Bare, Mmproj, Seen, Sizes, tower
 from ..program.mmproj_towers import CLIP_LAYER, SIGLIP_DEFAULTS, clip_embeddings
 from ..program.reading import Config, Reader, UnsupportedArchitecture
 
@@ -51,4 +51,5 @@ MMPROJ = Mmproj(
     exchanges=True,
     unused=(f"{TOWER}head.*",),
     deviations=("llama.cpp takes GELU from a table of float16",),
+    seen=Seen("<start_of_image>", "<image_soft_token>", ("\n\n", "\n\n"), stretch=2),
 )

@@ -5,7 +5,7 @@ Sources: `conversion/qwen3vl.py` (Glm4VVisionModel) and `tools/mtmd/models/glm4v
 
 from __future__ import annotations
 
-from ..program.mmproj_spec import Mmproj, Sizes, tower
+from ..program.mmproj_spec import Mmproj, Seen, Sizes, tower
 from ..program.mmproj_towers import QWEN_LAYER, qwen_embeddings
 from ..program.reading import Config
 from .qwen2_vl_gguf import RESIZING, VISUAL, require_merge
@@ -49,4 +49,5 @@ MMPROJ = Mmproj(
         "llama.cpp b9190 of May 2026 normalizes the patches of a tower without a norm behind them (GLM-OCR's), which later ones "
         "do not",
     ),
+    seen=Seen("<|begin_of_image|><|image|><|end_of_image|>", "<|image|>"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ Sources: `conversion/smolvlm.py`, `tools/mtmd/models/siglip.cpp` and `mtmd_image
 from __future__ import annotations
 
 from ..gguf_values import Value, u32
-from ..program.mmproj_spec import Mmproj, Sizes, tower
+from ..program.mmproj_spec import Mmproj, Seen, Sizes, tower
 from ..program.mmproj_towers import CLIP_LAYER, SIGLIP_DEFAULTS, clip_embeddings
 from ..program.reading import Config, Reader
 
@@ -45,4 +45,5 @@ MMPROJ = Mmproj(
     float32=("v.patch_embd.weight",),
     exchanges=True,
     deviations=("llama.cpp takes GELU from a table of float16",),
+    seen=Seen("<image>", "<image>"),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..gguf_values import Value, u32
-from ..program.mmproj_spec import Bare, Mmproj, Sizes, first_last, tower, vision_of
+from ..program.mmproj_spec import Bare, Mmproj, Seen, Sizes, first_last, tower, vision_of
 from ..program.reading import Config, UnsupportedArchitecture, contradicting
 
 TOWER, PROJECTOR = "model.vision_tower.", "model.multi_modal_projector."
@@ -74,4 +74,5 @@ MMPROJ = Mmproj(
     },
     keys=_keys,
     deviations=("llama.cpp takes the tanh form of every GELU, from a table of float16; the model's are exact",),
+    seen=Seen("<IMG_CONTEXT>", "<IMG_CONTEXT>"),
 )  # fmt: skip

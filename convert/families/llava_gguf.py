@@ -7,7 +7,7 @@ Its converter writes no such file any more. Sources: `tools/mtmd/legacy-models/c
 from __future__ import annotations
 
 from ..gguf_values import Kind, Value, array
-from ..program.mmproj_spec import Bare, Mmproj, Sizes, tower, vision_of
+from ..program.mmproj_spec import Bare, Mmproj, Seen, Sizes, tower, vision_of
 from ..program.mmproj_towers import CLIP_LAYER, SIGLIP_DEFAULTS, clip_embeddings
 from ..program.reading import Config, UnsupportedArchitecture, contradicting
 
@@ -71,4 +71,5 @@ MMPROJ = Mmproj(
     deviations=(
         "llama.cpp takes the tanh form of the projector's GELU, from a table of float16; the model's is exact",
     ),
+    seen=Seen("<image>", "<image>", stretch=3),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...core.errors import CheckpointError
 from ...core.json_file import read_json
 from ..gguf_values import Value, u32
-from ..program.mmproj_spec import Mmproj, Sizes, neighbors, tower, vision_of
+from ..program.mmproj_spec import Mmproj, Seen, Sizes, neighbors, tower, vision_of
 from ..program.piece import Piece
 from ..program.reading import Config, Reader, UnsupportedArchitecture
 
@@ -77,4 +77,5 @@ MMPROJ = Mmproj(
     keys=_keys,
     language=_break,
     deviations=("llama.cpp takes the tanh form of the projector's GELU, from a table of float16; the model's is exact",),
+    seen=Seen("[IMG]", "[IMG]"),
 )  # fmt: skip

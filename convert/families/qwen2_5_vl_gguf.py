@@ -9,7 +9,7 @@ from ..gguf_values import Value, u32
 from ..program.mmproj_spec import Mmproj, Sizes, tower, vision_of
 from ..program.mmproj_towers import QWEN_LAYER, THREE, qwen_embeddings
 from ..program.reading import Config, UnsupportedArchitecture
-from .qwen2_vl_gguf import DEFAULTS, EPSILON, GELU, GGUF, MERGER, RESIZING, SIDE, VISUAL, require_merge
+from .qwen2_vl_gguf import DEFAULTS, EPSILON, GELU, GGUF, MERGER, RESIZING, SEEN, SIDE, VISUAL, require_merge
 
 __all__ = ["GGUF", "MMPROJ"]
 _WINDOW = 112
@@ -57,4 +57,5 @@ MMPROJ = Mmproj(
     keys=_keys,
     exchanges=True,
     deviations=(GELU, RESIZING),
+    seen=SEEN,
 )  # fmt: skip

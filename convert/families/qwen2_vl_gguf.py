@@ -11,7 +11,7 @@ from typing import Any
 from ..gguf_values import Kind, Value, array
 from ..program.decoder import Decoder
 from ..program.gguf_spec import Gguf
-from ..program.mmproj_spec import QUICK, Mmproj, Put, Sizes, tower, vision_of
+from ..program.mmproj_spec import QUICK, Mmproj, Put, Seen, Sizes, tower, vision_of
 from ..program.mmproj_towers import QWEN_LAYER, THREE, qwen_embeddings
 from ..program.reading import Config, UnsupportedArchitecture, contradicting
 
@@ -31,6 +31,8 @@ RESIZING = (
     "may state other bounds (min_pixels, max_pixels)"
 )
 GELU = "llama.cpp takes the tanh form of GELU in the projector, from a table of float16; the model's is exact"
+
+SEEN = Seen("<|vision_start|><|image_pad|><|vision_end|>", "<|image_pad|>")
 
 
 def sections(config: Config, decoder: Decoder | None = None) -> dict[str, Value]:
@@ -71,6 +73,7 @@ MMPROJ = Mmproj(
     after=MERGER,
     exchanges=True,
     deviations=(GELU, RESIZING),
+    seen=SEEN,
 )
 
 

@@ -15,7 +15,7 @@ from ..program.gguf_spec import Gguf
 from ..program.mmproj_spec import Mmproj, Put, Sizes, tower, vision_of
 from ..program.mmproj_towers import QWEN_LAYER, qwen_embeddings
 from ..program.reading import Config, UnsupportedArchitecture, contradicting
-from .qwen2_vl_gguf import EPSILON, RESIZING, VISUAL, plain, require_merge, sections
+from .qwen2_vl_gguf import EPSILON, RESIZING, SEEN, VISUAL, plain, require_merge, sections
 
 _DEFAULTS: Mapping[str, Any] = {
     "depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "patch_size": 16,
@@ -77,6 +77,7 @@ MMPROJ = Mmproj(
     keys=_keys,
     activation="gelu",
     deviations=("llama.cpp takes the tanh form of every GELU, from a table of float16; the mergers' are exact", RESIZING),
+    seen=SEEN,
 )  # fmt: skip
 
 

@@ -77,6 +77,24 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """How pictures stand in prompts, and what is done to them before llama.cpp takes them.
+
+    Attributes:
+        written: what the model's chat template writes for a picture.
+        placeholder: a token that no text holds.
+        around: what the model's processor writes before and behind a picture, and llama.cpp does not.
+        stretch: Pillow's number of the filter by which the model's processor makes a picture the tower's square; None: it does
+            not, and llama.cpp prepares it.
+    """
+
+    written: str
+    placeholder: str
+    around: tuple[str, str] = ("", "")
+    stretch: int | None = None
+
+
+@dataclass(frozen=True)
 class Mmproj:
     """One family's file.
 
@@ -98,6 +116,7 @@ class Mmproj:
         exchanges: the loader takes the two matrices of an MLP for exchanged where its inner width is the tower's.
         unused: patterns of tensors of the checkpoint that llama.cpp never reads.
         deviations: where the library is not the model, as sentences.
+        seen: how pictures stand in prompts; None: a file of GLM-Edge-V's, whose rows its template writes.
     """
 
     kind: str
@@ -117,6 +136,7 @@ class Mmproj:
     exchanges: bool = False
     unused: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    seen: Seen | None = None
 
     def parts(self, source: str, shape: Shape, config: Config) -> Mapping[str, How] | None:
         """Return the tensors of the file that one of the checkpoint becomes; None: it has no place in it.

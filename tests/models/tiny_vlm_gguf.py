@@ -1,0 +1,35 @@
+"""What the tiny vision-language checkpoints must be like for llama.cpp's graphs, and GGUFs of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeconv.convert.conversion import GgufJob, run
+from edgeconv.convert.families import registry
+from edgeconv.convert.gguf.recipe import recipe
+
+from . import tiny_vlm
+
+OVERRIDES: dict[str, dict[str, Any]] = {
+    # llama.cpp b9190 takes every sixth layer for a global one, and does not run a model that has none
+    "gemma3": {"text_config": {"num_hidden_layers": 6, "layer_types": [*["sliding_attention"] * 5, "full_attention"]}},
+    "qwen2_5_vl": {"vision_config": {"window_size": 112}},
+}
+TYPES = sorted(
+    one.model_type for one in registry.every() if one.language and one.vision_part and one.vision_part.mmproj
+)
+"""Types whose pictures llama.cpp sees."""
+
+
+def make(model_type: str, folder: Path) -> Path:
+    """Write a checkpoint in float32 that llama.cpp's graphs express, and return its folder."""
+    return tiny_vlm.make(model_type, folder, dtype="float32", **OVERRIDES.get(model_type, {}))
+
+
+def convert(source: Path, out: Path) -> tuple[Path, Path]:
+    """Write both files in float32; return language model and mmproj."""
+    run(GgufJob(str(source), recipe("f32"), output=out, vision_precision="fp32"))
+    (projector,) = out.glob("mmproj-*.gguf")
+    (model,) = (file for file in out.glob("*.gguf") if file != projector)
+    return model, projector
