@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import families, native_files
+from . import families, multimodal, native_files
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
@@ -24,7 +24,7 @@ _FORM = 1
 def view(checkpoint: Checkpoint) -> Checkpoint:
     """Return the language model alone; a checkpoint of another kind as it is."""
     family = families.language_part(checkpoint.config)
-    if family is None:
+    if family is None or multimodal.is_ours(checkpoint.model_type):  # which is converted whole
         return checkpoint
     config = checkpoint.config
     if config["model_type"] != family.model_type:

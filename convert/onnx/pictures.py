@@ -39,6 +39,10 @@ class PictureLayers:
         """As `PictureOps` says."""
         return self.graph.op("Transpose", states, perm=list(order))
 
+    def unsqueezed(self, states: Value, axes: Sequence[int]) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.op("Unsqueeze", states, self.graph.i64(list(axes)))
+
     def taken(self, states: Value, index: Value, axis: int) -> Value:
         """As `PictureOps` says."""
         return self.graph.op("Gather", states, index, axis=axis)
@@ -92,6 +96,26 @@ class PictureLayers:
     def whole(self, values: Any) -> Value:
         """As `PictureOps` says."""
         return self.graph.i64(values)
+
+    def floats(self, values: Any) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.f32(values)
+
+    def most(self, left: Value, right: Value) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.op("Max", left, right)
+
+    def least(self, left: Value, right: Value) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.op("Min", left, right)
+
+    def truncated(self, values: Value) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.op("Cast", values, to=self.graph.types.INT64)
+
+    def inverse(self, order: Value) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.op("ScatterElements", order, order, self.count(order), axis=0)
 
     def real(self, numbers: Value) -> Value:
         """As `PictureOps` says."""

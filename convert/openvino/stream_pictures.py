@@ -45,6 +45,10 @@ class PictureLayers(Operations):
         """As `PictureOps` says."""
         return self.ops.transpose(states, self.ops.constant(list(order), np.int32))
 
+    def unsqueezed(self, states: Node, axes: Sequence[int]) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.unsqueeze(states, self.i64(list(axes)))
+
     def taken(self, states: Node, index: Node, axis: int) -> Node:
         """As `PictureOps` says."""
         return self.ops.gather(states, index, self.i64(axis))
@@ -96,6 +100,26 @@ class PictureLayers(Operations):
     def whole(self, values: Any) -> Node:
         """As `PictureOps` says."""
         return self.i64(values)
+
+    def floats(self, values: Any) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.constant(values, np.float32)
+
+    def most(self, left: Node, right: Node) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.maximum(left, right)
+
+    def least(self, left: Node, right: Node) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.minimum(left, right)
+
+    def truncated(self, values: Node) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.convert(values, np.int64)
+
+    def inverse(self, order: Node) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.scatter_elements_update(order, order, self.count(order), self.i64(0))
 
     def real(self, numbers: Node) -> Node:
         """As `PictureOps` says."""

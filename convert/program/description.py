@@ -187,7 +187,7 @@ class Description:
     @property
     def axes(self) -> int:
         """Axes of the positions that it is given; 0: they have one, and no dimension for it."""
-        return len(self.rope.sections)
+        return len(self.rope.sections) + self.rope.leading
 
     @property
     def picture_inputs(self) -> tuple[Input, ...]:

@@ -26,6 +26,9 @@ class PictureOps(Protocol[T]):
     def transpose(self, states: T, order: Sequence[int]) -> T:
         """Give the dimensions another order."""
 
+    def unsqueezed(self, states: T, axes: Sequence[int]) -> T:
+        """Add dimensions of one at these places."""
+
     def taken(self, states: T, index: T, axis: int) -> T:
         """Take slices along an axis by their numbers, int64 of any shape."""
 
@@ -46,6 +49,21 @@ class PictureOps(Protocol[T]):
 
     def whole(self, values: Any) -> T:
         """Return a constant int64."""
+
+    def floats(self, values: Any) -> T:
+        """Return a constant float32."""
+
+    def most(self, left: T, right: T) -> T:
+        """Return the larger, value by value."""
+
+    def least(self, left: T, right: T) -> T:
+        """Return the smaller, value by value."""
+
+    def truncated(self, values: T) -> T:
+        """Return float32 values without what is behind the point, int64."""
+
+    def inverse(self, order: T) -> T:
+        """Return the order that undoes an order: int64 [n]."""
 
     def real(self, numbers: T) -> T:
         """Return whole numbers as float32."""

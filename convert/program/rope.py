@@ -48,6 +48,7 @@ class Rope:
         sections: how many frequencies turn by each axis of positions (M-RoPE: time, row, column); empty: positions have one axis.
         woven: the axes take turns from frequency to frequency, as far as their sections reach, and time has the rest; else the
             sections lie one behind the other.
+        leading: axes of positions in front of these, by which nothing turns.
     """
 
     theta: float
@@ -56,6 +57,7 @@ class Rope:
     scaling: dict[str, Any] = field(default_factory=dict, hash=False)
     sections: tuple[int, ...] = ()
     woven: bool = False
+    leading: int = 0
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for more dimensions than a head can have: each pair gets a frequency."""
@@ -75,9 +77,9 @@ class Rope:
         if self.woven:
             for axis, count in enumerate(self.sections[1:], 1):
                 found[axis : count * len(self.sections) : len(self.sections)] = axis
-            return found
+            return found + self.leading
         found[:] = np.repeat(np.arange(len(self.sections)), self.sections)
-        return found
+        return found + self.leading
 
     @property
     def kind(self) -> str:
@@ -306,5 +308,5 @@ def _require_factors(scaling: Mapping[str, Any], count: int) -> None:
 
 def _partial(read: Reader, table: Mapping[str, Any]) -> float:
     """Share of each head that is rotated, for the families that read it."""
-    stated = read.config.get("partial_rotary_factor", table.get("partial_rotary_factor"))
+    stated = table.get("partial_rotary_factor", read.config.get("partial_rotary_factor"))  # the table holds where both do
     return positive(read.get("partial_rotary_factor") if stated is None else stated, "partial_rotary_factor")
