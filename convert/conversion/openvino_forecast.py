@@ -46,10 +46,7 @@ def forecast(
     checkpoint: Checkpoint, choice: Choice, scheme: Scheme, vision_scheme: Scheme | None, *, compressor: str
 ) -> Forecast:
     """Predict size and memory; `compressor` as the user asks for it ("auto" or "nncf")."""
-    if choice.described:
-        parts = _streamed(checkpoint, choice, scheme, vision_scheme)
-    else:
-        parts = _traced(checkpoint, scheme, vision_scheme if choice.several else None)
+    parts = _streamed(checkpoint, choice, scheme, vision_scheme) if choice.described else _traced(checkpoint, scheme)
     nncf = any(p.scheme.compresses and (compressor == "nncf" or not p.scheme.exact) for p in parts)
     return Forecast(
         sum(map(_ir_bytes, parts)) + _beside(checkpoint),
@@ -76,19 +73,12 @@ def _streamed(checkpoint: Checkpoint, choice: Choice, scheme: Scheme, vision_sch
     return parts
 
 
-def _traced(checkpoint: Checkpoint, scheme: Scheme, others: Scheme | None) -> list[_Part]:
-    from ..openvino import trace, trace_vision
+def _traced(checkpoint: Checkpoint, scheme: Scheme) -> list[_Part]:
+    from ..openvino import trace
 
-    weights = trace_vision.language_weights(checkpoint) if others else trace.weights(checkpoint)
-    table = _assigned(weights, scheme)
-    own = {weight.name for weight in weights}
-    vision = {n for n in checkpoint.names - own if len(checkpoint.info(n).shape) > 1} if others else set()
-    if others:
-        rest = [_flat(name, checkpoint.info(name).shape) for name in sorted(vision)]
-        table |= _assigned(rest, others)
+    table = _assigned(trace.weights(checkpoint), scheme)
     tensors = [
-        _stored(checkpoint, name, checkpoint.info(name).shape, table, others if others and name in vision else scheme)
-        for name in sorted(checkpoint.names)
+        _stored(checkpoint, name, checkpoint.info(name).shape, table, scheme) for name in sorted(checkpoint.names)
     ]
     return [_Part(tensors, _layers(checkpoint.config), scheme)]
 

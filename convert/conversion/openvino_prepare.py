@@ -145,9 +145,9 @@ def _notes(job: Job, checkpoint: Checkpoint, choice: Choice, scheme: Scheme, col
             notes += _check_layout(job, checkpoint.folder, vision)
         weights = stream.weights(choice.described, scheme, vision)
     else:
-        from ..openvino import trace, trace_vision
+        from ..openvino import trace
 
-        weights = trace_vision.language_weights(checkpoint) if choice.several else trace.weights(checkpoint)
+        weights = trace.weights(checkpoint)
     collector.check(lambda: require_found([*(w.name for w in weights), *apart], scheme.tensor_precision))
     return (collector.check(lambda: check_groups(weights, scheme)) or []) + notes
 
@@ -175,10 +175,6 @@ def _refuse(reason: str, hint: str) -> None:
 def _vision_scheme(job: Job, choice: Choice, scheme: Scheme) -> Scheme | None:
     if choice.vision:
         return resolve_vision(job.vision_precision, scheme, choice.vision.family)
-    if choice.several:
-        from ..openvino import trace_vision
-
-        return trace_vision.resolve_others(job.vision_precision, scheme, "optimum-intel")
     if job.vision_precision:
         raise UsageError("--vision-precision has no meaning for a text model.", "Leave it out.")
     return None

@@ -87,12 +87,6 @@ def _export(ready: Prepared, job: Job, checkpoint: Checkpoint, folder: Path, pro
             vision=choice.vision, vision_scheme=planned.vision_scheme,
             rope=job.rope, compressor=job.compressor, calibration=ready.calibration, progress=progress,
         )  # fmt: skip
-    if choice.several and planned.vision_scheme:
-        from ..openvino import trace_vision
-
-        return trace_vision.export(
-            checkpoint, planned.scheme, planned.vision_scheme, folder, compressor=job.compressor, progress=progress
-        )
     from ..openvino import trace
 
     return trace.export(

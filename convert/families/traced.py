@@ -2,7 +2,7 @@
 
 OpenVINO's are taken by optimum-intel, ONNX's by torch and our own translation. A family that gets a file of its own leaves
 `ALWAYS_SO` and the like; these tables say what the other tools do, whoever streams it too.
-tests/convert/openvino/test_trace_support.py compares the first, and those of vision, with the installed optimum-intel's registry.
+tests/convert/openvino/test_trace_support.py compares the first with the installed optimum-intel's registry.
 """
 
 from __future__ import annotations
@@ -33,23 +33,6 @@ CAPPED = {
 }  # fmt: skip
 """Types that it exports only under transformers up to this version, which we have not looked at."""
 
-
-VISION = frozenset(["llava", "llava_next"])
-"""Types of images and text that optimum-intel 2.2.0 registers without a cap below transformers 5.5, that transformers
-implements, and whose IRs agree with torch (test_trace_vision.py)."""
-
-VISION_UNPROVEN = frozenset(["gemma3", "gemma3n", "gemma4", "mistral3"])
-"""Such types that optimum-intel exports, but whose IRs we have not seen to agree with torch to 1e-3."""
-
-VISION_LIFTED = {"qwen2_vl": "5.0", "qwen2_5_vl": "5.0", "qwen3_vl": "5.0"}
-"""Such types whose cap we have looked at: test_trace_vision.py compares them with torch."""
-
-VISION_CAPPED = {
-    "got_ocr2": "4.57.6", "idefics3": "4.57.6", "llama4": "4.57.6", "llava_next_video": "4.57.6", "qwen3_5": "5.2.99",
-    "qwen3_5_moe": "5.2.99", "smolvlm": "4.57.6",
-}  # fmt: skip
-"""Such types that it exports only under transformers up to this version, which cannot be lifted or that we did not look at."""
-
 TRACED = frozenset(
     [
         "apertus", "arcee", "biogpt", "bloom", "codegen", "cohere", "cohere2", "diffllama", "ernie4_5", "exaone4",
@@ -78,5 +61,3 @@ SCALES_QUERIES = ("ministral3", "mistral4")
 """Families that read llama_4_scaling_beta."""
 CONV1D = ("gpt2",)
 """Decoders that keep linear layers as transformers' `Conv1D`, which stores [in, out]."""
-VISION_LAYER = {"llava": -2, "llava_next": -2}
-"""The vision encoder's layer whose features are taken, where config.json does not say."""

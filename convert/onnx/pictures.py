@@ -117,6 +117,10 @@ class PictureLayers:
         """As `PictureOps` says."""
         return self.graph.op("ScatterElements", order, order, self.count(order), axis=0)
 
+    def flags(self, truths: Value) -> Value:
+        """As `PictureOps` says."""
+        return self.graph.op("Cast", truths, to=self.graph.types.INT64)
+
     def real(self, numbers: Value) -> Value:
         """As `PictureOps` says."""
         return self.graph.float32(numbers)

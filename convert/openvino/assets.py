@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...quantize.integer import to_float32
 from ...quantize.scheme import INT8_MODES, Scheme
 from .. import sentence, tokenizer_copy
 from ..checkpoint import Checkpoint, read_json
@@ -62,6 +63,10 @@ def config_files(checkpoint: Checkpoint, vision: Vision | None) -> dict[str, dic
     """
     stated = checkpoint.config if vision is None else read_json(checkpoint.folder / "config.json")
     made = {"config.json": stated} | (vision.files(checkpoint.folder) if vision else {})
+    for field, name in (vision.stated if vision else {}).items():
+        if checkpoint.has_weights:  # a plan knows no values
+            values = to_float32(checkpoint.tensor(name)).reshape(-1)
+            made["config.json"] = made["config.json"] | {field: [float(one) for one in values]}
     return made | {"config.json": {key: value for key, value in made["config.json"].items() if key != "auto_map"}}
 
 

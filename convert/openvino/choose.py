@@ -28,7 +28,6 @@ class Choice:
         reason: in words.
         decoder: the language model, if the stream engine takes it.
         vision: the vision part, if there is one and the stream engine takes it.
-        several: the trace engine makes several IRs of it, for it takes images and text.
         notes: sentences for the plan on what config.json states.
         encoder: the encoder, if it is one.
     """
@@ -37,7 +36,6 @@ class Choice:
     reason: str
     decoder: Decoder | None = None
     vision: Vision | None = None
-    several: bool = False
     notes: tuple[str, ...] = ()
     encoder: Encoder | None = None
 
@@ -150,7 +148,7 @@ def _stream_or_trace(config: dict[str, Any], engine: str, names: Collection[str]
 
 
 def _trace(config: dict[str, Any], reason: str) -> Choice:
-    from .trace_support import VISION, VISION_LIFTED, supported, takes_images
+    from .trace_support import supported
 
     refusal = supported(config)
     if refusal:
@@ -158,6 +156,6 @@ def _trace(config: dict[str, Any], reason: str) -> Choice:
             f"No engine can convert model_type {config['model_type']!r}: {refusal.rstrip('.')}.",
             f"Streamed: {families.some_of(families.streamed(), config['model_type'])}; traced: what optimum-intel 2.2 "
             "exports for text generation; "
-            f"of images and text: {', '.join(sorted(VISION | set(VISION_LIFTED)))}.",
+            f"of images and text: {', '.join(families.seeing())}.",
         )
-    return Choice("trace", reason, several=takes_images(config))
+    return Choice("trace", reason)

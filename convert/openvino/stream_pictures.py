@@ -121,6 +121,10 @@ class PictureLayers(Operations):
         """As `PictureOps` says."""
         return self.ops.scatter_elements_update(order, order, self.count(order), self.i64(0))
 
+    def flags(self, truths: Node) -> Node:
+        """As `PictureOps` says."""
+        return self.ops.convert(truths, np.int64)
+
     def real(self, numbers: Node) -> Node:
         """As `PictureOps` says."""
         return self.ops.convert(numbers, np.float32)

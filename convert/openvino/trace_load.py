@@ -14,7 +14,6 @@ from .. import native_config
 from ..checkpoint import Checkpoint
 from ..claims import purpose, unused
 from .trace_exact import widen_buffers
-from .trace_support import takes_images
 
 
 def weights_of(checkpoint: Checkpoint) -> set[str]:
@@ -79,21 +78,14 @@ def build(checkpoint: Checkpoint, tensors: dict[str, Any], **options: Any) -> An
 
 def _classes(checkpoint: Checkpoint) -> tuple[Any, Any]:
     """Return config and model class, both transformers' own."""
-    from transformers import (
-        CONFIG_MAPPING,
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-    )
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
     if checkpoint.model_type not in CONFIG_MAPPING:
         raise CheckpointError(f"transformers does not know model_type {checkpoint.model_type!r}.")
     config = _config(checkpoint)
-    pictures = takes_images(checkpoint.config)
-    mapping = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING if pictures else MODEL_FOR_CAUSAL_LM_MAPPING
-    if type(config) not in mapping:
-        kind = "model of images and text" if pictures else "causal language model"
-        raise CheckpointError(f"transformers has no {kind} for model_type {checkpoint.model_type!r}.")
-    return config, mapping[type(config)]
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise CheckpointError(f"transformers has no causal language model for model_type {checkpoint.model_type!r}.")
+    return config, MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
 def _config(checkpoint: Checkpoint) -> Any:

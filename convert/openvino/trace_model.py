@@ -15,10 +15,9 @@ from typing import Any
 
 from ...core.errors import ConversionError
 from .trace_exact import without_rounding
-from .trace_support import LIFTED, VISION_LIFTED
+from .trace_support import LIFTED
 
-TEXT_TASK = "text-generation-with-past"
-VISION_TASK = "image-text-to-text"
+TASK = "text-generation-with-past"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def to_openvino(model: Any, *, compresses: bool) -> Any:
     Raises:
         ConversionError: the export does not yield one decoder.
     """
-    found = parts(model, TEXT_TASK, compresses=compresses)
+    found = parts(model, compresses=compresses)
     if [(part.name, part.generates) for part in found] != [("model", True)]:
         names = ", ".join(part.name for part in found)
         raise ConversionError(f"optimum-intel splits {model.config.model_type} into {names}.")
@@ -62,7 +61,7 @@ def to_openvino(model: Any, *, compresses: bool) -> Any:
         return trace(found[0])
 
 
-def parts(model: Any, task: str, *, compresses: bool) -> list[TracedPart]:
+def parts(model: Any, *, compresses: bool) -> list[TracedPart]:
     """Return what optimum-intel splits a model into, in its order; it may add to `model.config` what a runtime needs.
 
     Raises:
@@ -70,8 +69,8 @@ def parts(model: Any, task: str, *, compresses: bool) -> list[TracedPart]:
     """
     from optimum.exporters.openvino import convert
 
-    main, submodels, stateful = convert._get_submodels_and_export_configs(
-        model=model, task=task, monolith=False, custom_export_configs={}, custom_architecture=False,
+    _, submodels, stateful = convert._get_submodels_and_export_configs(
+        model=model, task=TASK, monolith=False, custom_export_configs={}, custom_architecture=False,
         _variant="default", library_name="transformers", model_kwargs={}, exporter="openvino", stateful=True,
     )  # fmt: skip
     paths = {id(module): path for path, module in model.named_modules()}
@@ -79,8 +78,8 @@ def parts(model: Any, task: str, *, compresses: bool) -> list[TracedPart]:
         TracedPart(name, module, paths[id(module)], config, generates)
         for (name, (module, config)), generates in zip(submodels.items(), stateful, strict=True)
     ]
-    _check_cap(model.config.model_type, main if task == VISION_TASK else found[0].config)
-    convert._set_runtime_options(submodels, task, "transformers", compresses)
+    _check_cap(model.config.model_type, found[0].config)
+    convert._set_runtime_options(submodels, TASK, "transformers", compresses)
     return found
 
 
@@ -125,7 +124,7 @@ def _check_cap(kind: str, config: Any) -> None:
     from optimum.intel.utils.import_utils import is_transformers_version
 
     cap = config.MAX_TRANSFORMERS_VERSION if hasattr(config, "MAX_TRANSFORMERS_VERSION") else None
-    lifted = (LIFTED | VISION_LIFTED).get(kind) == str(cap) and is_transformers_version("<", "5.6")
+    lifted = LIFTED.get(kind) == str(cap) and is_transformers_version("<", "5.6")
     if cap is not None and is_transformers_version(">", str(cap)) and not lifted:
         raise ConversionError(f"optimum-intel exports {kind} only under transformers up to {cap}.")
 

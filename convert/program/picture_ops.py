@@ -65,6 +65,9 @@ class PictureOps(Protocol[T]):
     def inverse(self, order: T) -> T:
         """Return the order that undoes an order: int64 [n]."""
 
+    def flags(self, truths: T) -> T:
+        """Return bool as int64, 1 for true."""
+
     def real(self, numbers: T) -> T:
         """Return whole numbers as float32."""
 

@@ -308,5 +308,7 @@ def _require_factors(scaling: Mapping[str, Any], count: int) -> None:
 
 def _partial(read: Reader, table: Mapping[str, Any]) -> float:
     """Share of each head that is rotated, for the families that read it."""
-    stated = table.get("partial_rotary_factor", read.config.get("partial_rotary_factor"))  # the table holds where both do
+    stated = table.get(
+        "partial_rotary_factor", read.config.get("partial_rotary_factor")
+    )  # the table holds where both do
     return positive(read.get("partial_rotary_factor") if stated is None else stated, "partial_rotary_factor")

@@ -135,6 +135,11 @@ class Vision(ABC):
         """Patterns of tensors that a checkpoint may hold and the encoder never reads."""
         return ()
 
+    @property
+    def stated(self) -> Mapping[str, str]:
+        """Fields of an artifact's config.json that hold values of a tensor → its name: what stands between rows, in no graph."""
+        return {}
+
     def check_files(self, folder: Path) -> list[str]:
         """Check that the checkpoint's small files fit this encoder.
 

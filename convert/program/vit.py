@@ -7,6 +7,7 @@ Sources: `transformers/models/siglip/modeling_siglip.py` without the pooling hea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.errors import CheckpointError
@@ -15,6 +16,8 @@ from .reading import ACTIVATIONS, DAMAGED, QUICK, Reader
 from .signature import Input
 from .vision import Shapes
 
+MOST_LAYERS = 200
+"""More than any such encoder has."""
 CLASS, PLACES = "embeddings.class_embedding", "embeddings.position_embedding.weight"
 FIELDS = frozenset(
     ["image_size", "patch_size", "num_channels", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -104,32 +107,52 @@ class Tower:
         return shapes | with_bias("mlp.fc1", (inner, width)) | with_bias("mlp.fc2", (width, inner))
 
 
-def encode(ops: Ops[T], v: Tower, pixels: T) -> T:
-    """Write the tower down: pixels float32 [n, channels, S, S], normalized, to [n, rows, width]."""
+def encode(
+    ops: Ops[T], v: Tower, pixels: T, *, taken: Sequence[int] = (), places: T | None = None, mask: T | None = None
+) -> T:
+    """Write the tower down: pixels float32 [n, channels, S, S], normalized, to [n, rows, width].
+
+    Args:
+        ops: the format's layers.
+        v: the tower.
+        pixels: as above.
+        taken: numbers of layers whose states are wanted, side by side, 0 for what enters the first; none: those of the last.
+        places: int64 [n, rows], where the rows of the table of places that belong to patches are not one after the other.
+        mask: what is added to scores; None: all patches see each other.
+    """
     patches = ops.convolution(pixels, f"{v.prefix}embeddings.patch_embedding", v.patch_size, bias=not v.clip)
     hidden = ops.rows_of(patches, v.hidden_size)
     if v.clip:
         hidden = ops.in_front(v.prefix + CLASS, hidden, v.hidden_size, pixels)
-    hidden = ops.add_stored(hidden, v.places)
+    hidden = ops.add_stored(hidden, v.places) if places is None else ops.add(hidden, ops.rows(v.places, places))
     if v.clip:
         hidden = ops.layer_norm(hidden, f"{v.prefix}pre_layrnorm", v.eps)
+    states = {0: hidden}
     for layer in range(v.num_layers):
-        hidden = _layer(ops, v, hidden, f"{v.prefix}encoder.layers.{layer}.")
+        hidden = _layer(ops, v, hidden, f"{v.prefix}encoder.layers.{layer}.", mask)
+        states[layer + 1] = hidden
+    if taken:
+        return states[taken[0]] if len(taken) == 1 else ops.joined([states[number] for number in taken])
     return ops.layer_norm(hidden, f"{v.prefix}post_layernorm", v.eps) if v.last_norm else hidden
 
 
-def _layer(ops: Ops[T], v: Tower, hidden: T, prefix: str) -> T:
+def _layer(ops: Ops[T], v: Tower, hidden: T, prefix: str, mask: T | None) -> T:
     normed = ops.layer_norm(hidden, prefix + "layer_norm1", v.eps)
-    hidden = ops.add(hidden, _attention(ops, v, normed, prefix + "self_attn."), prefix + "residual")
+    hidden = ops.add(hidden, _attention(ops, v, normed, prefix + "self_attn.", mask), prefix + "residual")
     normed = ops.layer_norm(hidden, prefix + "layer_norm2", v.eps)
     inner = ops.activate(ops.linear(normed, prefix + "mlp.fc1", True), v.activation)
     return ops.add(hidden, ops.linear(inner, prefix + "mlp.fc2", True), prefix + "output")
 
 
-def _attention(ops: Ops[T], v: Tower, hidden: T, prefix: str) -> T:
+def _attention(ops: Ops[T], v: Tower, hidden: T, prefix: str, mask: T | None) -> T:
     width = v.hidden_size // v.num_heads
-    parts = (ops.linear_heads(hidden, f"{prefix}{part}_proj", v.num_heads, width) for part in "qkv")
-    context = ops.attention_to_all(*parts, heads=Heads(v.num_heads, v.num_heads, width), name=prefix + "sdpa")
+    query, key, value = (ops.linear_heads(hidden, f"{prefix}{part}_proj", v.num_heads, width) for part in "qkv")
+    heads, name = Heads(v.num_heads, v.num_heads, width), prefix + "sdpa"
+    if mask is None:
+        context = ops.attention_to_all(query, key, value, heads=heads, name=name)
+    else:
+        query, key, value = map(ops.heads_first, (query, key, value))
+        context = ops.attention(query, key, value, mask, heads=heads, scale=width**-0.5, name=name)
     return ops.linear(context, prefix + "out_proj", True)
 
 

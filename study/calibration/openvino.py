@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...convert.families.glm_edge_v import GlmEdgeVision
 from ...convert.openvino.choose import Choice
 from ...convert.openvino.data_aware import Calibration
 from ...core.errors import UsageError
@@ -30,9 +31,9 @@ def samples(calibration: str, scheme: Scheme, checkpoint: Checkpoint, choice: Ch
     """
     if scheme.calibration is None or scheme.num_samples is None:
         raise UsageError("This scheme takes no calibration text.")
-    if choice.several:
+    if choice.vision and not isinstance(choice.vision, GlmEdgeVision):
         raise UsageError(
-            "--calibration is for text models and GLM-Edge-V; the parts of this model are traced one by one.",
+            "--calibration is for text models and GLM-Edge-V; of another model with pictures no samples are made yet.",
             "Compress it without data.",
         )
     from ...validate.checks import pixels

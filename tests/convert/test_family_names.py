@@ -27,7 +27,6 @@ NAMES = {
     *registry.names(),
     *(one.gguf.arch for one in registry.every() if one.gguf),
     *traced.SUPPORTED, *traced.TRACED, *traced.RECURRENT, *traced.LIFTED, *traced.CAPPED,
-    *traced.VISION, *traced.VISION_UNPROVEN, *traced.VISION_LIFTED, *traced.VISION_CAPPED,
 } - {"bitnet", "opt", "phi"}  # fmt: skip
 """Without words that mean other things too."""
 

@@ -181,13 +181,7 @@ def test_what_a_reader_claims_it_reads(name: str) -> None:
             continue
 
 
-TRACED_KINDS = sorted(
-    TRACED
-    | trace_support.SUPPORTED
-    | set(trace_support.LIFTED)
-    | trace_support.VISION
-    | set(trace_support.VISION_LIFTED)
-)
+TRACED_KINDS = sorted(TRACED | trace_support.SUPPORTED | set(trace_support.LIFTED))
 
 
 def test_fields_of_transformers_classes_are_found_without_importing_them() -> None:

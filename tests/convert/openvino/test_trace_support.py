@@ -13,10 +13,6 @@ from edgeconv.convert.openvino.trace_support import (
     CAPPED,
     LIFTED,
     SUPPORTED,
-    VISION,
-    VISION_CAPPED,
-    VISION_LIFTED,
-    VISION_UNPROVEN,
     supported,
 )
 
@@ -53,14 +49,6 @@ def test_the_tables_of_decoders_are_the_registry() -> None:
     found = registry("text-generation-with-past", decoders)
     assert {kind for kind, cap in found.items() if cap is None} == SUPPORTED
     assert {kind: cap for kind, cap in found.items() if cap is not None} == CAPPED | LIFTED
-
-
-def test_the_tables_of_vision_are_the_registry() -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-    found = registry("image-text-to-text", MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
-    assert {kind for kind, cap in found.items() if cap is None} == VISION | VISION_UNPROVEN
-    assert {kind: cap for kind, cap in found.items() if cap is not None} == VISION_CAPPED | VISION_LIFTED
 
 
 @pytest.mark.parametrize("kind", ["llama", "glm", "gemma3_text"])
