@@ -27,6 +27,7 @@ from ..program.vision import (
     token_id,
 )  # fmt: skip
 from ..program.vit import Tower, read_tower
+from .idefics3_gguf import MMPROJ
 
 TOWER, CONNECTOR = "model.vision_model.", "model.connector."
 PRODUCT = f"{CONNECTOR}modality_projection.proj"
@@ -161,6 +162,7 @@ def family(model_type: str, architecture: str, title: str) -> Family:
         VisionPart(
             model_type,
             title=title,
+            mmproj=MMPROJ,
             prefix=(TOWER, CONNECTOR),
             fields=vit.FIELDS | {"scale_factor", "image_token_id"},
             describe=described,

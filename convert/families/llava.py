@@ -12,6 +12,7 @@ from ..program.reading import ACTIVATIONS, Config, Reader, UnsupportedArchitectu
 from ..program.spec import LanguagePart, VisionPart, vision_language
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import Tower, read_tower, with_bias
+from .llava_gguf import MMPROJ
 
 TOWER = "model.vision_tower.vision_model."
 PROJECTOR = "model.multi_modal_projector."
@@ -172,6 +173,7 @@ FAMILY = vision_language(
     VisionPart(
         "llava",
         title="LLaVA",
+        mmproj=MMPROJ,
         prefix=("model.vision_tower.", PROJECTOR),
         fields=FIELDS,
         describe=lambda config, vision_config, decoder: LlavaVision(

@@ -7,6 +7,7 @@ from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis,
 from ..program.grid_vit import GATED, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
+from .qwen2_5_vl_gguf import MMPROJ
 
 DEFAULTS = {
     "depth": 32,
@@ -52,6 +53,7 @@ FAMILY = vision_language(
     VisionPart(
         "qwen2_5_vl",
         title="Qwen2.5-VL",
+        mmproj=MMPROJ,
         prefix="model.visual.",
         fields=FIELDS | frozenset(DEFAULTS),
         describe=_described,

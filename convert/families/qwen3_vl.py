@@ -12,6 +12,7 @@ from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis,
 from ..program.grid_vit import QWEN3, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
+from .qwen3_vl_gguf import MMPROJ
 
 DEFAULTS = {
     "depth": 27,
@@ -64,6 +65,7 @@ FAMILY = vision_language(
     VisionPart(
         "qwen3_vl",
         title="Qwen3-VL",
+        mmproj=MMPROJ,
         prefix="model.visual.",
         fields=FIELDS | frozenset(DEFAULTS),
         describe=_described,
