@@ -123,7 +123,9 @@ def vision(config: Config, names: Collection[str], decoder: Decoder) -> Vision |
         if described is not None or config["model_type"] == part.model_type:
             raise CheckpointError(
                 f"config.json describes a {part.title}, but no tensor's name begins with {_either(part.prefix)}",
-                "A shard is missing. To convert the language model alone, take vision_config out of config.json.",
+                "A shard is missing."
+                if config["model_type"] == part.model_type
+                else "A shard is missing. To convert the language model alone, take vision_config out of config.json.",
             )
         return None
     if not isinstance(described, dict):

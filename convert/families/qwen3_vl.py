@@ -52,7 +52,7 @@ def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridV
 
 
 def _adapted(config: Config, decoder: Decoder) -> Decoder:
-    read = Reader(config["vision_config"], DEFAULTS, "vision_config.")
+    read = Reader(config.get("vision_config") or {}, DEFAULTS, "vision_config.")
     deep = numbers(read, "deepstack_visual_indexes", read.size("depth"))
     turned: Decoder = multi_axis(woven=True, sections=(24, 20, 20))(config, decoder)
     return replace(turned, deepstack=len(deep))

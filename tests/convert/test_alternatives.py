@@ -14,7 +14,7 @@ from edgeconv.convert.onnx import choose as onnx
 from edgeconv.convert.openvino import choose as openvino
 from edgeconv.core.errors import EdgeconvError
 
-from .claims.real_configs import OTHERS, SIZES, STREAMED, TRAINED, whole
+from .claims.real_configs import OTHERS, SIZES, STREAMED, TRAINED, names_of, whole
 
 COMMANDS = ("openvino", "gguf", "onnx")
 NAMED = re.compile(r"`edgeconv (\w+)`")
@@ -22,14 +22,16 @@ NAMED = re.compile(r"`edgeconv (\w+)`")
 
 def refusal(command: str, config: dict[str, Any]) -> EdgeconvError | None:
     """Ask a command as its conversion does."""
+    names = names_of(config)
     try:
         if command == "openvino":
-            openvino.choose(config, names=())
+            openvino.choose(config, names=names)
         elif command == "onnx":
-            onnx.choose(Checkpoint(Path("none"), config, {}))
+            with alternatives.named("onnx", config, names):
+                onnx.chosen(config, names)
         else:
-            with alternatives.named("gguf", config, ()):
-                gguf.describe_as_claimed(config, ())
+            with alternatives.named("gguf", config, names):
+                gguf.describe_as_claimed(config, names)
     except EdgeconvError as error:
         return error
     return None

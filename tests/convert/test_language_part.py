@@ -19,57 +19,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.make("qwen3_5_text", tmp_path_factory.mktemp("alone") / "model", dtype="float32")
 
 
-@pytest.fixture
-def seeing(alone: Path, tmp_path: Path) -> Path:
-    from safetensors.numpy import load_file, save_file
-
-    folder = tmp_path / "seeing"
-    folder.mkdir()
-    for name in tiny.TOKENIZER_FILES:
-        (folder / name).write_bytes((alone / name).read_bytes())
-    text = json.loads((alone / "config.json").read_text())
-    text.pop("architectures")
-    whole = {"model_type": "qwen3_5", "architectures": ["Qwen3_5ForConditionalGeneration"], "text_config": text,
-             "vision_config": {"model_type": "qwen3_5", "depth": 1}, "tie_word_embeddings": False}  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(whole))
-    (folder / "preprocessor_config.json").write_text("{}")
-    tensors = load_file(alone / "model.safetensors")
-    extra = {
-        "model.visual.blocks.0.attn.qkv.weight": np.ones((3, 2), np.float32),
-        "mtp.fc.weight": np.ones(2, np.float32),
-    }
-    save_file(tensors | extra, folder / "model.safetensors")
-    return folder
-
-
 def test_names_are_those_of_a_text_model(alone: Path) -> None:
     names = open_checkpoint(alone).names
     assert "model.layers.0.linear_attn.A_log" in names
     assert not any("language_model" in name for name in names)
-
-
-def test_what_is_left_out_is_said(seeing: Path, alone: Path) -> None:
-    checkpoint, text = open_checkpoint(seeing), open_checkpoint(alone)
-    assert checkpoint.model_type == "qwen3_5_text"
-    assert checkpoint.config["architectures"] == ["Qwen3_5ForCausalLM"]
-    assert checkpoint.names == text.names | {"mtp.fc.weight"}
-    assert [note for note in checkpoint.notes if "1 vision tensors are left out" in note]
-    assert not (checkpoint.folder / "preprocessor_config.json").exists()
-    name = "model.layers.0.linear_attn.conv1d.weight"
-    np.testing.assert_array_equal(checkpoint.tensor(name), text.tensor(name))
-
-
-def test_it_becomes_the_same_model(seeing: Path, alone: Path, tmp_path: Path) -> None:
-    from edgeconv.convert import conversion
-    from edgeconv.quantize.scheme import Request
-
-    (tmp_path / "made").mkdir()
-    made = [
-        conversion.run(conversion.OnnxJob(str(source), Request("fp32"), output=tmp_path / "made" / source.name))
-        for source in (seeing, alone)
-    ]
-    assert len({(one.path / "model.onnx_data").read_bytes() for one in made}) == 1
-    assert [note for note in made[0].manifest.notes if "takes no pictures" in note]
 
 
 @pytest.mark.parametrize(("kind", "title"), [("gemma3n", "Gemma3n"), ("gemma4", "Gemma4")])

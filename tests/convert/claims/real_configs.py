@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from edgeconv.convert import families
+
 SIZES: dict[str, Any] = {
     "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2,
@@ -160,7 +162,7 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "output_router_logits": False, "rms_norm_eps": 1e-6, "rope_theta": 1e6, "router_aux_loss_coef": 0.001,
         "sliding_window": None, "tie_word_embeddings": False, "use_sliding_window": False,
     }),
-    "Qwen2-VL-2B-Instruct": (("openvino",), {
+    "Qwen2-VL-2B-Instruct": (("openvino", "onnx", "gguf"), {
         "architectures": ["Qwen2VLForConditionalGeneration"], "model_type": "qwen2_vl", "hidden_act": "silu", "image_token_id": 7,
         "max_position_embeddings": 32768, "max_window_layers": 28, "rms_norm_eps": 1e-6, "rope_theta": 1e6,
         "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]}, "sliding_window": 32768, "use_sliding_window": False,
@@ -171,6 +173,14 @@ OTHERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     }),
 }  # fmt: skip
 """Models that go through the trace engines or that one format lacks: formats that take it, and its config."""
+
+
+def names_of(config: dict[str, Any]) -> list[str]:
+    """Return as many names of tensors as tell that a vision-language model has its vision part."""
+    part = families.vision_part(config["model_type"])
+    if part is None or part.model_type != config["model_type"] or "vision_config" not in config:
+        return []
+    return [part.prefix if isinstance(part.prefix, str) else part.prefix[0]]
 
 
 def whole(config: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgeconv.convert import claims, families
-from edgeconv.convert.checkpoint import Checkpoint
+from edgeconv.convert import families
 from edgeconv.convert.claims import native
 from edgeconv.convert.claims.fields import CHANGING, HARMLESS
 from edgeconv.convert.families.glm_edge_v import FIELDS as GLM_EDGE_V
@@ -23,23 +22,21 @@ from edgeconv.convert.program.reading import UnsupportedArchitecture
 from edgeconv.core.errors import CheckpointError
 
 from ...models import tiny
-from .real_configs import OTHERS, SIZES, STREAMED, whole
+from .real_configs import OTHERS, SIZES, STREAMED, names_of, whole
 
 FORMATS = ("openvino", "onnx", "gguf")
 
 
 def _openvino(config: dict[str, Any]) -> tuple[str, ...]:
-    return openvino.choose(config, names=()).notes
+    return openvino.choose(config, names=names_of(config)).notes
 
 
 def _onnx(config: dict[str, Any]) -> tuple[str, ...]:
-    return onnx.choose(Checkpoint(Path("none"), config, {})).notes
+    return onnx.chosen(config, names_of(config)).notes
 
 
 def _gguf(config: dict[str, Any]) -> tuple[str, ...]:
-    notes = claims.require(config, ())
-    gguf.describe(config)
-    return notes + claims.unread(config, "the reader", gguf.fields(config["model_type"]))
+    return gguf.describe_as_claimed(config, names_of(config))[1]
 
 
 TAKE: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {"openvino": _openvino, "onnx": _onnx, "gguf": _gguf}
@@ -104,10 +101,11 @@ def test_a_field_that_changes_the_mathematics_is_read_or_refused(kind: str) -> N
 
 
 def _reads(form: str, config: dict[str, Any]) -> frozenset[str]:
+    language, kind = families.of_language(config)[0], config["model_type"]
     if form == "gguf":
-        return gguf.fields(config["model_type"])
+        return gguf.fields(kind, language.model_type if language and language.model_type != kind else None)
     try:
-        return families.fields(families.decoder(config).family)
+        return families.fields(config["model_type"], families.decoder(config).family)
     except UnsupportedArchitecture:
         return native.fields(config["model_type"]) or frozenset()
 
