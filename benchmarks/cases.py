@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from . import disk, full_size, gguf, growth, openvino, outcome, profile, startup, validate
 from .published import published
+from .published_vision import published_vision
 from .result import Result, Target
 from .setting import Setting
 
@@ -23,6 +25,8 @@ _GGUF = {
 _BARE = {"wall": Target(at_least=1 / 1.2)}
 _FLAT = {"anonymous": Target(at_most=0.6)}
 _NO_OPTIMUM_ONNX = "Alone: optimum-onnx is not in the environments of the peers."
+_NO_VISION = "Alone: the peers' conversions of the same families are in docs/coverage.md, on tiny checkpoints."
+PICTURE = Path(__file__).parents[1] / "validate" / "suite" / "data" / "pictures" / "rocket.jpg"
 _NO_FAMILY = "Alone: optimum-cli 2.2 refuses this model type under transformers 5.5 (docs/coverage.md)."
 
 
@@ -36,6 +40,12 @@ def _alone(size: str, why: str) -> Case:
 
 def _every_format(size: str) -> Case:
     return lambda setting, name: full_size.full_size(setting, name, size, full_size.INT4, flat=0.5, why=_NO_FAMILY)
+
+
+def _with_pictures(size: str) -> Case:
+    return lambda setting, name: full_size.full_size(
+        setting, name, size, full_size.INT4, flat=0.5, why=_NO_VISION, picture=PICTURE
+    )
 
 
 CASES: Mapping[str, Case] = {
@@ -53,6 +63,7 @@ CASES: Mapping[str, Case] = {
         setting, name, "1.5b", full_size.ONNX, flat=0.6, why=_NO_OPTIMUM_ONNX
     ),
     **{size: _every_format(size) for size in published()},
+    **{size: _with_pictures(size) for size in published_vision()},
     "validate": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=False),
     "validate-quick": lambda setting, name: validate.beside_bare_passes(setting, name, _BARE, quick=True),
     "validate-quick-words": lambda setting, name: validate.beside_bare_passes(

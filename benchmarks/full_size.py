@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
-from .processes import checkpoint, in_turn, sizes
+from .measure import measure
+from .processes import ROOT, checkpoint, in_turn, sizes
 from .result import SOURCE, Figure, Result, of_runs
 from .setting import Setting
 
@@ -16,11 +18,20 @@ ONNX: Mapping[str, Conversion] = {precision: ("onnx", precision) for precision i
 INT4: Mapping[str, Conversion] = {
     "OpenVINO int4": ("openvino", "int4"), "GGUF Q4_K_M": ("gguf", "int4"), "ONNX int4": ("onnx", "int4"),
 }  # fmt: skip
+_TOKENS = 8
+_ASKING = ("--prompt", "What is in this picture?", "--max-new-tokens", str(_TOKENS), "--temperature", "0")
 _WEIGHTS = {"openvino": "openvino_*model.bin", "gguf": "*.gguf", "onnx": "*.onnx_data"}
 
 
 def full_size(
-    setting: Setting, name: str, size: str, conversions: Mapping[str, Conversion], *, flat: float, why: str
+    setting: Setting,
+    name: str,
+    size: str,
+    conversions: Mapping[str, Conversion],
+    *,
+    flat: float,
+    why: str,
+    picture: Path | None = None,
 ) -> Result:
     """Make the conversions in turn.
 
@@ -31,9 +42,20 @@ def full_size(
         conversions: what is said of each, and how it is made.
         flat: GB of anonymous memory that each may take.
         why: there is no peer beside.
+        picture: that each model is shown, once it is written: its answer is of random weights, its cost is not.
     """
     source, out = checkpoint(setting.work, size), setting.work / "out"
     made: dict[str, float] = {}
+    asked: dict[str, list[dict[str, float]]] = {}
+
+    def after(side: str) -> None:
+        made[side] = sizes(out, _WEIGHTS[conversions[side][0]])
+        if picture is None:
+            return
+        artifact = out / "model.gguf" if conversions[side][0] == "gguf" else out
+        command = [sys.executable, "-m", "edgeconv", "chat", str(artifact), "--image", str(picture), *_ASKING]
+        asked.setdefault(side, []).append(measure(command, setting.work / f"{side}.chat.log", cwd=ROOT).as_dict())
+
     commands = {}
     for label, (verb, precision) in conversions.items():
         target = out / "model.gguf" if verb == "gguf" else out
@@ -44,7 +66,7 @@ def full_size(
         setting.pairs,
         setting.work,
         lambda side: shutil.rmtree(out, ignore_errors=True),
-        lambda side: made.update({side: sizes(out, _WEIGHTS[conversions[side][0]])}),
+        after,
     )
     shutil.rmtree(out, ignore_errors=True)
     figures = [Figure(SOURCE, "GB", [sizes(source, "*.safetensors")])]
@@ -53,6 +75,9 @@ def full_size(
             limit = flat if figure.name == "peak anonymous memory" else None
             figures.append(Figure(f"{label}: {figure.name}", figure.unit, figure.ours, at_most=limit))
         figures.append(Figure(f"{label}: size of the weights", "GB", [made[label]]))
+        for answer in asked.get(label, [])[-1:]:
+            figures.append(Figure(f"{label}: a caption of {_TOKENS} tokens", "s", [answer["wall"]]))
+            figures.append(Figure(f"{label}: peak memory of that", "GB", [answer["rss"] / 1e9]))
     return Result(
         name,
         source.name + (f" ({size})" if size != source.name else ""),

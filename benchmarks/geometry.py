@@ -24,6 +24,7 @@ from . import chatglm
 from .chatglm import CHATGLM2_6B, ChatGlm
 from .noise import Noise
 from .published import Published, published
+from .published_vision import PublishedVision, published_vision
 
 SHARD_BYTES = 5_000_000_000  # transformers' own limit for a shard
 BYTES_PER_VALUE = 2
@@ -113,7 +114,7 @@ GLM_EDGE_V_2B = replace(GLM_EDGE_1_5B, vision=SIGLIP)
 GLM_EDGE_V_5B = replace(GLM_EDGE_4B, vision=SIGLIP)
 SIZES: dict[str, Geometry | ChatGlm | Published] = {
     "1.5b": GLM_EDGE_1_5B, "4b": GLM_EDGE_4B, "v-2b": GLM_EDGE_V_2B, "v-5b": GLM_EDGE_V_5B, "chatglm2-6b": CHATGLM2_6B,
-    "0.4b": GLM_0_4B, "llama-1b": LLAMA_1B, **published(),
+    "0.4b": GLM_0_4B, "llama-1b": LLAMA_1B, **published(), **published_vision(),
 }  # fmt: skip
 
 
@@ -146,7 +147,10 @@ def make(
         _write_json(
             folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map}
         )
-    _write_tokenizer(folder, geometry.vocab)
+    if isinstance(geometry, PublishedVision):
+        geometry.write_files(folder)
+    else:
+        _write_tokenizer(folder, geometry.vocab)
     _write_config(folder, geometry)
     if isinstance(geometry, Geometry) and geometry.vision:
         _write_vision_files(folder, geometry.vision)

@@ -27,6 +27,8 @@ class Published:
 
     fields: dict[str, Any]
 
+    takes_images = False
+
     @property
     def vocab(self) -> int:
         """The number of tokens."""
@@ -35,15 +37,17 @@ class Published:
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Return name -> shape of each tensor, layer by layer."""
         import torch
-        from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+        from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
         from transformers.core_model_loading import revert_weight_conversion
 
-        config = CONFIG_MAPPING[self.fields["model_type"]].from_dict(copy.deepcopy(self.fields))
+        config = CONFIG_MAPPING[self.fields["model_type"]].from_dict(self.config())
+        kind = AutoModelForImageTextToText if self.takes_images else AutoModelForCausalLM
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-        saved = revert_weight_conversion(model, dict(model.state_dict()))
+            model = kind.from_config(config)
+        stored = {name: one for name, one in model.state_dict().items() if one.dtype.is_floating_point}
+        saved = revert_weight_conversion(model, stored)
         if config.tie_word_embeddings:
-            saved.pop("lm_head.weight")
+            saved = {name: one for name, one in saved.items() if not name.endswith("lm_head.weight")}
         return {name: tuple(saved[name].shape) for name in sorted(saved, key=_place)}
 
     def parameters(self) -> int:

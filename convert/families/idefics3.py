@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.errors import ArtifactError
 from ..program import vit
 from ..program.decoder import Decoder
 from ..program.ops import Ops, T
@@ -89,7 +90,17 @@ class TiledVision(Vision):
     def whole(self) -> Graph:
         """Return the same for tiles that are full, as this family's processors make them."""
         pixels = (self.tower.input(PIXELS),)
-        return Graph(VISION_EMBEDDINGS, pixels, (self._output,), self._tensors(), self._write, self._feed)
+        return Graph(VISION_EMBEDDINGS, pixels, (self._output,), self._tensors(), self._write, self._full)
+
+    def _full(self, made: Arrays, before: Arrays) -> dict[str, Array]:
+        """Do as `_feed`. Raises ArtifactError for a tile that is filled in part, which this graph cannot be told."""
+        fed = self._feed(made, before)
+        if not fed[PATCH_MASK].all():
+            raise ArtifactError(
+                "A tile of the picture is filled in part, and the ONNX vision encoder takes full tiles.",
+                "Let the processor split and resize pictures (do_image_splitting, do_resize).",
+            )
+        return fed
 
     @property
     def _output(self) -> Output:
@@ -113,12 +124,10 @@ class TiledVision(Vision):
         pixels = np.asarray(made[PIXELS]).reshape(-1, *self.tower.pixels[1:])
         real = (pixels != 0).reshape(len(pixels), -1).any(1)
         real[0] |= not real.any()
-        mask = (
-            np.asarray(made[PIXEL_MASK]).reshape(-1, side, side)
-            if PIXEL_MASK in made
-            else np.ones((len(pixels), side, side))
-        )
-        patches = mask[real].reshape(-1, grid, self.tower.patch_size, grid, self.tower.patch_size).any((2, 4))
+        whole = np.ones((len(pixels), side, side))
+        mask = np.asarray(made[PIXEL_MASK]).reshape(-1, side, side) if PIXEL_MASK in made else whole
+        inside = mask[real, : grid * self.tower.patch_size, : grid * self.tower.patch_size]  # the rest is in no patch
+        patches = inside.reshape(-1, grid, self.tower.patch_size, grid, self.tower.patch_size).any((2, 4))
         return {PIXELS: pixels[real], PATCH_MASK: patches, PLACES: places(patches)}
 
 

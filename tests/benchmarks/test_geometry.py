@@ -32,7 +32,18 @@ def test_sizes_are_those_of_glm_edge(size, parameters, tensors):
 
 @pytest.mark.parametrize(
     ("size", "billions", "tensors"),
-    [("qwen3.5-4b", 4.206, 426), ("gemma4-e2b", 4.629, 540), ("lfm2-1.2b", 1.170, 148), ("lfm2-8b-a1b", 8.340, 2302)],
+    [
+        ("qwen3.5-4b", 4.206, 426),
+        ("gemma4-e2b", 4.629, 540),
+        ("lfm2-1.2b", 1.170, 148),
+        ("lfm2-8b-a1b", 8.340, 2302),
+        ("gemma3-4b", 4.300, 883),
+        ("qwen2.5-vl-3b", 3.755, 824),
+        ("qwen3-vl-2b", 2.128, 625),
+        ("smolvlm2-2.2b", 2.247, 657),
+        ("internvl3-2b", 2.089, 781),
+        ("ministral3-3b", 3.849, 458),
+    ],
 )
 def test_published_sizes(size, billions, tensors):
     known = geometry.SIZES[size]
