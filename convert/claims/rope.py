@@ -90,7 +90,7 @@ def unread(table: dict[str, Any], prefix: str, reader: str, reads: Collection[st
         if kind not in _READ:
             continue  # a kind of the family's own, or one that every reader refuses by its name
         known = _READ[kind] | _ALWAYS
-        if table.get("model_type") in SCALES_QUERIES:
+        if not _kinds(table).isdisjoint(SCALES_QUERIES):
             known = known | {"llama_4_scaling_beta"}
         partial = rope.get("partial_rotary_factor")
         if partial not in (None, 1) and reads is not None and "partial_rotary_factor" not in reads:
@@ -104,6 +104,13 @@ def unread(table: dict[str, Any], prefix: str, reader: str, reads: Collection[st
                 )
             left.append(f"{prefix}{where}.{name}")
     return left
+
+
+def _kinds(table: dict[str, Any]) -> set[str]:
+    """Return the type that a config states, and that of the language model whose fields stand beside its own."""
+    text = table.get("text_config")
+    stated = (table.get("model_type"), text.get("model_type") if isinstance(text, dict) else None)
+    return {kind for kind in stated if isinstance(kind, str)}
 
 
 def _refused(field: str, value: Any, what: str, reader: str) -> CheckpointError:

@@ -10,15 +10,27 @@ Source: `transformers/models/internvl/modeling_internvl.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ...core.errors import CheckpointError
 from ..program import intern_vit
 from ..program.decoder import Decoder
 from ..program.intern_vit import Tower, read_tower
 from ..program.ops import Ops, T
 from ..program.reading import Config, Reader, UnsupportedArchitecture, contradicting, positive
 from ..program.spec import LanguagePart, VisionPart, vision_language
-from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
+from ..program.vision import (
+    LAST_HIDDEN_STATE,
+    PIXELS,
+    VISION_EMBEDDINGS,
+    Graph,
+    Output,
+    Shapes,
+    Vision,
+    preprocessor,
+    token_id,
+)
 from ..program.vit import with_bias
 from .internvl_gguf import MMPROJ
 
@@ -108,6 +120,18 @@ class InternVision(Vision):
             VISION_EMBEDDINGS, (self.tower.input(PIXELS),), (rows,), tensors,
             lambda ops, given: [encode(ops, self, given[PIXELS])],
         )  # fmt: skip
+
+    def check_files(self, folder: Path) -> list[str]:
+        """Check that pictures are cut into tiles of the tower's size: transformers would stretch its table of places."""
+        said, side = super().check_files(folder), self.tower.image_size
+        stated = preprocessor(folder).get("size")
+        if isinstance(stated, dict) and stated.get("height") is not None and stated != {"height": side, "width": side}:
+            raise CheckpointError(
+                f"{folder.name}'s processor makes tiles of {stated['height']} x {stated.get('width')} pixels; the tower's are "
+                f"{side} x {side}, and the graph has one size.",
+                "State the tower's size in both files.",
+            )
+        return said
 
 
 def encode(ops: Ops[T], v: InternVision, pixels: T) -> T:

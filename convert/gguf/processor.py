@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import CheckpointError
-from ...core.json_file import read_json
+from ..program.vision import PREPROCESSORS as FILES
+from ..program.vision import preprocessor
 
-FILES = ("preprocessor_config.json", "processor_config.json")
-"""The second, of transformers 5, holds the first one's fields under "image_processor"; it comes first, as in transformers."""
 _CHANNELS = 3
 
 
@@ -20,12 +19,7 @@ def read(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such file, one is damaged, or the mean or the deviation of a channel is not stated.
     """
-    stated: dict[str, Any] = {}
-    for name in FILES:
-        if (folder / name).is_file():
-            found = read_json(folder / name)
-            inner = found.get("image_processor")
-            stated |= {**found, **(inner if isinstance(inner, dict) else {})}
+    stated = preprocessor(folder)
     if not stated:
         raise CheckpointError(
             f"{folder} has no {FILES[0]}, which says how pictures become pixels.", "Download the file, too."

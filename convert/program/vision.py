@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import CheckpointError
+from ...core.json_file import read_json
 from .ops import Ops
 from .reading import DAMAGED, Config, Reader
 from .signature import Input, Output
@@ -24,7 +25,7 @@ from .signature import Input, Output
 if TYPE_CHECKING:
     from .decoder import Decoder
 
-__all__ = ["Array", "Arrays", "Graph", "Input", "Output", "Rows", "Shapes", "Vision", "token_id"]
+__all__ = ["Array", "Arrays", "Graph", "Input", "Output", "Rows", "Shapes", "Vision", "preprocessor", "token_id"]
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -199,6 +200,23 @@ class Vision(ABC):
     def language_inputs(self, ids: Sequence[int]) -> dict[str, Array]:
         """Return what the language model takes beside embeddings, mask and positions, each [n]: token_type_ids and the like."""
         return {}
+
+
+def preprocessor(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint's files say of how pictures are prepared; empty if they say nothing.
+
+    The second, of transformers 5, holds the first one's fields under "image_processor"; it comes first, as in transformers.
+
+    Raises:
+        CheckpointError: a file is not a JSON object.
+    """
+    found: dict[str, Any] = {}
+    for name in PREPROCESSORS:
+        if (folder / name).is_file():
+            stated = read_json(folder / name)
+            inner = stated.get("image_processor")
+            found |= {**stated, **(inner if isinstance(inner, dict) else {})}
+    return found
 
 
 def token_id(config: Config, key: str, decoder: Decoder) -> int:

@@ -15,6 +15,7 @@ from edgeconv.convert import conversion, families, multimodal
 from edgeconv.convert.families import registry
 from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.convert.program.vision import Vision
+from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 from edgeconv.validate.seeing import positions
@@ -26,6 +27,10 @@ from .seeing_runs import Onnx, OpenVino, Prompt, Runs, prompt
 Array = np.ndarray
 TYPES = sorted(one.model_type for one in registry.every() if one.language)
 LIMIT = 1e-3
+MINISTRAL = {
+    "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 32.0,
+    "beta_slow": 1.0, "mscale_all_dim": 1.0, "mscale": 1.0, "llama_4_scaling_beta": 0.1,
+}  # fmt: skip
 ANSWER = np.random.default_rng(1).integers(20, 4000, 9).tolist()
 
 
@@ -74,10 +79,14 @@ class Opened:
 
 @pytest.fixture(scope="module", params=TYPES)
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    return open_tiny(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def open_tiny(folder: Path, model_type: str, **overrides: Any) -> Opened:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    folder = tiny_vlm.make(request.param, tmp_path_factory.mktemp(request.param), dtype="float32")
+    tiny_vlm.make(model_type, folder, dtype="float32", **overrides)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     return Opened(folder, model, Processor(folder), described(folder))
 
@@ -89,19 +98,25 @@ def described(folder: Path) -> Vision:
     return found
 
 
-@pytest.fixture(scope="module")
-def openvino(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Runs]:
-    out = tmp_path_factory.mktemp("openvino") / "out"
+def as_openvino(opened: Opened, out: Path) -> tuple[Path, Runs]:
     made = conversion.run(conversion.Job(str(opened.folder), Request("fp32"), output=out, smoke_test=False), Silent())
     return made.path, OpenVino(made.path, multimodal.described(made.path)[1])
 
 
-@pytest.fixture(scope="module")
-def onnx(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    out = tmp_path_factory.mktemp("onnx") / "out"
+def as_onnx(opened: Opened, out: Path) -> Runs:
     job = conversion.OnnxJob(str(opened.folder), Request("fp32"), output=out, smoke_test=False)
     made = conversion.run(job, Silent())
     return Onnx(made.path, multimodal.described(made.path)[1])
+
+
+@pytest.fixture(scope="module")
+def openvino(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Runs]:
+    return as_openvino(opened, tmp_path_factory.mktemp("openvino") / "out")
+
+
+@pytest.fixture(scope="module")
+def onnx(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return as_onnx(opened, tmp_path_factory.mktemp("onnx") / "out")
 
 
 def require_equal(opened: Opened, runs: Runs, which: str) -> None:
@@ -126,6 +141,40 @@ def test_openvino_gives_what_transformers_gives(opened: Opened, openvino: tuple[
 @pytest.mark.parametrize("which", PICTURES)
 def test_onnx_gives_what_transformers_gives(opened: Opened, onnx: Runs, which: str) -> None:
     require_equal(opened, onnx, which)
+
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "internvl: RMS norms, norms of q and k, no biases, a layer less, Llama": (
+        "internvl",
+        {
+            "vision_config": {"norm_type": "rms_norm", "use_qk_norm": True, "attention_bias": False},
+            "vision_feature_layer": -2,
+            "text_config": {"model_type": "llama"},
+        },
+    ),
+    "internvl: a norm behind the layers, tied": (
+        "internvl",
+        {"vision_config": {"use_mean_pooling": False}, "tie_word_embeddings": True},
+    ),
+    "mistral3: Ministral, biases, the second layer": (
+        "mistral3",
+        {
+            "text_config": {"model_type": "ministral3", "rope_parameters": MINISTRAL},
+            "multimodal_projector_bias": True,
+            "vision_feature_layer": 2,
+            "projector_hidden_act": "silu",
+        },
+    ),
+}  # fmt: skip
+"""What config.json may state otherwise."""
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_config_json_states_otherwise(name: str, tmp_path: Path) -> None:
+    model_type, overrides = VARIANTS[name]
+    made = open_tiny(tmp_path / "source", model_type, **overrides)
+    for runs in (as_openvino(made, tmp_path / "openvino")[1], as_onnx(made, tmp_path / "onnx")):
+        require_equal(made, runs, "one")
 
 
 @pytest.mark.parametrize("which", PICTURES)
@@ -210,3 +259,10 @@ def greedy(model: Any, inputs: dict[str, Any], options: dict[str, Any]) -> Seque
     made = model.generate(**inputs, **options)
     ids: list[int] = made[0, inputs["input_ids"].shape[1] :].tolist()
     return ids
+
+
+def test_tiles_of_another_size_are_refused(tmp_path: Path) -> None:
+    """Graphs have one size; transformers stretches its table of places."""
+    source = tiny_vlm.make("internvl", tmp_path / "source", vision_config={"image_size": [28, 28]})
+    with pytest.raises(CheckpointError, match="56 x 56"):
+        conversion.plan(conversion.Job(str(source), Request("int8"), output=tmp_path / "out"))
