@@ -83,11 +83,11 @@ class Reader:
         """Return a positive whole number."""
         return whole(self.get(key), self.prefix + key)
 
-    def layers(self) -> int:
+    def layers(self, key: str = "num_hidden_layers") -> int:
         """Return the number of layers, of which there is a limit: a table of all their tensors is made."""
-        count = self.size("num_hidden_layers")
+        count = self.size(key)
         if count > MAX_LAYERS:
-            raise wrong(f"{self.prefix}num_hidden_layers", count, f"at most {MAX_LAYERS:,}")
+            raise wrong(f"{self.prefix}{key}", count, f"at most {MAX_LAYERS:,}")
         return count
 
     def size_or(self, key: str, otherwise: int) -> int:

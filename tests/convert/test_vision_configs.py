@@ -45,6 +45,28 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "vision_config": {"attention_bias": True, "image_size": [448, 448], "patch_size": [14, 14]},
         "image_token_id": 151667, "tie_word_embeddings": False,
     },
+    "zai-org/GLM-4.6V-Flash": {
+        "model_type": "glm4v",
+        "text_config": {
+            "hidden_size": 4096, "intermediate_size": 13696, "num_hidden_layers": 40, "num_attention_heads": 32,
+            "num_key_value_heads": 2, "vocab_size": 151552, "max_position_embeddings": 131072,
+            "rope_parameters": {
+                "rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 0.5, "mrope_section": [8, 12, 12],
+            },
+        },
+        "vision_config": {"depth": 24, "hidden_size": 1536, "num_heads": 12, "out_hidden_size": 4096},
+        "image_token_id": 151363,
+    },
+    "zai-org/GLM-OCR": {
+        "model_type": "glm_ocr",
+        "text_config": {
+            "hidden_size": 1536, "intermediate_size": 4608, "num_hidden_layers": 16, "num_attention_heads": 16,
+            "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 59392,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [16, 24, 24]},
+        },
+        "vision_config": {"depth": 24, "hidden_size": 1024, "num_heads": 16, "out_hidden_size": 1536},
+        "image_token_id": 59280,
+    },
     "mistralai/Mistral-Small-3.1-24B-Instruct-2503": {
         "model_type": "mistral3",
         "text_config": {

@@ -27,6 +27,7 @@ from .seeing_runs import Onnx, OpenVino, Prompt, Runs, prompt
 Array = np.ndarray
 TYPES = sorted(one.model_type for one in registry.every() if one.language)
 LIMIT = 1e-3
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 MINISTRAL = {
     "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 32.0,
     "beta_slow": 1.0, "mscale_all_dim": 1.0, "mscale": 1.0, "llama_4_scaling_beta": 0.1,
@@ -155,6 +156,20 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "internvl: a norm behind the layers, tied": (
         "internvl",
         {"vision_config": {"use_mean_pooling": False}, "tie_word_embeddings": True},
+    ),
+    "glm4v: biases, half of each head turns, a table larger than the picture": (
+        "glm4v",
+        {
+            "text_config": {"rope_parameters": ROPE | {"mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}},
+            "vision_config": {"attention_bias": True, "image_size": 336},
+        },
+    ),
+    "glm_ocr: no biases, wide heads": (
+        "glm_ocr",
+        {
+            "text_config": {"head_dim": 32, "rope_parameters": ROPE | {"mrope_section": [4, 6, 6]}},
+            "vision_config": {"attention_bias": False, "in_channels": 3},
+        },
     ),
     "mistral3: Ministral, biases, the second layer": (
         "mistral3",
