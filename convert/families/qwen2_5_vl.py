@@ -28,7 +28,7 @@ DEFAULTS = {
 
 def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridVision:
     read = Reader(vision_config, DEFAULTS, "vision_config.")
-    patch, merge, layers = patch_of(read), read.size("spatial_merge_size"), read.size("depth")
+    patch, merge, layers = patch_of(read), read.size("spatial_merge_size"), read.layers("depth")
     tower = GridTower(
         patch,
         hidden_size=read.size("hidden_size"),

@@ -31,7 +31,7 @@ def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridV
         patch_of(read),
         hidden_size=read.size("hidden_size"),
         intermediate_size=read.size("intermediate_size"),
-        num_layers=read.size("depth"),
+        num_layers=read.layers("depth"),
         num_heads=read.size("num_heads"),
         out_size=read.size("out_hidden_size"),
         merge=read.size("spatial_merge_size"),

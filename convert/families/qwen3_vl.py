@@ -33,7 +33,7 @@ DEFAULTS = {
 
 def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridVision:
     read = Reader(vision_config, DEFAULTS, "vision_config.")
-    layers, places = read.size("depth"), read.size("num_position_embeddings")
+    layers, places = read.layers("depth"), read.size("num_position_embeddings")
     tower = GridTower(
         patch_of(read),
         hidden_size=read.size("hidden_size"),
@@ -53,7 +53,7 @@ def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridV
 
 def _adapted(config: Config, decoder: Decoder) -> Decoder:
     read = Reader(config.get("vision_config") or {}, DEFAULTS, "vision_config.")
-    deep = numbers(read, "deepstack_visual_indexes", read.size("depth"))
+    deep = numbers(read, "deepstack_visual_indexes", read.layers("depth"))
     turned: Decoder = multi_axis(woven=True, sections=(24, 20, 20))(config, decoder)
     return replace(turned, deepstack=len(deep))
 

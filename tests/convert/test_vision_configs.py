@@ -22,6 +22,11 @@ TYPES = sorted(one.model_type for one in registry.every() if one.language)
 ODD = (
     None, "x", "", -1, 0, 1, 3, 1.5, math.nan, math.inf, [], [1], ["x"], [14, 14], {}, {"a": 1}, True, 10**400, 2**31 - 1,
 )  # fmt: skip
+CLIP = {
+    "model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
+    "num_attention_heads": 16, "image_size": 336, "patch_size": 14, "projection_dim": 768,
+}  # fmt: skip
+QWEN_ROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "google/gemma-3-4b-it": {
         "model_type": "gemma3",
@@ -44,6 +49,74 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         },
         "vision_config": {"attention_bias": True, "image_size": [448, 448], "patch_size": [14, 14]},
         "image_token_id": 151667, "tie_word_embeddings": False,
+    },
+    "llava-hf/llava-1.5-7b-hf": {
+        "model_type": "llava",
+        "text_config": {"model_type": "llama", "vocab_size": 32064},
+        "vision_config": CLIP,
+        "image_token_index": 32000, "image_token_id": 32000, "tie_word_embeddings": False,
+    },
+    "llava-hf/llava-v1.6-mistral-7b-hf": {
+        "model_type": "llava_next",
+        "text_config": {"model_type": "mistral", "vocab_size": 32064, "sliding_window": None},
+        "vision_config": CLIP,
+        "image_token_index": 32000, "image_token_id": 32000, "tie_word_embeddings": False,
+    },
+    "Qwen/Qwen2-VL-2B-Instruct": {
+        "model_type": "qwen2_vl",
+        "text_config": {
+            "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
+            "num_key_value_heads": 2, "vocab_size": 151936, "rope_parameters": QWEN_ROPE, "tie_word_embeddings": True,
+        },
+        "vision_config": {"hidden_size": 1536}, "tie_word_embeddings": True,
+    },
+    "Qwen/Qwen2.5-VL-3B-Instruct": {
+        "model_type": "qwen2_5_vl",
+        "text_config": {
+            "hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+            "num_key_value_heads": 2, "vocab_size": 151936, "rope_parameters": QWEN_ROPE, "tie_word_embeddings": True,
+        },
+        "vision_config": {"hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 2048},
+        "tie_word_embeddings": True,
+    },
+    "Qwen/Qwen3-VL-2B-Instruct": {
+        "model_type": "qwen3_vl",
+        "text_config": {
+            "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "num_attention_heads": 16,
+            "num_key_value_heads": 8, "vocab_size": 151936, "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20],
+                                "mrope_interleaved": True},
+        },
+        "vision_config": {
+            "depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "out_hidden_size": 2048,
+            "deepstack_visual_indexes": [5, 11, 17],
+        },
+        "tie_word_embeddings": True,
+    },
+    "Qwen/Qwen3.5 of transformers' defaults": {"model_type": "qwen3_5", "vision_config": {"out_hidden_size": 4096}},
+    "HuggingFaceTB/SmolVLM2-500M-Video-Instruct": {
+        "model_type": "smolvlm",
+        "text_config": {
+            "model_type": "llama", "hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32,
+            "num_attention_heads": 15, "num_key_value_heads": 5, "head_dim": 64, "vocab_size": 49280, "rms_norm_eps": 1e-5,
+        },
+        "vision_config": {
+            "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+            "image_size": 512, "patch_size": 16,
+        },
+        "image_token_id": 49190, "scale_factor": 4, "tie_word_embeddings": False,
+    },
+    "HuggingFaceM4/Idefics3-8B-Llama3": {
+        "model_type": "idefics3",
+        "text_config": {
+            "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+            "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128259, "rms_norm_eps": 1e-5,
+        },
+        "vision_config": {
+            "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
+            "image_size": 364, "patch_size": 14,
+        },
+        "image_token_id": 128257, "scale_factor": 2, "tie_word_embeddings": False,
     },
     "zai-org/GLM-4.6V-Flash": {
         "model_type": "glm4v",
