@@ -14,7 +14,7 @@ from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis,
 from ..program.grid_vit import GATED
 from ..program.reading import Config, Reader, contradicting, whole
 from ..program.spec import LanguagePart, VisionPart, vision_language
-from .glm4v_gguf import MMPROJ
+from .glm4v_gguf import GGUF, MMPROJ, SECTIONS
 
 DEFAULTS: dict[str, Any] = {
     "depth": 24,
@@ -43,7 +43,6 @@ MORE = frozenset(
 )
 TEXT: dict[str, Any] = {"rms_norm_eps": 1e-05, "rope_theta": 10000.0, "partial_rotary_factor": 1.0}
 """What transformers' classes of the language models take, beside sizes."""
-SECTIONS = (8, 12, 12)
 
 
 def read_tower(read: Reader, **others: Any) -> GlmTower:
@@ -109,4 +108,5 @@ FAMILY = vision_language(
         describe=_described,
         mmproj=MMPROJ,
     ),
+    gguf=GGUF,
 )

@@ -10,8 +10,8 @@ from ..program.grid_vision import FIELDS, GridVision, multi_axis
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
 from .glm4v import DEFAULTS as GLM4V
-from .glm4v import MORE, SECTIONS, language, read_tower
-from .glm4v_gguf import MMPROJ
+from .glm4v import MORE, language, read_tower
+from .glm4v_gguf import GGUF, MMPROJ, SECTIONS
 
 DEFAULTS = GLM4V | {
     "hidden_size": 1024,
@@ -47,4 +47,5 @@ FAMILY = vision_language(
         describe=_described,
         mmproj=MMPROJ,
     ),
+    gguf=GGUF,
 )
