@@ -48,6 +48,12 @@ def _show(out: Output, found: Result) -> None:
     out.table(HEADER, rows, right=(3, 4, 5, 6))
     for note in found.notes:
         out.say(f"note: {note}")
+    for side in (found.artifact, *([found.reference] if found.reference else [])):
+        if side.words_bytes is not None:
+            more = (side.peak_bytes - side.words_bytes) / 1e9
+            out.say(
+                f"{side.framework}: {side.words_bytes / 1e9:.2f} GB before a picture was shown, {more:.2f} GB more with it"
+            )
     out.say(f"{found.machine['processor']}, {found.machine['threads']} threads")
 
 

@@ -7,6 +7,7 @@ in the place of its marker as transformers' processor does (`expansions`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,18 +29,13 @@ _TAKE = "Take the file of the model's own repository, and convert again."
 
 
 class Processor:
-    """The processor of a checkpoint, or of an artifact, which has its small files.
-
-    Attributes:
-        prompter: chat template and tokenizer.
-        placeholder: the token whose places the encoder's rows take.
-    """
+    """The processor of a checkpoint, or of an artifact, which has its small files; a template is needed for prompts alone."""
 
     def __init__(self, folder: Path) -> None:
         """Read the files.
 
         Raises:
-            ArtifactError: there is no chat template or tokenizer, or transformers' processor of the model is not known here.
+            ArtifactError: transformers' processor of the model is not known here.
             CheckpointError: a file is damaged, or does not say what the processor needs.
         """
         config = read_json(folder / "config.json")
@@ -61,11 +57,18 @@ class Processor:
         self._expansion = EXPANSIONS[self._name]
         self._stated = Stated(whole, self._pixels.values, _tokens(named))
         self._folder = folder
-        self.prompter = Prompter(folder, as_processor=True)
-        row = self._found(lambda: self._expansion.row(self._stated))
+        self._row = self._found(lambda: self._expansion.row(self._stated))
         self._marker = self._found(lambda: self._expansion.marker(self._stated))
-        self._row = row
-        self.placeholder = self.prompter.id(row)
+
+    @cached_property
+    def prompter(self) -> Prompter:
+        """Chat template and tokenizer. Raises ArtifactError if there are none."""
+        return Prompter(self._folder, as_processor=True)
+
+    @property
+    def placeholder(self) -> int:
+        """The token whose places the encoder's rows take. Raises ArtifactError if the tokenizer has none."""
+        return self.prompter.id(self._row)
 
     def pixels(self, picture: Path | Image.Image) -> dict[str, npt.NDArray[Any]]:
         """Return what the encoder takes of a picture: pixel_values and, where the model has it, image_grid_thw and the like.

@@ -5,13 +5,13 @@ GLM-Edge-V's are by its own rules, all others' by transformers' processors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..convert.families.glm_edge_v_model.facts import MODEL_TYPE, check_placeholders, image_tokens
-from ..convert.program.vision import PIXELS, PREPROCESSORS
+from ..convert.program.vision import PIXELS, PREPROCESSORS, Arrays
 from ..core.errors import ArtifactError
 from .cached import Picture
 from .processor import Processor
@@ -123,6 +123,16 @@ class GlmEdgeSight:
         ids = self.prompter.encode(self.prompter.render(messages))
         check_placeholders([ids.count(self.placeholder)], self.rows, len(pictures))
         return ids
+
+
+def pixels_of(folder: Path, config: dict[str, Any]) -> Callable[[Image.Image], Arrays]:
+    """Return what prepares an artifact's pictures, which needs no template. Raises as `sight_of`."""
+    if config.get("model_type") == MODEL_TYPE:
+        from ..convert.families.glm_edge_v_model.pixels import Preprocess
+
+        preprocess = Preprocess.from_folder(folder)
+        return lambda picture: {PIXELS: preprocess([picture])}
+    return Processor(folder).pixels
 
 
 def sight_of(folder: Path, config: dict[str, Any]) -> Sight:

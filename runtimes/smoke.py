@@ -22,6 +22,7 @@ from ..convert.program.task import Task
 from ..core.errors import ArtifactError, EdgeconvError
 from ..core.foreign_code import block_optional_packages
 from ..core.graph_file import read_graph
+from .base import Tower
 from .encoder import Text
 
 TEXT = "Hello."
@@ -82,23 +83,38 @@ def _openvino_encoder(folder: Path, model: Any) -> list[str]:
 
 
 def _openvino_vision(folder: Path) -> list[str]:
-    kind = read_json(folder / "config.json").get("model_type")
-    family = families.find(str(kind))
-    if family is None or family.vision_part is None:  # those that edgeconv streams it runs itself, with openvino
-        try:
-            _genai(folder, "VLMPipeline")
-        except RuntimeError as error:
-            if not any(word in str(error) for word in _UNKNOWN):
-                raise
-        else:
-            return [_named("openvino_genai")]
-    from .openvino import DEFAULTS, OpenVINORuntime, compile_ir
+    """Show a picture to what edgeconv runs itself; and make a token in openvino_genai, where it knows the type."""
+    from .openvino import DEFAULTS, OpenVINORuntime, OpenVINOTower, compile_ir
 
-    for file in sorted(folder.glob("openvino_*_model.xml")):
-        compile_ir(file, "CPU", DEFAULTS)
-    if family is not None and family.vision_part is not None:
+    found = []
+    if read_json(folder / "config.json").get("model_type") in families.seeing():
+        _look(folder, OpenVINOTower(folder, properties=DEFAULTS))
         OpenVINORuntime(folder, accurate=False).generate([0], 1, [])
-    return [_named("openvino")]
+        found.append(_named("openvino"))
+    try:
+        _genai(folder, "VLMPipeline")
+    except RuntimeError as error:
+        if not any(word in str(error) for word in _UNKNOWN):
+            raise
+    else:
+        found.append(_named("openvino_genai"))
+    if not found:
+        for file in sorted(folder.glob("openvino_*_model.xml")):
+            compile_ir(file, "CPU", DEFAULTS)
+        found.append(_named("openvino"))
+    return found
+
+
+def _look(folder: Path, tower: Tower) -> None:
+    """Show the vision part a gray picture, prepared by the folder's own files."""
+    from PIL import Image
+
+    from .sight import pixels_of
+
+    made = pixels_of(folder, read_json(folder / "config.json"))(Image.new("RGB", (64, 64), "gray"))
+    if not len(tower(made).rows):
+        raise ArtifactError("The vision part makes no rows of a picture.")
+    tower.close()
 
 
 def _genai(folder: Path, kind: str) -> None:
@@ -150,7 +166,7 @@ def _onnx(folder: Path, _: Path | None) -> list[str]:
         return [_named("onnxruntime")]
     OnnxRuntime(folder, accurate=False).generate(_ids(folder), 1, [])
     if takes_images:
-        OnnxTower(folder, accurate=False)
+        _look(folder, OnnxTower(folder, accurate=False))
     found = [_named("onnxruntime")]
     if importlib.util.find_spec("onnxruntime_genai") and (folder / "genai_config.json").is_file():
         _onnx_genai(folder)

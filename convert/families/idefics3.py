@@ -127,7 +127,9 @@ class TiledVision(Vision):
         whole = np.ones((len(pixels), side, side))
         mask = np.asarray(made[PIXEL_MASK]).reshape(-1, side, side) if PIXEL_MASK in made else whole
         inside = mask[real, : grid * self.tower.patch_size, : grid * self.tower.patch_size]  # the rest is in no patch
-        patches = inside.reshape(-1, grid, self.tower.patch_size, grid, self.tower.patch_size).any((2, 4))
+        patches: Array = np.asarray(
+            inside.reshape(-1, grid, self.tower.patch_size, grid, self.tower.patch_size).any((2, 4))
+        )
         return {PIXELS: pixels[real], PATCH_MASK: patches, PLACES: places(patches)}
 
 

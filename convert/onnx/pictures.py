@@ -164,13 +164,13 @@ class PictureLayers:
         begins = g.op("Mul", here, g.op("Sub", g.i64(1), before))
         return g.op("Mul", g.op("CumSum", begins, g.i64(1)), here)
 
-    def numbered(self, places: Value) -> Value:
+    def numbered(self, places: Value, states: Value) -> Value:
         """As `Ops` says."""
         g = self.graph
         here = g.op("Cast", places, to=g.types.INT64)
         flat = g.op("Reshape", here, g.i64([-1]))
         counted = g.op("Mul", g.op("CumSum", flat, g.i64(0)), flat)
-        return g.op("Reshape", counted, g.op("Shape", places))
+        return g.op("Reshape", counted, g.op("Shape", states, start=0, end=2))
 
     def rows_at(self, stacks: Value, index: int, numbers: Value) -> Value:
         """As `Ops` says."""

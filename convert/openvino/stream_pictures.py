@@ -167,13 +167,14 @@ class PictureLayers(Operations):
         begins = ops.multiply(here, ops.subtract(self.i64(1), before))
         return ops.multiply(ops.cum_sum(begins, self.i64(1)), here)
 
-    def numbered(self, places: Node) -> Node:
-        """As `Ops` says."""
+    def numbered(self, places: Node, states: Node) -> Node:
+        """As `Ops` says: openvino_genai's paged attention turns batch and positions of states around, not those of places."""
         ops = self.ops
         here = ops.convert(places, np.int64)
         flat = ops.reshape(here, self.i64([-1]), special_zero=False)
         counted = ops.multiply(ops.cum_sum(flat, self.i64(0)), flat)
-        return ops.reshape(counted, ops.shape_of(places), special_zero=False)
+        both = ops.gather(ops.shape_of(states), self.i64([0, 1]), self.i64(0))
+        return ops.reshape(counted, both, special_zero=False)
 
     def rows_at(self, stacks: Node, index: int, numbers: Node) -> Node:
         """As `Ops` says."""

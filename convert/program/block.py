@@ -99,7 +99,7 @@ def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
     vectors = d.per_layer.vectors(ops, start, hidden) if d.per_layer else None
     rotations = {rope: ops.rotation(positions, rope) for rope in d.distinct_ropes()}
     together = ops.runs(given.beside[TOKEN_TYPES]) if TOKEN_TYPES in given.beside else None
-    places = ops.numbered(given.beside[PICTURE_PLACES]) if PICTURE_PLACES in given.beside else None
+    places = ops.numbered(given.beside[PICTURE_PLACES], hidden) if PICTURE_PLACES in given.beside else None
     masks = {
         (groups, window): ops.sight(start, attention_mask, window and window // 2, groups)
         if given.both_ways

@@ -190,8 +190,11 @@ class Ops(PictureOps[T], Protocol[T]):
     def runs(self, kinds: T) -> T:
         """Number the runs of values that are not 0, int64 [batch, n] from 1 on, and the other places 0."""
 
-    def numbered(self, places: T) -> T:
-        """Number the places that are true, bool [batch, n], through all of the batch from 1 on, and the others 0: int64."""
+    def numbered(self, places: T, states: T) -> T:
+        """Number the places that are true, bool [batch, n], through all of the batch from 1 on, and the others 0: int64.
+
+        The numbers stand as the states, [batch, n, hidden].
+        """
 
     def rows_at(self, stacks: T, index: int, numbers: T) -> T:
         """Take of the stack of that index, of float32 [stacks, rows, width], the rows of these numbers [batch, n]; 0: zeros."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...convert.checkpoint import read_json
 from ...convert.gguf.read import open_gguf
+from ...convert.multimodal import flat
 from ...runtimes.answers import check_device
 from ...runtimes.prompt import context_length
 from ...validate.formats import Artifact
@@ -30,7 +31,7 @@ class Bench:
 
 
 def _of_config(artifact: Artifact) -> int:
-    return context_length(read_json(artifact.path / "config.json"))
+    return context_length(flat(read_json(artifact.path / "config.json")))
 
 
 def _of_keys(artifact: Artifact) -> int:

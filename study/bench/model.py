@@ -69,6 +69,7 @@ class Side:
         device: where it runs.
         load_seconds: until it could take a prompt, imports not counted.
         peak_bytes: the highest resident memory of the process, Python and mapped weights included.
+        words_bytes: the same before a picture was shown, without the vision part; None: no picture was.
         rows: one a task.
     """
 
@@ -77,6 +78,7 @@ class Side:
     device: str
     load_seconds: float
     peak_bytes: int
+    words_bytes: int | None
     rows: list[Row]
 
 

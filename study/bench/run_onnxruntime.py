@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 from ...convert.checkpoint import read_json
+from ...convert.multimodal import flat
 from ...runtimes import onnx_models, onnx_session
 from ...runtimes.onnx_chat import CachedOnnx, OnnxChat
 from .run_cached import CachedRunner
@@ -19,7 +20,7 @@ class OnnxRunner(CachedRunner):
         chat = OnnxChat(load.path, threads=load.threads) if onnx_models.takes_images(load.path) else None
         super().__init__(
             f"{onnx_session.NAME} {importlib.metadata.version(onnx_session.NAME)}",
-            int(read_json(load.path / "config.json")["vocab_size"]),
+            int(flat(read_json(load.path / "config.json"))["vocab_size"]),
             chat.model if chat else CachedOnnx(load.path, threads=load.threads),
             chat,
         )

@@ -1,4 +1,4 @@
-"""A folder of OpenVINO IRs: `openvino_genai.LLMPipeline`, or plain openvino for the three IRs of a GLM-Edge-V."""
+"""A folder of OpenVINO IRs: `openvino_genai.LLMPipeline`, or plain openvino for those of a vision-language model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...convert.checkpoint import read_json
+from ...convert.multimodal import flat
 from ...core.errors import UsageError
 from ...runtimes import irs
 from ...runtimes.answers import cannot_load, check_device
@@ -58,7 +59,7 @@ class GenaiRunner:
 
 
 class VisionRunner(CachedRunner):
-    """Implements `runner.Runner` for a GLM-Edge-V."""
+    """Implements `runner.Runner` for a vision-language model."""
 
     def __init__(self, load: Load) -> None:
         """Compile the language model; the tower comes with the first picture."""
@@ -66,4 +67,5 @@ class VisionRunner(CachedRunner):
 
         chat = VisionChat(load.path, device=load.device, properties=_properties(load))
         framework = f"openvino {importlib.metadata.version('openvino')}"
-        super().__init__(framework, int(read_json(load.path / "config.json")["vocab_size"]), chat.model, chat)
+        config = flat(read_json(load.path / "config.json"))
+        super().__init__(framework, int(config["vocab_size"]), chat.model, chat)

@@ -53,11 +53,12 @@ class Torch:
         ).eval()
         self.processor = processor(folder)
 
-    def answer(self, *turns: Turn, count: int = 6) -> tuple[list[int], list[int], np.ndarray]:
-        """Return the prompt's ids, the tokens that are made, and the logits of each, float32 [n, vocab]."""
+    def answer(self, *turns: Turn, count: int = 6, skipped: int = 0) -> tuple[list[int], list[int], np.ndarray]:
+        """Return the prompt's ids less the first `skipped`, the tokens that are made, and the logits of each [n, vocab]."""
         inputs = self.processor.apply_chat_template(
             messages(*turns), tokenize=True, return_dict=True, add_generation_prompt=True, return_tensors="pt"
         )
+        inputs = {name: value[:, skipped:] if _of_tokens(name) else value for name, value in inputs.items()}
         made = self.model.generate(
             **inputs, do_sample=False, max_new_tokens=count, eos_token_id=-1, output_logits=True,
             return_dict_in_generate=True,
@@ -65,3 +66,7 @@ class Torch:
         ids = inputs["input_ids"][0].tolist()
         logits = np.stack([one[0].float().numpy() for one in made.logits])
         return ids, made.sequences[0, len(ids) :].tolist(), logits
+
+
+def _of_tokens(name: str) -> bool:
+    return name in {"input_ids", "attention_mask"} or name.endswith("token_type_ids")

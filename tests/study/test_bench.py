@@ -24,6 +24,8 @@ from edgeconv.study.bench import Ask, Result, Side, Task, bench
 from edgeconv.study.bench.child import measure, prompt
 from edgeconv.study.bench.runner import greedy, timed
 
+from ..models import tiny_vlm
+
 SMALL = (Task(40, 4), Task(20, 3))
 
 
@@ -88,12 +90,33 @@ def test_a_picture(kind: str, tiny_vision_model: Callable[..., Path], tmp_path: 
         "threads": 1,
         "attention": None,
     }
-    (row,) = measure({**ask, "tasks": [task], "image": str(tmp_path / "a.png"), "runs": 2}).rows
+    side = measure({**ask, "tasks": [task], "image": str(tmp_path / "a.png"), "runs": 2})
+    (row,) = side.rows
+    assert side.words_bytes is not None
+    assert 0 < side.words_bytes <= side.peak_bytes
     (first, second) = row.runs
     assert row.task == f"picture, {first.read}/4"
     for run in (first, second):
         assert run.vision_ms is not None
         assert 0 < run.vision_ms < run.first_ms
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "qwen3_vl", "smolvlm"])
+def test_pictures_of_any_kind(kind: str, tmp_path: Path) -> None:
+    """Beside transformers' model, each in a process of its own; the vision part is loaded with the first picture."""
+    model = tiny_vlm.make(kind, tmp_path / "model", text_config={"max_position_embeddings": 4096})
+    Image.new("RGB", (130, 60), "red").save(tmp_path / "a.png")
+    for made in (
+        conversion.run(conversion.Job(str(model), Request("int8"), output=tmp_path / "ir"), Silent()).path,
+        conversion.run(conversion.OnnxJob(str(model), Request("int8"), output=tmp_path / "onnx")).path,
+    ):
+        found = bench(Ask(made, tasks=(Task(40, 4),), runs=1, image=tmp_path / "a.png"))
+        assert found.reference, found.notes
+        for side in (found.artifact, found.reference):
+            assert [row.task.split(",")[0] for row in side.rows] == ["40/4", "picture"]
+            assert side.words_bytes is not None
+            assert 0 < side.words_bytes <= side.peak_bytes
+        assert found.artifact.rows[1].task == found.reference.rows[1].task
 
 
 def test_the_first_token_and_the_rate_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

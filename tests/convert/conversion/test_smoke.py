@@ -25,6 +25,8 @@ from edgeconv.convert.gguf.recipe import recipe
 from edgeconv.core.errors import ConversionError
 from edgeconv.quantize.scheme import Request
 
+from ...models import tiny_vlm
+
 GB = 1 << 30
 
 
@@ -66,6 +68,22 @@ def test_models_that_see(layout: str, tiny_vision_model: Callable[..., Path], tm
         made, wanted = convert(layout, source, tmp_path / "out", smoke_test=True), RUNS[layout]
     assert made.smoke.status == "passed"
     assert made.smoke.runtimes[0].startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "runtimes"),
+    [
+        ("openvino", "qwen3_vl", ["openvino ", "openvino_genai "]),
+        ("openvino", "smolvlm", ["openvino "]),
+        ("onnx", "smolvlm", ["onnxruntime "]),
+    ],
+)
+def test_a_picture_is_shown(target: str, kind: str, runtimes: list[str], tmp_path: Path) -> None:
+    """Prepared by the artifact's own files; where openvino_genai knows the type, a token is made there too."""
+    made = convert(target, tiny_vlm.make(kind, tmp_path / "model"), tmp_path / "out", smoke_test=True)
+    assert made.smoke.status == "passed"
+    for found, wanted in zip(made.smoke.runtimes, runtimes, strict=True):
+        assert found.startswith(wanted)
 
 
 def objects(folder: Path) -> None:
