@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..convert.families.glm_edge_v_model.facts import VISION
 from ..core.escape import block, python, shell
 from ..core.manifest import EncoderFacts, Manifest
 
@@ -97,7 +98,8 @@ print(session.run(None, {{name: inputs[name].astype("int64") for name in names}}
 
 def _onnx(manifest: Manifest, repo_id: str, branch: str | None) -> list[str]:
     if manifest.vision:
-        return _onnx_vision(repo_id, branch)
+        squares = any(one.name.startswith(VISION) for one in manifest.tensors)
+        return _onnx_vision(repo_id, branch) if squares else _vision(repo_id, branch, "edgeconv[onnx]")
     if manifest.encoder:
         return _onnx_encoder(repo_id, branch)
     at = _revision(branch)
@@ -180,11 +182,11 @@ print(processor.tokenizer.decode(made, skip_special_tokens=True))"""
     return [_titled("onnxruntime", "`pip install edgeconv onnxruntime huggingface_hub`", "python", code)]
 
 
-def _vision(repo_id: str, branch: str | None) -> list[str]:
+def _vision(repo_id: str, branch: str | None, package: str = "edgeconv") -> list[str]:
     return [
         _titled(
             "edgeconv",
-            "`pip install edgeconv`",
+            f"`pip install {shell(package)}`",
             "sh",
             _fetch(repo_id, branch, f"edgeconv chat {shell(_folder(repo_id))} --image photo.jpg"),
         )

@@ -116,6 +116,11 @@ def test_an_onnx_model(cleared: gate.Cleared) -> None:
     facts = VisionFacts(scheme=resolve(Request("fp16")).as_dict(), image_size=672, image_tokens=578, placeholder_id=1)
     seeing = manifest.model_copy(update={"vision": facts})
     text = card.render(of(cleared, seeing), REPO, "onnx")
+    assert "edgeconv chat converted --image photo.jpg" in text
+    assert "onnxruntime_genai" not in text
+    adapter = manifest.tensors[0].model_copy(update={"name": "model.vision.adapter.conv.weight"})
+    squares = seeing.model_copy(update={"tensors": [adapter]})
+    text = card.render(of(cleared, squares), REPO, "onnx")
     assert "decoder_model_merged" in text
     assert "onnxruntime_genai" not in text
 
