@@ -101,9 +101,11 @@ def _chosen(job: Job, checkpoint: Checkpoint, collector: Collector) -> tuple[Cho
         checkpoint.config, names=checkpoint.names, sentence=checkpoint.sentence
     )
     vision = choice.vision
-    if job.layout == "genai" and not isinstance(vision, GlmEdgeVision):
-        reason = "--layout is for GLM-Edge-V; openvino_genai runs the default layout of others."
-        collector.check(lambda: _refuse(reason, "Leave it out."))
+    if job.layout == "genai" and not (vision and presents(vision)):
+        reason = "--layout genai is for models that openvino_genai takes for another: GLM-Edge-V and InternVL."
+        collector.check(
+            lambda: _refuse(reason, "Leave it out; it runs the default layout of the others that it knows.")
+        )
     default, family = int4_default(checkpoint.config, vision), _family(checkpoint, choice)
     request = collector.check(lambda: complete(job.request, checkpoint.parameters)) or replace(job.request, target=None)
     scheme = collector.check(lambda: resolve(request, default, family))
@@ -181,6 +183,15 @@ def _vision_scheme(job: Job, choice: Choice, scheme: Scheme) -> Scheme | None:
 
 
 def _check_layout(job: Job, folder: Path, vision: Vision) -> list[str]:
-    from ..openvino import genai_layout
+    if job.layout != "genai":
+        return []
+    if isinstance(vision, GlmEdgeVision):
+        from ..openvino import genai_layout
 
-    return genai_layout.check(folder, vision) if job.layout == "genai" and isinstance(vision, GlmEdgeVision) else []
+        return genai_layout.check(folder, vision)
+    return vision.check_genai(folder) or []
+
+
+def presents(vision: Vision) -> bool:
+    """Tell whether a family has a layout in which openvino_genai takes it for another."""
+    return isinstance(vision, GlmEdgeVision) or type(vision).check_genai is not Vision.check_genai

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.inputs import InputDigests
+from ...core.json_file import read_json
 from ...core.manifest import Manifest
 from ...core.progress import Progress
 from .. import tokenizer_copy
@@ -21,6 +22,7 @@ from .source import OpenedSource
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from ..openvino.engine import Exported
+    from ..program.vision import Vision
     from .openvino_plan import Job
     from .openvino_prepare import Prepared
 
@@ -39,7 +41,7 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
         measured = require(job.calibrator).of_weights(ready.calibration, checkpoint, choice, digests.result(), progress)
         ready = replace(ready, calibration=measured)
     with (
-        _tokenizer_folder(job, checkpoint.folder) as tokenizer_source,
+        _tokenizer_folder(job, choice.vision, checkpoint.folder) as tokenizer_source,
         TokenizerExport(
             tokenizer_source, folder, trust_remote_code=job.trust_remote_code, encodes=choice.encoder is not None
         ) as tokenizer,
@@ -50,11 +52,8 @@ def convert(ready: Prepared, job: Job, opened: OpenedSource, folder: Path, progr
             vision=choice.vision, vision_scheme=exported.vision_scheme, added=exported.config,
             generates=choice.encoder is None,
         )  # fmt: skip
-        if isinstance(choice.vision, GlmEdgeVision) and job.layout == "genai":
-            from ..openvino import genai_layout
-
-            for name in genai_layout.write(folder, choice.vision, tokenizer_source):
-                exported.digests.pop(name, None)
+        if choice.vision and job.layout == "genai":
+            _present(choice.vision, checkpoint.folder, folder, tokenizer_source, exported)
         rebuilt = tokenizer.wait()
     kept = tokenizer_copy.keep_pipeline(folder) if rebuilt else []
     return Manifest(
@@ -96,7 +95,20 @@ def _export(ready: Prepared, job: Job, checkpoint: Checkpoint, folder: Path, pro
     )  # fmt: skip
 
 
-def _tokenizer_folder(job: Job, folder: Path) -> AbstractContextManager[Path]:
+def _present(vision: Vision, source: Path, folder: Path, tokenizer: Path, exported: Exported) -> None:
+    """Turn a staged artifact into the one that openvino_genai takes for another model's."""
+    if isinstance(vision, GlmEdgeVision):
+        from ..openvino import genai_layout
+
+        for name in genai_layout.write(folder, vision, tokenizer):
+            exported.digests.pop(name, None)
+        return
+    for name, content in vision.genai_files(source, read_json(folder / "config.json")).items():
+        (folder / name).write_text(tokenizer_copy.dump(content), "utf-8")
+
+
+def _tokenizer_folder(job: Job, vision: Vision | None, folder: Path) -> AbstractContextManager[Path]:
     from ..openvino import genai_layout
 
-    return genai_layout.tokenizer_folder(folder) if job.layout == "genai" else nullcontext(folder)
+    renamed = job.layout == "genai" and isinstance(vision, GlmEdgeVision)
+    return genai_layout.tokenizer_folder(folder) if renamed else nullcontext(folder)

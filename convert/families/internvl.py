@@ -32,6 +32,7 @@ from ..program.vision import (
     token_id,
 )
 from ..program.vit import with_bias
+from . import internvl_genai
 from .internvl_gguf import MMPROJ
 
 TOWER = "model.vision_tower."
@@ -132,6 +133,14 @@ class InternVision(Vision):
                 "State the tower's size in both files.",
             )
         return said
+
+    def check_genai(self, folder: Path) -> list[str]:
+        """Check that the pipeline prepares pictures as the checkpoint's processor does."""
+        return internvl_genai.check(folder, self.placeholder)
+
+    def genai_files(self, folder: Path, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return config.json and preprocessor_config.json as the pipeline takes them."""
+        return internvl_genai.changes(folder, config, self.tower.image_size)
 
 
 def encode(ops: Ops[T], v: InternVision, pixels: T) -> T:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..program.spec import Family
 
 _NO_FAMILY = ("registry", "traced")
-_PARTS = ("_fields", "_gguf")
+_PARTS = ("_fields", "_genai", "_gguf")
 """The files here that are not a family, and ends of names of those that hold parts of one; a folder is a model of a family for
 transformers."""
 

@@ -157,6 +157,21 @@ class Vision(ABC):
             )
         return []
 
+    def check_genai(self, folder: Path) -> list[str] | None:
+        """Check that openvino_genai takes the artifact for another model that it knows, by some files of its own.
+
+        Returns:
+            Sentences for the plan; None: there is no such layout of this family.
+
+        Raises:
+            CheckpointError: the pipeline would do otherwise than the checkpoint's own processor.
+        """
+        return None
+
+    def genai_files(self, folder: Path, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the files that are otherwise in that layout, parsed, by name; `config` is the artifact's config.json."""
+        return {}
+
     def files(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Return an artifact's small files that are not the checkpoint's own, parsed, by name.
 

@@ -38,7 +38,7 @@ RAW = (".bin", ".onnx_data", ".safetensors")
 """Ends of the names of files that hold weights and nothing else."""
 _DIGEST = re.compile(rb'("sha256": )"[0-9a-f]{64}"')
 _SIZE = re.compile(rb'("size": )\d+')
-_FAMILIES = re.compile(rb"(Streamed: |Supported: )[a-z0-9_, ]+ and \d+ more types")
+_FAMILIES = re.compile(rb"(Streamed: |Supported: |of images and text: )[a-z0-9_, ]+ and \d+ more types")
 _XML_VERSION = re.compile(rb'(<\w*version value=)"[^"]*"')
 
 

@@ -213,7 +213,7 @@ def test_no_template_is_refused(source: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_uses_are_refused(builtin_model: Path, source: Path) -> None:
-    with pytest.raises(UsageError, match="is for GLM-Edge-V"):
+    with pytest.raises(UsageError, match="takes for another"):
         plan(Job(str(builtin_model), Request("int8"), layout="genai"))
     with pytest.raises(UsageError, match="Unknown layout"):
         plan(Job(str(source), Request("int8"), layout="llava"))
