@@ -12,8 +12,6 @@ from ..core.errors import ArtifactError
 TALKING = (LANGUAGE, TEXT_EMBEDDINGS)
 """What a vision-language model needs for words."""
 VISION_PARTS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
-_FURTHER = "openvino_*_model.xml"
-"""How the other graphs of a vision encoder of several, and its projector's, are called (`vision_file`)."""
 
 
 def takes_images(folder: Path) -> bool:
@@ -31,8 +29,7 @@ def names(folder: Path) -> tuple[str, ...]:
         return (f"{TEXT}.xml",)
     if not (folder / f"{LANGUAGE}.xml").is_file():
         raise absent(folder)
-    known = tuple(f"{name}.xml" for name in VISION_PARTS)
-    return known + tuple(sorted(path.name for path in folder.glob(_FURTHER) if path.name not in known))
+    return tuple(f"{name}.xml" for name in VISION_PARTS)
 
 
 def vision_file(graph: Graph) -> str:

@@ -67,6 +67,18 @@ class GgufPrompter(Prompting):
         """Return the ids of a rendered prompt; markers in it count, and none is added."""
         return self._tokenizer.encode(prompt, special=False)
 
+    def begin(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt's beginning, behind the token that the file puts there, if the prompt lacks it.
+
+        So the processors of transformers do; its tokenizers, for a model of texts, never do.
+        """
+        return self._tokenizer.encode(prompt, special=self.adds(prompt))
+
+    def adds(self, prompt: str) -> bool:
+        """Tell whether the file's own first token is to be put before a prompt."""
+        first = self._special.get("bos_token")
+        return not (first and prompt.startswith(first))
+
     def pieces(self) -> Pieces:
         """Return a decoder of one answer."""
         return Pieces(self)

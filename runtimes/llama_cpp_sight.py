@@ -21,7 +21,7 @@ from ..core.errors import ArtifactError, UsageError
 from ..core.picture_task import upright_rgb
 from .cached import Picture
 from .llama_cpp_prompt import GgufPrompter
-from .prompt import Message, Prompting
+from .prompt import Message
 from .sight import GlmEdgeSight, Sight
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class LlamaCppSight:
         look: a picture → its rows, which llama.cpp counts.
     """
 
-    prompter: Prompting
+    prompter: GgufPrompter
     seen: Seen
     side: int
     placeholder: int
@@ -66,7 +66,8 @@ class LlamaCppSight:
         """
         before, behind = self.seen.around
         text = self.prompter.render(messages).replace(self.seen.written, f"{before}{_BETWEEN}{behind}")
-        ids = [self.prompter.encode(part) for part in text.split(_BETWEEN)]
+        first, *others = text.split(_BETWEEN)
+        ids = [self.prompter.begin(first), *map(self.prompter.encode, others)]
         if len(ids) - 1 != len(pictures) or any(self.placeholder in part for part in ids):
             raise UsageError(
                 f"The prompt holds {self.seen.written} {len(ids) - 1} times, for {len(pictures)} pictures.",

@@ -35,11 +35,15 @@ class View:
         source: uint8 [height, width, 3], or a picture's file that llama.cpp is to decode itself.
         text: the prompt, with the marker in the picture's place; None: the rows alone are wanted.
         follow: the answer to read instead of choosing greedily.
+        further: pictures behind the first.
+        special: the file's own tokens are put around the prompt, where it asks for them.
     """
 
     source: Array | Path
     text: str | None = None
     follow: tuple[int, ...] | None = None
+    further: tuple[Array | Path, ...] = ()
+    special: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,16 +133,21 @@ def marker() -> str:
 
 
 def _written(folder: Path, number: int, view: View) -> dict[str, Any]:
-    if isinstance(view.source, Path):
-        place = view.source
-    else:
-        place = folder / f"picture-{number}.npy"
-        np.save(place, view.source)
+    sources = [_place(folder, f"{number}-{i}", one) for i, one in enumerate((view.source, *view.further))]
     return {
-        "source": str(place.resolve()),
+        "sources": [str(place.resolve()) for place in sources],
         "text": view.text,
         "follow": None if view.follow is None else list(view.follow),
+        "special": view.special,
     }
+
+
+def _place(folder: Path, name: str, source: Array | Path) -> Path:
+    if isinstance(source, Path):
+        return source
+    place = folder / f"picture-{name}.npy"
+    np.save(place, source)
+    return place
 
 
 def _read(folder: Path, number: int) -> VisionOutput:

@@ -56,12 +56,12 @@ class VisionLanguageRuntime(LlamaCppRuntime):
         pixels = np.load(source)
         return binding().MtmdBitmap.create_image(pixels.shape[1], pixels.shape[0], pixels.tobytes())
 
-    def chunks(self, text: str, bitmap: Any) -> Any:
-        """Cut a prompt with one marker of a picture into chunks. They are valid as long as the result is kept."""
-        return self._tower.tokenize(text, [bitmap], True, True)
+    def chunks(self, text: str, bitmaps: Sequence[Any], *, special: bool = True) -> Any:
+        """Cut a prompt with a marker for each picture into chunks. They are valid as long as the result is kept."""
+        return self._tower.tokenize(text, list(bitmaps), special, True)
 
     def rows(self, chunks: Any, hidden: int) -> Array:
-        """Return what tower and projector make of the picture, of all its tiles: float32 [rows, hidden]."""
+        """Return what tower and projector make of all pictures, and all their tiles: float32 [rows, hidden]."""
         found = []
         for chunk in chunks:
             if chunk.type == binding().MtmdInputChunkType.IMAGE:
@@ -129,9 +129,9 @@ def run(folder: Path) -> None:
     marker = binding().get_default_media_marker()
     runtime = VisionLanguageRuntime(Path(job["model"]), Path(job["projector"]), accurate=job["accurate"])
     for number, view in enumerate(job["views"]):
-        text = view["text"] or marker
-        bitmap = runtime.bitmap(Path(view["source"]))
-        chunks = runtime.chunks(text, bitmap)
+        bitmaps = [runtime.bitmap(Path(source)) for source in view["sources"]]
+        text = view["text"] or marker * len(bitmaps)
+        chunks = runtime.chunks(text, bitmaps, special=view["special"])
         np.save(folder / f"rows-{number}.npy", runtime.rows(chunks, job["hidden"]))
         found: dict[str, Any] = {"chunks": chunk_list(chunks), "made": []}
         if view["text"]:

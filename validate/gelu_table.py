@@ -22,7 +22,16 @@ def looked_up(x: Any) -> Any:
     return torch.where(x <= -10, torch.zeros_like(x), torch.where(x >= 10, x, made))
 
 
+def quickly_looked_up(x: Any) -> Any:
+    """Return x · sigmoid(1.702 x), likewise (`ggml_vec_gelu_quick_f32`)."""
+    import torch
+
+    rounded = x.half().to(x.dtype)
+    return (rounded * torch.sigmoid(1.702 * rounded)).half().to(x.dtype)
+
+
 _EXACT = ("GELUActivation",)
+_QUICK = ("QuickGELUActivation",)
 
 
 @contextlib.contextmanager
@@ -41,4 +50,26 @@ def looking_up(module: Any, *, exact: bool = False) -> Iterator[None]:
         yield
     finally:
         for part in found:
+            del part.forward
+
+
+@contextlib.contextmanager
+def looking_up_pictures(module: Any, *, exact: bool) -> Iterator[None]:
+    """Let the GELUs of a vision part be looked up, as llama.cpp's multimodal library does.
+
+    Args:
+        module: of torch, with the vision part in it.
+        exact: GELUs of the exact form stay as they are.
+    """
+    quick = [part for part in module.modules() if type(part).__name__ in _QUICK]
+    plain = [] if exact else [part for part in module.modules() if type(part).__name__ == "GELU"]
+    for part in quick:
+        part.forward = quickly_looked_up
+    for part in plain:
+        part.forward = looked_up
+    try:
+        with looking_up(module, exact=not exact):
+            yield
+    finally:
+        for part in (*quick, *plain):
             del part.forward

@@ -91,10 +91,24 @@ class TorchPasses:
             self.pair.checkpoint.folder, tensors, pictures, dtype="float32", progress=self._progress, label=label
         )
 
-    def see(self, prompts: Sequence[Mapping[str, Any]], *, own: bool) -> list[Features]:
-        """Run the vision part of transformers' model in float32, on what its processor made of each prompt's pictures."""
-        label = OWN if own else "Running the reference's vision part"
-        return self._sighted(own=own).features(prompts, self._progress, label)
+    def see(
+        self,
+        prompts: Sequence[Mapping[str, Any]],
+        *,
+        own: bool,
+        within: Callable[[Any], contextlib.AbstractContextManager[None]] | None = None,
+        dtype: str = "float32",
+    ) -> list[Features]:
+        """Run the vision part of transformers' model on what its processor made of each prompt's pictures.
+
+        Args:
+            prompts: what it made.
+            own: on the artifact's weights.
+            within: as of `seeing.tower.features`.
+            dtype: torch's name of the type.
+        """
+        label = OWN if own else f"Running the reference's vision part in {dtype}"
+        return self._sighted(own=own, dtype=dtype).features(prompts, self._progress, label, within)
 
     def behind(self, documents: Sequence[Sequence[int]], pictures: Sequence[Seen], *, own: bool) -> PassResult:
         """Run the language model in float32 over documents with pictures; never kept."""
@@ -114,8 +128,8 @@ class TorchPasses:
         """Return the positions that transformers' model gives a prompt's tokens, int64 [n] or [axes, n]."""
         return self._sighted(own=False).positions(ids, arrays)
 
-    def _sighted(self, *, own: bool) -> LayeredReference:
-        model = LayeredReference(self.pair.checkpoint.folder, self._own if own else self._source, "float32")
+    def _sighted(self, *, own: bool, dtype: str = "float32") -> LayeredReference:
+        model = LayeredReference(self.pair.checkpoint.folder, self._own if own else self._source, dtype)
         model.frequencies = getattr(self._weights, "frequencies", None) if own else None
         return model
 

@@ -219,10 +219,18 @@ class LayeredReference:
         table = self._source(None)(f"{self._parts.table}.weight")
         return [table[list(ids)].float().numpy() for ids in documents]
 
-    def features(self, prompts: Sequence[Mapping[str, Array]], progress: Progress, label: str) -> list[Features]:
-        """Run the vision part over what the processor made of each prompt's pictures."""
+    def features(
+        self,
+        prompts: Sequence[Mapping[str, Array]],
+        progress: Progress,
+        label: str,
+        within: Callable[[Any], contextlib.AbstractContextManager[None]] | None = None,
+    ) -> list[Features]:
+        """Run the vision part over what the processor made of each prompt's pictures; `within` as of `tower.features`."""
         given = self._source(None)
-        return tower.features(self._parts, given, prompts, dtype=self._dtype, progress=progress, label=label)
+        return tower.features(
+            self._parts, given, prompts, dtype=self._dtype, progress=progress, label=label, within=within
+        )
 
     def positions(self, ids: Sequence[int], arrays: Mapping[str, Array]) -> Array:
         """Return the positions that the model gives the tokens of a prompt, int64 [n], or [axes, n] of several (M-RoPE).

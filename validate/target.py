@@ -11,7 +11,6 @@ from typing import Any
 
 from ..convert import claims, encoders, families
 from ..convert.checkpoint import Checkpoint, read_json
-from ..convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ..convert.open_checkpoint import open_checkpoint
 from ..convert.program.encoder import Encoder
 from ..core.errors import ArtifactError, UsageError
@@ -145,8 +144,10 @@ def _known(checkpoint: Checkpoint) -> bool:
 
 
 def _shown(artifact: Artifact, checkpoint: Checkpoint) -> bool:
-    """Tell whether an artifact's pictures can be measured: of a GGUF, llama.cpp's arithmetic must be known."""
-    return artifact.format != "gguf" or is_glm_edge_v(checkpoint.config, checkpoint.names)
+    """Tell whether an artifact's pictures can be measured: of one with a projector, llama.cpp's kind must be known."""
+    part = families.vision_part(checkpoint.model_type, checkpoint.names)
+    known = part is not None and part.mmproj is not None
+    return known or getattr(artifact, "projector", None) is None
 
 
 def _require_layout(artifact: Artifact, checkpoint: Checkpoint) -> None:

@@ -87,6 +87,7 @@ MMPROJ = Mmproj(
         f"{VISUAL}merger.up_proj": "mm.up",
         f"{VISUAL}merger.down_proj": "mm.down",
     },
+    exact=True,
     deviations=(
         RESIZING,
         "llama.cpp b9190 of May 2026 normalizes the patches of a tower without a norm behind them (GLM-OCR's), which later ones "

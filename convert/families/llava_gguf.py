@@ -6,11 +6,14 @@ Its converter writes no such file any more. Sources: `tools/mtmd/legacy-models/c
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..gguf_values import Kind, Value, array
-from ..program.mmproj_spec import Bare, Mmproj, Seen, Sizes, tower, vision_of
+from ..program.mmproj_spec import Mmproj, Seen, Sizes, tower, vision_of
 from ..program.mmproj_towers import CLIP_LAYER, SIGLIP_DEFAULTS, clip_embeddings
 from ..program.reading import Config, UnsupportedArchitecture, contradicting
 
+_ALONE = "--vision-precision none writes the language model alone."
 TOWER, PROJECTOR = "model.vision_tower.vision_model.", "model.multi_modal_projector."
 
 
@@ -43,7 +46,7 @@ def _sizes(config: Config) -> Sizes:
         raise UnsupportedArchitecture(
             "its tower has a class token, which the graph puts behind the patches, and whose row it then returns in the place of "
             "a patch's (b9190 of May 2026 and later)",
-            "--vision-precision none writes the language model alone.",
+            _ALONE,
         )
     if config.get("vision_feature_select_strategy", "default") != "full":
         raise UnsupportedArchitecture("it leaves the first patch's row out, which llama.cpp keeps")
@@ -63,7 +66,6 @@ MMPROJ = Mmproj(
     after={
         f"{PROJECTOR}linear_1": "mm.0",
         f"{PROJECTOR}linear_2": "mm.2",
-        "model.image_newline": Bare("v.image_newline"),
     },
     keys=_keys,
     exchanges=True,
@@ -73,3 +75,14 @@ MMPROJ = Mmproj(
     ),
     seen=Seen("<image>", "<image>", stretch=3),
 )
+
+
+def _no_lines(config: Config) -> Sizes:
+    raise UnsupportedArchitecture(
+        "its pictures' lines end with a row of their own (image_newline), and their padding is cut off, which the graph does not",
+        _ALONE,
+    )
+
+
+NEXT = replace(MMPROJ, sizes=_no_lines)
+"""LLaVA-NeXT's, which is refused with the reason."""

@@ -15,7 +15,7 @@ from ..program.reading import Config, contradicting, wrong
 from ..program.spec import LanguagePart, VisionPart, vision_language
 from ..program.vision import Array, Arrays, Rows, Shapes
 from .llava import FIELDS, PROJECTOR, LlavaVision, fields_of, text_config
-from .llava_gguf import MMPROJ
+from .llava_gguf import NEXT
 
 NEWLINE, FIELD, PINPOINTS = "model.image_newline", "image_newline", "image_grid_pinpoints"
 DEFAULT_PINPOINTS = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
@@ -124,7 +124,7 @@ FAMILY = vision_language(
     VisionPart(
         "llava_next",
         title="LLaVA-NeXT",
-        mmproj=MMPROJ,
+        mmproj=NEXT,
         prefix=("model.vision_tower.", PROJECTOR, NEWLINE),
         fields=FIELDS | {PINPOINTS, FIELD},
         describe=_described,

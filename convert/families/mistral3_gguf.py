@@ -77,5 +77,5 @@ MMPROJ = Mmproj(
     keys=_keys,
     language=_break,
     deviations=("llama.cpp takes the tanh form of the projector's GELU, from a table of float16; the model's is exact",),
-    seen=Seen("[IMG]", "[IMG]"),
+    seen=Seen("[IMG]", "[IMG]", between=(BREAK,)),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis,
 from ..program.grid_vit import GATED, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
-from .qwen2_5_vl_gguf import MMPROJ
+from .qwen2_5_vl_gguf import GGUF, MMPROJ
 
 DEFAULTS = {
     "depth": 32,
@@ -58,4 +58,5 @@ FAMILY = vision_language(
         fields=FIELDS | frozenset(DEFAULTS),
         describe=_described,
     ),
+    gguf=GGUF,
 )

@@ -5,7 +5,7 @@ Sources: `conversion/qwenvl.py`, `src/models/qwen2vl.cpp` and `tools/mtmd/models
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..gguf_values import Kind, Value, array
@@ -35,18 +35,23 @@ GELU = "llama.cpp takes the tanh form of GELU in the projector, from a table of 
 SEEN = Seen("<|vision_start|><|image_pad|><|vision_end|>", "<|image_pad|>")
 
 
-def sections(config: Config, decoder: Decoder | None = None) -> dict[str, Value]:
+def sections(config: Config, decoder: Decoder, otherwise: Sequence[int] | None = None) -> dict[str, Value]:
     """Return the pairs of a head that count each axis of positions: frames, rows, columns and, none of them, a fourth.
+
+    Args:
+        config: of the whole model.
+        decoder: its language model.
+        otherwise: what transformers takes where config.json states none.
 
     Raises:
         CheckpointError: config.json states no such sections, or they do not fill a head.
     """
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    stated = rope.get("mrope_section") if isinstance(rope, dict) else None
-    if not isinstance(stated, list) or not all(type(one) is int and one >= 0 for one in stated) or len(stated) > _AXES:
+    stated = rope.get("mrope_section", otherwise) if isinstance(rope, dict) else None
+    if not isinstance(stated, list | tuple) or not all(type(one) is int and one >= 0 for one in stated):
         raise contradicting(f"mrope_section is {stated!r}, not the pairs of a head for each axis of positions")
-    if decoder is not None and sum(stated) != decoder.rope.dim // 2:
-        raise contradicting(f"mrope_section {stated} does not fill the {decoder.rope.dim // 2} pairs of a head")
+    if len(stated) > _AXES or sum(stated) != decoder.rope.dim // 2:
+        raise contradicting(f"mrope_section {list(stated)} does not fill the {decoder.rope.dim // 2} pairs of a head")
     return {"rope.dimension_sections": array(Kind.I32, [*stated, *[0] * (_AXES - len(stated))])}
 
 
@@ -77,15 +82,4 @@ MMPROJ = Mmproj(
 )
 
 
-def plain(config: Config) -> Config:
-    """Return a config whose rope has no sections, for those who read one rope."""
-    return {**config, "rope_scaling": None, "rope_parameters": _without_sections(config.get("rope_parameters"))}
-
-
-def _without_sections(rope: Any) -> Any:
-    if not isinstance(rope, dict):
-        return rope
-    return {name: value for name, value in rope.items() if name not in ("mrope_section", "mrope_interleaved", "type")}
-
-
-GGUF = Gguf("qwen2vl", square_heads=True, keys=sections, flatten=plain, readable=False)
+GGUF = Gguf("qwen2vl", square_heads=True, keys=sections, readable=False)

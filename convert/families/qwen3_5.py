@@ -7,6 +7,8 @@ from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis,
 from ..program.grid_vit import QWEN3, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
+from .qwen3_5_text import FAMILY as TEXT
+from .qwen3_vl_gguf import WITHOUT_DEEPSTACK as MMPROJ
 
 DEFAULTS = {
     "depth": 27,
@@ -50,8 +52,10 @@ FAMILY = vision_language(
     VisionPart(
         "qwen3_5",
         title="Qwen3.5",
+        mmproj=MMPROJ,
         prefix="model.visual.",
         fields=FIELDS | frozenset(DEFAULTS),
         describe=_described,
     ),
+    gguf=TEXT.gguf,
 )

@@ -12,7 +12,7 @@ from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis,
 from ..program.grid_vit import QWEN3, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
-from .qwen3_vl_gguf import MMPROJ
+from .qwen3_vl_gguf import GGUF, MMPROJ
 
 DEFAULTS = {
     "depth": 27,
@@ -70,4 +70,5 @@ FAMILY = vision_language(
         fields=FIELDS | frozenset(DEFAULTS),
         describe=_described,
     ),
+    gguf=GGUF,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..gguf_values import Kind, Value, array, u32
@@ -15,12 +16,15 @@ from ..program.gguf_spec import Gguf
 from ..program.mmproj_spec import Mmproj, Put, Sizes, tower, vision_of
 from ..program.mmproj_towers import QWEN_LAYER, qwen_embeddings
 from ..program.reading import Config, UnsupportedArchitecture, contradicting
-from .qwen2_vl_gguf import EPSILON, RESIZING, SEEN, VISUAL, plain, require_merge, sections
+from .qwen2_vl_gguf import EPSILON, RESIZING, SEEN, VISUAL, require_merge, sections
 
 _DEFAULTS: Mapping[str, Any] = {
     "depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "patch_size": 16,
     "num_position_embeddings": 2304, "hidden_act": "gelu_pytorch_tanh",
 }  # fmt: skip
+
+_SECTIONS = (24, 20, 20)
+"""What transformers takes where config.json states no mrope_section."""
 
 
 def deep_layers(config: Config) -> list[int]:
@@ -76,13 +80,30 @@ MMPROJ = Mmproj(
     },
     keys=_keys,
     activation="gelu",
-    deviations=("llama.cpp takes the tanh form of every GELU, from a table of float16; the mergers' are exact", RESIZING),
+    deepstack=deep_layers,
+    square=lambda config: _sizes(config).image,
+    deviations=(
+        "llama.cpp takes the tanh form of every GELU, from a table of float16; the mergers' are exact",
+        RESIZING,
+        "llama.cpp b9190 of May 2026 fits the table of positions to a picture's grid by its cells, the model by its corners: "
+        "rows of pictures whose grid is not the table's are 2 to 4 % off, which those of later ones are not",
+    ),
     seen=SEEN,
 )  # fmt: skip
 
 
 def _language_keys(config: Config, decoder: Decoder) -> dict[str, Value]:
-    return {**sections(config, decoder), "n_deepstack_layers": u32(len(deep_layers(config)))}
+    return {**sections(config, decoder, _SECTIONS), "n_deepstack_layers": u32(len(deep_layers(config)))}
 
 
-GGUF = Gguf("qwen3vl", keys=_language_keys, flatten=plain, readable=False)
+GGUF = Gguf("qwen3vl", keys=_language_keys, readable=False)
+WITHOUT_DEEPSTACK = replace(
+    MMPROJ,
+    numbered={},
+    keys=lambda config, processor: {
+        "spatial_merge_size": u32(2),
+        "is_deepstack_layers": array(Kind.BOOL, [False] * _sizes(config).layers),
+    },
+    deepstack=lambda config: (),
+)
+"""Qwen3.5's."""

@@ -7,7 +7,7 @@ Sources: `tools/mtmd/clip.cpp` of llama.cpp (keys, names, what is loaded), its g
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ How = Piece | Held
 Cut = Callable[[str, Shape, Config], Mapping[str, How]]
 """("weight" or "bias", shape in the checkpoint, flat config) → names in the file, and how each is held."""
 QUICK = "quick_gelu"
+BUDGETS: Mapping[str, tuple[float, str]] = {
+    "row_runtime": (4e-3, "attention and products in float16: 4e-4 to 2e-3 over 2 to 4 layers of random weights")
+}
 _ACTIVATIONS: Mapping[str, tuple[str, ...]] = {
     "gelu": ("gelu", "gelu_pytorch_tanh"), "silu": ("silu", "swish"), "": (QUICK,),
 }  # fmt: skip
@@ -84,6 +87,7 @@ class Seen:
         written: what the model's chat template writes for a picture.
         placeholder: a token that no text holds.
         around: what the model's processor writes before and behind a picture, and llama.cpp does not.
+        between: tokens whose rows llama.cpp makes among those of a picture, where the model takes them from its table.
         stretch: Pillow's number of the filter by which the model's processor makes a picture the tower's square; None: it does
             not, and llama.cpp prepares it.
     """
@@ -91,6 +95,7 @@ class Seen:
     written: str
     placeholder: str
     around: tuple[str, str] = ("", "")
+    between: tuple[str, ...] = ()
     stretch: int | None = None
 
 
@@ -115,6 +120,11 @@ class Mmproj:
         language: flat config, folder → tensors of the language model that the file has parts of → name, and which part.
         exchanges: the loader takes the two matrices of an MLP for exchanged where its inner width is the tower's.
         unused: patterns of tensors of the checkpoint that llama.cpp never reads.
+        deepstack: flat config → layers whose rows are added to the language model's first ones.
+        exact: llama.cpp computes the GELU behind the tower as the model does; else by its table of the tanh form.
+        square: flat config → side in pixels of the square for which a table of positions needs no fitting; None: it never does,
+            or llama.cpp fits it as the model does.
+        budgets: a budget on rows → limit and reason, where the library's graph errs by itself.
         deviations: where the library is not the model, as sentences.
         seen: how pictures stand in prompts; None: a file of GLM-Edge-V's, whose rows its template writes.
     """
@@ -135,6 +145,10 @@ class Mmproj:
     language: Callable[[Config, Path], Mapping[str, tuple[str, Piece]]] = lambda config, folder: {}
     exchanges: bool = False
     unused: tuple[str, ...] = ()
+    deepstack: Callable[[Config], Sequence[int]] = lambda config: ()
+    exact: bool = False
+    square: Callable[[Config], int | None] = lambda config: None
+    budgets: Mapping[str, tuple[float, str]] = field(default_factory=lambda: BUDGETS)
     deviations: tuple[str, ...] = ()
     seen: Seen | None = None
 
@@ -177,6 +191,10 @@ class Mmproj:
             "clip.vision.attention.layer_norm_epsilon": f32(sizes.epsilon),
             **{f"clip.vision.{name}": array(Kind.F32, list(processor[name])) for name in ("image_mean", "image_std")},
         }
+
+    def deep(self, config: Config) -> int:
+        """Return how many rows of a picture's token are behind one another: 1, and those of DeepStack."""
+        return 1 + len(self.deepstack(config))
 
 
 def activation_key(name: str) -> str:

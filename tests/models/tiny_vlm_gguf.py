@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,29 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     # llama.cpp b9190 takes every sixth layer for a global one, and does not run a model that has none
     "gemma3": {"text_config": {"num_hidden_layers": 6, "layer_types": [*["sliding_attention"] * 5, "full_attention"]}},
     "qwen2_5_vl": {"vision_config": {"window_size": 112}},
+    # a table that fits a picture of as few rows as llama.cpp makes
+    "qwen3_vl": {"vision_config": {"num_position_embeddings": 36}},
+    "qwen3_5": {"vision_config": {"num_position_embeddings": 36}},
 }
-TYPES = sorted(
-    one.model_type for one in registry.every() if one.language and one.vision_part and one.vision_part.mmproj
-)
+LARGER = ("glm4v", "glm_ocr")
+"""Types whose pictures may be larger here: llama.cpp makes eight rows of one at least."""
+REFUSED = ("llava", "llava_next")
+"""Types whose towers llama.cpp's graph of their projector does not express, as the tiny checkpoints have them."""
+DECLARED = [one.model_type for one in registry.every() if one.language and one.vision_part and one.vision_part.mmproj]
+TYPES = sorted(set(DECLARED) - set(REFUSED))
 """Types whose pictures llama.cpp sees."""
 
 
 def make(model_type: str, folder: Path) -> Path:
     """Write a checkpoint in float32 that llama.cpp's graphs express, and return its folder."""
-    return tiny_vlm.make(model_type, folder, dtype="float32", **OVERRIDES.get(model_type, {}))
+    made = tiny_vlm.make(model_type, folder, dtype="float32", **OVERRIDES.get(model_type, {}))
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if model_type in LARGER and (made / name).is_file():
+            stated = json.loads((made / name).read_text("utf-8"))
+            inner = stated.get("image_processor", stated)
+            inner["size"]["longest_edge"] *= 8
+            (made / name).write_text(json.dumps(stated), "utf-8")
+    return made
 
 
 def convert(source: Path, out: Path) -> tuple[Path, Path]:

@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edgeconv.convert import families
+from edgeconv.convert.open_checkpoint import open_checkpoint
 from edgeconv.core.errors import UsageError
 from edgeconv.runtimes.answers import Sampling
-from edgeconv.runtimes.llama_cpp_cached import _Growing
+from edgeconv.runtimes.llama_cpp_cached import CachedLlama, _Growing
 from edgeconv.runtimes.llama_cpp_chat import LlamaCppChat
+from edgeconv.validate.fitted import fitted
 from edgeconv.validate.seeing.conversations import Turn
 from edgeconv.validate.seeing.processor import Processor
 
 from ..models import tiny_vlm_gguf
 
+Array = np.ndarray[Any, Any]
 NEW = 6
+DEVIATION = 0.15
+"""Of a logit: llama.cpp's float16 cache and activations, 0.12 at most. Positions that count tokens make 1.8 and more."""
 GREEDY = Sampling(max_new_tokens=NEW, temperature=0)
-OWN_TILES = ("internvl",)
-"""Types of whose pictures llama.cpp makes other tiles than the model's processor."""
+DEFECTS = ("idefics3", "smolvlm", "glm_ocr")
+"""Types whose pictures are tiles and the whole, which is always resized, by each in its own way; and one that b9190 norms."""
+STATES = ("qwen3_5",)
+"""Types whose cache cannot be cut: a later turn reads everything again."""
 QUESTIONS = ("What is it?", "And what else?", "And here?")
 
 
@@ -31,7 +40,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8))
 
 
-PICTURE, OTHER = noise(168, 112), noise(112, 112)
+PICTURE, OTHER = noise(168, 112), noise(70, 90)
 
 
 @dataclass
@@ -53,8 +62,8 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     yield Model(source, *tiny_vlm_gguf.convert(source, folder / "out"))
 
 
-def captions(source: Path, conversation: list[tuple[str, Image.Image | None]]) -> list[tuple[list[int], str]]:
-    """Of each turn the prompt by transformers' processor, and what its model answers greedily."""
+def asked(source: Path, conversation: list[tuple[str, Image.Image | None]]) -> list[tuple[list[int], Array, str]]:
+    """Of each turn the prompt by transformers' processor, the logits behind it, and what its model answers greedily."""
     import torch
     from transformers import AutoModelForImageTextToText
 
@@ -69,25 +78,57 @@ def captions(source: Path, conversation: list[tuple[str, Image.Image | None]]) -
         ids = torch.tensor([made.ids])
         with torch.no_grad():
             out = loaded.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), **given, max_new_tokens=NEW, do_sample=False
-            )
-        text = processor._tokenizer.decode(out[0][len(made.ids) :], skip_special_tokens=True)
-        found.append((made.ids, text))
+                input_ids=ids, attention_mask=torch.ones_like(ids), **given, max_new_tokens=NEW, do_sample=False,
+                output_logits=True, return_dict_in_generate=True,
+            )  # fmt: skip
+        text = processor._tokenizer.decode(out.sequences[0][len(made.ids) :], skip_special_tokens=True)
+        found.append((made.ids, out.logits[0][0].numpy(), text))
         turns.append(Turn("assistant", text))
     return found
 
 
-def test_answers_are_transformers(model: Model) -> None:
+def test_logits_are_transformers(model: Model) -> None:
     """A picture in the first turn, none in the second, another one in the third, of which each is read on from the last."""
-    if model.source.name in OWN_TILES:
-        return
-    chat = model.chat()
-    conversation = list(zip(QUESTIONS, (PICTURE, None, OTHER), strict=True))
-    expected = captions(model.source, conversation)
-    for (question, picture), (ids, text) in zip(conversation, expected, strict=True):
-        made = chat.reply(question, [picture] if picture else [])
-        assert (made.prompt_tokens, made.text) == (len(ids), text)
+    chat, processor = model.chat(), Processor(model.source)
+    config = open_checkpoint(model.source).config
+    part = families.vision_part(model.source.name)
+    assert part
+    assert part.mmproj
+    assert part.mmproj.seen
+    square, stretch = part.mmproj.square(config), part.mmproj.seen.stretch
+
+    def shown(picture: Image.Image) -> Any:
+        return fitted(picture, lambda one: processor([Turn("user", "?", (one,))]).pixels, stretch, square)
+
+    conversation = list(zip(QUESTIONS, (shown(PICTURE), None, shown(OTHER)), strict=True))
+    for (question, picture), (ids, logits, text) in zip(conversation, asked(model.source, conversation), strict=True):
+        messages, made, pictures = chat.prompt(question, [picture] if picture else [])
+        assert len(made) == len(ids)
+        if model.source.name not in DEFECTS:
+            assert np.abs(chat.model.prefill(made, pictures, Event()) - logits).max() < DEVIATION
+        chat.messages, chat._pictures = messages, pictures
+        chat.remember(text)
     chat.close()
+
+
+def test_tokens_are_not_positions(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture moves positions on by its longer side where they have several axes; one who counts tokens is found out."""
+    monkeypatch.setattr(CachedLlama, "_position", lambda self, count: count)
+    chat, processor = model.chat(), Processor(model.source)
+    turn = Turn("user", QUESTIONS[0], (noise(112, 112),))
+    made = processor([turn])
+    if "image_grid_thw" not in made.arrays or model.source.name in DEFECTS:
+        return
+    fit = fitted(turn.pictures[0], lambda one: processor([Turn("user", "?", (one,))]).pixels, None)
+    conversation: list[tuple[str, Image.Image | None]] = [(QUESTIONS[0], fit), (QUESTIONS[1], None)]
+    expected = asked(model.source, conversation)
+    errors = []
+    for (question, picture), (_, logits, text) in zip(conversation, expected, strict=True):
+        messages, ids, pictures = chat.prompt(question, [picture] if picture else [])
+        errors.append(float(np.abs(chat.model.prefill(ids, pictures, Event()) - logits).max()))
+        chat.messages, chat._pictures = messages, pictures
+        chat.remember(text)
+    assert max(errors) > 10 * DEVIATION
 
 
 def test_a_picture_is_read_once_and_text_alone_loads_no_tower(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,11 +142,12 @@ def test_a_picture_is_read_once_and_text_alone_loads_no_tower(model: Model, monk
     )
     first = chat.reply(QUESTIONS[1], [PICTURE])
     second = chat.reply(QUESTIONS[2])
-    assert seen == [-1]
+    assert seen == [-1] or (model.source.name in STATES and set(seen) == {-1})
+    before = len(seen)
     chat.reset()
     chat.reply(QUESTIONS[0], [PICTURE, OTHER])
     assert second.prompt_tokens > first.prompt_tokens
-    assert len(seen) == 3
+    assert len(seen) == before + 2
     chat.close()
 
 

@@ -78,10 +78,12 @@ def pixels(made: Sequence[Array] | None, expected: Sequence[Array], names: Seque
     if not names:
         failures.append("The suite has no pictures.")
     summary = f"{len(names)} pictures of the tower's size give the reference's pixels in llama.cpp, to {largest:.0e}."
-    return _as_check("pixels", failures, {"pictures": float(len(names)), "max_abs": largest}, summary, started)
+    return as_check("pixels", failures, {"pictures": float(len(names)), "max_abs": largest}, summary, started)
 
 
-def tower(figures: dict[str, float], bits: int, pictures: int, started: float) -> tuple[Check, list[BudgetLine]]:
+def tower(
+    figures: dict[str, float], bits: int, pictures: int, started: float, budgets: list[budget.Budget] | None = None
+) -> tuple[Check, list[BudgetLine]]:
     """Judge the rows by their budgets.
 
     Args:
@@ -89,8 +91,10 @@ def tower(figures: dict[str, float], bits: int, pictures: int, started: float) -
         bits: of the mmproj's weights.
         pictures: how many.
         started: `time.perf_counter` then.
+        budgets: those that apply; None: all.
     """
-    lines = budget.judge_figures(budget.rows(bits), {f"vision.{name}": value for name, value in figures.items()})
+    limits = budget.rows(bits) if budgets is None else budgets
+    lines = budget.judge_figures(limits, {f"vision.{name}": value for name, value in figures.items()})
     failures = [
         f"{line.metric} is {line.value:.3g}, the budget {line.limit:g} ({line.reason})."
         for line in lines
@@ -100,7 +104,7 @@ def tower(figures: dict[str, float], bits: int, pictures: int, started: float) -
         f"{pictures} pictures: rows are {figures['row_quantisation']:.1e} off the reference's in llama.cpp's arithmetic, "
         f"{figures['row_conversion']:.1e} of it by the graph; bfloat16 alone makes {figures['row_noise_floor']:.1e}"
     )
-    return _as_check("vision", failures, figures, summary, started), lines
+    return as_check("vision", failures, figures, summary, started), lines
 
 
 def merged(
@@ -124,7 +128,7 @@ def merged(
         if found != wanted:
             failures.append(f"{name}: llama.cpp reads {_shown(found)}, the checkpoint {_shown(wanted)}.")
     summary = f"{len(prompts)} prompts: the same ids before and behind the picture, and as many places for it."
-    return _as_check("merged", failures, {"prompts": float(len(prompts))}, summary, started)
+    return as_check("merged", failures, {"prompts": float(len(prompts))}, summary, started)
 
 
 def _sequence(chunks: Sequence[dict[str, Any]]) -> list[list[int] | int]:
@@ -165,7 +169,8 @@ def _pairs(made: Sequence[Array], expected: Sequence[Array]) -> zip[tuple[Array,
     return zip(made, expected, strict=True)
 
 
-def _as_check(name: Any, failures: list[str], figures: dict[str, float], summary: str, started: float) -> Check:
+def as_check(name: Any, failures: list[str], figures: dict[str, float], summary: str, started: float) -> Check:
+    """Return a check that fails by its first failure; `started` is `time.perf_counter` then."""
     return Check(
         name=name,
         status="failed" if failures else "passed",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ def features(
     dtype: str,
     progress: Progress,
     label: str,
+    within: Callable[[Any], AbstractContextManager[None]] | None = None,
 ) -> list[Features]:
     """Run the vision part.
 
@@ -40,6 +42,7 @@ def features(
         dtype: torch's name of the type in which everything is computed.
         progress: reports prompts.
         label: what the step is called.
+        within: transformers' model → what holds while it runs.
     """
     import torch
 
@@ -47,7 +50,7 @@ def features(
     gives = getattr(parts.whole, GIVES)
     task = progress.task(label, len(prompts))
     made = []
-    with torch.no_grad(), _loaded(parts, tensors, kind):
+    with torch.no_grad(), _loaded(parts, tensors, kind), within(parts.whole) if within else contextlib.nullcontext():
         for arrays in prompts:
             output = gives(**_arguments(gives, arrays, kind), return_dict=True)
             deep = getattr(output, "deepstack_features", None) or ()
