@@ -12,6 +12,8 @@ from ..core.errors import ArtifactError
 TALKING = (LANGUAGE, TEXT_EMBEDDINGS)
 """What a vision-language model needs for words."""
 VISION_PARTS = (LANGUAGE, TEXT_EMBEDDINGS, VISION_EMBEDDINGS)
+_FURTHER = "openvino_*_model.xml"
+"""How the other graphs of a vision encoder of several, and its projector's, are called (`vision_file`)."""
 
 
 def takes_images(folder: Path) -> bool:
@@ -29,7 +31,8 @@ def names(folder: Path) -> tuple[str, ...]:
         return (f"{TEXT}.xml",)
     if not (folder / f"{LANGUAGE}.xml").is_file():
         raise absent(folder)
-    return tuple(f"{name}.xml" for name in VISION_PARTS)
+    known = tuple(f"{name}.xml" for name in VISION_PARTS)
+    return known + tuple(sorted(path.name for path in folder.glob(_FURTHER) if path.name not in known))
 
 
 def vision_file(graph: Graph) -> str:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..convert import families
 from ..convert.program.vision import Arrays, Rows
 from ..core.errors import EdgeconvError
 from ..core.progress import Progress
 from ..runtimes.base import VisionLanguageRuntime
 from ..runtimes.layout import Layout, lay_out
 from ..runtimes.splice import splice
+from . import described
 from .checks import generation, pixels, vision
 from .checks.answer import Answer
 from .eyes import open_eyes
@@ -95,8 +95,7 @@ class VisionChecks:
         self.artifact = artifact
         self.pair, self.passes = passes.pair, passes
         self.device, self.progress = device, progress
-        checkpoint = passes.pair.checkpoint
-        self.vision: Any = families.vision(checkpoint.config, checkpoint.names, families.decoder(checkpoint.config))
+        self.vision: Any = described.vision(passes.pair.checkpoint)
         self.eyes, self.processing = open_eyes(passes), Processing(passes.pair.folder)
         self.conversations = conversations(pictures)
         self.names = [one.name for one in self.conversations]

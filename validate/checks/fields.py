@@ -16,6 +16,8 @@ from ...convert import families, multimodal
 from ...convert.checkpoint import Checkpoint, read_json
 from ...convert.native_config import meant
 from ...core.errors import CheckpointError
+from ...quantize.integer import to_float32
+from .. import described
 from .weights import Findings
 
 _UNREAD = (
@@ -70,6 +72,7 @@ def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, takes_image
     if own.get("model_type") != kind:
         found.failures.append(f"config.json: model_type is {own.get('model_type')}, in the checkpoint {kind}.")
         return
+    _held(own, checkpoint, found)
     nested = multimodal.is_ours(checkpoint.model_type)  # seen flat; the file is as transformers reads it
     stated = read_json(checkpoint.folder / "config.json") if nested else checkpoint.config
     wanted, got = (_meant(stated), _meant(own)) if kind == checkpoint.model_type else (None, None)
@@ -77,6 +80,15 @@ def config(folder: Path, checkpoint: Checkpoint, found: Findings, *, takes_image
         wanted = _flat(checkpoint.config)
         got = {key: value for key, value in _flat(own).items() if key in wanted}
     _differences("config.json", (wanted, got), _UNREAD, found)
+
+
+def _held(own: dict[str, Any], checkpoint: Checkpoint, found: Findings) -> None:
+    """Compare the values of tensors that config.json holds in the place of a graph, and take them out of it."""
+    seeing = described.vision(checkpoint)
+    for field, name in (seeing.stated if seeing else {}).items():
+        given, wanted = own.pop(field, None), to_float32(checkpoint.tensor(name)).reshape(-1)
+        if not same(given, [float(one) for one in wanted]):
+            found.failures.append(f"config.json: {field} does not hold the values of {name}.")
 
 
 def generation(folder: Path, checkpoint: Checkpoint, found: Findings) -> None:

@@ -120,19 +120,26 @@ def merged(made: Sequence[Prompt], own: Sequence[Prompt], names: Sequence[str]) 
 def _places(name: str, made: Prompt, own: Prompt) -> list[str]:
     """Compare where tokens stand, and what the model is told of each."""
     failures = []
-    if made.positions.shape != own.positions.shape:
-        failures.append(f"{name}: positions {list(made.positions.shape)}, the model has {list(own.positions.shape)}.")
-    elif (made.positions != own.positions).any():
-        place = tuple(int(i) for i in np.argwhere(made.positions != own.positions)[0])
+    found, right = made.positions, _with_leading(own.positions, made.positions)
+    if found.shape != right.shape:
+        failures.append(f"{name}: positions {list(found.shape)}, the model has {list(right.shape)}.")
+    elif (found != right).any():
+        place = tuple(int(i) for i in np.argwhere(found != right)[0])
         axis = f" on axis {place[0]}" if len(place) > 1 else ""
-        failures.append(
-            f"{name}: token {place[-1]} stands at {made.positions[place]}{axis}, in the model at {own.positions[place]}."
-        )
+        failures.append(f"{name}: token {place[-1]} stands at {found[place]}{axis}, in the model at {right[place]}.")
     for what, values in made.types.items():
-        right = own.types.get(what)
-        if right is None or values.shape != right.shape or (values != right).any():
+        wanted = own.types.get(what)
+        if wanted is None or values.shape != wanted.shape or (values != wanted).any():
             failures.append(f"{name}: {what} are not those of the checkpoint's processor.")
     return failures
+
+
+def _with_leading(positions: Array, like: Array) -> Array:
+    """Return positions with axes in front that count the tokens, where a graph takes them (Qwen3.5's masks are made of such)."""
+    if positions.ndim != 2 or like.ndim != 2 or len(like) <= len(positions):
+        return positions
+    counted = np.broadcast_to(np.arange(positions.shape[1]), (len(like) - len(positions), positions.shape[1]))
+    return np.concatenate([counted, positions])
 
 
 def _graph(made: Sequence[Array], own: Sequence[Array], names: Sequence[str]) -> tuple[list[str], dict[str, float]]:

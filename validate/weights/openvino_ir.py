@@ -27,6 +27,7 @@ from ...core.graph_file import read_graph
 from ...core.manifest import MANIFEST_NAME, read_manifest
 from ...quantize.integer import to_float32
 from ...runtimes import irs
+from .. import described
 from . import equivalent, match
 from .constant import StoredWeight
 from .openvino_find import find
@@ -205,10 +206,15 @@ class WeightsByName:
             names.discard("lm_head.weight")
         left = (n for n in names if not unused.is_unused(n, self._checkpoint.config))
         encoder = encoders.describe(self._checkpoint.config, self._checkpoint.names, self._checkpoint.sentence)
-        patterns = (
-            encoder.unused if encoder else families.unused_tensors(self._checkpoint.model_type, self._checkpoint.names)
-        )
+        patterns = encoder.unused if encoder else _unused(self._checkpoint)
         return sorted(n for n in left if not any(fnmatch.fnmatch(n, pattern) for pattern in patterns))
+
+
+def _unused(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return patterns of tensors that no graph holds: the model never reads them, or config.json has their values (`fields`)."""
+    seeing = described.vision(checkpoint)
+    further = (*seeing.unused, *seeing.stated.values()) if seeing else ()
+    return (*families.unused_tensors(checkpoint.model_type, checkpoint.names), *further)
 
 
 class ArtifactWeights(WeightsByName):
