@@ -6,7 +6,6 @@ shows.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,27 +16,19 @@ import numpy as np
 import pytest
 
 from edgeconv.convert import families, multimodal
-from edgeconv.convert.conversion import Job, OnnxJob, run
 from edgeconv.convert.program.vision import Rows
 from edgeconv.core.progress import Silent
-from edgeconv.quantize.scheme import Request
 from edgeconv.validate import vision_checks
-from edgeconv.validate.passes import TorchPasses
 from edgeconv.validate.seeing.conversations import extremes
-from edgeconv.validate.suite import load
 from edgeconv.validate.target import open_pair
-from edgeconv.validate.tokenizer import open_tokenizer
-from edgeconv.validate.vision_checks import VisionChecks, VisionScores
 
 from ..models import tiny_vlm
+from .seeing import JOBS, PICTURES, Sound, apart, converted, failed, structure
 
 pytestmark = pytest.mark.slow
 KINDS = [kind for kind in sorted(tiny_vlm.FAMILIES) if multimodal.is_ours(kind)]
 SPOILT = ("gemma3", "qwen2_5_vl", "qwen3_vl", "smolvlm")
 """Tokens that see each other; windows and axes of positions; rows for deeper layers; tiles."""
-JOBS: dict[str, Any] = {"openvino": Job, "onnx": OnnxJob}
-PICTURES = [one for one in load().pictures if one.name in ("shapes-wide", "shapes-tall")]
-Look = Callable[..., VisionScores]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,32 +39,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@dataclasses.dataclass(frozen=True)
-class Sound:
-    """A tiny checkpoint and an artifact of it."""
-
-    kind: str
-    model: Path
-    artifact: Path
-
-    def look(self, artifact: Path | None = None) -> VisionScores:
-        """Run the checks of pictures."""
-        pair = open_pair(artifact or self.artifact, str(self.model), Silent())
-        weights = pair.artifact.weights(pair.checkpoint)
-        passes = TorchPasses(pair, weights, open_tokenizer(pair.checkpoint.folder, parts=True), Silent())
-        opened: Any = pair.artifact
-        return VisionChecks(opened, PICTURES, passes, "CPU", Silent()).look(noise=0.1)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Sound]:
     known: dict[tuple[str, str], Sound] = {}
 
     def make(kind: str, form: str) -> Sound:
         if (kind, form) not in known:
-            model = tiny_vlm.make(kind, tmp_path_factory.mktemp(kind) / "model")
-            out = tmp_path_factory.mktemp(f"{kind}-{form}") / "out"
-            known[kind, form] = Sound(kind, model, run(JOBS[form](str(model), Request("int8"), output=out)).path)
+            known[kind, form] = converted(kind, form, tmp_path_factory.mktemp(f"{kind}-{form}"))
         return known[kind, form]
 
     return make
@@ -82,21 +54,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Sound
 @pytest.fixture(params=[(kind, form) for kind in SPOILT for form in JOBS], ids="-".join)
 def sound(request: pytest.FixtureRequest, made: Callable[[str, str], Sound]) -> Sound:
     return made(*request.param)
-
-
-def structure(sound: Sound) -> Any:
-    """Check 0 of it."""
-    pair = open_pair(sound.artifact, str(sound.model), Silent())
-    return pair.artifact.structure(pair.checkpoint, pair.artifact.weights(pair.checkpoint), Silent())
-
-
-def failed(scores: VisionScores) -> set[str]:
-    return {check.name for check in scores.checks if check.status == "failed"}
-
-
-def apart(scores: VisionScores) -> float:
-    """The largest difference of two logits behind pictures from the artifact's own weights."""
-    return max(float(part.max()) for one in scores.conversion for part in one.max_abs)
 
 
 @pytest.mark.parametrize("form", JOBS)
