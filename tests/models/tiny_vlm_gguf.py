@@ -20,8 +20,8 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "qwen3_vl": {"vision_config": {"num_position_embeddings": 36}},
     "qwen3_5": {"vision_config": {"num_position_embeddings": 36}},
 }
-LARGER = ("glm4v", "glm_ocr")
-"""Types whose pictures may be larger here: llama.cpp makes eight rows of one at least."""
+LARGER = ("glm4v", "glm_ocr", "qwen2_5_vl")
+"""Types whose pictures may be larger here: llama.cpp makes eight rows of one at least, and its windows are 112 pixels wide."""
 REFUSED = ("llava", "llava_next")
 """Types whose towers llama.cpp's graph of their projector does not express, as the tiny checkpoints have them."""
 DECLARED = [one.model_type for one in registry.every() if one.language and one.vision_part and one.vision_part.mmproj]
@@ -36,7 +36,8 @@ def make(model_type: str, folder: Path) -> Path:
         if model_type in LARGER and (made / name).is_file():
             stated = json.loads((made / name).read_text("utf-8"))
             inner = stated.get("image_processor", stated)
-            inner["size"]["longest_edge"] *= 8
+            place, name_of = (inner, "max_pixels") if "max_pixels" in inner else (inner["size"], "longest_edge")
+            place[name_of] *= 8
             (made / name).write_text(json.dumps(stated), "utf-8")
     return made
 
