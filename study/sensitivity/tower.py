@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...convert import families
-from ...convert.families.glm_edge_v_model.facts import PLACEHOLDER
+from ...convert.families.glm_edge_v_model.facts import PLACEHOLDER, is_glm_edge_v
 from ...convert.openvino import stream_ir
+from ...convert.program.vision import Vision
 from ...core.kept import Kept
 from ...core.progress import Progress
 from ...quantize.scheme import INT8_MODES, Request, resolve
 from ...runtimes.splice import splice
+from ...validate import described
 from ...validate.checks import pixels
-from ...validate.module_weights import checkpoint_tensors
+from ...validate.module_weights import Tensors, checkpoint_tensors
 from ...validate.reference import LayeredReference
 from ...validate.scores import Scores
+from ...validate.seeing.conversations import conversations
+from ...validate.seeing.features import Seen
+from ...validate.seeing.processor import Processor
 from ...validate.tokenizer import open_tokenizer
 from ...validate.vision_reference import features
 from .codec import Codec
@@ -30,6 +34,7 @@ from .subject import Subject
 
 Array = npt.NDArray[Any]
 NAME = "vision tower"
+RUNNING = "Running the language model"
 
 
 def measure(subject: Subject, codec: Codec, progress: Progress) -> PartFigure:
@@ -38,7 +43,7 @@ def measure(subject: Subject, codec: Codec, progress: Progress) -> PartFigure:
     No artifact stores the vision part in fewer than eight bits, so that is what a codec of fewer is replaced by.
 
     Raises:
-        CheckpointError: a weight is not finite, or the config describes no GLM-Edge-V.
+        CheckpointError: a weight is not finite, or the checkpoint's files make no processor.
     """
     part, codec = _part(subject), eight_bits(codec)
     digests = [picture.sha256 for picture in subject.suite.pictures]
@@ -62,28 +67,50 @@ def eight_bits(codec: Codec) -> Codec:
 
 def _part(subject: Subject) -> Part:
     """The matrices that a conversion compresses: `edgeconv openvino`'s choice, without the convolution over pixels."""
-    config = subject.checkpoint.config
-    vision = families.vision(config, subject.checkpoint.names, families.decoder(config))
-    assert vision is not None  # `subject.takes_images`
+    vision = _vision(subject)
     irs = stream_ir.cut_vision(vision.graphs(), vision.kept, resolve(Request("int8")))
     weights = [weight for ir in irs for weight in ir.weights]
     return Part(NAME, "vision", tuple(weight.name for weight in weights if weight.role == "matmul"), 0)
 
 
+def _vision(subject: Subject) -> Vision:
+    vision = described.vision(subject.checkpoint)
+    assert vision is not None  # `subject.takes_images`
+    return vision
+
+
 def _scores(subject: Subject, part: Part, codec: Codec, progress: Progress) -> list[Scores]:
+    if is_glm_edge_v(subject.checkpoint.config, subject.checkpoint.names):
+        return _of_glm_edge_v(subject, part, codec, progress)
+    folder, source = subject.checkpoint.folder, checkpoint_tensors(subject.checkpoint)
+    processor, model = Processor(folder), LayeredReference(folder, source)
+    made = [processor(one.turns) for one in conversations(subject.suite.pictures) if one.is_single]
+    prompts, arrays = [one.ids for one in made], [one.arrays for one in made]
+    finals = []
+    for tensors, label in _weights(subject, part, codec, source):
+        found = LayeredReference(folder, tensors).features(arrays, progress, label)
+        seen = [Seen(*one) for one in zip(arrays, found, strict=True)]
+        finals.append(model.hidden_states(prompts, progress, RUNNING, pictures=seen))
+    return _behind(prompts, finals, _vision(subject).placeholder, model.head())
+
+
+def _weights(subject: Subject, part: Part, codec: Codec, source: Tensors) -> list[tuple[Tensors, str]]:
+    """Return the checkpoint's weights and the compressed ones, and what running the vision part on them is called."""
+    other = compressed(subject.checkpoint, part.tensors, codec)
+    return [(source, "Looking at pictures"), (other, "Looking again, compressed")]
+
+
+def _of_glm_edge_v(subject: Subject, part: Part, codec: Codec, progress: Progress) -> list[Scores]:
     folder, source = subject.checkpoint.folder, checkpoint_tensors(subject.checkpoint)
     model = LayeredReference(folder, source)
     shown = pixels.reference(folder, subject.suite.pictures)
     prompts = pixels.prompts(folder, subject.suite.pictures)
     placeholder = open_tokenizer(folder, parts=True).convert_tokens_to_ids(PLACEHOLDER)
     finals = []
-    for tensors, label in (
-        (source, "Looking at pictures"),
-        (compressed(subject.checkpoint, part.tensors, codec), "Looking again, compressed"),
-    ):
+    for tensors, label in _weights(subject, part, codec, source):
         rows = features(folder, tensors, shown, dtype="float32", progress=progress, label=label)
         merged = [splice(*one, placeholder) for one in zip(prompts, model.embed(prompts), rows, strict=True)]
-        finals.append(model.hidden_states(prompts, progress, "Running the language model", merged))
+        finals.append(model.hidden_states(prompts, progress, RUNNING, merged))
     return _behind(prompts, finals, placeholder, model.head())
 
 

@@ -19,7 +19,9 @@ from edgeconv.convert import families, multimodal
 from edgeconv.convert.program.vision import Rows
 from edgeconv.core.progress import Silent
 from edgeconv.validate import vision_checks
+from edgeconv.validate.parity import Ask, validate
 from edgeconv.validate.seeing.conversations import extremes
+from edgeconv.validate.suite import load
 from edgeconv.validate.target import open_pair
 
 from ..models import tiny_vlm
@@ -67,6 +69,15 @@ def test_an_untouched_one_passes(kind: str, form: str, made: Callable[[str, str]
     pixels, _, merged, _ = scores.checks
     assert pixels.figures["max_abs"] == 0
     assert merged.figures["prompts"] == len(PICTURES) + 2
+
+
+@pytest.mark.parametrize(("kind", "form"), [("gemma3", "openvino"), ("smolvlm", "onnx")])
+def test_the_whole_ladder_passes(kind: str, form: str, made: Callable[[str, str], Sound]) -> None:
+    sound = made(kind, form)
+    report = validate(Ask(sound.artifact, reference=str(sound.model), max_tokens=250))
+    assert [one.failures for one in report.rungs if one.status == "failed"] == []
+    assert {one.name for one in report.comparisons} >= {"picture_conversion", "picture_quantisation"}
+    assert len(report.generations) > len(load().pictures)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,10 @@ class Processor:
 
     def __call__(self, turns: Sequence[Turn]) -> Made:
         """Process a conversation up to where the assistant begins. Raises CheckpointError if the processor fails."""
+        from transformers.utils import logging
+
+        said = logging.get_verbosity()
+        logging.set_verbosity_error()  # of a picture three pixels high it says that its axes may be others
         try:
             text, pictures = self._rendered(turns), [one for turn in turns for one in turn.pictures]
             begin = self._tokenizer.bos_token
@@ -87,6 +91,8 @@ class Processor:
             )
         except Exception as error:  # likewise, and templates are programs
             raise self._problem("run", error) from error
+        finally:
+            logging.set_verbosity(said)
         arrays = {name: value.numpy() for name, value in made.items() if name != _MASK}
         return Made(arrays.pop(_IDS)[0].tolist(), arrays)
 

@@ -11,6 +11,8 @@ from edgeconv.study.sensitivity.model import PartFigure
 from edgeconv.study.sensitivity.run import run
 from edgeconv.study.sensitivity.tower import NAME, eight_bits
 
+from ...models import tiny_vlm
+
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -46,6 +48,14 @@ def test_a_tower_with_outliers_costs_more(tiny_vision_model: Callable[..., Path]
         path.unlink()
         save_file(tensors, path, {"format": "pt"})
     assert seeing(spoilt).mean_kl.value > 5 * sound.mean_kl.value
+
+
+@pytest.mark.parametrize("kind", ["qwen3_vl", "smolvlm"])
+def test_a_tower_of_any_kind(kind: str, tmp_path: Path) -> None:
+    found = seeing(tiny_vlm.make(kind, tmp_path / "model"))
+    assert set(found.stored_as) == {"int8_asym"}
+    assert all(name.startswith(("model.visual.", "model.vision_model.", "model.connector.")) for name in found.tensors)
+    assert 0 < found.mean_kl.value < 0.1
 
 
 def test_no_tensor_is_estimated_without_words(tiny_vision_model: Callable[..., Path]) -> None:
