@@ -10,6 +10,7 @@ from PIL import Image
 from . import worker
 from .errors import UsageError
 
+_FILMS = frozenset([".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"])
 _FINE = "PNG, JPEG and WebP are fine, BMP and GIF too."
 _AT_ONCE = 16 << 20
 """Bytes of a picture that come from the worker in one answer."""
@@ -23,6 +24,10 @@ def open_picture(path: Path) -> Image.Image:
     """
     if not path.exists():
         raise UsageError(f"There is no picture {path}.", "Check the path.")
+    if path.suffix.lower() in _FILMS:
+        raise UsageError(
+            f"{path} is a film, of which edgeconv reads no frames.", "Give single frames, saved as pictures."
+        )
     if not path.is_file():  # a pipe may never say anything, a device never end
         raise UsageError(f"{path} is not a file.", "A picture is read from a regular file: save it to one.")
     try:

@@ -1,7 +1,7 @@
 """The other side of `worker`: a bare Python process that does one task after another, within limits that the system keeps.
 
 It is run by its path, as `python -I -S worker_child.py LIFE PATHS`, and imports nothing of edgeconv but its neighbors
-`*_task.py`, and no library before a task needs it.
+`*_task.py` (and foreign_code.py), and no library before a task needs it.
 """
 
 from __future__ import annotations

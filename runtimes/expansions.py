@@ -18,6 +18,17 @@ import numpy.typing as npt
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
+MOST = 1 << 18
+"""Rows of a picture; a real one has some thousands. More is a file's mistake, or its malice."""
+
+
+def rows_of(token: str, count: int, tiles: int = 1) -> str:
+    """Return the tokens of a picture's rows, or of one of its tiles. Raises ValueError if there are too many in all."""
+    if not 0 <= count * tiles <= MOST:
+        raise ValueError(f"{count * tiles:,} rows of one picture")
+    return token * count
+
+
 @dataclass(frozen=True)
 class Stated:
     """What a checkpoint's files say of its processor.
@@ -39,8 +50,8 @@ class Stated:
             value = default
         if value is None:
             raise LookupError(name)
-        if type(value) is not int or not 0 <= value < 1 << 20:
-            raise ValueError(name)
+        if type(value) is not int or not 0 <= value <= MOST:
+            raise ValueError(f"{name} is {value!r:.40}")
         return value
 
     def token(self, name: str, default: str | None = None) -> str:
@@ -75,7 +86,7 @@ def _grid(default: str) -> Expansion:
         return stated.token("image_token", default)
 
     def written(stated: Stated, made: Arrays) -> str:
-        return token(stated) * (int(made["image_grid_thw"][0].prod()) // int(stated.image["merge_size"]) ** 2)
+        return rows_of(token(stated), int(made["image_grid_thw"][0].prod()) // int(stated.image["merge_size"]) ** 2)
 
     return Expansion(token, written, token)
 
@@ -99,7 +110,7 @@ def _llava(stated: Stated, made: Arrays) -> str:
     height, width = _side(made)
     patch = stated.number("patch_size")
     rows = (height // patch) * (width // patch) + stated.number("num_additional_image_tokens", 0) - _strategy(stated)
-    return _image_token(stated) * rows
+    return rows_of(_image_token(stated), rows)
 
 
 def _llava_next(stated: Stated, made: Arrays) -> str:
@@ -110,7 +121,7 @@ def _llava_next(stated: Stated, made: Arrays) -> str:
     rows, columns = side[0] // patch, side[1] // patch
     lines, line = unpadded(height, width, rows * (best[0] // side[0]), columns * (best[1] // side[1]))
     whole = rows * columns + stated.number("num_additional_image_tokens", 0)
-    return _image_token(stated) * (lines * line + lines + whole - _strategy(stated))
+    return rows_of(_image_token(stated), lines * line + lines + whole - _strategy(stated))
 
 
 def best_resolution(height: int, width: int, resolutions: list[list[int]]) -> tuple[int, int]:
@@ -141,7 +152,7 @@ def _pixtral_patch(stated: Stated) -> int:
 def _pixtral(stated: Stated, made: Arrays) -> str:
     """Write a line of rows for each line of patches."""
     height, width = (int(value) // _pixtral_patch(stated) for value in made["image_sizes"][0])
-    line = str(stated.whole.get("image_token") or "[IMG]") * width
+    line = rows_of(str(stated.whole.get("image_token") or "[IMG]"), width, height)
     between, end = (
         str(stated.whole.get(f"image_{name}_token") or f"[IMG_{name.upper()}]") for name in ("break", "end")
     )
@@ -149,20 +160,20 @@ def _pixtral(stated: Stated, made: Arrays) -> str:
 
 
 def _gemma3(stated: Stated, _: Arrays) -> str:
-    rows = stated.token("image_token") * stated.number("image_seq_length", 256)
+    rows = rows_of(stated.token("image_token"), stated.number("image_seq_length", 256))
     return f"\n\n{stated.token('boi_token')}{rows}{stated.token('eoi_token')}\n\n"
 
 
 def _gemma4(stated: Stated, made: Arrays) -> str:
-    rows = stated.token("image_token") * int(made["num_soft_tokens_per_image"][0])
+    rows = rows_of(stated.token("image_token"), int(made["num_soft_tokens_per_image"][0]))
     return f"{stated.token('boi_token')}{rows}{stated.token('eoi_token')}"
 
 
 def _tiles(stated: Stated, made: Arrays) -> str:
     """Write each tile with its row and column, a line of tiles a line, and the whole picture behind them."""
     around, whole = stated.token("fake_image_token", _AROUND), stated.token("global_image_token", "<global-img>")
-    rows = _image_token(stated) * stated.number("image_seq_len", 169)
     lines, columns = int(made["rows"][0][0]), int(made["cols"][0][0])
+    rows = rows_of(_image_token(stated), stated.number("image_seq_len", 169), lines * columns + 1)
     tiles = [
         "".join(f"{around}<row_{line + 1}_col_{column + 1}>{rows}" for column in range(columns)) + "\n"
         for line in range(lines)
@@ -174,7 +185,8 @@ _AROUND = "<fake_token_around_image>"
 
 
 def _internvl(stated: Stated, made: Arrays) -> str:
-    rows = stated.token("context_image_token") * stated.number("image_seq_length", 256) * int(made["num_patches"][0])
+    count = stated.number("image_seq_length", 256) * int(made["num_patches"][0])
+    rows = rows_of(stated.token("context_image_token"), count)
     return f"{stated.token('start_image_token')}{rows}{stated.token('end_image_token')}"
 
 

@@ -221,6 +221,55 @@ def test_damaged_files(fields: dict[str, Any], message: str, tmp_path: Path) -> 
         Processor(tmp_path).pixels(PICTURES["small"]())
 
 
+HOSTILE: dict[str, tuple[str, dict[str, Any]]] = {
+    "a picture that grows": ("qwen2_vl", {"min_pixels": 10**12, "max_pixels": 10**13}),
+    "tiles of a pixel": ("smolvlm", {"max_image_size": {"longest_edge": 1}, "size": {"longest_edge": 3000}}),
+    "huge tiles": ("llava_next", {"image_grid_pinpoints": [[10**6, 10**6]]}),
+    "no end of tiles": ("internvl", {"max_patches": 10**9}),
+    "patches of nothing": ("glm4v", {"patch_size": 0}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_end_within_limits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeconv.core import pixels
+
+    monkeypatch.setattr(pixels, "SECONDS", 3.0)
+    monkeypatch.setattr(pixels, "MEMORY", 1 << 30)
+    kind, fields = HOSTILE[name]
+    FILES[kind].write(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    stated = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(stated | fields))
+    processor = Processor(tmp_path)
+    with pytest.raises(CheckpointError, match=r"cannot be prepared: |does not say how .* writes a picture"):
+        processor.written(processor.pixels(PICTURES["wide"]()))
+    # the next picture has a process of its own
+    FILES[kind].write(tmp_path)
+    assert Processor(tmp_path).pixels(PICTURES["wide"]())
+
+
+def test_more_rows_than_a_picture_can_have(tmp_path: Path) -> None:
+    FILES["smolvlm"].write(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "smolvlm"}))
+    for count in (200_000, 10**9):
+        whole = {"processor_class": "SmolVLMProcessor", "image_seq_len": count}
+        (tmp_path / "processor_config.json").write_text(json.dumps(whole))
+        processor = Processor(tmp_path)
+        with pytest.raises(
+            CheckpointError, match=r"writes a picture: (1,400,000 rows of one picture|image_seq_len is)"
+        ):
+            processor.written(processor.pixels(PICTURES["wide"]()))
+
+
+def test_films_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"ftyp")
+    FILES["qwen2_vl"].write(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_vl"}))
+    with pytest.raises(UsageError, match=r"a\.mp4 is a film, of which edgeconv reads no frames"):
+        Processor(tmp_path).pixels(tmp_path / "a.mp4")
+
+
 def test_a_file_that_does_not_say_how(tmp_path: Path) -> None:
     FILES["llava"].write(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llava"}))
