@@ -60,6 +60,11 @@ class Processor:
         self._row = self._found(lambda: self._expansion.row(self._stated))
         self._marker = self._found(lambda: self._expansion.marker(self._stated))
 
+    @property
+    def name(self) -> str:
+        """The class of transformers' processor."""
+        return self._name
+
     @cached_property
     def prompter(self) -> Prompter:
         """Chat template and tokenizer. Raises ArtifactError if there are none."""

@@ -169,12 +169,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "text_config": TEXT | {"model_type": "llama"},
         "vision_config": TOWER | {"image_size": 56},
         "scale_factor": 2,
+        "pad_token_id": 4084,  # of the built-in vocabulary
         **_ids("smolvlm", image_token_id="<image>"),
     },
     "idefics3": {
         "text_config": TEXT | {"model_type": "llama"},
         "vision_config": TOWER | {"image_size": 56},
         "scale_factor": 2,
+        "pad_token_id": 4084,  # of the built-in vocabulary
         **_ids("idefics3", image_token_id="<image>"),
     },
     "internvl": {
@@ -249,6 +251,7 @@ def make(model_type: str, folder: Path, *, dtype: str = "bfloat16", seed: int = 
     for name, value in overrides.items():
         fields[name] = fields[name] | value if isinstance(value, dict) else value
     fields["text_config"] = {"tie_word_embeddings": fields["tie_word_embeddings"], **fields["text_config"]}
+    torch.manual_seed(seed)  # what `_randomize` leaves, a scan's rates, is drawn as the model is built
     model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(model_type, **fields))
     _randomize(model, seed)
     model.to(getattr(torch, dtype))

@@ -16,7 +16,6 @@ import pytest
 
 from edgeconv.builtin import model_path
 from edgeconv.convert import families
-from edgeconv.convert.families import glm_edge_v
 from edgeconv.convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from edgeconv.validate.checkpoint_checks.glm_edge import EVIDENCE, MARKERS, ROTARY_NOTE, VOCABULARY
 from edgeconv.validate.checkpoint_checks.row import some
@@ -257,7 +256,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         token["id"] = number
     write_json(folder / TOKENIZER, tokenizer)
     decoder = families.decoder(PUBLISHED)
-    vision = glm_edge_v.vision(PUBLISHED, ["model.vision.adapter.boi"], decoder)
+    vision = families.vision(PUBLISHED, ["model.vision.adapter.boi"], decoder)
     assert vision
     write_header(folder / "model.safetensors", decoder.tensors() | vision.tensors())
     return folder

@@ -10,6 +10,7 @@ from ...convert.families.glm_edge_v_model.facts import BOI_TOKEN_ID, EOI_TOKEN_I
 from ...convert.families.glm_edge_v_model.files import ONE_PICTURE, PREPROCESSOR
 from ...convert.families.glm_edge_v_model.pixels import Preprocess
 from ...core.errors import CheckpointError
+from . import processor
 from .glm_edge import VOCABULARY
 from .row import Row, judged
 from .subject import Subject
@@ -27,9 +28,11 @@ _DEFAULTS = {
 
 
 def rows(subject: Subject) -> list[Row]:
-    """Look at everything between a picture and the tower of a GLM-Edge-V, whose makers' files are told apart here."""
+    """Look at everything between a picture and the tower; of a GLM-Edge-V its makers' files are told apart here."""
     vision = subject.vision
-    if not isinstance(vision, GlmEdgeVision):
+    if vision is not None and not isinstance(vision, GlmEdgeVision):
+        return processor.rows(subject, vision)
+    if vision is None:
         return []
     found = [_tower(subject.config["vision_config"])]
     if isinstance(subject.tokenizer, Tokenizer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...convert.families.glm_edge_v import GlmEdgeVision
 from ...convert.families.glm_edge_v_model.facts import CHAT_TEMPLATE
 from ...core.chat_template import ChatTemplate, TemplateFault
 from ..checks.tokenizer_pair import excerpt, first_difference
@@ -82,7 +83,7 @@ def _plain(subject: Subject, template: str) -> Row:
 def _known(subject: Subject, template: str) -> list[Row]:
     from ...builtin.structure import CHAT_TEMPLATE as OF_TEXT_MODELS
 
-    if subject.vision is not None:
+    if isinstance(subject.vision, GlmEdgeVision):
         known = CHAT_TEMPLATE.format(image_tokens=subject.vision.image_tokens)
         return [_compared(template, known, "GLM-Edge-V's, as put together from quotations")]
     if subject.takes_images or not is_glm_edge(subject.config):

@@ -56,7 +56,9 @@ def _streamed(checkpoint: Checkpoint, decoder: Decoder | Encoder, vision: Vision
 
 
 def _allowed(left: list[str], checkpoint: Checkpoint, vision: Vision | None, further: tuple[str, ...]) -> list[str]:
-    patterns = families.unused_tensors(checkpoint.model_type, checkpoint.names) if vision else further
+    patterns = further
+    if vision:
+        patterns = (*families.unused_tensors(checkpoint.model_type, checkpoint.names), *vision.unused)
     return [
         name
         for name in left
