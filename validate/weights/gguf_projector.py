@@ -61,12 +61,12 @@ class BothHalves:
 
     @property
     def matched(self) -> Mapping[str, Any]:
-        """Names of the tensors that one of them holds."""
-        return {**self.language.matched, **self.projector.matched}
+        """Names of the tensors that one of them holds; a table of which the projector has a row is the language model's."""
+        return {**self.projector.matched, **self.language.matched}
 
     def tensor(self, name: str) -> Array:
         """Return a tensor de-quantized, float32, in the checkpoint's shape. Raises KeyError."""
-        half: Half = self.projector if name in self.projector.matched else self.language
+        half: Half = self.language if name in self.language.matched else self.projector
         return half.tensor(name)
 
 
