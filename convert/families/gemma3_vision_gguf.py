@@ -50,6 +50,10 @@ MMPROJ = Mmproj(
     plus={"mm.soft_emb_norm.weight": 1.0},
     exchanges=True,
     unused=(f"{TOWER}head.*",),
-    deviations=("llama.cpp takes GELU from a table of float16",),
+    deviations=(
+        "llama.cpp takes GELU from a table of float16",
+        "llama.cpp fits pictures into the tower's square itself, black beside them, where the model stretches them; give square "
+        "pictures of that size for the same answers, as edgeconv chat does",
+    ),
     seen=Seen("<start_of_image>", "<image_soft_token>", ("\n\n", "\n\n"), stretch=2),
 )

@@ -73,6 +73,9 @@ MMPROJ = Mmproj(
         f"{PROJECTOR}linear_2": "mm.model.mlp.3",
     },
     keys=_keys,
-    deviations=("llama.cpp takes the tanh form of every GELU, from a table of float16; the model's are exact",),
+    deviations=(
+        "llama.cpp takes the tanh form of every GELU, from a table of float16; the model's are exact",
+        "llama.cpp cuts pictures into tiles by a rule of its own, and may take others than the model's processor",
+    ),
     seen=Seen("<IMG_CONTEXT>", "<IMG_CONTEXT>"),
 )  # fmt: skip

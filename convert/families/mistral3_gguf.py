@@ -76,6 +76,9 @@ MMPROJ = Mmproj(
     },
     keys=_keys,
     language=_break,
-    deviations=("llama.cpp takes the tanh form of the projector's GELU, from a table of float16; the model's is exact",),
+    deviations=(
+        "llama.cpp takes the tanh form of the projector's GELU, from a table of float16; the model's is exact",
+        "llama.cpp fits pictures itself: at least 8 and at most 1024 rows, where preprocessor_config.json may state another size",
+    ),
     seen=Seen("[IMG]", "[IMG]", between=(BREAK,)),
 )  # fmt: skip
