@@ -208,8 +208,8 @@ def test_a_model_that_sees_and_is_not_whole(vision_onnx_artifact: Path, tmp_path
 
 
 def test_configs_of_another_model(vision_onnx_artifact: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="of type llava"):
-        OnnxChat(copy(vision_onnx_artifact, tmp_path / "other", model_type="llava"))
+    with pytest.raises(ArtifactError, match="of type paligemma"):
+        OnnxChat(copy(vision_onnx_artifact, tmp_path / "other", model_type="paligemma"))
     with pytest.raises(CheckpointError, match=r"patch_size is 0, not a positive whole number"):
         OnnxChat(copy(vision_onnx_artifact, tmp_path / "blind", vision_config={"image_size": 56, "patch_size": 0}))
     with pytest.raises(ArtifactError, match=r"preprocessor_config\.json"):

@@ -238,8 +238,8 @@ def test_a_folder_that_is_not_whole(artifact: Path, tmp_path: Path, name: str) -
 
 
 def test_another_vision_model(artifact: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="of type llava") as caught:
-        VisionChat(copy(artifact, tmp_path / "other", model_type="llava"))
+    with pytest.raises(ArtifactError, match="of type paligemma") as caught:
+        VisionChat(copy(artifact, tmp_path / "other", model_type="paligemma"))
     assert "VLMPipeline" in str(caught.value.hint)
 
 
