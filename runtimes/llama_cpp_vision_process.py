@@ -87,7 +87,9 @@ class VisionLanguageRuntime(LlamaCppRuntime):
         Returns:
             The answer, and the logits float32 [n + 1, vocab] before each of its tokens and behind the last.
         """
-        self._start(sum(chunk.n_tokens for chunk in chunks) + count + 1)  # of M-RoPE fewer positions than places in the cache
+        self._start(
+            sum(chunk.n_tokens for chunk in chunks) + count + 1
+        )  # of M-RoPE fewer positions than places in the cache
         past = int(self._tower.eval_chunks(self._context, chunks, 0, 0, BATCH, True))
         made: list[int] = []
         logits = [self._last()]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ..ir import ACCURATE
-from ..models import tiny_v, tiny_vlm
+from ..models import tiny, tiny_v, tiny_vlm
 from .conftest import Command
 
 
@@ -31,7 +31,7 @@ def test_a_llava_from_the_command_line_answers_as_torch_does(edgeconv: Command, 
 def test_what_it_plans_for_both_halves(edgeconv: Command, tmp_path: Path) -> None:
     source = tiny_vlm.make("llava", tmp_path / "model")
     plan = edgeconv("openvino", "--model", source, "--dry-run", "--json", "--vision-precision", "int8").data
-    assert (plan["engine"], plan["vision_scheme"]["precision"]) == ("trace", "int8")
+    assert (plan["engine"], plan["vision_scheme"]["precision"]) == ("stream", "int8")
     refused = edgeconv("openvino", "--model", source, "--layout", "genai")
     assert (refused.code, "error: --layout" in refused.err) == (2, True)
 
@@ -40,8 +40,9 @@ def test_what_it_plans_for_both_halves(edgeconv: Command, tmp_path: Path) -> Non
 def test_what_cannot_be_measured_says_so_at_once(edgeconv: Command, tmp_path: Path) -> None:
     source, out = tiny_vlm.make("llava", tmp_path / "model"), tmp_path / "out"
     edgeconv("openvino", "--model", source, "--precision", "bf16", "--output", out)
-    refused = edgeconv("validate", out)
-    assert (refused.code, "does not know how it sees" in refused.err) == (2, True)
+    blind = tiny.make("llama", tmp_path / "blind")
+    refused = edgeconv("validate", out, "--reference", blind)
+    assert (refused.code, "no vision part that edgeconv knows" in refused.err) == (2, True)
     takes_images, genai = tiny_v.make_glm_edge_v(tmp_path / "v"), tmp_path / "genai"
     edgeconv("openvino", "--model", takes_images, "--precision", "int8", "--layout", "genai", "--output", genai)
     refused = edgeconv("validate", genai)

@@ -81,7 +81,7 @@ class GraphArtifact(ABC):
         """Refuse: the graphs of a vision-language model belong together."""
         known = ", ".join(families.seeing())
         raise UsageError(
-            f"The checkpoint is of a vision-language model of which edgeconv does not know how it sees; known are {known}.",
+            f"The artifact takes pictures, and the checkpoint has no vision part that edgeconv knows; known are {known}.",
             self.instead,
         )
 
