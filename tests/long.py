@@ -56,6 +56,13 @@ LONG = (
     "tests/validate/test_planted_pipelines.py::test_a_fault_of_the_pipeline_alone[penalty_in_llama_cpp]",  # 4; onnx, openvino
     "tests/validate/test_planted_faults.py::test_fault_of_the_source[slightly_wrong_eps]",  # 17; eps, slightly_wrong_theta
     "tests/validate/test_planted_faults.py::test_an_untouched_artifact_passes[int8]",  # 18; int4
+    # projectors of llama.cpp: what another type of the same graph, or another half of the same fault, shows as well; 4 each
+    "tests/validate/test_planted_projectors.py::test_an_untouched_projector_passes[idefics3]",  # smolvlm
+    "tests/validate/test_planted_projectors.py::test_an_untouched_projector_passes[qwen3_5]",  # qwen3_vl
+    "tests/validate/test_planted_projectors.py::test_a_fault_is_found_twice[keys in halves]",  # queries in halves
+    "tests/validate/test_planted_projectors.py::test_a_fault_is_found_twice[another deviation]",  # another mean
+    "tests/validate/test_planted_projectors.py::test_a_fault_is_found_twice[queries and keys exchanged]",  # queries in halves
+    "tests/runtimes/test_llama_cpp_pictures.py::test_logits_are_transformers[idefics3]",  # smolvlm
     "tests/validate/test_planted_vision.py::test_weights_of_the_tower[no_begin]",  # 11; no_end
     "tests/validate/test_planted_vision.py::test_other_mean_or_deviation[image_std",  # 7; image_mean
     "tests/validate/test_gguf_ladder.py::test_an_untouched_file_passes[q8_0]",  # 6; f32, q4_k_m
