@@ -107,8 +107,10 @@ class LayeredReference:
         """
         import torch
 
-        task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
         self.peaks = []
+        if not documents:
+            return []
+        task = progress.task(label, (self.depth + 1) * sum(map(len, documents)))
         apart = embeddings is not None or pictures is not None
         laid = rows.alone(documents, firsts) if apart else rows.shared(documents, firsts, row)
         with torch.no_grad():

@@ -25,6 +25,7 @@ from edgeconv.validate.suite import load
 from edgeconv.validate.target import open_pair
 
 from ..models import tiny_vlm
+from . import seeing
 from .seeing import JOBS, PICTURES, Sound, apart, converted, failed, structure
 
 pytestmark = pytest.mark.slow
@@ -188,6 +189,13 @@ def test_tokens_that_are_all_said_to_be_words(sound: Sound, monkeypatch: pytest.
     scores = sound.look()
     assert "merged" in failed(scores)
     assert apart(scores) > 1e-3
+
+
+def test_a_suite_without_pictures_fails(made: Callable[[str, str], Sound], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "PICTURES", [])
+    scores = made("gemma3", "openvino").look()
+    assert failed(scores) == {"vision", "merged", "captions"}
+    assert scores.checks[1].failures == ["There are no pictures."]
 
 
 def test_pictures_of_extreme_sizes_are_among_those_compared(sound: Sound) -> None:
