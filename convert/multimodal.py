@@ -77,7 +77,7 @@ def described(folder: Path) -> tuple[Decoder, Vision]:
     if part is None or part.model_type != kind:
         raise ArtifactError(
             f"{folder} is a model of type {kind}, of which edgeconv does not know how it sees.",
-            f"Known are {', '.join(families.seeing())}. For OpenVINO, openvino_genai.VLMPipeline may run others.",
+            f"Known are {', '.join(families.vision_language_types())}. For OpenVINO, openvino_genai.VLMPipeline may run others.",
         )
     try:
         decoder = families.decoder(flat(config))

@@ -17,7 +17,7 @@ from .cached import NO_PLACEHOLDER, Picture
 from .llama_cpp_binding import NAME, require
 from .llama_cpp_cached import CachedLlama
 from .llama_cpp_prompt import GgufPrompter
-from .llama_cpp_sight import sight_of
+from .llama_cpp_vision_processor import vision_processor_of
 from .sampled_chat import Known, SampledChat
 from .sampler import Decoding
 
@@ -55,7 +55,7 @@ class LlamaCppChat(SampledChat):
         file = open_gguf(path)
         _require_language_model(file)
         prompter = GgufPrompter(file)
-        sight = sight_of(file, open_gguf(projector), prompter, self._look) if projector else None
+        sight = vision_processor_of(file, open_gguf(projector), prompter, self._look) if projector else None
         known = Known(prompter, _rules(file, prompter.stops), _context(file), 0)
         super().__init__(known, system, sampling, sight)
         self.model: CachedLlama = CachedLlama(

@@ -21,7 +21,7 @@ from .onnx_graph import open_graph
 from .onnx_session import NAME, require
 from .onnxruntime import OnnxTower
 from .sampled_chat import Known, SampledChat
-from .sight import sight_of
+from .vision_processor import vision_processor_of
 
 _HINT = "Give the folder that `edgeconv onnx` wrote."
 
@@ -71,7 +71,7 @@ class OnnxChat(SampledChat):
         require()
         sees = onnx_models.takes_images(folder)
         vision = multimodal.described(folder)[1] if sees else None
-        sight = sight_of(folder, config) if sees else None
+        sight = vision_processor_of(folder, config) if sees else None
         super().__init__(Known.from_folder(folder, multimodal.flat(config), sight), system, sampling, sight)
         self.model = CachedOnnx(folder, vision, threads=threads)
         self.reset()

@@ -13,7 +13,7 @@ from . import irs
 from .answers import Sampling, check_device
 from .openvino_cached import CachedModel
 from .sampled_chat import Known, SampledChat
-from .sight import sight_of
+from .vision_processor import vision_processor_of
 
 _SMALL = ("config.json", "tokenizer.json")
 
@@ -43,7 +43,7 @@ class VisionChat(SampledChat):
         parts = [*(f"{name}.xml" for name in irs.TALKING), *map(irs.vision_file, vision.graphs())]
         _require(folder, [name for xml in parts for name in (xml, xml.removesuffix("xml") + "bin")])
         check_device(device)
-        sight = sight_of(folder, config)
+        sight = vision_processor_of(folder, config)
         super().__init__(Known.from_folder(folder, multimodal.flat(config), sight), system, sampling, sight)
         self.model = CachedModel(folder, device, vision, properties)
         self.reset()

@@ -18,7 +18,7 @@ from .answers import Answer, Generation, Sampling
 from .cached import Cached, Picture, StoppedError
 from .prompt import Message, Prompter, Prompting, context_length, message
 from .sampler import Decoding, Sampler
-from .sight import Sight
+from .vision_processor import VisionProcessor
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -94,7 +94,7 @@ class Known:
     rows: int
 
     @classmethod
-    def from_folder(cls, folder: Path, config: dict[str, Any], sight: Sight | None = None) -> Known:
+    def from_folder(cls, folder: Path, config: dict[str, Any], sight: VisionProcessor | None = None) -> Known:
         """Read an artifact's small files.
 
         Args:
@@ -126,7 +126,9 @@ class SampledChat:
 
     model: Cached
 
-    def __init__(self, known: Known, system: str | None, sampling: Sampling | None, sight: Sight | None) -> None:
+    def __init__(
+        self, known: Known, system: str | None, sampling: Sampling | None, sight: VisionProcessor | None
+    ) -> None:
         """Take what is known. A subclass loads the model, and then calls `reset`.
 
         Args:

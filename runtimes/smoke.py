@@ -87,7 +87,7 @@ def _openvino_vision(folder: Path) -> list[str]:
     from .openvino import DEFAULTS, OpenVINORuntime, OpenVINOTower, compile_ir
 
     found = []
-    if read_json(folder / "config.json").get("model_type") in families.seeing():
+    if read_json(folder / "config.json").get("model_type") in families.vision_language_types():
         _look(folder, OpenVINOTower(folder, properties=DEFAULTS))
         OpenVINORuntime(folder, accurate=False).generate([0], 1, [])
         found.append(_named("openvino"))
@@ -109,7 +109,7 @@ def _look(folder: Path, tower: Tower) -> None:
     """Show the vision part a gray picture, prepared by the folder's own files."""
     from PIL import Image
 
-    from .sight import pixels_of
+    from .vision_processor import pixels_of
 
     made = pixels_of(folder, read_json(folder / "config.json"))(Image.new("RGB", (64, 64), "gray"))
     if not len(tower(made).rows):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy.typing as npt
 
 from .handed_on import handed_on, is_needed
+from .multimodal.features import Seen
 from .reference_shell import Structure
 from .rows import Row
-from .seeing.features import Seen
 
 Array = npt.NDArray[Any]
 

@@ -12,10 +12,10 @@ from . import cache, gelu_table, self_check, vision_reference
 from .formats import Weights
 from .head import Head
 from .module_weights import checkpoint_tensors
+from .multimodal.features import Features, Seen
 from .probes import switch_of
 from .reference import LayeredReference
 from .rows import ROW
-from .seeing.features import Features, Seen
 from .target import ValidationTarget
 from .token_display import shown
 from .vision_reference import Arithmetic

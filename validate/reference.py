@@ -25,10 +25,10 @@ from .head import Head
 from .loaded_names import seen_names
 from .lookups import lookup
 from .module_weights import Tensors, loaded
+from .multimodal import positions, tower
+from .multimodal.features import Features, Seen
 from .recorder import Recorder, Tail
 from .reference_shell import shell, structure
-from .seeing import positions, tower
-from .seeing.features import Features, Seen
 
 Array = npt.NDArray[Any]
 _UNWATCHED: contextlib.AbstractContextManager[None] = contextlib.nullcontext()

@@ -23,15 +23,15 @@ from ..runtimes.splice import splice
 from . import described
 from .checks import generation, pixels, vision
 from .checks.answer import Answer
-from .eyes import open_eyes
-from .eyes.processing import Processing
 from .formats.base import VisionArtifact
+from .multimodal.conversations import conversations, extremes
+from .multimodal.processor import Made
 from .passes import TorchPasses
 from .report.model import BudgetLine, Check, Deviation, GenerationPair
 from .scores import Scores
-from .seeing.conversations import conversations, extremes
-from .seeing.processor import Made
 from .suite import Picture
+from .vision_models import open_vision_reference
+from .vision_models.processing import Processing
 
 Array = npt.NDArray[Any]
 NEW_TOKENS = 48
@@ -96,7 +96,7 @@ class VisionChecks:
         self.pair, self.passes = passes.pair, passes
         self.device, self.progress = device, progress
         self.vision: Any = described.vision(passes.pair.checkpoint)
-        self.eyes, self.processing = open_eyes(passes), Processing(passes.pair.folder)
+        self.eyes, self.processing = open_vision_reference(passes), Processing(passes.pair.folder)
         self.conversations = conversations(pictures)
         self.names = [one.name for one in self.conversations]
 

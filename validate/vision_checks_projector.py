@@ -26,18 +26,18 @@ from ..runtimes.llama_cpp_vision import View, VisionOutput, marker
 from . import budget, gelu_table
 from .checks import generation, projector_prompts, vision_gguf
 from .checks.answer import Answer
-from .eyes import open_eyes
-from .eyes.base import Sight
 from .fitted import fitted
 from .formats.gguf import GgufArtifact
+from .multimodal.conversations import Conversation, conversations
+from .multimodal.features import Features, Seen
+from .multimodal.processor import Made
 from .passes import TorchPasses
 from .report.model import BudgetLine, Check, Deviation
 from .scores import Scores
-from .seeing.conversations import Conversation, conversations
-from .seeing.features import Features, Seen
-from .seeing.processor import Made
 from .suite import Picture
 from .vision_checks import NEW_TOKENS, VisionScores
+from .vision_models import open_vision_reference
+from .vision_models.base import EncodedPictures
 from .weights.gguf_projector import vision_in_gguf
 
 Array = npt.NDArray[Any]
@@ -68,7 +68,7 @@ class ProjectorChecks:
         decoder = families.decoder(checkpoint.config)
         self.vision: Any = families.vision(checkpoint.config, checkpoint.names, decoder)
         self.hidden = int(checkpoint.config["hidden_size"]) * self.declared.deep(checkpoint.config)
-        self.eyes, self.prompter = open_eyes(passes), GgufPrompter(artifact.file())
+        self.eyes, self.prompter = open_vision_reference(passes), GgufPrompter(artifact.file())
         self.plain = conversations(pictures)
         self.conversations = [self._fitted(one) for one in self.plain]
         self.names = [one.name for one in self.conversations]
@@ -208,12 +208,12 @@ class ProjectorChecks:
 
     def _read(self, prompts: Sequence[Made], answers: Sequence[Answer], rows: Sequence[Array], *, own: bool) -> Any:
         """Run torch over prompts and answers behind llama.cpp's rows: those are judged on their own check."""
-        sights = []
+        encoded = []
         features = self.passes.see([prompt.arrays for prompt in prompts], own=own)
         for prompt, made, found in zip(prompts, features, rows, strict=True):
             kept = _with(made, found) if found.shape == _flat(made.rows).shape else made
-            sights.append(Sight(kept.rows, Seen(prompt.arrays, kept)))
-        return self.eyes.read(prompts, [answer.made for answer in answers], sights, own=own)
+            encoded.append(EncodedPictures(kept.rows, Seen(prompt.arrays, kept)))
+        return self.eyes.read(prompts, [answer.made for answer in answers], encoded, own=own)
 
     def _scores(self, answers: Sequence[Answer], seen: Sequence[VisionOutput], side: Any) -> list[Scores]:
         """Score the positions behind each picture, where the model speaks."""

@@ -29,7 +29,7 @@ Answers = Callable[[str, list[Image.Image], list[int]], tuple[float | None, str]
 
 def conversations(side: int) -> list[tuple[str, list[Image.Image]]]:
     """Return words alone, a picture, two of different shapes, and one that no grid takes as it is; `side` is that of a unit."""
-    from tests.runtimes.seeing import photo
+    from tests.runtimes.vision_models import photo
 
     fits = photo(1, 2 * side, side)
     return list(
@@ -131,7 +131,7 @@ def opened(tool: str, form: str, made: Path) -> Any:
 
 def compared(runtime: Any, source: Path, allowed: float) -> dict[str, Any]:
     """Ask everything, each in a conversation of its own."""
-    from tests.runtimes.seeing import Torch
+    from tests.runtimes.vision_models import Torch
 
     torch = Torch(source)
     vision = torch.model.config.vision_config
@@ -183,7 +183,7 @@ def _chat(chat: Any, question: str, pictures: list[Image.Image], expected: tuple
 
 
 def _optimum(model: Any, torch: Any, turn: tuple[str, list[Image.Image]], wanted: Any) -> tuple[float, str]:
-    from tests.runtimes.seeing import messages
+    from tests.runtimes.vision_models import messages
 
     question, pictures = turn
     inputs = torch.processor.apply_chat_template(

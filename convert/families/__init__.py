@@ -21,8 +21,22 @@ if TYPE_CHECKING:
     from ..program.vision import Vision
 
 __all__ = [
-    "Family", "VisionPart", "decoder", "fields", "find", "int4_default", "is_native", "of_language", "projector", "projectors",
-    "seeing", "some_of", "streamed", "unused_tensors", "vision", "vision_part",
+    "Family",
+    "VisionPart",
+    "decoder",
+    "fields",
+    "find",
+    "int4_default",
+    "is_native",
+    "of_language",
+    "projector",
+    "projectors",
+    "some_of",
+    "streamed",
+    "unused_tensors",
+    "vision",
+    "vision_language_types",
+    "vision_part",
 ]  # fmt: skip
 
 
@@ -31,7 +45,7 @@ def streamed() -> tuple[str, ...]:
     return tuple(one.model_type for one in registry.every() if one.streamed and one.vision_part is None)
 
 
-def seeing() -> tuple[str, ...]:
+def vision_language_types() -> tuple[str, ...]:
     """Return the model types of vision-language models whose vision part is described here."""
     return tuple(
         one.model_type for one in registry.every() if one.vision_part and one.vision_part.model_type == one.model_type

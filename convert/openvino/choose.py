@@ -156,6 +156,6 @@ def _trace(config: dict[str, Any], reason: str) -> Choice:
             f"No engine can convert model_type {config['model_type']!r}: {refusal.rstrip('.')}.",
             f"Streamed: {families.some_of(families.streamed(), config['model_type'])}; traced: what optimum-intel 2.2 "
             "exports for text generation; "
-            f"of images and text: {families.some_of(families.seeing(), config['model_type'])}.",
+            f"of images and text: {families.some_of(families.vision_language_types(), config['model_type'])}.",
         )
     return Choice("trace", reason)

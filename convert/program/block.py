@@ -104,7 +104,7 @@ def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
         (groups, window): ops.sight(start, attention_mask, window and window // 2, groups)
         if given.both_ways
         else ops.mask(start, attention_mask, groups, window, together)
-        for groups, window in dict.fromkeys(map(d.sight_of, d.attending))
+        for groups, window in dict.fromkeys(map(d.vision_processor_of, d.attending))
     }
     growth = ops.growth(positions, *d.query_growth) if d.query_growth else None
     kept = ops.kept(start, attention_mask) if d.states else None
@@ -112,7 +112,7 @@ def _hidden(ops: Ops[T], d: Decoder, start: T, given: _Given[T]) -> T:
     streams = d.altup.spread(ops, hidden) if d.altup else []
     for index in range(d.num_layers):
         rope, vector = d.rope_of(index), vectors[index] if vectors else None
-        rotation, mask = rotations.get(rope) if rope else None, masks.get(d.sight_of(index))
+        rotation, mask = rotations.get(rope) if rope else None, masks.get(d.vision_processor_of(index))
         layer = _Layer(index, rotation, mask, growth, kept, vector, remembered, given.cached)
         if d.altup is None:
             hidden = _layer(ops, d, hidden, layer)

@@ -215,7 +215,7 @@ class Description:
         """Return how a layer attends."""
         return self.attentions[layer] if self.attentions else Attention(self.heads)
 
-    def sight_of(self, layer: int) -> tuple[int, int | None]:
+    def vision_processor_of(self, layer: int) -> tuple[int, int | None]:
         """Return what a layer's mask depends on: the queries that share a key, and its window."""
         return self.attention_of(layer).heads.groups, self.window_of(layer)
 

@@ -18,11 +18,11 @@ from ...runtimes.splice import splice
 from ...validate import described
 from ...validate.checks import pixels
 from ...validate.module_weights import Tensors, checkpoint_tensors
+from ...validate.multimodal.conversations import conversations
+from ...validate.multimodal.features import Seen
+from ...validate.multimodal.processor import Processor
 from ...validate.reference import LayeredReference
 from ...validate.scores import Scores
-from ...validate.seeing.conversations import conversations
-from ...validate.seeing.features import Seen
-from ...validate.seeing.processor import Processor
 from ...validate.tokenizer import open_tokenizer
 from ...validate.vision_reference import features
 from .codec import Codec

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ..models import tiny_vlm
-from ..runtimes.seeing import Torch
+from ..runtimes.vision_models import Torch
 from .conftest import Command
 
 

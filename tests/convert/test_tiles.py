@@ -13,7 +13,7 @@ from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
 
 from ..models import tiny_vlm
-from .seeing_runs import OpenVino
+from .vision_runs import OpenVino
 
 SIDE = 60
 """Four patches of 14, and four pixels that belong to none: SmolVLM2's own tiles have 384, which are 27 patches and 6 pixels."""

@@ -18,11 +18,11 @@ from edgeconv.convert.program.vision import Vision
 from edgeconv.core.errors import CheckpointError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.seeing import positions
-from edgeconv.validate.seeing.processor import Processor
+from edgeconv.validate.multimodal import positions
+from edgeconv.validate.multimodal.processor import Processor
 
 from ..models import tiny_vlm
-from .seeing_runs import Onnx, OpenVino, Prompt, Runs, prompt
+from .vision_runs import Onnx, OpenVino, Prompt, Runs, prompt
 
 Array = np.ndarray
 TYPES = sorted(one.model_type for one in registry.every() if one.language)

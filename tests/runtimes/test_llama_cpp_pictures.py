@@ -19,8 +19,8 @@ from edgeconv.runtimes.answers import Sampling
 from edgeconv.runtimes.llama_cpp_cached import CachedLlama, _Growing
 from edgeconv.runtimes.llama_cpp_chat import LlamaCppChat
 from edgeconv.validate.fitted import fitted
-from edgeconv.validate.seeing.conversations import Turn
-from edgeconv.validate.seeing.processor import Processor
+from edgeconv.validate.multimodal.conversations import Turn
+from edgeconv.validate.multimodal.processor import Processor
 
 from ..models import tiny_vlm_gguf
 

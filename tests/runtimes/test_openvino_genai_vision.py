@@ -14,11 +14,11 @@ from edgeconv.convert import conversion, families
 from edgeconv.quantize.scheme import Request
 
 from ..models import tiny_vlm
-from .seeing import Torch, photo
+from .vision_models import Torch, photo
 
 KNOWN = frozenset(["gemma3", "gemma4", "llava", "llava_next", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5"])
 """Types that the pipeline knows; InternVL it knows by its makers' config alone (`internvl_chat`)."""
-SEEING = [kind for kind in families.seeing() if kind in tiny_vlm.FAMILIES]
+SEEING = [kind for kind in families.vision_language_types() if kind in tiny_vlm.FAMILIES]
 WITHOUT_BEGIN = frozenset(["llava"])
 """The template writes no token of the beginning: transformers' processor lets the tokenizer add it, the pipeline does not."""
 RESIZES = frozenset(["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5"])

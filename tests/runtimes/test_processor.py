@@ -15,7 +15,7 @@ from edgeconv.runtimes.processor import Processor
 from edgeconv.runtimes.prompt import message
 
 from ..models.tiny_vlm_files import FILES
-from .seeing import Turn, messages, noise, processor
+from .vision_models import Turn, messages, noise, processor
 
 
 def _turned() -> Image.Image:

@@ -17,9 +17,9 @@ from edgeconv.runtimes.openvino_vision_chat import VisionChat
 from edgeconv.runtimes.sampled_chat import SampledChat
 
 from ..models import tiny_vlm
-from .seeing import Torch, Turn, photo
+from .vision_models import Torch, Turn, photo
 
-FAMILIES = [kind for kind in families.seeing() if kind in tiny_vlm.FAMILIES]
+FAMILIES = [kind for kind in families.vision_language_types() if kind in tiny_vlm.FAMILIES]
 NEAR = 1e-3
 GREEDY = Sampling(max_new_tokens=6, temperature=0)
 EXACT = {"EXECUTION_MODE_HINT": "ACCURACY"}

@@ -15,7 +15,7 @@ from edgeconv.convert import families
 from ..models import tiny_vlm
 from .assumed import rows
 
-FAMILIES = [kind for kind in families.seeing() if kind in tiny_vlm.FAMILIES]
+FAMILIES = [kind for kind in families.vision_language_types() if kind in tiny_vlm.FAMILIES]
 ROWS = ["processor", "pixels", "placeholder", "places"]
 
 

@@ -19,14 +19,14 @@ from edgeconv.convert import families, multimodal
 from edgeconv.convert.program.vision import Rows
 from edgeconv.core.progress import Silent
 from edgeconv.validate import vision_checks
+from edgeconv.validate.multimodal.conversations import extremes
 from edgeconv.validate.parity import Ask, validate
-from edgeconv.validate.seeing.conversations import extremes
 from edgeconv.validate.suite import load
 from edgeconv.validate.target import open_pair
 
 from ..models import tiny_vlm
 from . import seeing
-from .seeing import JOBS, PICTURES, Sound, apart, converted, failed, structure
+from .vision_models import JOBS, PICTURES, Sound, apart, converted, failed, structure
 
 pytestmark = pytest.mark.slow
 KINDS = [kind for kind in sorted(tiny_vlm.FAMILIES) if multimodal.is_ours(kind)]
@@ -97,7 +97,7 @@ def test_another_preparation_of_pictures(field: str, value: Any, sound: Sound, t
 
 
 def test_one_image_token_short(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeconv.validate.eyes.processing import Processing
+    from edgeconv.validate.vision_models.processing import Processing
 
     original = Processing.prompt
 

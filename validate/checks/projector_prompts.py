@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..multimodal.processor import Made
 from ..report.model import Check
-from ..seeing.processor import Made
 from .vision_gguf import as_check
 
 Array = npt.NDArray[Any]

@@ -79,7 +79,7 @@ class GraphArtifact(ABC):
 
     def without_vision(self) -> NoReturn:
         """Refuse: the graphs of a vision-language model belong together."""
-        known = ", ".join(families.seeing())
+        known = ", ".join(families.vision_language_types())
         raise UsageError(
             f"The artifact takes pictures, and the checkpoint has no vision part that edgeconv knows; known are {known}.",
             self.instead,

@@ -14,7 +14,7 @@ from edgeconv.convert import conversion
 from edgeconv.core.errors import CheckpointError, UsageError
 from edgeconv.core.progress import Silent
 from edgeconv.quantize.scheme import Request
-from edgeconv.validate.seeing.processor import Processor, Turn
+from edgeconv.validate.multimodal.processor import Processor, Turn
 
 from ...ir import ACCURATE
 from ...models import tiny_vlm

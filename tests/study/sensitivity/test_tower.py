@@ -19,7 +19,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGECONV_CACHE", str(tmp_path / "cache"))
 
 
-def seeing(model: Path) -> PartFigure:
+def compressed(model: Path) -> PartFigure:
     found = run(SensitivityOptions(model=str(model), precision="int4_sym", by="component", tokens=256))
     assert "behind pictures" in found.notes[0]
     assert [part.name for part in found.parts][-1] == NAME
@@ -31,7 +31,7 @@ def test_a_tower_with_outliers_costs_more(tiny_vision_model: Callable[..., Path]
     from safetensors.torch import load_file, save_file
 
     model = tiny_vision_model()
-    sound = seeing(model)
+    sound = compressed(model)
     assert set(sound.stored_as) == {"int8_asym"}
     assert all(name.startswith("model.vision.") for name in sound.tensors)
     assert sound.saved > 0
@@ -47,12 +47,12 @@ def test_a_tower_with_outliers_costs_more(tiny_vision_model: Callable[..., Path]
                 tensors[name][:, 3] *= 60  # eight bits a row then round the rest away
         path.unlink()
         save_file(tensors, path, {"format": "pt"})
-    assert seeing(spoilt).mean_kl.value > 5 * sound.mean_kl.value
+    assert compressed(spoilt).mean_kl.value > 5 * sound.mean_kl.value
 
 
 @pytest.mark.parametrize("kind", ["qwen3_vl", "smolvlm"])
 def test_a_tower_of_any_kind(kind: str, tmp_path: Path) -> None:
-    found = seeing(tiny_vlm.make(kind, tmp_path / "model"))
+    found = compressed(tiny_vlm.make(kind, tmp_path / "model"))
     assert set(found.stored_as) == {"int8_asym"}
     assert all(name.startswith(("model.visual.", "model.vision_model.", "model.connector.")) for name in found.tensors)
     assert 0 < found.mean_kl.value < 0.1

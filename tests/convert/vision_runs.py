@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeconv.convert.program.vision import Graph, Rows, Vision
-from edgeconv.validate.seeing.processor import Processor, Turn
+from edgeconv.validate.multimodal.processor import Processor, Turn
 
 from ..ir import ACCURATE
 from .onnx import reading

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
 
-class Sight(Protocol):
+class VisionProcessor(Protocol):
     """What must be known of a vision-language model, besides the model.
 
     Attributes:
@@ -47,7 +47,7 @@ class Sight(Protocol):
 
 
 @dataclass(frozen=True)
-class ProcessorSight:
+class TransformersVisionProcessor:
     """That of a model whose pictures transformers prepares."""
 
     processor: Processor
@@ -73,7 +73,7 @@ class ProcessorSight:
 
 
 @dataclass(frozen=True)
-class GlmEdgeSight:
+class GlmEdgeVisionProcessor:
     """That of a GLM-Edge-V, whose template writes all placeholders of a picture.
 
     Attributes:
@@ -91,7 +91,7 @@ class GlmEdgeSight:
     as_canvas: bool = False
 
     @classmethod
-    def from_folder(cls, folder: Path, config: dict[str, Any]) -> GlmEdgeSight:
+    def from_folder(cls, folder: Path, config: dict[str, Any]) -> GlmEdgeVisionProcessor:
         """Read an artifact's small files; `config` is its config.json.
 
         Raises:
@@ -126,7 +126,7 @@ class GlmEdgeSight:
 
 
 def pixels_of(folder: Path, config: dict[str, Any]) -> Callable[[Image.Image], Arrays]:
-    """Return what prepares an artifact's pictures, which needs no template. Raises as `sight_of`."""
+    """Return what prepares an artifact's pictures, which needs no template. Raises as `vision_processor_of`."""
     if config.get("model_type") == MODEL_TYPE:
         from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
@@ -135,7 +135,7 @@ def pixels_of(folder: Path, config: dict[str, Any]) -> Callable[[Image.Image], A
     return Processor(folder).pixels
 
 
-def sight_of(folder: Path, config: dict[str, Any]) -> Sight:
+def vision_processor_of(folder: Path, config: dict[str, Any]) -> VisionProcessor:
     """Return how an artifact's pictures are prepared; `config` is its config.json.
 
     Raises:
@@ -143,5 +143,5 @@ def sight_of(folder: Path, config: dict[str, Any]) -> Sight:
         CheckpointError: one is damaged.
     """
     if config.get("model_type") == MODEL_TYPE:
-        return GlmEdgeSight.from_folder(folder, config)
-    return ProcessorSight(Processor(folder))
+        return GlmEdgeVisionProcessor.from_folder(folder, config)
+    return TransformersVisionProcessor(Processor(folder))

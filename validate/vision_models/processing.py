@@ -8,8 +8,8 @@ from typing import Any
 from ...convert.checkpoint import read_json
 from ...convert.program.vision import Arrays
 from ...core.errors import EdgeconvError
-from ...runtimes.sight import Sight, sight_of
-from ..seeing.conversations import Conversation
+from ...runtimes.vision_processor import VisionProcessor, vision_processor_of
+from ..multimodal.conversations import Conversation
 
 
 class Processing:
@@ -17,10 +17,10 @@ class Processing:
 
     def __init__(self, folder: Path) -> None:
         """Take its folder; what is wrong with its files is said of each picture."""
-        self._sight: Sight | None = None
+        self._sight: VisionProcessor | None = None
         self._problem: EdgeconvError | None = None
         try:
-            self._sight = sight_of(folder, read_json(folder / "config.json"))
+            self._sight = vision_processor_of(folder, read_json(folder / "config.json"))
         except EdgeconvError as error:
             self._problem = error
 
@@ -34,7 +34,7 @@ class Processing:
         return self._opened.prompt([turn.message for turn in conversation.turns], made)
 
     @property
-    def _opened(self) -> Sight:
+    def _opened(self) -> VisionProcessor:
         if self._sight is None:
             raise self._problem or EdgeconvError("The artifact's files make no processor.")
         return self._sight

@@ -13,16 +13,16 @@ from ...convert.program.vision import Arrays, Rows
 from ...core.picture_task import upright_rgb
 from ...runtimes.splice import splice
 from ..checks import pixels
+from ..multimodal.conversations import Conversation
+from ..multimodal.processor import Made
 from ..passes import PassResult, TorchPasses
-from ..seeing.conversations import Conversation
-from ..seeing.processor import Made
-from .base import Eyes, Sight
+from .base import EncodedPictures, VisionLanguageReference
 
 Array = npt.NDArray[Any]
 PIXELS = "pixel_values"
 
 
-class GlmEdgeVEyes(Eyes):
+class GlmEdgeVEyes(VisionLanguageReference):
     """The tower of `vision_reference`, and GLM over embeddings in which pictures stand."""
 
     def __init__(self, passes: TorchPasses) -> None:
@@ -43,21 +43,21 @@ class GlmEdgeVEyes(Eyes):
         """Ask transformers' processor of Mllama: float32 [1, 3, S, S]."""
         return {PIXELS: self._pixels(upright_rgb(picture))[None]}
 
-    def look(self, prompts: Sequence[Made], *, own: bool) -> list[Sight]:
+    def look(self, prompts: Sequence[Made], *, own: bool) -> list[EncodedPictures]:
         """Run the tower over each picture."""
         counts = [len(one.arrays[PIXELS]) for one in prompts]
         found = self._passes.features([one for prompt in prompts for one in prompt.arrays[PIXELS]], own=own)
         ends = np.cumsum(counts)
         parts = [np.concatenate(found[end - count : end]) for end, count in zip(ends, counts, strict=True)]
-        return [Sight(Rows(rows)) for rows in parts]
+        return [EncodedPictures(Rows(rows)) for rows in parts]
 
-    def entering(self, prompts: Sequence[Made], sights: Sequence[Sight], *, own: bool) -> list[Array]:
+    def entering(self, prompts: Sequence[Made], encoded: Sequence[EncodedPictures], *, own: bool) -> list[Array]:
         """Put the rows in the places of their placeholders."""
         embedded = self._passes.embed([one.ids for one in prompts], own=own)
         placeholder = self._whole.image_token_id
         return [
             splice(prompt.ids, words, sight.rows.rows, placeholder)
-            for prompt, words, sight in zip(prompts, embedded, sights, strict=True)
+            for prompt, words, sight in zip(prompts, embedded, encoded, strict=True)
         ]
 
     def positions(self, prompt: Made) -> Array:
@@ -65,11 +65,16 @@ class GlmEdgeVEyes(Eyes):
         return np.arange(len(prompt.ids), dtype=np.int64)
 
     def read(
-        self, prompts: Sequence[Made], answers: Sequence[Sequence[int]], sights: Sequence[Sight], *, own: bool
+        self,
+        prompts: Sequence[Made],
+        answers: Sequence[Sequence[int]],
+        encoded: Sequence[EncodedPictures],
+        *,
+        own: bool,
     ) -> PassResult:
         """Run GLM over the embeddings."""
         documents = [[*prompt.ids, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-        entering = self.entering(prompts, sights, own=own)
+        entering = self.entering(prompts, encoded, own=own)
         behind = self._passes.embed(answers, own=own)
         embeddings = [np.concatenate(both) for both in zip(entering, behind, strict=True)]
         if own:

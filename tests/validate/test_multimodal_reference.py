@@ -14,10 +14,10 @@ from edgeconv.convert import multimodal
 from edgeconv.convert.native_config import read_config
 from edgeconv.core.progress import Silent
 from edgeconv.validate import self_check
+from edgeconv.validate.multimodal.conversations import Turn
+from edgeconv.validate.multimodal.features import Seen
+from edgeconv.validate.multimodal.processor import Made, Processor
 from edgeconv.validate.reference import LayeredReference
-from edgeconv.validate.seeing.conversations import Turn
-from edgeconv.validate.seeing.features import Seen
-from edgeconv.validate.seeing.processor import Made, Processor
 
 from ..models import tiny_vlm
 

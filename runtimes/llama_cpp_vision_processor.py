@@ -22,7 +22,7 @@ from ..core.picture_task import upright_rgb
 from .cached import Picture
 from .llama_cpp_prompt import GgufPrompter
 from .prompt import Message
-from .sight import GlmEdgeSight, Sight
+from .vision_processor import GlmEdgeVisionProcessor, VisionProcessor
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,7 +33,7 @@ _BETWEEN = "\0"
 
 
 @dataclass(frozen=True)
-class LlamaCppSight:
+class LlamaCppVisionProcessor:
     """That of any projector that says how prompts are written for it.
 
     Attributes:
@@ -79,14 +79,16 @@ class LlamaCppSight:
         return made
 
 
-def sight_of(file: GgufFile, projector: GgufFile, prompter: GgufPrompter, look: Callable[[Picture], Rows]) -> Sight:
+def vision_processor_of(
+    file: GgufFile, projector: GgufFile, prompter: GgufPrompter, look: Callable[[Picture], Rows]
+) -> VisionProcessor:
     """Return how a mmproj sees.
 
     Args:
         file: the language model.
         projector: the mmproj.
         prompter: template and tokenizer of the language model.
-        look: as of `LlamaCppSight`.
+        look: as of `LlamaCppVisionProcessor`.
 
     Raises:
         ArtifactError: it is of a type that is not known, it does not say how it sees, or the language model has no placeholder.
@@ -101,7 +103,7 @@ def sight_of(file: GgufFile, projector: GgufFile, prompter: GgufPrompter, look: 
         raise ArtifactError(
             f"{projector.path.name} and {file.path.name} do not say how the model sees.", _CONVERT
         ) from error
-    return LlamaCppSight(prompter, declared.seen, side, placeholder, look)
+    return LlamaCppVisionProcessor(prompter, declared.seen, side, placeholder, look)
 
 
 def _declared(projector: GgufFile) -> Mmproj:
@@ -116,7 +118,7 @@ def _declared(projector: GgufFile) -> Mmproj:
     return found
 
 
-def _glm_edge(file: GgufFile, projector: GgufFile, prompter: GgufPrompter) -> GlmEdgeSight:
+def _glm_edge(file: GgufFile, projector: GgufFile, prompter: GgufPrompter) -> GlmEdgeVisionProcessor:
     """Give squares that llama.cpp need not resize, for its own resizing is another than the model's."""
     from ..convert.families.glm_edge_v_model.pixels import Preprocess
 
@@ -124,4 +126,6 @@ def _glm_edge(file: GgufFile, projector: GgufFile, prompter: GgufPrompter) -> Gl
     size, patch = int(keys["clip.vision.image_size"]), int(keys["clip.vision.patch_size"])
     mean, std = (tuple(map(float, keys[f"clip.vision.image_{name}"])) for name in ("mean", "std"))
     placeholder = list(file.keys["tokenizer.ggml.tokens"]).index(PLACEHOLDER)
-    return GlmEdgeSight(prompter, Preprocess(size, mean, std), image_tokens(size, patch), placeholder, as_canvas=True)
+    return GlmEdgeVisionProcessor(
+        prompter, Preprocess(size, mean, std), image_tokens(size, patch), placeholder, as_canvas=True
+    )

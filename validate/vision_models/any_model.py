@@ -9,16 +9,16 @@ from typing import Any
 import numpy.typing as npt
 
 from ...convert.program.vision import Arrays
+from ..multimodal.conversations import Conversation, Turn
+from ..multimodal.features import Seen
+from ..multimodal.processor import Made, Processor
 from ..passes import PassResult, TorchPasses
-from ..seeing.conversations import Conversation, Turn
-from ..seeing.features import Seen
-from ..seeing.processor import Made, Processor
-from .base import Eyes, Sight
+from .base import EncodedPictures, VisionLanguageReference
 
 Array = npt.NDArray[Any]
 
 
-class AnyModelEyes(Eyes):
+class AnyModelEyes(VisionLanguageReference):
     """transformers' processor, vision part, and language model."""
 
     def __init__(self, passes: TorchPasses) -> None:
@@ -34,14 +34,16 @@ class AnyModelEyes(Eyes):
         """Process a conversation of this picture."""
         return self._processor([Turn("user", "?", (picture,))]).pixels
 
-    def look(self, prompts: Sequence[Made], *, own: bool) -> list[Sight]:
+    def look(self, prompts: Sequence[Made], *, own: bool) -> list[EncodedPictures]:
         """Run the vision part over each prompt's pictures together."""
         found = self._passes.see([one.arrays for one in prompts], own=own)
-        return [Sight(made.rows, Seen(prompt.arrays, made)) for prompt, made in zip(prompts, found, strict=True)]
+        return [
+            EncodedPictures(made.rows, Seen(prompt.arrays, made)) for prompt, made in zip(prompts, found, strict=True)
+        ]
 
-    def entering(self, prompts: Sequence[Made], sights: Sequence[Sight], *, own: bool) -> list[Array]:
+    def entering(self, prompts: Sequence[Made], encoded: Sequence[EncodedPictures], *, own: bool) -> list[Array]:
         """Let transformers' model put the rows among the words."""
-        return self._passes.entering([one.ids for one in prompts], [one.kept for one in sights], own=own)
+        return self._passes.entering([one.ids for one in prompts], [one.kept for one in encoded], own=own)
 
     def positions(self, prompt: Made) -> Array:
         """Ask transformers' model."""
@@ -55,8 +57,13 @@ class AnyModelEyes(Eyes):
         return list(itertools.takewhile(lambda token: token not in apart, ids))
 
     def read(
-        self, prompts: Sequence[Made], answers: Sequence[Sequence[int]], sights: Sequence[Sight], *, own: bool
+        self,
+        prompts: Sequence[Made],
+        answers: Sequence[Sequence[int]],
+        encoded: Sequence[EncodedPictures],
+        *,
+        own: bool,
     ) -> PassResult:
         """Run transformers' model."""
         documents = [[*prompt.ids, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-        return self._passes.behind(documents, [one.kept for one in sights], own=own)
+        return self._passes.behind(documents, [one.kept for one in encoded], own=own)

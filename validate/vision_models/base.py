@@ -10,15 +10,15 @@ from typing import Any
 import numpy.typing as npt
 
 from ...convert.program.vision import Arrays, Rows
+from ..multimodal.conversations import Conversation
+from ..multimodal.processor import Made
 from ..passes import PassResult
-from ..seeing.conversations import Conversation
-from ..seeing.processor import Made
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Sight:
+class EncodedPictures:
     """What the vision part made of a conversation's pictures.
 
     Attributes:
@@ -30,7 +30,7 @@ class Sight:
     kept: Any = None
 
 
-class Eyes(ABC):
+class VisionLanguageReference(ABC):
     """A reference: the checkpoint's processor, and torch on its weights or on the artifact's own (`own`), in float32."""
 
     @abstractmethod
@@ -42,11 +42,11 @@ class Eyes(ABC):
         """Return what the vision part takes of a picture of PIL alone. Raises CheckpointError if it cannot be prepared."""
 
     @abstractmethod
-    def look(self, prompts: Sequence[Made], *, own: bool) -> list[Sight]:
+    def look(self, prompts: Sequence[Made], *, own: bool) -> list[EncodedPictures]:
         """Run the vision part."""
 
     @abstractmethod
-    def entering(self, prompts: Sequence[Made], sights: Sequence[Sight], *, own: bool) -> list[Array]:
+    def entering(self, prompts: Sequence[Made], encoded: Sequence[EncodedPictures], *, own: bool) -> list[Array]:
         """Return what enters the language model for each prompt, float32 [n, hidden]."""
 
     @abstractmethod
@@ -59,6 +59,11 @@ class Eyes(ABC):
 
     @abstractmethod
     def read(
-        self, prompts: Sequence[Made], answers: Sequence[Sequence[int]], sights: Sequence[Sight], *, own: bool
+        self,
+        prompts: Sequence[Made],
+        answers: Sequence[Sequence[int]],
+        encoded: Sequence[EncodedPictures],
+        *,
+        own: bool,
     ) -> PassResult:
         """Run the language model over each prompt and the answer behind it."""

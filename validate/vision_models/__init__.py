@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ...convert.families.glm_edge_v_model.facts import is_glm_edge_v
 from ..passes import TorchPasses
-from .base import Eyes
+from .base import VisionLanguageReference
 
-__all__ = ["Eyes", "open_eyes"]
+__all__ = ["VisionLanguageReference", "open_vision_reference"]
 
 
-def open_eyes(passes: TorchPasses) -> Eyes:
+def open_vision_reference(passes: TorchPasses) -> VisionLanguageReference:
     """Open those of the passes' checkpoint. Raises CheckpointError if its files make no processor."""
     from .any_model import AnyModelEyes
     from .glm_edge_v import GlmEdgeVEyes
