@@ -51,7 +51,8 @@ def _load() -> None:
     for folder in ("cli", "core", "hub", "publish", "recipes"):
         package = importlib.import_module(f"edgeconv.{folder}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+            if not module.name.endswith("_task"):  # what the worker alone loads: one of them hides torch
+                importlib.import_module(module.name)
     for name in ("AutoModelForCausalLM", "AutoTokenizer", "GlmForCausalLM"):
         getattr(transformers, name)
     for name in ("HfApi", "CommitOperationAdd", "get_session", "snapshot_download"):
