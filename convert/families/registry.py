@@ -37,8 +37,8 @@ def every() -> Iterator[Family]:
 
 
 def by_arch(arch: str) -> Family | None:
-    """Return the family that a GGUF of an architecture becomes: that of the architecture's name, if several are written so."""
-    found = [one for one in every() if one.gguf and one.gguf.arch == arch]
+    """Return the text family that a GGUF of an architecture becomes: that of its name, if several are written so."""
+    found = [one for one in every() if one.gguf and one.gguf.arch == arch and one.language is None]
     return min(found, key=lambda one: (one.model_type != arch, one.model_type), default=None)
 
 
