@@ -169,7 +169,7 @@ def int4_default(config: Config, vision: Vision | None = None) -> Scheme | None:
 
 def is_native(config: dict[str, Any]) -> bool:
     """True if the architecture is known without code from the checkpoint."""
-    family, _ = of_language(config)
+    family = find(config["model_type"])
     return family is not None and family.streamed
 
 
