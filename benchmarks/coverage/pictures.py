@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="TYPE", help=", ".join(FAMILIES))
     parser.add_argument("--report", action="store_true", help="run nothing")
     parser.add_argument("--tools", default="edgeconv,openvino_genai", help="of these and optimum-cli, llama.cpp")
+    parser.add_argument("--formats", default="openvino,gguf,onnx", help="of these, separated by commas")
     parser.add_argument("--converter", type=Path, help="convert_hf_to_gguf.py of a llama.cpp checkout")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgeconv-pictures")
     arguments = parser.parse_args()
@@ -53,7 +54,8 @@ def main() -> None:
     if "llama.cpp" in tools and not arguments.converter:
         parser.error("llama.cpp needs --converter, its convert_hf_to_gguf.py")
     results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
-    cells = [cell for cell in CELLS if cell.split()[0] in tools]
+    formats = arguments.formats.split(",")
+    cells = [cell for cell in CELLS if cell.split()[0] in tools and cell.split()[1] in formats]
     for name in [] if arguments.report else arguments.names or FAMILIES:
         found = run(name, cells, arguments.work, arguments.converter)
         results[name] = results.get(name, {}) | found

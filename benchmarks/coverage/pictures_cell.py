@@ -27,14 +27,29 @@ Answers = Callable[[str, list[Image.Image], list[int]], tuple[float | None, str]
 """(question, pictures, what transformers answers) → the largest difference of a logit, and the text that is answered."""
 
 
-def conversations(side: int) -> list[tuple[str, list[Image.Image]]]:
-    """Return words alone, a picture, two of different shapes, and one that no grid takes as it is; `side` is that of a unit."""
+def conversations(side: int, fit: Callable[[Image.Image], Image.Image]) -> list[tuple[str, list[Image.Image]]]:
+    """Return words alone, a picture, two of different shapes, and one that no grid takes as it is; `side` is that of a unit.
+
+    `fit` makes of a picture one that the runtime does not resize otherwise than the model's processor.
+    """
     from tests.runtimes.vision_models import photo
 
     fits = photo(1, 2 * side, side)
-    return list(
-        zip(QUESTIONS, ([], [fits], [photo(2, side, 2 * side), fits], [photo(3, 3 * side // 2 + 5, 47)]), strict=True)
-    )
+    shown = ([], [fits], [photo(2, side, 2 * side), fits], [photo(3, 3 * side // 2 + 5, 47)])
+    return [(question, [fit(one) for one in pictures]) for question, pictures in zip(QUESTIONS, shown, strict=True)]
+
+
+def fitting(kind: str, source: Path) -> Callable[[Image.Image], Image.Image]:
+    """Return what makes pictures that llama.cpp leaves as they are: it resizes by rules of its own, which `validate` measures."""
+    from edgeconv.convert import families
+    from edgeconv.runtimes.processor import Processor
+    from edgeconv.validate.fitted import fitted
+
+    part, processor = families.vision_part(kind), Processor(source)
+    if part is None or part.mmproj is None or part.mmproj.seen is None:
+        return lambda picture: picture
+    stretch = part.mmproj.seen.stretch
+    return lambda picture: fitted(picture, processor.pixels, stretch)
 
 
 def main() -> None:
@@ -55,7 +70,9 @@ def outcome(tool: str, form: str, kind: str, work: Path, converter: str) -> dict
                 found = failed(tool, done)
                 return {"kind": found.kind, "said": found.said.replace(str(work), "")}
     try:
-        return compared(opened(tool, form, made), source, LLAMA_CPP if form == "gguf" else LIMIT)
+        if form == "gguf":
+            return compared(opened(tool, form, made), source, LLAMA_CPP, fitting(kind, source))
+        return compared(opened(tool, form, made), source, LIMIT, lambda picture: picture)
     except Exception as error:  # noqa: BLE001 - a runtime may not know what was made, which is an outcome
         return {"kind": "not run", "said": f"{type(error).__name__}: {error}"[:300].replace(str(work), "")}
 
@@ -129,7 +146,7 @@ def opened(tool: str, form: str, made: Path) -> Any:
     return VisionChat(made, sampling=greedy, properties={"EXECUTION_MODE_HINT": "ACCURACY"})
 
 
-def compared(runtime: Any, source: Path, allowed: float) -> dict[str, Any]:
+def compared(runtime: Any, source: Path, allowed: float, fit: Callable[[Image.Image], Image.Image]) -> dict[str, Any]:
     """Ask everything, each in a conversation of its own."""
     from tests.runtimes.vision_models import Torch
 
@@ -137,7 +154,7 @@ def compared(runtime: Any, source: Path, allowed: float) -> dict[str, Any]:
     vision = torch.model.config.vision_config
     side = 4 * int(vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0])
     worst, texts = 0.0, 0
-    questions = conversations(side)
+    questions = conversations(side, fit)
     for question, pictures in questions:
         ids, tokens, logits = torch.answer(("user", question, *pictures), count=TOKENS)
         wanted = torch.processor.tokenizer.decode(tokens, skip_special_tokens=True).rstrip("\ufffd")

@@ -14,7 +14,9 @@ converts it to float32, and is asked four things: words alone, a picture, two pi
 of patches takes as it is. ✓ means: all four greedy answers of 8 tokens are those of transformers in float32, and so are the
 logits before each of their tokens, to 0.001 (in llama.cpp to 0.05: it reads GELU from a table of float16 values, in the vision
 encoder and in the language model; openvino_genai tells no logits). A number is the largest difference of a logit; k/4 the
-answers that are right. openvino_genai runs the artifact of the first column, as it is.
+answers that are right. openvino_genai runs the artifact of the first column, as it is. llama.cpp is shown pictures of sizes
+that neither it nor the model's processor resizes (`validate` says what its own resizing does): of tiles the whole picture behind
+them is resized nevertheless.
 
 """
 COLUMNS = {
