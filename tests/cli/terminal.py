@@ -35,7 +35,7 @@ class Terminal:
         """Press Ctrl-C until the pattern appears: one that falls between prompt and reading is lost to Python's input()."""
         for _ in range(20):
             self.process.send_signal(signal.SIGINT)
-            if self._look_for(pattern, 3) is not None:
+            if self._look_for(pattern, 15) is not None:  # two that a busy machine hears at once end the program
                 return
         self.process.kill()
         raise AssertionError(self._seen)
