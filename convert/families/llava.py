@@ -8,7 +8,7 @@ from typing import Any
 
 from ..program import vit
 from ..program.decoder import Decoder
-from ..program.reading import ACTIVATIONS, Config, Reader, UnsupportedArchitecture, contradicting, wrong
+from ..program.reading import ACTIVATIONS, Config, Reader, UnsupportedArchitecture, wrong
 from ..program.spec import LanguagePart, VisionPart, vision_language
 from ..program.vision import LAST_HIDDEN_STATE, PIXELS, VISION_EMBEDDINGS, Graph, Output, Shapes, Vision, token_id
 from ..program.vit import Tower, read_tower, with_bias
@@ -53,11 +53,12 @@ class LlavaVision(Vision):
         family: the model_type.
         tower: in numbers.
         taken: numbers of layers whose states are taken.
-        whole_picture: the row for the whole picture is left out.
+        patches_only: the row for the whole picture is left out.
         activation: between the projector's products.
         bias: these have biases.
         out_size: width of the language model.
         placeholder: `image_token_id`.
+        idle: layers of the tower behind those that are taken.
         assumed: values that config.json leaves out, as sentences.
     """
 
@@ -69,6 +70,7 @@ class LlavaVision(Vision):
     bias: bool
     out_size: int
     placeholder: int
+    idle: int = 0
     assumed: tuple[str, ...] = ()
 
     @property
@@ -94,7 +96,7 @@ class LlavaVision(Vision):
     @property
     def unused(self) -> tuple[str, ...]:
         """The layers behind those that are taken, and the norm and the head behind them."""
-        names = [f"encoder.layers.{layer}.*" for layer in range(self.tower.num_layers, vit.MOST_LAYERS)]
+        names = [f"encoder.layers.{self.tower.num_layers + one}.*" for one in range(self.idle)]
         return tuple(f"{TOWER}{name}" for name in ("post_layernorm.*", "head.*", "embeddings.position_ids", *names))
 
     def graphs(self) -> tuple[Graph, ...]:
@@ -130,7 +132,8 @@ def fields_of(family: str, config: Config, vision_config: Config, decoder: Decod
     if kind not in TOWERS:
         raise UnsupportedArchitecture(f"its vision encoder is a {kind}, not one of {', '.join(TOWERS)}")
     read, top = Reader(vision_config, TOWERS[kind], "vision_config."), Reader(config, DEFAULTS)
-    taken = _layers(top.get("vision_feature_layer"), read.layers())
+    count = read.layers()
+    taken = _layers(top.get("vision_feature_layer"), count)
     strategy = top.get("vision_feature_select_strategy")
     if strategy not in ("default", "full"):
         raise wrong("vision_feature_select_strategy", strategy, '"default" or "full"')
@@ -145,16 +148,15 @@ def fields_of(family: str, config: Config, vision_config: Config, decoder: Decod
         "bias": bool(top.get("multimodal_projector_bias")),
         "out_size": decoder.hidden_size,
         "placeholder": token_id(config, key, decoder),
+        "idle": count - max(taken),
         "assumed": (*read.assumed.values(), *top.assumed.values()),
     }
 
 
 def _layers(stated: Any, count: int) -> tuple[int, ...]:
     each = stated if isinstance(stated, (list, tuple)) else [stated]
-    if not each or not all(type(one) is int and -count <= one < count for one in each):
-        raise wrong("vision_feature_layer", stated, f"layers of {count}, the last of which is not to be taken")
-    if any(one in (-1, count) for one in each):
-        raise contradicting("the states of the last layer are to be taken before its norm")
+    if not each or not all(type(one) is int and -count <= one <= count for one in each):
+        raise wrong("vision_feature_layer", stated, f"numbers of {count} layers")
     return tuple(one if one >= 0 else count + 1 + one for one in each)
 
 

@@ -16,8 +16,6 @@ from .reading import ACTIVATIONS, DAMAGED, QUICK, Reader
 from .signature import Input
 from .vision import Shapes
 
-MOST_LAYERS = 200
-"""More than any such encoder has."""
 CLASS, PLACES = "embeddings.class_embedding", "embeddings.position_embedding.weight"
 FIELDS = frozenset(
     ["image_size", "patch_size", "num_channels", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",

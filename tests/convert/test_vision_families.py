@@ -153,6 +153,16 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "text_config": {"model_type": "llama"},
         },
     ),
+    "llava: the last layer's states, before the norm": ("llava", {"vision_feature_layer": -1}),
+    "llava: SigLIP, all rows of the last layer, as llava-interleave": (
+        "llava",
+        {
+            "vision_config": {"model_type": "siglip_vision_model"},
+            "vision_feature_layer": -1,
+            "vision_feature_select_strategy": "full",
+        },
+    ),
+    "llava: two layers side by side": ("llava", {"vision_feature_layer": [1, -1]}),
     "internvl: a norm behind the layers, tied": (
         "internvl",
         {"vision_config": {"use_mean_pooling": False}, "tie_word_embeddings": True},
