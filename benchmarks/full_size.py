@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .measure import measure
@@ -71,13 +71,8 @@ def full_size(
     shutil.rmtree(out, ignore_errors=True)
     figures = [Figure(SOURCE, "GB", [sizes(source, "*.safetensors")])]
     for label in conversions:
-        for figure in of_runs({label: runs[label]}, {}, ("wall", "cpu", "anonymous", "written")):
-            limit = flat if figure.name == "peak anonymous memory" else None
-            figures.append(Figure(f"{label}: {figure.name}", figure.unit, figure.ours, at_most=limit))
-        figures.append(Figure(f"{label}: size of the weights", "GB", [made[label]]))
-        for answer in asked.get(label, [])[-1:]:
-            figures.append(Figure(f"{label}: a caption of {_TOKENS} tokens", "s", [answer["wall"]]))
-            figures.append(Figure(f"{label}: peak memory of that", "GB", [answer["rss"] / 1e9]))
+        figures += _of_conversion(label, runs[label], made[label], flat)
+        figures += _of_caption(label, asked[label][-1]) if label in asked else []
     return Result(
         name,
         source.name + (f" ({size})" if size != source.name else ""),
@@ -86,3 +81,17 @@ def full_size(
         figures,
         [why],
     )
+
+
+def _of_conversion(label: str, runs: list[dict[str, float]], size: float, flat: float) -> Iterator[Figure]:
+    for figure in of_runs({label: runs}, {}, ("wall", "cpu", "anonymous", "written")):
+        limit = flat if figure.name == "peak anonymous memory" else None
+        yield Figure(f"{label}: {figure.name}", figure.unit, figure.ours, at_most=limit)
+    yield Figure(f"{label}: size of the weights", "GB", [size])
+
+
+def _of_caption(label: str, answer: Mapping[str, float]) -> list[Figure]:
+    return [
+        Figure(f"{label}: a caption of {_TOKENS} tokens", "s", [answer["wall"]]),
+        Figure(f"{label}: peak memory of that", "GB", [answer["rss"] / 1e9]),
+    ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..program.decoder import Decoder
 from ..program.glm_vit import GlmTower
-from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis, patch_of, plain_rope
+from ..program.grid_vision import FIELDS, GridVision, common, multi_axis, plain_rope
 from ..program.grid_vit import GATED
 from ..program.reading import Config, Reader, contradicting, whole
 from ..program.spec import LanguagePart, VisionPart, vision_language
@@ -48,13 +48,9 @@ TEXT: dict[str, Any] = {"rms_norm_eps": 1e-05, "rope_theta": 10000.0, "partial_r
 def read_tower(read: Reader, **others: Any) -> GlmTower:
     """Read a vision_config; `others` are fields of the tower. Raises CheckpointError or UnsupportedArchitecture."""
     return GlmTower(
-        patch_of(read),
+        **common(read),
         hidden_size=read.size("hidden_size"),
-        num_layers=read.layers("depth"),
-        num_heads=read.size("num_heads"),
         out_size=read.size("out_hidden_size"),
-        merge=read.size("spatial_merge_size"),
-        activation=activation_of(read),
         names=GATED,
         patch_bias=True,
         rms=True,

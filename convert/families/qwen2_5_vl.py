@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..program.decoder import Decoder
-from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis, numbers, patch_of, plain_rope
+from ..program.grid_vision import FIELDS, GridVision, common, multi_axis, numbers, plain_rope
 from ..program.grid_vit import GATED, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
@@ -28,20 +28,16 @@ DEFAULTS = {
 
 def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridVision:
     read = Reader(vision_config, DEFAULTS, "vision_config.")
-    patch, merge, layers = patch_of(read), read.size("spatial_merge_size"), read.layers("depth")
+    unit = read.size("spatial_merge_size") * read.size("patch_size")
     tower = GridTower(
-        patch,
+        **common(read),
         hidden_size=read.size("hidden_size"),
         intermediate_size=read.size("intermediate_size"),
-        num_layers=layers,
-        num_heads=read.size("num_heads"),
         out_size=read.size("out_hidden_size"),
-        merge=merge,
-        activation=activation_of(read),
         names=GATED,
         rms=True,
-        window=read.size("window_size") // merge // patch[-1],
-        whole=numbers(read, "fullatt_block_indexes", layers),
+        window=read.size("window_size") // unit,
+        whole=numbers(read, "fullatt_block_indexes", read.layers("depth")),
     )
     return GridVision.read("qwen2_5_vl", config, read, tower, decoder)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..program.decoder import Decoder
-from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis, patch_of, plain_rope
+from ..program.grid_vision import FIELDS, GridVision, common, multi_axis, plain_rope
 from ..program.grid_vit import GridTower, Names
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
@@ -28,14 +28,10 @@ def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridV
     read = Reader(vision_config, DEFAULTS, "vision_config.")
     width = read.size("embed_dim")
     tower = GridTower(
-        patch_of(read),
+        **common(read),
         hidden_size=width,
         intermediate_size=int(width * read.number("mlp_ratio")),
-        num_layers=read.layers("depth"),
-        num_heads=read.size("num_heads"),
         out_size=read.size("hidden_size"),
-        merge=read.size("spatial_merge_size"),
-        activation=activation_of(read),
         names=Names(),
     )
     return GridVision.read("qwen2_vl", config, read, tower, decoder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..program.decoder import Decoder
-from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis, patch_of, plain_rope, side_of
+from ..program.grid_vision import FIELDS, GridVision, common, multi_axis, plain_rope, side_of
 from ..program.grid_vit import QWEN3, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
@@ -30,14 +30,10 @@ def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridV
     read = Reader(vision_config, DEFAULTS, "vision_config.")
     places = read.size("num_position_embeddings")
     tower = GridTower(
-        patch_of(read),
+        **common(read),
         hidden_size=read.size("hidden_size"),
         intermediate_size=read.size("intermediate_size"),
-        num_layers=read.layers("depth"),
-        num_heads=read.size("num_heads"),
         out_size=read.size("out_hidden_size"),
-        merge=read.size("spatial_merge_size"),
-        activation=activation_of(read),
         names=QWEN3,
         patch_bias=True,
         table=side_of(places),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..program.decoder import Decoder
-from ..program.grid_vision import FIELDS, GridVision, activation_of, multi_axis, numbers, patch_of, plain_rope, side_of
+from ..program.grid_vision import FIELDS, GridVision, common, multi_axis, numbers, plain_rope, side_of
 from ..program.grid_vit import QWEN3, GridTower
 from ..program.reading import Config, Reader
 from ..program.spec import LanguagePart, VisionPart, vision_language
@@ -33,20 +33,16 @@ DEFAULTS = {
 
 def _described(config: Config, vision_config: Config, decoder: Decoder) -> GridVision:
     read = Reader(vision_config, DEFAULTS, "vision_config.")
-    layers, places = read.layers("depth"), read.size("num_position_embeddings")
+    places = read.size("num_position_embeddings")
     tower = GridTower(
-        patch_of(read),
+        **common(read),
         hidden_size=read.size("hidden_size"),
         intermediate_size=read.size("intermediate_size"),
-        num_layers=layers,
-        num_heads=read.size("num_heads"),
         out_size=read.size("out_hidden_size"),
-        merge=read.size("spatial_merge_size"),
-        activation=activation_of(read),
         names=QWEN3,
         patch_bias=True,
         table=side_of(places),
-        deep=numbers(read, "deepstack_visual_indexes", layers),
+        deep=numbers(read, "deepstack_visual_indexes", read.layers("depth")),
     )
     return GridVision.read("qwen3_vl", config, read, tower, decoder)
 

@@ -81,15 +81,16 @@ class GridVision(Vision):
         return np.concatenate([words, found])
 
 
-def patch_of(read: Reader) -> tuple[int, int, int, int]:
-    """Read the numbers of a patch: channels, frames, side, side."""
+def common(read: Reader) -> dict[str, Any]:
+    """Read what all these families state alike of a tower: its patch, layers, heads, units and activation."""
     side = read.size("patch_size")
-    return read.size("in_channels"), read.size("temporal_patch_size"), side, side
-
-
-def activation_of(read: Reader) -> str:
-    """Read the activation of the MLPs."""
-    return read.activation(known=(*ACTIVATIONS, QUICK))
+    return {
+        "patch": (read.size("in_channels"), read.size("temporal_patch_size"), side, side),
+        "num_layers": read.layers("depth"),
+        "num_heads": read.size("num_heads"),
+        "merge": read.size("spatial_merge_size"),
+        "activation": read.activation(known=(*ACTIVATIONS, QUICK)),
+    }
 
 
 def numbers(read: Reader, key: str, count: int) -> tuple[int, ...]:

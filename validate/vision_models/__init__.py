@@ -11,8 +11,8 @@ __all__ = ["VisionLanguageReference", "open_vision_reference"]
 
 def open_vision_reference(passes: TorchPasses) -> VisionLanguageReference:
     """Open those of the passes' checkpoint. Raises CheckpointError if its files make no processor."""
-    from .any_model import AnyModelEyes
-    from .glm_edge_v import GlmEdgeVEyes
+    from .any_model import TransformersReference
+    from .glm_edge_v import GlmEdgeVReference
 
     checkpoint = passes.pair.checkpoint
-    return (GlmEdgeVEyes if is_glm_edge_v(checkpoint.config, checkpoint.names) else AnyModelEyes)(passes)
+    return (GlmEdgeVReference if is_glm_edge_v(checkpoint.config, checkpoint.names) else TransformersReference)(passes)

@@ -1,4 +1,4 @@
-"""The eyes of any vision-language model of transformers."""
+"""The reference of any vision-language model of transformers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .base import EncodedPictures, VisionLanguageReference
 Array = npt.NDArray[Any]
 
 
-class AnyModelEyes(VisionLanguageReference):
+class TransformersReference(VisionLanguageReference):
     """transformers' processor, vision part, and language model."""
 
     def __init__(self, passes: TorchPasses) -> None:

@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 PIXELS = "pixel_values"
 
 
-class GlmEdgeVEyes(VisionLanguageReference):
+class GlmEdgeVReference(VisionLanguageReference):
     """The tower of `vision_reference`, and GLM over embeddings in which pictures stand."""
 
     def __init__(self, passes: TorchPasses) -> None:
