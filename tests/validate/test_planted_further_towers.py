@@ -23,7 +23,7 @@ from edgeconv.quantize.scheme import Request
 from edgeconv.validate import vision_checks
 
 from ..models import tiny_vlm
-from .vision_models import JOBS, Sound, failed
+from .planted_vision import JOBS, Sound, failed
 
 pytestmark = pytest.mark.slow
 Patch = pytest.MonkeyPatch

@@ -26,7 +26,7 @@ from edgeconv.validate.target import open_pair
 
 from ..models import tiny_vlm
 from . import seeing
-from .vision_models import JOBS, PICTURES, Sound, apart, converted, failed, structure
+from .planted_vision import JOBS, PICTURES, Sound, apart, converted, failed, structure
 
 pytestmark = pytest.mark.slow
 KINDS = [kind for kind in sorted(tiny_vlm.FAMILIES) if multimodal.is_ours(kind)]

@@ -15,7 +15,7 @@ from edgeconv.convert.program import grid, grid_vit
 from edgeconv.convert.program.rope import Rope
 from edgeconv.validate import vision_checks
 
-from .vision_models import JOBS, apart, converted, failed
+from .planted_vision import JOBS, apart, converted, failed
 
 pytestmark = pytest.mark.slow
 Patch = pytest.MonkeyPatch
