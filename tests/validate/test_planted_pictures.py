@@ -191,7 +191,7 @@ def test_tokens_that_are_all_said_to_be_words(sound: Sound, monkeypatch: pytest.
 
 
 def test_a_suite_without_pictures_fails(made: Callable[[str, str], Sound], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeing, "PICTURES", [])
+    monkeypatch.setattr(planted_vision, "PICTURES", [])
     scores = made("gemma3", "openvino").look()
     assert failed(scores) == {"vision", "merged", "captions"}
     assert scores.checks[1].failures == ["There are no pictures."]
