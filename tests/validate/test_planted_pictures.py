@@ -25,6 +25,7 @@ from edgeconv.validate.suite import load
 from edgeconv.validate.target import open_pair
 
 from ..models import tiny_vlm
+from . import planted_vision
 from .planted_vision import JOBS, PICTURES, Sound, apart, converted, failed, structure
 
 pytestmark = pytest.mark.slow
